@@ -1,0 +1,26 @@
+"""TexAPI for LangChain: `ChatTexAPI`, and the errors that it raises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    import langchain_core  # noqa: F401 # only to say at once what is missing
+except ImportError as error:
+    raise ImportError(
+        'langchain_texapi needs langchain-core. Install it with: pip install "texapi-integrations[langchain]"'
+    ) from error
+
+from langchain_texapi.chat_models import ChatTexAPI
+from texapi_core._version import __version__
+
+__all__ = ["ChatTexAPI", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """The error classes of `texapi_core`, so that `except langchain_texapi.TexAPIError` works."""
+    import texapi_core
+
+    if name.startswith("TexAPI"):
+        return getattr(texapi_core, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,194 @@
+"""Content blocks of LangChain messages -> content parts of the wire, one function per block type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Block = Mapping[str, Any]
+Part = dict[str, Any]
+
+_AUDIO_FORMATS = {"x-wav": "wav", "wave": "wav", "mpeg": "mp3", "x-m4a": "m4a", "mp4": "m4a"}
+"""MIME subtype -> `format` of an `input_audio` part where they differ."""
+
+IGNORED_IN_ASSISTANT = frozenset(
+    {
+        "tool_use",
+        "tool_call",
+        "tool_call_chunk",
+        "invalid_tool_call",
+        "function_call",
+        "thinking",
+        "redacted_thinking",
+        "reasoning",
+        "reasoning_content",
+        "refusal",
+    }
+)
+"""Blocks that an assistant message carries to the wire outside of `content`: its tool calls, its
+reasoning and its refusal have fields of their own."""
+
+
+def text_of(content: str | list[Any]) -> str:
+    """The text blocks of a content joined."""
+    if isinstance(content, str):
+        return content
+    texts = [block if isinstance(block, str) else block.get("text") for block in content]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def to_parts(content: list[Any], *, where: str) -> list[Part]:
+    """The parts of a list content. `where` names the message in the error for a block unknown.
+
+    Raises:
+        ValueError: a block that chat completions cannot carry; the text names its type.
+    """
+    return [to_part(block, where=where) for block in content]
+
+
+def to_part(block: str | Block, *, where: str) -> Part:
+    """One content part of the wire."""
+    if isinstance(block, str):
+        return {"type": "text", "text": block}
+    block_type = block.get("type")
+    convert = _CONVERTERS.get(block_type) if isinstance(block_type, str) else None
+    if convert is None:
+        raise ValueError(
+            f"Unsupported content block in {where}: {block_type!r}. Chat completions carry "
+            f"{', '.join(sorted(_CONVERTERS))}."
+        )
+    part = convert(block)
+    if block.get("cache_control"):
+        part["cache_control"] = block["cache_control"]
+    elif isinstance(extras := block.get("extras"), dict) and extras.get("cache_control"):
+        part["cache_control"] = extras["cache_control"]
+    return part
+
+
+def _text(block: Block) -> Part:
+    return {"type": "text", "text": block.get("text") or ""}
+
+
+def _image_url(block: Block) -> Part:
+    image_url = block.get("image_url")
+    return {
+        "type": "image_url",
+        "image_url": {"url": image_url} if isinstance(image_url, str) else dict(image_url or {}),
+    }
+
+
+def _image(block: Block) -> Part:
+    image_url: dict[str, Any] = {"url": _url_of(block, "image/jpeg")}
+    detail = block.get("detail") or (block.get("extras") or {}).get("detail")
+    if detail:
+        image_url["detail"] = detail
+    return {"type": "image_url", "image_url": image_url}
+
+
+def _audio(block: Block) -> Part:
+    data, mime_type = _base64_of(block)
+    if data is None:
+        raise ValueError("Unsupported content block: 'audio' without `base64` data and `mime_type`.")
+    subtype = (mime_type or "audio/wav").partition("/")[2].partition(";")[0]
+    return {
+        "type": "input_audio",
+        "input_audio": {"data": data, "format": _AUDIO_FORMATS.get(subtype, subtype)},
+    }
+
+
+def _input_audio(block: Block) -> Part:
+    return {"type": "input_audio", "input_audio": block.get("input_audio") or {}}
+
+
+def _file(block: Block) -> Part:
+    if isinstance(block.get("file"), dict):
+        return {"type": "file", "file": dict(block["file"])}
+    extras = block.get("extras") or block.get("metadata") or {}
+    named = block.get("filename") or extras.get("filename") or extras.get("name") or block.get("title")
+    file: dict[str, Any] = {"filename": named} if named else {}
+    file_id = block.get("file_id") or (block.get("id") if block.get("source_type") == "id" else None)
+    if file_id:
+        return {"type": "file", "file": {"file_id": file_id}}
+    data, mime_type = _base64_of(block)
+    if data is None:
+        url = _remote_url_of(block)
+        if url is None:
+            raise ValueError(
+                "Unsupported content block: 'file' needs `base64` with `mime_type`, `url` or `file_id`."
+            )
+        return {"type": "file", "file": {"file_data": url, **file}}
+    return {
+        "type": "file",
+        "file": {
+            "filename": named or "document.pdf",
+            "file_data": f"data:{mime_type or 'application/pdf'};base64,{data}",
+        },
+    }
+
+
+def _document(block: Block) -> Part:
+    """An Anthropic document: a PDF, or plain text."""
+    source = block.get("source") or {}
+    if source.get("type") == "text":
+        return {"type": "text", "text": source.get("data") or ""}
+    return _file(block)
+
+
+def _text_plain(block: Block) -> Part:
+    text = block.get("text")
+    return {"type": "text", "text": text} if isinstance(text, str) else _file(block)
+
+
+def _video(block: Block) -> Part:
+    return {"type": "video_url", "video_url": {"url": _url_of(block, "video/mp4")}}
+
+
+def _video_url(block: Block) -> Part:
+    video_url = block.get("video_url")
+    return {
+        "type": "video_url",
+        "video_url": {"url": video_url} if isinstance(video_url, str) else dict(video_url or {}),
+    }
+
+
+_CONVERTERS: dict[str, Callable[[Block], Part]] = {
+    "text": _text,
+    "text-plain": _text_plain,
+    "image": _image,
+    "image_url": _image_url,
+    "audio": _audio,
+    "input_audio": _input_audio,
+    "file": _file,
+    "document": _document,
+    "video": _video,
+    "video_url": _video_url,
+}
+"""Block type -> converter. `image_url`, `input_audio`, `file` with a `file` are the wire's own; the
+others are LangChain's standard blocks, in their v1 and v0 spellings, and Anthropic's."""
+
+
+def _url_of(block: Block, default_mime_type: str) -> str:
+    url = _remote_url_of(block)
+    if url is not None:
+        return url
+    data, mime_type = _base64_of(block)
+    if data is None:
+        raise ValueError(
+            f"Unsupported content block: {block.get('type')!r} needs `url`, or `base64` with `mime_type`."
+        )
+    return f"data:{mime_type or default_mime_type};base64,{data}"
+
+
+def _remote_url_of(block: Block) -> str | None:
+    source = block.get("source")
+    url = source.get("url") if isinstance(source, dict) else block.get("url")
+    return url if isinstance(url, str) and url else None
+
+
+def _base64_of(block: Block) -> tuple[str | None, str | None]:
+    """Data and MIME type: v1 `base64`, v0 `data`, Anthropic `source`."""
+    source = block.get("source")
+    if isinstance(source, dict):
+        return source.get("data"), source.get("media_type")
+    data = block.get("base64") or (block.get("data") if block.get("source_type") == "base64" else None)
+    return data, block.get("mime_type")

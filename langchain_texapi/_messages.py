@@ -1,0 +1,289 @@
+"""LangChain messages -> the messages of a payload, and `ChatReply` -> `AIMessage`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    InvalidToolCall,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+)
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.messages.tool import invalid_tool_call
+from langchain_core.messages.tool import tool_call as parsed_tool_call
+
+from langchain_texapi._content import IGNORED_IN_ASSISTANT, text_of, to_parts
+from texapi_core.payload import (
+    Part,
+    ReplayReasoning,
+    ToolMedia,
+    WireMessage,
+    assistant_message,
+    place_media,
+    tool_call,
+    tool_message,
+)
+from texapi_core.usage import TokenUsage
+from texapi_core.wire import ChatChoice, ChatReply
+
+MODEL_PROVIDER = "texapi"
+
+_TOOL_CALL_EXTRAS = "tool_call_extras"
+"""Key of `additional_kwargs` that keeps what a provider put on its tool calls, by tool call id."""
+
+
+def convert_messages(
+    messages: Sequence[BaseMessage],
+    *,
+    replay_reasoning: ReplayReasoning = "auto",
+    tool_media: ToolMedia = "user_message",
+) -> list[WireMessage]:
+    """The messages of a payload.
+
+    Raises:
+        ValueError: a message or a content block that chat completions cannot carry, by its name.
+    """
+    answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
+    converted: list[tuple[WireMessage, list[Part]]] = []
+    for message in messages:
+        if isinstance(message, AIMessage):
+            converted.append((_convert_ai_message(message, replay_reasoning, answered), []))
+        elif isinstance(message, ToolMessage):
+            content = _wire_content(message)
+            converted.append(tool_message(message.tool_call_id, content, tool_media=tool_media))
+        elif isinstance(message, HumanMessage):
+            converted += [(wire, []) for wire in _convert_human_message(message)]
+        else:
+            converted.append((_convert_message_to_dict(message), []))
+    return place_media(converted)
+
+
+def _convert_message_to_dict(message: BaseMessage) -> WireMessage:
+    """A message that needs nothing but itself."""
+    wire: WireMessage = {"role": _role_of(message), "content": _wire_content(message)}
+    if message.name:
+        wire["name"] = message.name
+    return wire
+
+
+def _wire_content(message: BaseMessage) -> str | list[Part]:
+    if isinstance(message.content, str):
+        return message.content
+    return to_parts(message.content, where=f"{type(message).__name__}.content")
+
+
+def _role_of(message: BaseMessage) -> str:
+    if isinstance(message, SystemMessage):
+        role = message.additional_kwargs.get("__openai_role__")
+        return "developer" if role == "developer" else "system"
+    if isinstance(message, HumanMessage):
+        return "user"
+    if isinstance(message, FunctionMessage):
+        return "function"
+    if isinstance(message, ChatMessage):
+        return message.role
+    raise ValueError(f"Unsupported message type: {type(message).__name__}.")
+
+
+def _convert_human_message(message: HumanMessage) -> list[WireMessage]:
+    """A user message; Anthropic's `tool_result` blocks in it become tool messages before it."""
+    if isinstance(message.content, str):
+        return [_convert_message_to_dict(message)]
+    results = [b for b in message.content if isinstance(b, dict) and b.get("type") == "tool_result"]
+    if not results:
+        return [_convert_message_to_dict(message)]
+    wire: list[WireMessage] = [
+        {
+            "role": "tool",
+            "tool_call_id": result.get("tool_use_id"),
+            "content": text_of(result.get("content") or ""),
+        }
+        for result in results
+    ]
+    rest = [block for block in message.content if block not in results]
+    if rest:
+        wire.append(_convert_message_to_dict(message.model_copy(update={"content": rest})))
+    return wire
+
+
+def _convert_ai_message(
+    message: AIMessage, replay_reasoning: ReplayReasoning, answered: set[str]
+) -> WireMessage:
+    refusal = message.additional_kwargs.get("refusal")
+    wire = assistant_message(
+        _assistant_content(message.content),
+        tool_calls=_wire_tool_calls(message, answered),
+        reasoning=_wire_reasoning(message),
+        refusal=refusal if isinstance(refusal, str) else None,
+        replay_reasoning=replay_reasoning,
+    )
+    if message.name:
+        wire["name"] = message.name
+    return wire
+
+
+def _assistant_content(content: str | list[Any]) -> str | list[Part]:
+    if isinstance(content, str):
+        return content
+    kept = [b for b in content if isinstance(b, str) or b.get("type") not in IGNORED_IN_ASSISTANT]
+    if all(isinstance(block, str) or _is_plain_text(block) for block in kept):
+        return text_of(kept)
+    return to_parts(kept, where="AIMessage.content")
+
+
+def _is_plain_text(block: Mapping[str, Any]) -> bool:
+    return block.get("type") == "text" and not block.get("cache_control")
+
+
+def _wire_tool_calls(message: AIMessage, answered: set[str]) -> list[dict[str, Any]]:
+    extras = message.additional_kwargs.get(_TOOL_CALL_EXTRAS) or {}
+    calls = [
+        tool_call(call["id"], call["name"], call["args"], extras.get(call["id"]))
+        for call in message.tool_calls
+    ]
+    # A call whose arguments are no JSON ran no tool, unless somebody answered it: providers refuse a
+    # call without its result.
+    calls += [
+        tool_call(bad["id"], bad["name"], bad["args"] or "", extras.get(bad["id"]))
+        for bad in message.invalid_tool_calls
+        if bad["id"] in answered
+    ]
+    return calls
+
+
+def _wire_reasoning(message: AIMessage) -> dict[str, Any]:
+    """The reasoning in the fields that it came in."""
+    wire: dict[str, Any] = {}
+    text = message.additional_kwargs.get("reasoning_content") or _reasoning_in_blocks(message)
+    field = message.response_metadata.get("reasoning_field", "reasoning_content")
+    for name in ("reasoning_details", "thinking_blocks"):
+        if details := message.additional_kwargs.get(name):
+            wire[name] = details
+    if text and field not in wire:
+        wire[field] = text
+    return wire
+
+
+def _reasoning_in_blocks(message: AIMessage) -> str:
+    if isinstance(message.content, str):
+        return ""
+    blocks = [block for block in message.content if isinstance(block, dict)]
+    texts = [
+        block.get("reasoning") if block.get("type") == "reasoning" else block.get("thinking")
+        for block in blocks
+        if block.get("type") in ("reasoning", "thinking")
+    ]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def create_ai_message(reply: ChatReply, choice: ChatChoice, *, requested_model: str) -> AIMessage:
+    """One answer as the framework's message."""
+    tool_calls: list[ToolCall] = []
+    invalid_tool_calls: list[InvalidToolCall] = []
+    for call in choice.tool_calls:
+        args = call.parse_arguments()
+        if args is None:
+            error = "The arguments are not a JSON object." + _cut_note(choice)
+            invalid_tool_calls.append(
+                invalid_tool_call(name=call.name, args=call.arguments, id=call.id, error=error)
+            )
+        else:
+            tool_calls.append(parsed_tool_call(name=call.name, args=args, id=call.id))
+    return AIMessage(
+        content=choice.text,
+        additional_kwargs={**reasoning_kwargs(choice), **message_kwargs(choice)},
+        response_metadata=response_metadata(reply, choice, requested_model=requested_model),
+        tool_calls=tool_calls,
+        invalid_tool_calls=invalid_tool_calls,
+        usage_metadata=create_usage_metadata(reply.usage) if choice is reply.choice else None,
+    )
+
+
+def _cut_note(choice: ChatChoice) -> str:
+    return " The answer was cut at its token limit." if choice.finish_reason == "length" else ""
+
+
+def reasoning_kwargs(choice: ChatChoice) -> dict[str, Any]:
+    """The reasoning text, under the key that LangChain itself reads it from."""
+    return {"reasoning_content": choice.reasoning.text} if choice.reasoning.text else {}
+
+
+def message_kwargs(choice: ChatChoice) -> dict[str, Any]:
+    """What the message holds beyond text, reasoning text and tool calls."""
+    kwargs = dict(choice.extras)
+    if choice.refusal:
+        kwargs["refusal"] = choice.refusal
+    if choice.reasoning.details:
+        name = choice.reasoning.details_field or "reasoning_details"
+        kwargs[name] = [dict(detail) for detail in choice.reasoning.details]
+    extras = {call.id: dict(call.extras) for call in choice.tool_calls if call.extras}
+    if extras:
+        kwargs[_TOOL_CALL_EXTRAS] = extras
+    return kwargs
+
+
+def response_metadata(reply: ChatReply, choice: ChatChoice, *, requested_model: str) -> dict[str, Any]:
+    """Where an answer comes from and how it ended; the same streamed or not."""
+    metadata: dict[str, Any] = {
+        "model_provider": MODEL_PROVIDER,
+        "model_name": reply.model or requested_model,
+        "finish_reason": choice.finish_reason,
+        "id": reply.id,
+        "created": reply.created,
+        "request_id": reply.request_id,
+        "logprobs": choice.logprobs,
+        "cost": reply.usage.cost if reply.usage else None,
+        **reply.extras,
+    }
+    if choice.reasoning.field not in (None, "reasoning_content"):
+        metadata["reasoning_field"] = choice.reasoning.field
+    if truncated := truncated_tool_calls(choice):
+        metadata["truncated_tool_calls"] = truncated
+    return {name: value for name, value in metadata.items() if value is not None}
+
+
+def truncated_tool_calls(choice: ChatChoice) -> list[str]:
+    """Ids of the tool calls whose arguments the token limit cut.
+
+    LangChain repairs cut JSON when it adds up the chunks of a stream, so a cut call looks whole.
+    """
+    if choice.finish_reason != "length":
+        return []
+    return [call.id for call in choice.tool_calls if call.parse_arguments() is None]
+
+
+def create_usage_metadata(usage: TokenUsage | None) -> UsageMetadata | None:
+    """The framework's form of a usage. A count that the gateway did not report is 0 there."""
+    if usage is None or (usage.input_tokens is None and usage.output_tokens is None):
+        return None
+    input_tokens, output_tokens = usage.input_tokens or 0, usage.output_tokens or 0
+    metadata = UsageMetadata(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        total_tokens=usage.total_tokens or input_tokens + output_tokens,
+    )
+    input_details = InputTokenDetails()
+    if usage.input_audio_tokens is not None:
+        input_details["audio"] = usage.input_audio_tokens
+    if usage.cached_tokens is not None:
+        input_details["cache_read"] = usage.cached_tokens
+    if usage.cache_creation_tokens is not None:
+        input_details["cache_creation"] = usage.cache_creation_tokens
+    output_details = OutputTokenDetails()
+    if usage.output_audio_tokens is not None:
+        output_details["audio"] = usage.output_audio_tokens
+    if usage.reasoning_tokens is not None:
+        output_details["reasoning"] = usage.reasoning_tokens
+    if input_details:
+        metadata["input_token_details"] = input_details
+    if output_details:
+        metadata["output_token_details"] = output_details
+    return metadata

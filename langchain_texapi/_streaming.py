@@ -1,0 +1,121 @@
+"""`ChatDelta` -> `ChatGenerationChunk`, and content blocks for what is streamed together.
+
+Every figure and name that LangChain adds up or joins when it merges chunks is sent on one chunk only:
+the last, which `create_final_chunk` makes of the whole reply.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import content as types
+from langchain_core.messages.block_translators import register_translator
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk
+
+from langchain_texapi._messages import (
+    MODEL_PROVIDER,
+    create_usage_metadata,
+    message_kwargs,
+    response_metadata,
+)
+from texapi_core.wire import ChatDelta, ChatReply
+
+_BLOCK_INDEXES = {"reasoning": "lc_rs_0", "text": "lc_txt_0", "refusal": "lc_rf_0"}
+
+
+def _convert_delta_to_generation_chunk(delta: ChatDelta) -> ChatGenerationChunk:
+    """What one delta adds."""
+    additional_kwargs: dict[str, Any] = {}
+    if delta.reasoning.text:
+        additional_kwargs["reasoning_content"] = delta.reasoning.text
+    metadata: dict[str, Any] = {"model_provider": MODEL_PROVIDER}
+    if delta.logprobs:
+        metadata["logprobs"] = delta.logprobs
+    message = AIMessageChunk(
+        content=delta.text,
+        additional_kwargs=additional_kwargs,
+        response_metadata=metadata,
+        tool_call_chunks=[
+            tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=call.index)
+            for call in delta.tool_calls
+        ],
+    )
+    return ChatGenerationChunk(message=message)
+
+
+def create_final_chunk(reply: ChatReply, *, requested_model: str) -> ChatGenerationChunk:
+    """Usage, origin and extras of the whole answer, which `delta`s do not carry."""
+    choice = reply.choice
+    metadata = response_metadata(reply, choice, requested_model=requested_model)
+    metadata.pop("logprobs", None)
+    message = AIMessageChunk(
+        content="",
+        additional_kwargs=message_kwargs(choice),
+        response_metadata=metadata,
+        usage_metadata=create_usage_metadata(reply.usage),
+    )
+    return ChatGenerationChunk(message=message)
+
+
+def _translate_content(message: AIMessage) -> list[types.ContentBlock]:
+    """Standard content blocks of a whole message: reasoning, text, refusal, tool calls."""
+    blocks: list[Any] = _reasoning_and_text(message)
+    extras = message.additional_kwargs.get("tool_call_extras") or {}
+    for call in message.tool_calls:
+        block: dict[str, Any] = {**call, "type": "tool_call"}
+        if extras.get(call["id"]):
+            block["extras"] = extras[call["id"]]
+        blocks.append(block)
+    blocks += [{**call, "type": "invalid_tool_call"} for call in message.invalid_tool_calls]
+    return blocks
+
+
+def _translate_content_chunk(message: AIMessageChunk) -> list[types.ContentBlock]:
+    """Standard content blocks of a chunk.
+
+    LangChain joins blocks of equal index, so text, reasoning and each tool call get an index of their
+    own; a number would let text and the first tool call run into one block.
+    """
+    if message.chunk_position == "last":
+        blocks: list[Any] = _translate_content(message)
+    else:
+        blocks = _reasoning_and_text(message)
+        blocks += [{**call, "type": "tool_call_chunk"} for call in message.tool_call_chunks]
+    index_of_call = {call["id"]: call["index"] for call in message.tool_call_chunks if call["id"]}
+    for block in blocks:
+        block_type = block["type"]
+        if block_type in _BLOCK_INDEXES:
+            block["index"] = _BLOCK_INDEXES[block_type]
+        elif block_type == "tool_call_chunk":
+            block["index"] = f"lc_tc_{block.get('index') or 0}"
+        elif block_type in ("tool_call", "invalid_tool_call"):
+            block["index"] = f"lc_tc_{index_of_call.get(block.get('id'), 0)}"
+    return blocks
+
+
+def _reasoning_and_text(message: AIMessage) -> list[Any]:
+    blocks: list[Any] = []
+    reasoning = message.additional_kwargs.get("reasoning_content")
+    details = message.additional_kwargs.get("reasoning_details")
+    if reasoning or details:
+        block: dict[str, Any] = {"type": "reasoning", "reasoning": reasoning or ""}
+        if details:
+            block["extras"] = {"reasoning_details": details}
+        blocks.append(block)
+    if isinstance(message.content, str):
+        if message.content:
+            blocks.append({"type": "text", "text": message.content})
+    else:
+        blocks += [
+            {"type": "text", "text": block} if isinstance(block, str) else dict(block)
+            for block in message.content
+            if isinstance(block, str) or block.get("type") in ("text", "non_standard")
+        ]
+    if (refusal := message.additional_kwargs.get("refusal")) and hasattr(types, "RefusalContentBlock"):
+        blocks.append({"type": "refusal", "refusal": refusal})
+    return blocks
+
+
+register_translator(MODEL_PROVIDER, _translate_content, _translate_content_chunk)

@@ -1,0 +1,85 @@
+"""Tools, tool choice and response formats as chat completions take them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+
+ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
+
+_TOOL_EXTRAS = ("cache_control", "defer_loading", "async")
+"""Members of `BaseTool.extras` that belong beside the tool's function on the wire."""
+
+
+_SCHEMA_KEYS = frozenset({"function", "input_schema", "parameters", "properties", "custom"})
+"""One of these is in every dict that describes a function."""
+
+
+def format_tools(tools: Sequence[ToolLike], *, strict: bool | None = None) -> list[dict[str, Any]]:
+    """Tool definitions of the wire for functions, classes, tools and dicts of any known form."""
+    return [_format_tool(tool, strict) for tool in tools]
+
+
+def _format_tool(tool: ToolLike, strict: bool | None) -> dict[str, Any]:
+    if isinstance(tool, dict) and tool.get("type") and not _SCHEMA_KEYS.intersection(tool):
+        return dict(tool)  # a tool of the provider's own, e.g. {"type": "web_search"}
+    formatted = convert_to_openai_tool(tool, strict=strict)
+    extras = tool.extras if isinstance(tool, BaseTool) else tool if isinstance(tool, dict) else None
+    found = {name: extras[name] for name in _TOOL_EXTRAS if name in extras} if extras else {}
+    return {**formatted, **found}
+
+
+def format_tool_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
+    """`tool_choice` of the wire: `"any"` and `True` mean `"required"`, a tool's name means that tool.
+
+    Raises:
+        ValueError: a name that no tool has, or a value of another type.
+    """
+    if tool_choice is None or tool_choice is False:
+        return None
+    names = [tool["function"]["name"] for tool in tools if "function" in tool]
+    if tool_choice is True or tool_choice == "any":
+        return "required"
+    if isinstance(tool_choice, str):
+        if tool_choice in names:
+            return {"type": "function", "function": {"name": tool_choice}}
+        if tool_choice in ("auto", "none", "required"):
+            return tool_choice
+        raise ValueError(
+            f"`tool_choice` names no bound tool: {tool_choice!r}. It may be 'auto', 'none', 'any', "
+            f"'required' or one of {names}."
+        )
+    if isinstance(tool_choice, dict):
+        if tool_choice.get("type") in ("any", "auto", "none"):
+            return {"any": "required"}.get(tool_choice["type"], tool_choice["type"])
+        if tool_choice.get("type") == "tool":
+            return {"type": "function", "function": {"name": tool_choice["name"]}}
+        return tool_choice
+    raise ValueError(f"`tool_choice` must be a string, a bool or a dict, not {tool_choice!r}.")
+
+
+def format_response_format(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
+    """`response_format` of the wire for a schema in any of LangChain's forms."""
+    if isinstance(schema, dict):
+        if schema.get("type") in ("json_object", "text"):
+            return schema
+        if schema.get("type") == "json_schema":
+            inner = schema["json_schema"]
+            if "name" in inner:
+                return schema
+            strict = inner.get("strict") if strict is None else strict
+            schema = inner["schema"]
+        elif "schema" in schema and "name" in schema:
+            return {"type": "json_schema", "json_schema": schema}
+    json_schema = convert_to_json_schema(schema, strict=strict)
+    json_schema.pop("$schema", None)
+    name = str(json_schema.pop("title", None) or "response_format")
+    formatted: dict[str, Any] = {"name": name, "schema": json_schema}
+    if description := json_schema.pop("description", None):
+        formatted["description"] = description
+    if strict is not None:
+        formatted["strict"] = strict
+    return {"type": "json_schema", "json_schema": formatted}

@@ -1,0 +1,458 @@
+"""`ChatTexAPI`: the models behind TexAPI as a LangChain chat model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    CallbackManagerForLLMRun,
+)
+from langchain_core.language_models import LangSmithParams, LanguageModelInput
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils import secret_from_env
+from pydantic import ConfigDict, Field, SecretStr
+
+from langchain_texapi._messages import (
+    MODEL_PROVIDER,
+    convert_messages,
+    create_ai_message,
+)
+from langchain_texapi._streaming import _convert_delta_to_generation_chunk, create_final_chunk
+from langchain_texapi._structured_output import StructuredMethod, structured_output
+from langchain_texapi._tools import format_response_format, format_tool_choice, format_tools
+from texapi_core.models import ModelInfo, alist_models, list_models
+from texapi_core.payload import ReplayReasoning, ToolMedia
+from texapi_core.settings import (
+    API_KEY_ENV,
+    CALL_OPTIONS,
+    DEFAULT_MAX_RETRIES,
+    DEFAULT_STREAM_IDLE_TIMEOUT,
+    CallOptions,
+    Settings,
+    call_options,
+    env_base_url,
+    refuse_unknown_arguments,
+    resolve_settings,
+)
+from texapi_core.wire import ChatDelta, ChatReply
+
+if TYPE_CHECKING:
+    pass
+
+_OWN_KWARGS = ("stream", "stream_usage", "extra_body", "ls_structured_output_format")
+
+
+class ChatTexAPI(BaseChatModel):
+    """Chat models behind the TexAPI gateway.
+
+    Example:
+        ```python
+        from langchain_texapi import ChatTexAPI
+
+        model = ChatTexAPI(model="claude-sonnet-4-6")
+        print(model.invoke("Xin chào!").text)
+        ```
+
+    The key comes from `TEXAPI_API_KEY`, or `api_key=...`. Parameters that are `None` are not sent.
+
+    Raises:
+        texapi_core.TexAPISettingsError: a setting is missing or unusable, or an argument is unknown.
+        texapi_core.TexAPIError: see `texapi_core.errors`; every error is LangChain's `ModelError` too.
+    """
+
+    model_config = ConfigDict(populate_by_name=True, hide_input_in_errors=True)
+
+    model_name: str = Field(alias="model")
+    """Name of the model, as `list_models()` lists it."""
+
+    texapi_api_key: SecretStr | None = Field(
+        alias="api_key", default_factory=secret_from_env(API_KEY_ENV, default=None)
+    )
+    """The gateway's key; default the environment's `TEXAPI_API_KEY`."""
+    texapi_api_base: str = Field(alias="base_url", default_factory=env_base_url)
+    """Address of the gateway; default `TEXAPI_BASE_URL`, then `TEXAPI_API_BASE`, then TexAPI's."""
+    request_timeout: Any = Field(alias="timeout", default=None)
+    """Seconds an answer may take, or an `openai.Timeout`; default 120, and 10 to connect."""
+    stream_idle_timeout: float | None = DEFAULT_STREAM_IDLE_TIMEOUT
+    """Seconds between two pieces of content in a stream; `None` for no limit."""
+    max_retries: int = DEFAULT_MAX_RETRIES
+    """Retries on connection errors, 408, 409, 429 and 5xx; never on an empty balance."""
+    default_headers: Mapping[str, str] | None = Field(default=None, repr=False, exclude=True)
+    """Headers of every request. Treated as secrets: in no repr, dump or trace."""
+    default_query: Mapping[str, Any] | None = Field(default=None, repr=False, exclude=True)
+    """Query parameters of every request."""
+    http_client: Any = Field(default=None, repr=False, exclude=True)
+    """An `openai.DefaultHttpxClient` of your own for sync calls, e.g. with a proxy.
+
+    One response hook is added to it, which keeps failed calls from being retried in vain."""
+    http_async_client: Any = Field(default=None, repr=False, exclude=True)
+    """An `openai.DefaultAsyncHttpxClient` of your own for async calls, in one event loop."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    """Most tokens of an answer, sent as `max_tokens`."""
+    max_completion_tokens: int | None = None
+    """Most tokens of an answer, reasoning included, sent as `max_completion_tokens`."""
+    stop: list[str] | str | None = Field(alias="stop_sequences", default=None)
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: dict[str, int] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    n: int | None = None
+    """Answers per call; more than one only where nothing streams."""
+    seed: int | None = None
+    reasoning_effort: str | None = None
+    """How much a reasoning model thinks, e.g. `"low"`, `"medium"`, `"high"`."""
+    reasoning: dict[str, Any] | None = None
+    """Reasoning settings as an object, for providers that take one."""
+    verbosity: str | None = None
+    service_tier: str | None = None
+    modalities: list[str] | None = None
+    user: str | None = None
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Further parameters of the payload."""
+    extra_body: dict[str, Any] | None = None
+    """Members put into the payload as they are; they win over all others."""
+
+    streaming: bool = False
+    """Whether `invoke` streams inside, for callbacks that want tokens."""
+    stream_usage: bool = True
+    """Whether streams ask for usage."""
+    replay_reasoning: ReplayReasoning = "auto"
+    """When reasoning goes back to the model: `auto` with messages that call tools (where DeepSeek,
+    Claude and Gemini need it), `always`, or `never`."""
+    tool_media: ToolMedia = "user_message"
+    """Where images and files of tool results go: into a user message after them, or in place."""
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            fields = type(self).model_fields
+            aliases = {field.alias for field in fields.values() if field.alias}
+            refuse_unknown_arguments(type(self).__name__, kwargs, {*fields, *aliases})
+            if kwargs.get("base_url", "") is None:
+                del kwargs["base_url"]
+            super().__init__(*args, **kwargs)
+            self._settings()  # a setting that cannot work is an error here, not at the first call
+
+    # Serializable class method overrides
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Where LangChain's loader finds the key."""
+        return {"texapi_api_key": API_KEY_ENV}
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """A key that came from the environment stays at home: the worker reads its own."""
+        if self.http_client is not None or self.http_async_client is not None:
+            raise TypeError(
+                "A ChatTexAPI with `http_client` or `http_async_client` cannot be pickled: it holds "
+                "open connections. Build the model where it is used."
+            )
+        state = super().__getstate__()
+        if "texapi_api_key" not in self.model_fields_set:
+            state = {**state, "__dict__": {**state["__dict__"], "texapi_api_key": None}}
+        return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        if self.texapi_api_key is None:
+            self.__dict__["texapi_api_key"] = secret_from_env(API_KEY_ENV, default=None)()
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> ChatTexAPI:
+        memo = {} if memo is None else memo
+        for shared in (self.http_client, self.http_async_client):
+            if shared is not None:
+                memo[id(shared)] = shared  # connections are not copied
+        return super().__deepcopy__(memo)
+
+    # BaseChatModel method overrides
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self.model_name
+
+    @property
+    def _llm_type(self) -> str:
+        return "texapi-chat"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        """All that changes an answer, and no secret: the key of LangChain's caches."""
+        return {
+            "model_name": self.model_name,
+            "base_url": self.texapi_api_base,
+            **self._default_params,
+            "replay_reasoning": self.replay_reasoning,
+            "tool_media": self.tool_media,
+            "extra_body": self.extra_body,
+        }
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        params["ls_provider"] = MODEL_PROVIDER
+        params["ls_model_name"] = kwargs.get("model") or self.model_name
+        if ls_stop := stop or self.stop:
+            params["ls_stop"] = [ls_stop] if isinstance(ls_stop, str) else ls_stop
+        max_tokens = kwargs.get("max_completion_tokens") or self.max_completion_tokens
+        if max_tokens and "ls_max_tokens" not in params:
+            params["ls_max_tokens"] = max_tokens
+        return params
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        from langchain_texapi._errors import model_errors  # imports the SDK, put off until a call
+        from texapi_core.chat import complete
+
+        payload, options = self._request(messages, stop, kwargs)
+        with model_errors():
+            reply = complete(self._settings(), payload, options)
+        return _create_chat_result(reply, payload["model"])
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        from langchain_texapi._errors import model_errors
+        from texapi_core.chat import acomplete
+
+        payload, options = self._request(messages, stop, kwargs)
+        with model_errors():
+            reply = await acomplete(self._settings(), payload, options)
+        return _create_chat_result(reply, payload["model"])
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        from langchain_texapi._errors import model_errors
+        from texapi_core.chat import stream
+
+        payload, options = self._request(messages, stop, kwargs, stream=True)
+        with model_errors():
+            for item in stream(self._settings(), payload, options):
+                chunk = _convert_stream_item(item, payload["model"])
+                if run_manager:
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        from langchain_texapi._errors import model_errors
+        from texapi_core.chat import astream
+
+        payload, options = self._request(messages, stop, kwargs, stream=True)
+        with model_errors():
+            async for item in astream(self._settings(), payload, options):
+                chunk = _convert_stream_item(item, payload["model"])
+                if run_manager:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: dict[str, Any] | str | bool | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        response_format: Any = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """The model with tools it may call.
+
+        Args:
+            tools: functions, Pydantic classes, TypedDicts, `BaseTool`s, or dicts in OpenAI's or
+                Anthropic's form.
+            tool_choice: `"auto"`, `"none"`, `"any"` or `"required"` or `True`, a tool's name, or a dict.
+            strict: whether the provider must hold the arguments to the schema.
+            parallel_tool_calls: `False` for one call at a time.
+            response_format: a schema for the answer when no tool is called.
+            kwargs: bound to every call.
+
+        Raises:
+            ValueError: `tool_choice` names no tool.
+        """
+        formatted = format_tools(tools, strict=strict)
+        if formatted:
+            kwargs["tools"] = formatted
+            choice = format_tool_choice(tool_choice, formatted)
+            if choice is not None:
+                kwargs["tool_choice"] = choice
+            if parallel_tool_calls is not None:
+                kwargs["parallel_tool_calls"] = parallel_tool_calls
+        if response_format is not None:
+            kwargs["response_format"] = format_response_format(response_format, strict=strict)
+        return self.bind(**kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: StructuredMethod = "function_calling",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """The model with answers in the form of `schema`.
+
+        Args:
+            schema: a Pydantic class, a TypedDict, a JSON schema or a tool in OpenAI's form.
+            method: `function_calling` forces a tool call, which every route knows; `json_schema` uses
+                the provider's schema mode; `json_mode` asks for JSON and leaves the schema to the prompt.
+            include_raw: return `{"raw", "parsed", "parsing_error"}` instead of the parsed answer.
+            strict: whether the provider must hold the answer to the schema.
+            kwargs: bound to every call.
+
+        Raises:
+            OutputParserException: when run, if the answer is not in the form of `schema`. Never `None`.
+        """
+        return structured_output(
+            self, schema, method=method, include_raw=include_raw, strict=strict, **kwargs
+        )
+
+    # Public methods of our own
+
+    def list_models(self) -> list[ModelInfo]:
+        """The models that the key can use."""
+        from langchain_texapi._errors import model_errors
+
+        with model_errors():
+            return list_models(self._settings())
+
+    async def alist_models(self) -> list[ModelInfo]:
+        """The models that the key can use. Async twin of `list_models`."""
+        from langchain_texapi._errors import model_errors
+
+        with model_errors():
+            return await alist_models(self._settings())
+
+    # Internal methods
+
+    def _settings(self) -> Settings:
+        return resolve_settings(
+            api_key=self.texapi_api_key.get_secret_value() if self.texapi_api_key else None,
+            base_url=self.texapi_api_base,
+            timeout=self.request_timeout,
+            stream_idle_timeout=self.stream_idle_timeout,
+            max_retries=self.max_retries,
+            default_headers=self.default_headers,
+            default_query=self.default_query,
+            http_client=self.http_client,
+            http_async_client=self.http_async_client,
+        )
+
+    @property
+    def _default_params(self) -> dict[str, Any]:
+        """The constructor's parameters of the payload; those not set are left out."""
+        params: dict[str, Any] = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": self.max_tokens,
+            "max_completion_tokens": self.max_completion_tokens,
+            "stop": self.stop or None,
+            "presence_penalty": self.presence_penalty,
+            "frequency_penalty": self.frequency_penalty,
+            "logit_bias": self.logit_bias,
+            "logprobs": self.logprobs,
+            "top_logprobs": self.top_logprobs,
+            "n": self.n if self.n != 1 else None,
+            "seed": self.seed,
+            "reasoning_effort": self.reasoning_effort,
+            "reasoning": self.reasoning,
+            "verbosity": self.verbosity,
+            "service_tier": self.service_tier,
+            "modalities": self.modalities,
+            "user": self.user,
+        }
+        set_params = {name: value for name, value in params.items() if value is not None}
+        return {**set_params, **self.model_kwargs}
+
+    def _get_request_payload(
+        self,
+        input_: LanguageModelInput,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """The JSON of one request, but for what streaming adds."""
+        messages = self._convert_input(input_).to_messages()
+        return self._payload(messages, stop, kwargs)
+
+    def _payload(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        per_call = {
+            name: value
+            for name, value in kwargs.items()
+            if name not in CALL_OPTIONS and name not in _OWN_KWARGS and value is not None
+        }
+        payload = {"model": self.model_name, **self._default_params, **per_call}
+        if stop:
+            payload["stop"] = stop
+        if not payload.get("tools"):
+            for name in ("tools", "tool_choice", "parallel_tool_calls"):
+                payload.pop(name, None)
+        if payload.get("n") == 1:
+            del payload["n"]
+        payload["messages"] = convert_messages(
+            messages, replay_reasoning=self.replay_reasoning, tool_media=self.tool_media
+        )
+        return {**payload, **(self.extra_body or {}), **(kwargs.get("extra_body") or {})}
+
+    def _request(
+        self,
+        messages: Sequence[BaseMessage],
+        stop: list[str] | None,
+        kwargs: Mapping[str, Any],
+        *,
+        stream: bool = False,
+    ) -> tuple[dict[str, Any], CallOptions]:
+        payload = self._payload(messages, stop, kwargs)
+        if stream:
+            if (payload.get("n") or 1) > 1:
+                raise ValueError("`n` above 1 cannot be streamed. Use `invoke`, or leave `n` out.")
+            usage_wanted = kwargs.get("stream_usage")
+            if self.stream_usage if usage_wanted is None else usage_wanted:
+                payload.setdefault("stream_options", {"include_usage": True})
+        return payload, call_options(kwargs)
+
+
+def _create_chat_result(reply: ChatReply, requested_model: str) -> ChatResult:
+    generations = []
+    for choice in reply.choices:
+        message = create_ai_message(reply, choice, requested_model=requested_model)
+        info = {"finish_reason": choice.finish_reason} if choice.finish_reason else None
+        generations.append(ChatGeneration(message=message, generation_info=info))
+    return ChatResult(generations=generations, llm_output={"model_name": reply.model or requested_model})
+
+
+def _convert_stream_item(item: ChatDelta | ChatReply, requested_model: str) -> ChatGenerationChunk:
+    if isinstance(item, ChatDelta):
+        return _convert_delta_to_generation_chunk(item)
+    return create_final_chunk(item, requested_model=requested_model)

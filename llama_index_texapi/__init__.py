@@ -1,0 +1,32 @@
+"""TexAPI for LlamaIndex: `TexAPI`, and the errors that it raises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    import llama_index.core  # noqa: F401 # only to say at once what is missing
+except ImportError as error:
+    raise ImportError(
+        "llama_index_texapi needs llama-index-core. Install it with: "
+        'pip install "texapi-integrations[llama-index]"'
+    ) from error
+
+from llama_index.core.llms import loading
+
+from llama_index_texapi.base import TexAPI
+from texapi_core._version import __version__
+
+__all__ = ["TexAPI", "__version__"]
+
+# So that extractors and pipelines can load what they saved.
+loading.RECOGNIZED_LLMS.setdefault(TexAPI.class_name(), TexAPI)
+
+
+def __getattr__(name: str) -> Any:
+    """The error classes of `texapi_core`, so that `except llama_index_texapi.TexAPIError` works."""
+    import texapi_core
+
+    if name.startswith("TexAPI"):
+        return getattr(texapi_core, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

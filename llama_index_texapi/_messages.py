@@ -1,0 +1,317 @@
+"""LlamaIndex messages -> the messages of a payload, and `ChatReply` -> `ChatResponse`."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from io import IOBase
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    CachePoint,
+    ChatMessage,
+    ChatResponse,
+    CitableBlock,
+    CitationBlock,
+    DocumentBlock,
+    ImageBlock,
+    LogProb,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+
+from texapi_core.payload import (
+    Part,
+    ReplayReasoning,
+    ToolMedia,
+    WireMessage,
+    assistant_message,
+    place_media,
+    tool_call,
+    tool_message,
+)
+from texapi_core.reasoning import Reasoning
+from texapi_core.tool_calls import ToolCall
+from texapi_core.usage import TokenUsage
+from texapi_core.wire import ChatReply
+
+_ROLES = {
+    MessageRole.SYSTEM: "system",
+    MessageRole.DEVELOPER: "developer",
+    MessageRole.USER: "user",
+    MessageRole.ASSISTANT: "assistant",
+    MessageRole.CHATBOT: "assistant",
+    MessageRole.MODEL: "assistant",
+    MessageRole.TOOL: "tool",
+    MessageRole.FUNCTION: "function",
+}
+_TOOL_CALL_EXTRAS = "tool_call_extras"
+"""Key of a message's `additional_kwargs` that keeps what a provider put on its tool calls, by id."""
+_ILLEGAL_IN_TOOL_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+def to_openai_message_dicts(
+    messages: Sequence[ChatMessage],
+    *,
+    replay_reasoning: ReplayReasoning = "auto",
+    tool_media: ToolMedia = "user_message",
+) -> list[WireMessage]:
+    """The messages of a payload.
+
+    Raises:
+        ValueError: a content block that chat completions cannot carry, by its name.
+    """
+    converted: list[tuple[WireMessage, list[Part]]] = []
+    for message in messages:
+        role = _ROLES[message.role]
+        content = _wire_content(message)
+        if role == "assistant":
+            converted.append((_wire_assistant(message, content, replay_reasoning), []))
+        elif role == "tool":
+            tool_call_id = message.additional_kwargs.get("tool_call_id")
+            converted.append(tool_message(tool_call_id, content, tool_media=tool_media))
+        else:
+            wire: WireMessage = {"role": role, "content": content}
+            if name := message.additional_kwargs.get("name"):
+                wire["name"] = name
+            converted.append((wire, []))
+    return place_media(converted)
+
+
+def _wire_content(message: ChatMessage) -> str | list[Part]:
+    """A string where there is only text: some routes take lists from users alone."""
+    parts: list[Part] = []
+    for block in message.blocks:
+        if isinstance(block, CachePoint):
+            if parts:
+                parts[-1]["cache_control"] = block.cache_control.model_dump(exclude_none=True)
+        elif not isinstance(block, (ThinkingBlock, ToolCallBlock)):
+            parts += _wire_parts(block)
+    if all(part.keys() == {"type", "text"} for part in parts):
+        return "".join(part["text"] for part in parts)
+    return parts
+
+
+def _wire_parts(block: Any) -> list[Part]:
+    if isinstance(block, TextBlock):
+        return [{"type": "text", "text": block.text}]
+    if isinstance(block, ImageBlock):
+        url = str(block.url) if block.url else block.inline_url()
+        detail = {"detail": block.detail} if block.detail else {}
+        return [{"type": "image_url", "image_url": {"url": url, **detail}}]
+    if isinstance(block, AudioBlock):
+        audio = _base64_text(block.resolve_audio(as_base64=True))
+        return [{"type": "input_audio", "input_audio": {"data": audio, "format": block.format or "wav"}}]
+    if isinstance(block, DocumentBlock):
+        return [_wire_document(block)]
+    if isinstance(block, CitableBlock):
+        return [part for inner in block.content for part in _wire_parts(inner)]
+    if isinstance(block, CitationBlock):
+        return _wire_parts(block.cited_content)
+    raise ValueError(
+        f"Unsupported content block: {type(block).__name__}. Chat completions carry text, images, "
+        "audio and documents."
+    )
+
+
+def _wire_document(block: DocumentBlock) -> Part:
+    if block.url and not block.data and not block.path:
+        return {"type": "file", "file": {"filename": block.title, "file_data": block.url}}
+    data = _base64_text(block.resolve_document())
+    mimetype = block.document_mimetype or "application/pdf"
+    file = {"filename": block.title, "file_data": f"data:{mimetype};base64,{data}"}
+    return {"type": "file", "file": file}
+
+
+def _base64_text(stream: IOBase) -> str:
+    """What a block holds as base64: blocks keep some data encoded and some not."""
+    content: bytes = stream.read()
+    try:
+        base64.b64decode(content, validate=True)
+    except ValueError:
+        return base64.b64encode(content).decode()
+    return content.decode()
+
+
+def _wire_assistant(
+    message: ChatMessage, content: str | list[Part], replay_reasoning: ReplayReasoning
+) -> WireMessage:
+    refusal = message.additional_kwargs.get("refusal")
+    return assistant_message(
+        content,
+        tool_calls=_wire_tool_calls(message),
+        reasoning=_wire_reasoning(message),
+        refusal=refusal if isinstance(refusal, str) else None,
+        replay_reasoning=replay_reasoning,
+    )
+
+
+def _wire_tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
+    extras = message.additional_kwargs.get(_TOOL_CALL_EXTRAS) or {}
+    blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
+    if blocks:
+        return [
+            tool_call(
+                block.tool_call_id,
+                _ILLEGAL_IN_TOOL_NAMES.sub("_", block.tool_name),
+                block.tool_kwargs,
+                extras.get(block.tool_call_id),
+            )
+            for block in blocks
+        ]
+    calls = message.additional_kwargs.get("tool_calls") or []
+    return [_wire_foreign_tool_call(call) for call in calls]
+
+
+def _wire_foreign_tool_call(call: Any) -> dict[str, Any]:
+    """A call in the form that other LLM classes leave in `additional_kwargs`: a dict or SDK object."""
+    if not isinstance(call, Mapping):
+        call = call.model_dump(exclude_none=True)
+    function = call.get("function") or {}
+    extras = {k: v for k, v in call.items() if k not in ("id", "type", "function", "index")}
+    return tool_call(call.get("id"), function.get("name"), function.get("arguments") or "", extras)
+
+
+def _wire_reasoning(message: ChatMessage) -> dict[str, Any]:
+    """The reasoning in the fields that it came in."""
+    wire: dict[str, Any] = {}
+    for block in message.blocks:
+        if not isinstance(block, ThinkingBlock):
+            continue
+        origin = block.additional_information
+        if details := origin.get("details"):
+            name = origin.get("details_field") or "reasoning_details"
+            wire[name] = [*wire.get(name, []), *details]
+        field = origin.get("field") or "reasoning_content"
+        if block.content and not isinstance(wire.get(field), list):
+            wire[field] = wire.get(field, "") + block.content
+    return wire
+
+
+def from_openai_message(
+    *,
+    text: str,
+    reasoning: Reasoning,
+    reasoning_tokens: int | None,
+    tool_calls: Sequence[ToolCall],
+    tool_names: Mapping[str, str],
+    refusal: str,
+    extras: Mapping[str, Any],
+) -> ChatMessage:
+    """An answer, or as much of it as has come, as the framework's message.
+
+    `tool_names` maps the names that went to the model back to the tools' own.
+    """
+    blocks: list[Any] = []
+    if reasoning.text or reasoning.details:
+        blocks.append(_thinking_block(reasoning, reasoning_tokens))
+    if text or not tool_calls:
+        blocks.append(TextBlock(text=text))
+    additional_kwargs = dict(extras)
+    if refusal:
+        additional_kwargs["refusal"] = refusal
+    if tool_calls:
+        blocks += [_tool_call_block(call, tool_names) for call in tool_calls]
+        additional_kwargs["tool_calls"] = [_sdk_tool_call(call) for call in tool_calls]
+        call_extras = {call.id: dict(call.extras) for call in tool_calls if call.extras}
+        if call_extras:
+            additional_kwargs[_TOOL_CALL_EXTRAS] = call_extras
+    return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=additional_kwargs)
+
+
+def _thinking_block(reasoning: Reasoning, reasoning_tokens: int | None) -> ThinkingBlock:
+    origin: dict[str, Any] = {}
+    if reasoning.field:
+        origin["field"] = reasoning.field
+    if reasoning.details:
+        origin["details"] = [dict(detail) for detail in reasoning.details]
+        origin["details_field"] = reasoning.details_field
+    return ThinkingBlock(content=reasoning.text, num_tokens=reasoning_tokens, additional_information=origin)
+
+
+def _tool_call_block(call: ToolCall, tool_names: Mapping[str, str]) -> ToolCallBlock:
+    arguments = call.parse_arguments()
+    return ToolCallBlock(
+        tool_call_id=call.id,
+        tool_name=tool_names.get(call.name, call.name),
+        tool_kwargs=call.arguments if arguments is None else arguments,
+    )
+
+
+def _sdk_tool_call(call: ToolCall) -> Any:
+    """The form of the openai SDK, which LlamaIndex's programs, counters and tracers look for."""
+    from openai.types.chat import ChatCompletionMessageFunctionToolCall as SDKToolCall
+    from openai.types.chat.chat_completion_message_function_tool_call import Function
+
+    function = Function(name=call.name, arguments=call.arguments)
+    return SDKToolCall(id=call.id, type="function", function=function, **call.extras)
+
+
+def create_chat_response(
+    reply: ChatReply,
+    *,
+    requested_model: str,
+    tool_names: Mapping[str, str],
+    delta: str | None = None,
+) -> ChatResponse:
+    """A whole answer, streamed or not, as the framework's response."""
+    choice = reply.choice
+    message = from_openai_message(
+        text=choice.text,
+        reasoning=choice.reasoning,
+        reasoning_tokens=reply.usage.reasoning_tokens if reply.usage else None,
+        tool_calls=choice.tool_calls,
+        tool_names=tool_names,
+        refusal=choice.refusal,
+        extras=choice.extras,
+    )
+    return ChatResponse(
+        message=message,
+        raw=reply.raw,
+        delta=delta,
+        logprobs=create_logprobs(choice.logprobs),
+        additional_kwargs=_response_kwargs(reply, requested_model),
+    )
+
+
+def _response_kwargs(reply: ChatReply, requested_model: str) -> dict[str, Any]:
+    """Usage, origin and end of an answer, under names that LlamaIndex's handlers read."""
+    usage = reply.usage or TokenUsage()
+    kwargs: dict[str, Any] = {
+        **usage.as_wire(),
+        "cached_tokens": usage.cached_tokens,
+        "cache_creation_tokens": usage.cache_creation_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "cost": usage.cost,
+        "finish_reason": reply.choice.finish_reason,
+        "model": reply.model or requested_model,
+        "id": reply.id,
+        "request_id": reply.request_id,
+        "system_fingerprint": reply.extras.get("system_fingerprint"),
+        "service_tier": reply.extras.get("service_tier"),
+    }
+    return {name: value for name, value in kwargs.items() if value is not None}
+
+
+def create_logprobs(logprobs: Mapping[str, Any] | None) -> list[list[LogProb]] | None:
+    """For each token the likeliest ones, or itself alone."""
+    tokens = (logprobs or {}).get("content")
+    if not isinstance(tokens, list):
+        return None
+    return [
+        [_create_logprob(likely) for likely in token.get("top_logprobs") or [token]]
+        for token in tokens
+        if isinstance(token, dict)
+    ]
+
+
+def _create_logprob(token: Mapping[str, Any]) -> LogProb:
+    return LogProb(
+        token=token.get("token") or "",
+        logprob=token.get("logprob") or 0.0,
+        bytes=token.get("bytes") or [],
+    )

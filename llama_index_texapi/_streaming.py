@@ -1,0 +1,82 @@
+"""`ChatDelta`s -> the `ChatResponse`s of a stream, each with the whole answer so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llama_index.core.base.llms.types import ChatResponse
+
+from llama_index_texapi._messages import create_chat_response, create_logprobs, from_openai_message
+from texapi_core.reasoning import Reasoning
+from texapi_core.tool_calls import ToolCall, ToolCallDelta
+from texapi_core.wire import ChatDelta, ChatReply
+
+
+class ResponseStream:
+    """What a streamed answer has come to so far, without I/O.
+
+    LlamaIndex reads usage and the final answer from the last response of a stream, so the reply always
+    makes one of its own, with an empty delta.
+    """
+
+    def __init__(self, *, requested_model: str, tool_names: Mapping[str, str]) -> None:
+        self._requested_model = requested_model
+        self._tool_names = tool_names
+        self._text = ""
+        self._reasoning_text = ""
+        self._refusal = ""
+        self._tool_calls: list[_GrowingCall] = []
+
+    def feed(self, item: ChatDelta | ChatReply) -> ChatResponse:
+        """The response that one delta makes, or the reply at the end."""
+        if isinstance(item, ChatReply):
+            return create_chat_response(
+                item,
+                requested_model=self._requested_model,
+                tool_names=self._tool_names,
+                delta="",
+            )
+        self._text += item.text
+        self._reasoning_text += item.reasoning.text
+        self._refusal += item.refusal
+        for call_delta in item.tool_calls:
+            self._grow(call_delta)
+        message = from_openai_message(
+            text=self._text,
+            reasoning=Reasoning(self._reasoning_text),
+            reasoning_tokens=None,
+            tool_calls=[call.so_far() for call in self._tool_calls],
+            tool_names=self._tool_names,
+            refusal=self._refusal,
+            extras={},
+        )
+        return ChatResponse(
+            message=message,
+            raw=item.raw,
+            delta=item.text,
+            logprobs=create_logprobs(item.logprobs),
+            additional_kwargs=({"thinking_delta": item.reasoning.text} if item.reasoning.text else {}),
+        )
+
+    def _grow(self, delta: ToolCallDelta) -> None:
+        while len(self._tool_calls) <= delta.index:
+            self._tool_calls.append(_GrowingCall())
+        self._tool_calls[delta.index].add(delta)
+
+
+class _GrowingCall:
+    def __init__(self) -> None:
+        self._id = ""
+        self._name = ""
+        self._arguments = ""
+        self._extras: dict[str, Any] = {}
+
+    def add(self, delta: ToolCallDelta) -> None:
+        self._id = self._id or delta.id or ""
+        self._name += delta.name or ""
+        self._arguments += delta.arguments
+        self._extras.update(delta.extras)
+
+    def so_far(self) -> ToolCall:
+        return ToolCall(self._id, self._name, self._arguments, dict(self._extras))

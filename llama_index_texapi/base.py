@@ -1,0 +1,488 @@
+"""`TexAPI`: the models behind TexAPI as a LlamaIndex LLM."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.base.llms.generic_utils import (
+    achat_to_completion_decorator,
+    astream_chat_to_completion_decorator,
+    chat_to_completion_decorator,
+    stream_chat_to_completion_decorator,
+)
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    LLMMetadata,
+    MessageRole,
+    ToolCallBlock,
+)
+from llama_index.core.bridge.pydantic import ConfigDict, Field, SecretStr
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.llms.utils import parse_partial_json
+
+from llama_index_texapi._messages import create_chat_response, to_openai_message_dicts
+from llama_index_texapi._streaming import ResponseStream
+from llama_index_texapi._tools import prepare_tools
+from texapi_core.models import (
+    DEFAULT_CONTEXT_WINDOW,
+    ModelInfo,
+    alist_models,
+    capabilities,
+    list_models,
+)
+from texapi_core.payload import ReplayReasoning, ToolMedia
+from texapi_core.settings import (
+    CALL_OPTIONS,
+    DEFAULT_MAX_RETRIES,
+    DEFAULT_STREAM_IDLE_TIMEOUT,
+    CallOptions,
+    Settings,
+    call_options,
+    env_api_key,
+    env_base_url,
+    refuse_unknown_arguments,
+    resolve_settings,
+)
+
+if TYPE_CHECKING:
+    from llama_index.core.tools.types import BaseTool
+
+_TOOL_NAMES = "tool_names"
+"""Call argument that maps tool names of the wire to the tools' own; never sent."""
+_OWN_ARGUMENTS = frozenset({*CALL_OPTIONS, "extra_body", "stream", "stream_usage", _TOOL_NAMES})
+
+
+class TexAPI(FunctionCallingLLM):
+    """Models behind the TexAPI gateway.
+
+    Examples:
+        ```python
+        from llama_index_texapi import TexAPI
+
+        llm = TexAPI(model="claude-sonnet-4-6")
+        print(llm.complete("Xin chào!"))
+        ```
+
+    The key comes from `TEXAPI_API_KEY`, or `api_key=...`. Parameters that are `None` are not sent.
+
+    Raises:
+        texapi_core.TexAPISettingsError: a setting is missing or unusable, or an argument is unknown.
+        texapi_core.TexAPIError: see `texapi_core.errors`; each is an error of the openai SDK too.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    model: str = Field(description="Name of the model, as `list_models()` lists it.")
+    api_key: SecretStr | None = Field(
+        default=None, exclude=True, description="The key; default the environment's TEXAPI_API_KEY."
+    )
+    api_base: str = Field(
+        description="Address of the gateway; default TEXAPI_BASE_URL, TEXAPI_API_BASE, or TexAPI's."
+    )
+    timeout: Any = Field(
+        default=None,
+        description="Seconds an answer may take, or an `openai.Timeout`; default 120.",
+    )
+    stream_idle_timeout: float | None = Field(
+        default=DEFAULT_STREAM_IDLE_TIMEOUT,
+        description="Seconds between two pieces of content in a stream; None for no limit.",
+    )
+    max_retries: int = Field(
+        default=DEFAULT_MAX_RETRIES,
+        description="Retries on connection errors, 408, 409, 429 and 5xx; never on an empty balance.",
+    )
+    default_headers: dict[str, str] | None = Field(
+        default=None, exclude=True, repr=False, description="Headers of every request; kept secret."
+    )
+    default_query: dict[str, Any] | None = Field(
+        default=None, exclude=True, repr=False, description="Query parameters of every request."
+    )
+    http_client: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="An `openai.DefaultHttpxClient` of your own; gets one response hook.",
+    )
+    http_async_client: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="An `openai.DefaultAsyncHttpxClient` of your own, for one event loop.",
+    )
+
+    temperature: float | None = Field(default=None, description="Not sent unless set.")
+    top_p: float | None = Field(default=None)
+    max_tokens: int | None = Field(
+        default=None, description="Most tokens of an answer, sent as `max_tokens`."
+    )
+    max_completion_tokens: int | None = Field(
+        default=None,
+        description="Most tokens of an answer, reasoning included, sent as named.",
+    )
+    stop: list[str] | str | None = Field(default=None)
+    seed: int | None = Field(default=None)
+    presence_penalty: float | None = Field(default=None)
+    frequency_penalty: float | None = Field(default=None)
+    logprobs: bool | None = Field(default=None)
+    top_logprobs: int | None = Field(default=None)
+    reasoning_effort: str | None = Field(
+        default=None, description='How much a reasoning model thinks, e.g. "low" or "high".'
+    )
+    service_tier: str | None = Field(default=None)
+    modalities: list[str] | None = Field(default=None)
+    additional_kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="Further parameters of the payload."
+    )
+    extra_body: dict[str, Any] | None = Field(
+        default=None,
+        description="Members put into the payload as they are; they win over all others.",
+    )
+
+    context_window: int | None = Field(
+        default=None, description="Tokens of context; default by the model table, else 128,000."
+    )
+    is_function_calling_model: bool = Field(
+        default=True, description="Whether agents and programs may give the model tools."
+    )
+    stream_usage: bool = Field(default=True, description="Whether streams ask for usage.")
+    replay_reasoning: ReplayReasoning = Field(
+        default="auto",
+        description="When reasoning goes back to the model: auto (beside tool calls), always, never.",
+    )
+    tool_media: ToolMedia = Field(
+        default="user_message",
+        description="Where images and files of tool results go: after them, or in place.",
+    )
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        api_key: str | SecretStr | None = None,
+        api_base: str | None = None,
+        base_url: str | None = None,
+        async_http_client: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        refuse_unknown_arguments(type(self).__name__, kwargs, type(self).model_fields)
+        if async_http_client is not None:
+            kwargs["http_async_client"] = async_http_client
+        kwargs = {name: value for name, value in kwargs.items() if value is not None}
+        super().__init__(
+            model=model,
+            api_base=api_base or base_url or env_base_url(),
+            **({} if api_key is None else {"api_key": api_key}),
+            **kwargs,
+        )
+        self._settings()  # a setting that cannot work is an error here, not at the first call
+
+    # The LLM contract
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name in events and in serialized components."""
+        return "TexAPI"
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What LlamaIndex plans prompts and agents by. No network."""
+        known = capabilities(self.model)
+        return LLMMetadata(
+            context_window=self.context_window or known.context_window or DEFAULT_CONTEXT_WINDOW,
+            num_output=self.max_tokens or self.max_completion_tokens or -1,
+            is_chat_model=True,
+            is_function_calling_model=self.is_function_calling_model,
+            model_name=self.model,
+            system_role=MessageRole.SYSTEM,
+        )
+
+    def to_payload(self) -> dict[str, Any]:
+        """What observability events tell of this LLM: no key, no header."""
+        return {
+            **super().to_payload(),
+            "model": self.model,
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+        }
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """The whole answer to a conversation."""
+        return self._chat(messages, **kwargs)
+
+    @llm_chat_callback()
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """The answer as it arrives; the last response holds usage and the whole."""
+        return self._stream_chat(messages, **kwargs)
+
+    @llm_completion_callback()
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """The whole answer to a prompt."""
+        return chat_to_completion_decorator(self._chat)(self._prompt(prompt, formatted), **kwargs)
+
+    @llm_completion_callback()
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+        """The answer to a prompt as it arrives."""
+        return stream_chat_to_completion_decorator(self._stream_chat)(
+            self._prompt(prompt, formatted), **kwargs
+        )
+
+    @llm_chat_callback()
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Async twin of `chat`."""
+        return await self._achat(messages, **kwargs)
+
+    @llm_chat_callback()
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        """Async twin of `stream_chat`."""
+        return await self._astream_chat(messages, **kwargs)
+
+    @llm_completion_callback()
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Async twin of `complete`."""
+        return await achat_to_completion_decorator(self._achat)(self._prompt(prompt, formatted), **kwargs)
+
+    @llm_completion_callback()
+    async def astream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseAsyncGen:
+        """Async twin of `stream_complete`."""
+        return await astream_chat_to_completion_decorator(self._astream_chat)(
+            self._prompt(prompt, formatted), **kwargs
+        )
+
+    # Tools
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        tool_choice: str | dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        if isinstance(user_msg, str):
+            user_msg = ChatMessage(role=MessageRole.USER, content=user_msg)
+        messages = [*(chat_history or []), *([user_msg] if user_msg else [])]
+        prepared = prepare_tools(
+            tools,
+            tool_choice=tool_choice,
+            tool_required=tool_required,
+            allow_parallel_tool_calls=allow_parallel_tool_calls,
+        )
+        return {"messages": messages, **prepared, **kwargs}
+
+    def _validate_chat_with_tools_response(
+        self,
+        response: ChatResponse,
+        tools: Sequence[BaseTool],
+        allow_parallel_tool_calls: bool = False,
+        **kwargs: Any,
+    ) -> ChatResponse:
+        """Cut an answer to its first tool call where only one is allowed."""
+        calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
+        if allow_parallel_tool_calls or len(calls) < 2:
+            return response
+        extra_calls = calls[1:]
+        message = response.message
+        only_one = message.model_copy(
+            update={
+                "blocks": [block for block in message.blocks if block not in extra_calls],
+                "additional_kwargs": {
+                    **message.additional_kwargs,
+                    "tool_calls": message.additional_kwargs["tool_calls"][:1],
+                },
+            }
+        )
+        return response.model_copy(update={"message": only_one})
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        """The tool calls of an answer, or of as much of it as has streamed.
+
+        Arguments that are no JSON object in a whole answer are kept as `invalid_arguments`, so that the
+        tool reports them to the model instead of running without them.
+
+        Raises:
+            ValueError: no call, or one whose arguments cannot be read, and `error_on_no_tool_call`.
+        """
+        calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
+        if not calls and error_on_no_tool_call:
+            raise ValueError(
+                f"Expected at least one tool call, but the model answered: {response.message.content!r}"
+            )
+        finish_reason = response.additional_kwargs.get("finish_reason")
+        return [
+            _select_tool(call, finish_reason=finish_reason, strict=error_on_no_tool_call) for call in calls
+        ]
+
+    # Public methods of our own
+
+    def list_models(self) -> list[ModelInfo]:
+        """The models that the key can use."""
+        return list_models(self._settings())
+
+    async def alist_models(self) -> list[ModelInfo]:
+        """The models that the key can use. Async twin of `list_models`."""
+        return await alist_models(self._settings())
+
+    # Copying and pickling
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A key that came from the environment is no field, so it stays at home."""
+        if self.http_client is not None or self.http_async_client is not None:
+            raise TypeError(
+                "A TexAPI with `http_client` or `http_async_client` cannot be pickled: it holds open "
+                "connections. Build the LLM where it is used."
+            )
+        return super().__getstate__()
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> TexAPI:
+        memo = {} if memo is None else memo
+        for shared in (self.http_client, self.http_async_client):
+            if shared is not None:
+                memo[id(shared)] = shared  # connections are not copied
+        return super().__deepcopy__(memo)
+
+    # Internal methods: undecorated, so that one call of the user makes one event and one span
+
+    def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        from texapi_core.chat import complete  # imports the SDK, put off until a call
+
+        payload, options = self._request(messages, kwargs)
+        reply = complete(self._settings(), payload, options)
+        return create_chat_response(reply, requested_model=payload["model"], tool_names=_tool_names(kwargs))
+
+    async def _achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        from texapi_core.chat import acomplete
+
+        payload, options = self._request(messages, kwargs)
+        reply = await acomplete(self._settings(), payload, options)
+        return create_chat_response(reply, requested_model=payload["model"], tool_names=_tool_names(kwargs))
+
+    def _stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        payload, options = self._request(messages, kwargs, stream=True)
+        return self._responses(payload, options, _tool_names(kwargs))
+
+    async def _astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        payload, options = self._request(messages, kwargs, stream=True)
+        return self._aresponses(payload, options, _tool_names(kwargs))
+
+    def _responses(
+        self, payload: dict[str, Any], options: CallOptions, tool_names: Mapping[str, str]
+    ) -> Generator[ChatResponse, None, None]:
+        from texapi_core.chat import stream
+
+        responses = ResponseStream(requested_model=payload["model"], tool_names=tool_names)
+        for item in stream(self._settings(), payload, options):
+            yield responses.feed(item)
+
+    async def _aresponses(
+        self, payload: dict[str, Any], options: CallOptions, tool_names: Mapping[str, str]
+    ) -> AsyncGenerator[ChatResponse, None]:
+        from texapi_core.chat import astream
+
+        responses = ResponseStream(requested_model=payload["model"], tool_names=tool_names)
+        async for item in astream(self._settings(), payload, options):
+            yield responses.feed(item)
+
+    def _prompt(self, prompt: str, formatted: bool) -> str:
+        if formatted or self.completion_to_prompt is None:
+            return prompt
+        return self.completion_to_prompt(prompt)
+
+    def _settings(self) -> Settings:
+        return resolve_settings(
+            api_key=self.api_key.get_secret_value() if self.api_key else env_api_key(),
+            base_url=self.api_base,
+            timeout=self.timeout,
+            stream_idle_timeout=self.stream_idle_timeout,
+            max_retries=self.max_retries,
+            default_headers=self.default_headers,
+            default_query=self.default_query,
+            http_client=self.http_client,
+            http_async_client=self.http_async_client,
+        )
+
+    @property
+    def _model_kwargs(self) -> dict[str, Any]:
+        """The constructor's parameters of the payload; those not set are left out."""
+        params: dict[str, Any] = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": self.max_tokens,
+            "max_completion_tokens": self.max_completion_tokens,
+            "stop": self.stop or None,
+            "seed": self.seed,
+            "presence_penalty": self.presence_penalty,
+            "frequency_penalty": self.frequency_penalty,
+            "logprobs": self.logprobs,
+            "top_logprobs": self.top_logprobs,
+            "reasoning_effort": self.reasoning_effort,
+            "service_tier": self.service_tier,
+            "modalities": self.modalities,
+        }
+        set_params = {name: value for name, value in params.items() if value is not None}
+        return {**set_params, **self.additional_kwargs}
+
+    def _request(
+        self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool = False
+    ) -> tuple[dict[str, Any], CallOptions]:
+        per_call = {
+            name: value for name, value in kwargs.items() if name not in _OWN_ARGUMENTS and value is not None
+        }
+        payload = {"model": self.model, **self._model_kwargs, **per_call}
+        if not payload.get("tools"):
+            for name in ("tools", "tool_choice", "parallel_tool_calls"):
+                payload.pop(name, None)
+        payload["messages"] = to_openai_message_dicts(
+            messages, replay_reasoning=self.replay_reasoning, tool_media=self.tool_media
+        )
+        usage_wanted = kwargs.get("stream_usage")
+        if stream and (self.stream_usage if usage_wanted is None else usage_wanted):
+            payload.setdefault("stream_options", {"include_usage": True})
+        if not stream:
+            payload.pop("stream_options", None)
+        payload |= {**(self.extra_body or {}), **(kwargs.get("extra_body") or {})}
+        return payload, call_options(kwargs)
+
+
+def _tool_names(kwargs: Mapping[str, Any]) -> Mapping[str, str]:
+    return kwargs.get(_TOOL_NAMES) or {}
+
+
+def _select_tool(call: ToolCallBlock, *, finish_reason: str | None, strict: bool) -> ToolSelection:
+    arguments = call.tool_kwargs
+    if isinstance(arguments, str):
+        if finish_reason is None:
+            arguments = _parse_so_far(arguments)
+        elif strict:
+            cut = " It was cut at its token limit: raise `max_tokens`." if finish_reason == "length" else ""
+            raise ValueError(
+                f"The arguments of the call of {call.tool_name} are no JSON object: {arguments!r}.{cut}"
+            )
+        else:
+            arguments = {"invalid_arguments": arguments}
+    return ToolSelection(tool_id=call.tool_call_id or "", tool_name=call.tool_name, tool_kwargs=arguments)
+
+
+def _parse_so_far(arguments: str) -> dict[str, Any]:
+    """As much of streamed arguments as can be read yet."""
+    try:
+        parsed: object = parse_partial_json(arguments)
+    except (ValueError, IndexError):
+        return {}
+    return dict(parsed) if isinstance(parsed, Mapping) else {}

@@ -1,0 +1,106 @@
+"""TexAPI as any framework sees it: settings, one request path, typed answers, errors.
+
+Imports of the openai SDK are put off until a call, or until an error class is asked for: the SDK takes
+longer to import than all the rest.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from texapi_core._version import __version__
+from texapi_core.models import ModelCapabilities, ModelInfo, alist_models, capabilities, list_models
+from texapi_core.settings import CallOptions, Settings, resolve_settings
+from texapi_core.tool_calls import ToolCall, ToolCallDelta
+from texapi_core.usage import TokenUsage
+from texapi_core.wire import ChatChoice, ChatDelta, ChatReply
+
+if TYPE_CHECKING:
+    from texapi_core.chat import acomplete, astream, complete, stream
+    from texapi_core.errors import (
+        TexAPIAllRoutesFailedError,
+        TexAPIAuthenticationError,
+        TexAPIBadRequestError,
+        TexAPIConflictError,
+        TexAPIConnectionError,
+        TexAPIContextLengthError,
+        TexAPIDailySpendingCapError,
+        TexAPIError,
+        TexAPIInsufficientCreditsError,
+        TexAPIInsufficientQuotaError,
+        TexAPIMonthlyKeyLimitError,
+        TexAPINotFoundError,
+        TexAPIPermissionDeniedError,
+        TexAPIProviderUnavailableError,
+        TexAPIRateLimitError,
+        TexAPIRedirectError,
+        TexAPIRequestTimeoutError,
+        TexAPIRequestTooLargeError,
+        TexAPIResponseError,
+        TexAPIServerError,
+        TexAPISettingsError,
+        TexAPISpendingLimitError,
+        TexAPIStatusError,
+        TexAPIStreamInterruptedError,
+        TexAPITimeoutError,
+        TexAPIUnprocessableEntityError,
+    )
+
+__all__ = [
+    "CallOptions",
+    "ChatChoice",
+    "ChatDelta",
+    "ChatReply",
+    "ModelCapabilities",
+    "ModelInfo",
+    "Settings",
+    "TexAPIAllRoutesFailedError",
+    "TexAPIAuthenticationError",
+    "TexAPIBadRequestError",
+    "TexAPIConflictError",
+    "TexAPIConnectionError",
+    "TexAPIContextLengthError",
+    "TexAPIDailySpendingCapError",
+    "TexAPIError",
+    "TexAPIInsufficientCreditsError",
+    "TexAPIInsufficientQuotaError",
+    "TexAPIMonthlyKeyLimitError",
+    "TexAPINotFoundError",
+    "TexAPIPermissionDeniedError",
+    "TexAPIProviderUnavailableError",
+    "TexAPIRateLimitError",
+    "TexAPIRedirectError",
+    "TexAPIRequestTimeoutError",
+    "TexAPIRequestTooLargeError",
+    "TexAPIResponseError",
+    "TexAPIServerError",
+    "TexAPISettingsError",
+    "TexAPISpendingLimitError",
+    "TexAPIStatusError",
+    "TexAPIStreamInterruptedError",
+    "TexAPITimeoutError",
+    "TexAPIUnprocessableEntityError",
+    "TokenUsage",
+    "ToolCall",
+    "ToolCallDelta",
+    "__version__",
+    "acomplete",
+    "alist_models",
+    "astream",
+    "capabilities",
+    "complete",
+    "list_models",
+    "resolve_settings",
+    "stream",
+]
+
+_CALLS = ("acomplete", "astream", "complete", "stream")
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("TexAPI") and name in __all__:
+        return getattr(import_module("texapi_core.errors"), name)
+    if name in _CALLS:
+        return getattr(import_module("texapi_core.chat"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,346 @@
+"""One call of the gateway: payload in, `ChatReply` out, or `ChatDelta`s and then the `ChatReply`.
+
+`complete` and `stream` have async twins that differ by `await` alone. All four send through the openai
+client's public `post()`, which authenticates, retries and raises, and read the bytes of the response
+themselves: building the SDK's pydantic objects costs more than all the rest of a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any, TypedDict
+
+import openai
+
+from texapi_core import errors
+from texapi_core.client import async_client, call_timeout, sync_client
+from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
+from texapi_core.sse import BYTE_ORDER_MARK
+from texapi_core.streaming import StreamReader, looks_like_sse
+from texapi_core.wire import (
+    ChatDelta,
+    ChatReply,
+    ErrorAnswer,
+    MalformedAnswer,
+    excerpt,
+    parse_json_object,
+    parse_reply,
+    raise_for_error,
+)
+
+_PATH = "/chat/completions"
+_MODELS_PATH = "/models"
+
+
+def complete(settings: Settings, payload: Mapping[str, Any], options: CallOptions = NO_OPTIONS) -> ChatReply:
+    """The whole answer to one request.
+
+    Raises:
+        TexAPIError: see `texapi_core.errors`.
+    """
+    with _errors_of_sending(settings):
+        sent = _sync_post(settings, payload, _request_options(settings, options))
+    return _read_body(settings, options, sent.response).reply()
+
+
+async def acomplete(
+    settings: Settings, payload: Mapping[str, Any], options: CallOptions = NO_OPTIONS
+) -> ChatReply:
+    """The whole answer to one request. Async twin of `complete`."""
+    with _errors_of_sending(settings):
+        sent = await _async_post(settings, payload, _request_options(settings, options))
+    return (await _aread_body(settings, options, sent.response)).reply()
+
+
+def stream(
+    settings: Settings, payload: Mapping[str, Any], options: CallOptions = NO_OPTIONS
+) -> Generator[ChatDelta | ChatReply]:
+    """The answer as it arrives: `ChatDelta`s, then one `ChatReply` of the whole.
+
+    Closing the generator closes the connection. A stream that breaks raises; it never ends early.
+
+    Raises:
+        TexAPIError: see `texapi_core.errors`. What had come is in the error's `partial`.
+    """
+    with _errors_of_sending(settings):
+        sent = _sync_post(
+            settings, {**payload, "stream": True}, _request_options(settings, options, stream=True)
+        )
+    answer = _AnswerStream(settings, sent.response)
+    try:
+        with _errors_of_reading(settings, sent.response, answer):
+            for packet in sent.response.iter_bytes():
+                yield from answer.feed(packet)
+                if answer.done:
+                    break
+        yield from answer.finish()
+    finally:
+        sent.response.close()
+
+
+async def astream(
+    settings: Settings, payload: Mapping[str, Any], options: CallOptions = NO_OPTIONS
+) -> AsyncGenerator[ChatDelta | ChatReply]:
+    """The answer as it arrives. Async twin of `stream`."""
+    with _errors_of_sending(settings):
+        sent = await _async_post(
+            settings, {**payload, "stream": True}, _request_options(settings, options, stream=True)
+        )
+    answer = _AnswerStream(settings, sent.response)
+    try:
+        with _errors_of_reading(settings, sent.response, answer):
+            async for packet in sent.response.aiter_bytes():
+                for delta in answer.feed(packet):
+                    yield delta
+                if answer.done:
+                    break
+        for item in answer.finish():
+            yield item
+    finally:
+        await sent.response.aclose()
+
+
+def fetch_models(settings: Settings) -> list[Any]:
+    """The rows of `GET /v1/models`, as they come."""
+    with _errors_of_sending(settings):
+        sent = sync_client(settings).get(
+            _MODELS_PATH,
+            cast_to=object,
+            options=_request_options(settings, NO_OPTIONS),
+            stream=True,
+            stream_cls=openai.Stream[object],
+        )
+    return _read_body(settings, NO_OPTIONS, sent.response).model_rows()
+
+
+async def afetch_models(settings: Settings) -> list[Any]:
+    """The rows of `GET /v1/models`. Async twin of `fetch_models`."""
+    with _errors_of_sending(settings):
+        client = await async_client(settings)
+        sent = await client.get(
+            _MODELS_PATH,
+            cast_to=object,
+            options=_request_options(settings, NO_OPTIONS),
+            stream=True,
+            stream_cls=openai.AsyncStream[object],
+        )
+    return (await _aread_body(settings, NO_OPTIONS, sent.response)).model_rows()
+
+
+def _sync_post(
+    settings: Settings, payload: Mapping[str, Any], options: openai.RequestOptions
+) -> openai.Stream[object]:
+    # `stream=True` here is the SDK's: it hands over the response once its head is there. What the
+    # gateway is asked for stands in the payload.
+    return sync_client(settings).post(
+        _PATH,
+        cast_to=object,
+        body=payload,
+        options=options,
+        stream=True,
+        stream_cls=openai.Stream[object],
+    )
+
+
+async def _async_post(
+    settings: Settings, payload: Mapping[str, Any], options: openai.RequestOptions
+) -> openai.AsyncStream[object]:
+    client = await async_client(settings)
+    return await client.post(
+        _PATH,
+        cast_to=object,
+        body=payload,
+        options=options,
+        stream=True,
+        stream_cls=openai.AsyncStream[object],
+    )
+
+
+def _read_body(settings: Settings, options: CallOptions, response: Any) -> _BodyReader:
+    body = _BodyReader(settings, options, response)
+    try:
+        with _errors_of_reading(settings, response):
+            for packet in response.iter_bytes():
+                body.feed(packet)
+    finally:
+        response.close()
+    return body
+
+
+async def _aread_body(settings: Settings, options: CallOptions, response: Any) -> _BodyReader:
+    body = _BodyReader(settings, options, response)
+    try:
+        with _errors_of_reading(settings, response):
+            async for packet in response.aiter_bytes():
+                body.feed(packet)
+    finally:
+        await response.aclose()
+    return body
+
+
+def _request_options(
+    settings: Settings, options: CallOptions, *, stream: bool = False
+) -> openai.RequestOptions:
+    timeout = settings.timeout if options.timeout is None else options.timeout
+    retries = settings.max_retries if options.max_retries is None else options.max_retries
+    longest_read = settings.stream_idle_timeout if stream else None
+    request: openai.RequestOptions = {
+        "timeout": call_timeout(timeout, longest_read=longest_read),
+        "max_retries": retries,
+    }
+    if options.extra_headers:
+        request["headers"] = dict(options.extra_headers)
+    if options.extra_query:
+        request["params"] = dict(options.extra_query)
+    return request
+
+
+@contextmanager
+def _errors_of_sending(settings: Settings) -> Generator[None]:
+    """Errors of ours for what the SDK raises before an answer begins."""
+    try:
+        yield
+    except openai.APIError as error:
+        raise errors.from_openai(error, secret=settings.api_key) from error
+
+
+@contextmanager
+def _errors_of_reading(
+    settings: Settings, response: Any, answer: _AnswerStream | None = None
+) -> Generator[None]:
+    """Errors of ours for what the HTTP library raises while an answer is read.
+
+    openai 2 stands on httpx, openai 3 on httpx2, and both let errors of the layers below through, so
+    anything but our own errors and the end of the program is a broken connection.
+    """
+    try:
+        yield
+    except (errors.TexAPIError, asyncio.CancelledError, GeneratorExit):
+        raise
+    except Exception as error:
+        broken = errors.connection_broke(
+            error, response, secret=settings.api_key, streamed=answer is not None
+        )
+        if answer is not None:
+            answer.note_partial(broken)
+        raise broken from error
+
+
+def _origin(response: Any) -> _Origin:
+    return {"request_id": errors.request_id_of(response), "headers": dict(response.headers)}
+
+
+class _Origin(TypedDict):
+    request_id: str | None
+    headers: Mapping[str, str]
+
+
+class _BodyReader:
+    """The bytes of a whole answer, within the time that the call may take."""
+
+    def __init__(self, settings: Settings, options: CallOptions, response: Any) -> None:
+        self._settings = settings
+        self._response = response
+        self._body = bytearray()
+        timeout = settings.timeout if options.timeout is None else options.timeout
+        seconds = call_timeout(timeout).read
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+
+    def feed(self, packet: bytes) -> None:
+        self._body += packet
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise errors.timed_out("TexAPI did not finish the answer in time.", self._response)
+
+    def reply(self) -> ChatReply:
+        """The body as an answer; some gateways stream it although nobody asked."""
+        body = self._text()
+        origin = _origin(self._response)
+        with self._errors_of_parsing():
+            if looks_like_sse(body):
+                reader = StreamReader()
+                for _ in chain(reader.feed(body), reader.finish()):
+                    pass
+                return reader.state.reply(**origin)
+            return parse_reply(parse_json_object(body), **origin)
+
+    def model_rows(self) -> list[Any]:
+        """The body as a list of models."""
+        with self._errors_of_parsing():
+            body = parse_json_object(self._text())
+            raise_for_error(body)
+            rows = body.get("data")
+            if not isinstance(rows, list):
+                raise MalformedAnswer("an answer without a list of models", excerpt(self._text()))
+        return rows
+
+    def _text(self) -> bytes:
+        return bytes(self._body).removeprefix(BYTE_ORDER_MARK).strip()
+
+    @contextmanager
+    def _errors_of_parsing(self) -> Generator[None]:
+        try:
+            yield
+        except (ErrorAnswer, MalformedAnswer) as error:
+            raise errors.from_answer(
+                error, self._response, secret=self._settings.api_key, streamed=False
+            ) from None
+
+
+class _AnswerStream:
+    """A streamed answer while it arrives, without I/O: packets in, deltas and the reply out."""
+
+    def __init__(self, settings: Settings, response: Any) -> None:
+        self._settings = settings
+        self._response = response
+        self._reader = StreamReader()
+        self._last_content = time.monotonic()
+
+    @property
+    def done(self) -> bool:
+        return self._reader.done
+
+    def feed(self, packet: bytes) -> Generator[ChatDelta]:
+        brought_content = False
+        try:
+            for delta in self._reader.feed(packet):
+                brought_content = True
+                yield delta
+        except (ErrorAnswer, MalformedAnswer) as error:
+            raise self._failed(error) from None
+        if brought_content:
+            self._last_content = time.monotonic()
+        else:
+            self._check_idle()
+
+    def finish(self) -> Generator[ChatDelta | ChatReply]:
+        try:
+            yield from self._reader.finish()
+        except (ErrorAnswer, MalformedAnswer) as error:
+            raise self._failed(error) from None
+        yield self._reply()
+
+    def note_partial(self, error: errors.TexAPIError) -> None:
+        """Put what has come so far into the error that ends the stream."""
+        error.partial = self._reply()
+        error.usage = self._reader.state.usage
+
+    def _reply(self) -> ChatReply:
+        return self._reader.state.reply(**_origin(self._response))
+
+    def _failed(self, error: ErrorAnswer | MalformedAnswer) -> errors.TexAPIError:
+        failure = errors.from_answer(error, self._response, secret=self._settings.api_key, streamed=True)
+        self.note_partial(failure)
+        return failure
+
+    def _check_idle(self) -> None:
+        limit = self._settings.stream_idle_timeout
+        if limit is not None and time.monotonic() - self._last_content > limit:
+            stalled = errors.timed_out(
+                f"TexAPI's stream brought nothing new for {limit:g} seconds.", self._response
+            )
+            self.note_partial(stalled)
+            raise stalled

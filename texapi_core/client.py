@@ -1,0 +1,241 @@
+"""The openai clients: one per settings, one async client per running event loop, closed with it.
+
+Models hold settings, never clients, so they can be copied, pickled and used after a fork. Clients are
+shared by models with equal settings, for the TLS set-up of a client costs more than a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import openai
+
+from texapi_core.errors import must_not_retry, redirect_refused
+from texapi_core.settings import CONNECT_TIMEOUT, Settings
+
+_JSON = "application/json"
+_MOST_CLIENTS = 32
+"""Sync clients kept for re-use; the one unused for longest goes first."""
+
+_ClientKey = tuple[Any, ...]
+_clients: OrderedDict[_ClientKey, openai.OpenAI] = OrderedDict()
+_loop_clients: dict[int, _LoopClients] = {}
+_lock = threading.Lock()
+
+
+def sync_client(settings: Settings) -> openai.OpenAI:
+    """The client for these settings, made on first use."""
+    key = _client_key(settings, settings.http_client)
+    with _lock:
+        client = _clients.get(key)
+        if client is None:
+            client = _new_sync_client(settings)
+            _clients[key] = client
+            if len(_clients) > _MOST_CLIENTS:
+                _clients.popitem(last=False)
+        else:
+            _clients.move_to_end(key)
+        return client
+
+
+async def async_client(settings: Settings) -> openai.AsyncOpenAI:
+    """The client for these settings in the running event loop, made on first use.
+
+    A connection belongs to the loop that opened it. A client kept over two loops fails with "Event
+    loop is closed", or sends the request twice when a retry hides that.
+    """
+    loop = asyncio.get_running_loop()
+    clients = _loop_clients.get(id(loop))
+    if clients is None or clients.loop() is not loop:
+        clients = await _LoopClients.open(loop)
+    return clients.client(settings)
+
+
+def call_timeout(timeout: float | openai.Timeout, *, longest_read: float | None = None) -> openai.Timeout:
+    """`timeout` as the SDK takes it: a number of seconds bounds reading, connecting takes less."""
+    if isinstance(timeout, (int, float)):
+        timeout = openai.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT))
+    read = timeout.read
+    if longest_read is not None and (read is None or read > longest_read):
+        read = longest_read
+    return openai.Timeout(connect=timeout.connect, read=read, write=timeout.write, pool=timeout.pool)
+
+
+class _LoopClients:
+    """The async clients of one event loop, closed when the loop shuts down."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = weakref.ref(loop)
+        self._clients: OrderedDict[_ClientKey, openai.AsyncOpenAI] = OrderedDict()
+        self._until_shutdown: AsyncGenerator[None, None] | None = None
+
+    @classmethod
+    async def open(cls, loop: asyncio.AbstractEventLoop) -> _LoopClients:
+        clients = cls(loop)
+        with _lock:
+            for key, others in list(_loop_clients.items()):
+                other_loop = others.loop()
+                if other_loop is None or other_loop.is_closed():
+                    del _loop_clients[key]
+            _loop_clients[id(loop)] = clients
+        # `loop.shutdown_asyncgens()`, which `asyncio.run` and every server call before they close
+        # their loop, closes async generators: the public way to be told in time to close sockets.
+        clients._until_shutdown = clients._close_at_shutdown()
+        await anext(clients._until_shutdown)
+        return clients
+
+    def client(self, settings: Settings) -> openai.AsyncOpenAI:
+        key = _client_key(settings, settings.http_async_client)
+        client = self._clients.get(key)
+        if client is None:
+            client = self._clients[key] = _new_async_client(settings)
+            if len(self._clients) > _MOST_CLIENTS:
+                self._clients.popitem(last=False)
+        else:
+            self._clients.move_to_end(key)
+        return client
+
+    async def _close_at_shutdown(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            with _lock:
+                for key, clients in list(_loop_clients.items()):
+                    if clients is self:
+                        del _loop_clients[key]
+            for client in self._clients.values():
+                await client.close()
+            self._clients.clear()
+
+
+def _client_key(settings: Settings, http_client: Any) -> _ClientKey:
+    """What makes two clients the same. Time limits and retries go with each call instead."""
+    return (
+        settings.base_url,
+        settings.api_key,
+        settings.default_headers,
+        repr(settings.default_query),
+        id(http_client) if http_client is not None else None,
+    )
+
+
+def _new_sync_client(settings: Settings) -> openai.OpenAI:
+    http_client = settings.http_client
+    if http_client is None:
+        http_client = openai.DefaultHttpxClient(event_hooks={"response": [_inspect_response]})
+    else:
+        _add_hook(http_client, _inspect_response)
+    client = openai.OpenAI(http_client=http_client, **_client_arguments(settings))
+    _forget_ambient_identity(client)
+    if settings.http_client is None:
+        weakref.finalize(client, http_client.close)
+    return client
+
+
+def _new_async_client(settings: Settings) -> openai.AsyncOpenAI:
+    http_client = settings.http_async_client
+    if http_client is None:
+        http_client = openai.DefaultAsyncHttpxClient(event_hooks={"response": [_ainspect_response]})
+    else:
+        _add_hook(http_client, _ainspect_response)
+    client = openai.AsyncOpenAI(http_client=http_client, **_client_arguments(settings))
+    _forget_ambient_identity(client)
+    return client
+
+
+def _client_arguments(settings: Settings) -> dict[str, Any]:
+    return {
+        "api_key": settings.api_key,
+        "base_url": settings.base_url,
+        "default_headers": _headers(settings),
+        "default_query": dict(settings.default_query) or None,
+    }
+
+
+def _headers(settings: Settings) -> Mapping[str, Any]:
+    """Headers of every request, with those taken out that the SDK reads from `OPENAI_*` variables.
+
+    `OPENAI_CUSTOM_HEADERS` may even replace `Authorization`, which would send a user's OpenAI key to
+    the gateway. What the user passes wins over both.
+    """
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
+    ambient = [line.split(":", 1)[0].strip() for line in lines if ":" in line]
+    headers: dict[str, Any] = {
+        name: _JSON if name.lower() in ("accept", "content-type") else openai.Omit() for name in ambient
+    }
+    headers |= {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
+    ours = {"Authorization": f"Bearer {settings.api_key}", **dict(settings.default_headers)}
+    for name, value in ours.items():
+        for other in [other for other in headers if other.lower() == name.lower()]:
+            del headers[other]
+        headers[name] = value
+    return headers
+
+
+def _forget_ambient_identity(client: openai.OpenAI | openai.AsyncOpenAI) -> None:
+    """The SDK fills these from `OPENAI_ORG_ID`, `OPENAI_PROJECT_ID`, `OPENAI_ADMIN_KEY`, ...
+
+    None of them is the gateway's business.
+    """
+    client.organization = None
+    client.project = None
+    client.admin_api_key = None
+    client.webhook_secret = None
+
+
+def _add_hook(http_client: Any, hook: Any) -> None:
+    """Our hook on the user's own HTTP client, once; it acts on failed responses only."""
+    hooks = dict(http_client.event_hooks)
+    if hook not in hooks["response"]:
+        http_client.event_hooks = {**hooks, "response": [*hooks["response"], hook]}
+
+
+def _inspect_response(response: Any) -> None:
+    """Keep the SDK from retrying what only costs money, and from following to another host."""
+    _refuse_foreign_redirect(response)
+    if response.status_code >= 400:
+        response.read()
+        _forbid_hopeless_retry(response)
+
+
+async def _ainspect_response(response: Any) -> None:
+    _refuse_foreign_redirect(response)
+    if response.status_code >= 400:
+        await response.aread()
+        _forbid_hopeless_retry(response)
+
+
+def _forbid_hopeless_retry(response: Any) -> None:
+    """An empty balance and a spending cap arrive as 429, which the SDK retries unless told not to.
+
+    `x-should-retry` is the header by which a server tells it.
+    """
+    if must_not_retry(response.status_code, response.content, response.headers):
+        response.headers["x-should-retry"] = "false"
+
+
+def _refuse_foreign_redirect(response: Any) -> None:
+    if not response.has_redirect_location:
+        return
+    here, there = response.url, response.url.join(response.headers["location"])
+    same_host = here.host == there.host and here.port == there.port
+    upgraded = here.host == there.host and there.scheme == "https"
+    if not (same_host and here.scheme == there.scheme) and not upgraded:
+        raise redirect_refused(response, there.host)
+
+
+def _forget_all_clients() -> None:
+    """After a fork the parent's connections are not ours to use."""
+    global _lock
+    _lock = threading.Lock()
+    _clients.clear()
+    _loop_clients.clear()
+
+
+os.register_at_fork(after_in_child=_forget_all_clients)

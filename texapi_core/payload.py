@@ -1,0 +1,89 @@
+"""Messages of a payload as strict providers want them: the rules that both adapters share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+ReplayReasoning = Literal["auto", "always", "never"]
+"""When reasoning goes back to the model: `auto` with messages that call tools, where DeepSeek, Claude
+and Gemini need it and other places refuse it; `always`; `never`."""
+ToolMedia = Literal["user_message", "tool_message"]
+"""Where images and files of a tool's result go: into a user message after it, or in place."""
+
+WireMessage = dict[str, Any]
+Part = dict[str, Any]
+
+
+def assistant_message(
+    content: str | list[Part],
+    *,
+    tool_calls: Sequence[Mapping[str, Any]] = (),
+    reasoning: Mapping[str, Any] | None = None,
+    refusal: str | None = None,
+    replay_reasoning: ReplayReasoning = "auto",
+) -> WireMessage:
+    """An earlier answer of the model. Beside tool calls no text is `null`: some providers refuse `""`."""
+    message: WireMessage = {"role": "assistant", "content": content}
+    if refusal:
+        message["refusal"] = refusal
+    if tool_calls:
+        message["tool_calls"] = list(tool_calls)
+    if (tool_calls or refusal) and not content:
+        message["content"] = None
+    if reasoning and (replay_reasoning == "always" or (replay_reasoning == "auto" and tool_calls)):
+        message.update(reasoning)
+    return message
+
+
+def tool_call(
+    id_: str | None, name: str | None, arguments: Any, extras: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A call in an earlier answer. Arguments that are no JSON are wrapped: providers refuse them bare."""
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    elif not _is_json_object(arguments):
+        invalid = {"invalid_arguments": arguments}
+        arguments = json.dumps(invalid, ensure_ascii=False) if arguments.strip() else "{}"
+    function = {"name": name, "arguments": arguments}
+    return {"id": id_, "type": "function", "function": function, **(extras or {})}
+
+
+def tool_message(
+    tool_call_id: str | None, content: str | list[Part], *, tool_media: ToolMedia = "user_message"
+) -> tuple[WireMessage, list[Part]]:
+    """A tool's result, and the parts of it that must follow in a user message.
+
+    Chat completions allow only text in a tool message; images and files would be refused or ignored.
+    """
+    message: WireMessage = {"role": "tool", "content": content, "tool_call_id": tool_call_id}
+    if isinstance(content, str) or tool_media == "tool_message":
+        return message, []
+    media = [part for part in content if part.get("type") != "text"]
+    if not media:
+        return message, []
+    texts = [part for part in content if part.get("type") == "text"]
+    message["content"] = texts or "The result is in the next message."
+    note = {"type": "text", "text": f"Attached to the result of tool call {tool_call_id}:"}
+    return message, [note, *media]
+
+
+def place_media(messages: Sequence[tuple[WireMessage, list[Part]]]) -> list[WireMessage]:
+    """Messages in order, the media of tool results in one user message after the last of them."""
+    placed: list[WireMessage] = []
+    media: list[Part] = []
+    for message, its_media in messages:
+        if media and message["role"] != "tool":
+            placed.append({"role": "user", "content": media})
+            media = []
+        placed.append(message)
+        media = [*media, *its_media]
+    return [*placed, {"role": "user", "content": media}] if media else placed
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False

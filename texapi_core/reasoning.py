@@ -1,0 +1,126 @@
+"""What a model says of its reasoning, under any of the names that providers use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+TEXT_FIELDS = ("reasoning_content", "reasoning", "thinking")
+"""Fields that hold the text: DeepSeek, Qwen and most gateways; OpenRouter and vLLM; others."""
+DETAIL_FIELDS = ("reasoning_details", "thinking_blocks")
+"""Fields that hold structured fragments with signatures: OpenRouter; LiteLLM."""
+REASONING_FIELDS = frozenset((*TEXT_FIELDS, *DETAIL_FIELDS))
+
+_FRAGMENT_TEXT_FIELDS = ("text", "summary", "thinking", "data")
+_REASONING_PART_TYPES = frozenset({"thinking", "reasoning", "reasoning.text", "reasoning.summary"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """The reasoning of an answer, or what one chunk adds to it."""
+
+    text: str = ""
+    field: str | None = None
+    """Name of the wire's field that the text came in, for sending it back in the same one."""
+    details: tuple[Mapping[str, Any], ...] = ()
+    """Structured fragments, `reasoning_details` on the wire, with their signatures."""
+    details_field: str | None = None
+
+
+NO_REASONING = Reasoning()
+
+
+def read_reasoning(message: Mapping[str, Any]) -> Reasoning:
+    """The reasoning in a message or a delta, `NO_REASONING` when it holds none."""
+    text, field = "", None
+    for name in TEXT_FIELDS:
+        value = message.get(name)
+        if value:
+            text, field = _text_of(value), name
+            if text:
+                break
+    details: tuple[Mapping[str, Any], ...] = ()
+    details_field = None
+    for name in DETAIL_FIELDS:
+        value = message.get(name)
+        if isinstance(value, list) and value:
+            details = tuple(fragment for fragment in value if isinstance(fragment, dict))
+            details_field = name
+            break
+    if details and not text:
+        text, field = "".join(map(_text_of, details)), details_field
+    if not text and not details:
+        return NO_REASONING
+    return Reasoning(text, field, details, details_field)
+
+
+def split_content(content: Any) -> tuple[str, str, tuple[Mapping[str, Any], ...]]:
+    """Text, reasoning and other parts of `content`, which may be a string or a list of parts."""
+    if isinstance(content, str):
+        return content, "", ()
+    if isinstance(content, dict):
+        content = [content]
+    if not isinstance(content, list):
+        return ("", "", ()) if content is None else (str(content), "", ())
+    texts, reasonings, others = [], [], []
+    for part in content:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, dict):
+            if part.get("type") in _REASONING_PART_TYPES:
+                reasonings.append(_text_of(part.get("thinking") or part))
+            elif isinstance(part.get("text"), str):
+                texts.append(part["text"])
+            else:
+                others.append(part)
+    return "".join(texts), "".join(reasonings), tuple(others)
+
+
+def _text_of(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        for name in ("text", "summary", "thinking", "content", "reasoning"):
+            if value.get(name):
+                return _text_of(value[name])
+        return ""
+    if isinstance(value, list):
+        return "".join(map(_text_of, value))
+    return ""
+
+
+def merge_details(fragments: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Fragments of a stream put together: texts joined, everything else as last said.
+
+    Fragments belong together when type and index agree. A signature must survive to the byte, or
+    the provider refuses the next turn of the conversation.
+    """
+    merged: list[dict[str, Any]] = []
+    for fragment in fragments:
+        target = _fragment_to_grow(merged, fragment)
+        if target is None:
+            merged.append(dict(fragment))
+            continue
+        for name, value in fragment.items():
+            old = target.get(name)
+            if name in _FRAGMENT_TEXT_FIELDS and isinstance(old, str) and isinstance(value, str):
+                target[name] = old + value
+            elif value is not None:
+                target[name] = value
+    return tuple(merged)
+
+
+def _fragment_to_grow(merged: list[dict[str, Any]], fragment: Mapping[str, Any]) -> dict[str, Any] | None:
+    index, type_ = fragment.get("index"), fragment.get("type")
+    if index is None:
+        last = merged[-1] if merged else {}
+        if not last or last.get("type") != type_ or "index" in last:
+            return None
+        ids = last.get("id"), fragment.get("id")
+        another_block = bool(last.get("signature")) or (all(ids) and ids[0] != ids[1])
+        return None if another_block else last
+    for known in reversed(merged):
+        if known.get("index") == index and known.get("type") == type_:
+            return known
+    return None

@@ -1,0 +1,217 @@
+"""Where requests go and what they carry: argument, else environment, else default.
+
+Nothing of OpenAI's own environment (`OPENAI_*`) has a say in it. Importing this module is cheap: it
+does not import the openai SDK.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    import openai
+
+API_KEY_ENV = "TEXAPI_API_KEY"
+BASE_URL_ENVS = ("TEXAPI_BASE_URL", "TEXAPI_API_BASE")
+DEFAULT_BASE_URL = "https://api.texapi.dev/v1"
+"""The gateway's one address, by its documentation."""
+DEFAULT_TIMEOUT = 120.0
+"""Seconds; the gateway's own limit."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds to open a connection, unless `timeout` is shorter or an `openai.Timeout`."""
+DEFAULT_STREAM_IDLE_TIMEOUT = 120.0
+"""Seconds between two pieces of content in a stream; comments that keep it alive do not count."""
+DEFAULT_MAX_RETRIES = 2
+_LARGEST_MAX_RETRIES = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that decides where a request goes, resolved and checked. Holds no socket."""
+
+    api_key: str = field(repr=False)
+    base_url: str = DEFAULT_BASE_URL
+    timeout: float | openai.Timeout = DEFAULT_TIMEOUT
+    stream_idle_timeout: float | None = DEFAULT_STREAM_IDLE_TIMEOUT
+    max_retries: int = DEFAULT_MAX_RETRIES
+    default_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    default_query: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
+    http_client: Any = field(default=None, repr=False)
+    http_async_client: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """What one call changes: each unset value leaves the setting as it is."""
+
+    extra_headers: Mapping[str, str] | None = field(default=None, repr=False)
+    extra_query: Mapping[str, Any] | None = field(default=None, repr=False)
+    timeout: float | openai.Timeout | None = None
+    """Seconds for this call, or `openai.Timeout`."""
+    max_retries: int | None = None
+
+
+NO_OPTIONS = CallOptions()
+
+
+def env_api_key() -> str | None:
+    """The key in the environment, `None` when there is none."""
+    return os.environ.get(API_KEY_ENV) or None
+
+
+def env_base_url() -> str:
+    """The address in the environment, else the gateway's."""
+    for name in BASE_URL_ENVS:
+        if value := os.environ.get(name, "").strip():
+            return value
+    return DEFAULT_BASE_URL
+
+
+def check_api_key(api_key: str | None) -> str:
+    """The key if it can be sent, else a `TexAPISettingsError` that names the way out."""
+    way_out = f"Set `{API_KEY_ENV}` or pass `api_key=...`."
+    if not api_key:
+        raise _settings_error(f"TexAPI needs an API key. {way_out}")
+    if any(character.isspace() for character in api_key):
+        raise _settings_error(f"`api_key` holds white space or a line break. {way_out}")
+    if not api_key.isascii() or not api_key.isprintable():
+        raise _settings_error(f"`api_key` holds characters that no key has. {way_out}")
+    return api_key
+
+
+def check_base_url(base_url: str) -> str:
+    """The address if requests can go there, without a slash at its end."""
+    url = base_url.strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        legal = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        legal = False
+    example = f"It must look like {DEFAULT_BASE_URL}"
+    if not legal:
+        raise _settings_error(f"`base_url` is no http(s) address: {_without_user(url)!r}. {example}.")
+    if parts.username or parts.password:
+        raise _settings_error("`base_url` must hold no user name or password; pass `api_key=...`.")
+    if parts.path.endswith(("/chat/completions", "/models")):
+        raise _settings_error(f"`base_url` must end before the endpoint, not {url!r}. {example}.")
+    if parts.query or parts.fragment:
+        raise _settings_error(f"`base_url` must hold no query; pass `default_query=...`. {example}.")
+    return url
+
+
+def check_timeout(name: str, timeout: Any) -> None:
+    """Refuse a number of seconds that is none; an `openai.Timeout` passes."""
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        if hasattr(timeout, "connect") and hasattr(timeout, "read"):
+            return
+        raise _settings_error(
+            f"`{name}` must be seconds or an `openai.Timeout`, not {type(timeout).__name__}."
+        )
+    if not timeout > 0 or math.isinf(timeout):
+        raise _settings_error(f"`{name}` must be more than 0 seconds, not {timeout}.")
+
+
+def check_max_retries(max_retries: Any) -> int:
+    """The number of retries if it is one."""
+    if isinstance(max_retries, bool) or not isinstance(max_retries, int):
+        raise _settings_error("`max_retries` must be a whole number.")
+    if not 0 <= max_retries <= _LARGEST_MAX_RETRIES:
+        raise _settings_error(
+            f"`max_retries` must be between 0 and {_LARGEST_MAX_RETRIES}, not {max_retries}."
+        )
+    return max_retries
+
+
+def check_headers(name: str, headers: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    """Headers that can be sent, as pairs. Error texts name the header, never its value."""
+    pairs = []
+    for header, value in (headers or {}).items():
+        if not isinstance(value, str):
+            raise _settings_error(f"`{name}` must map names to strings; see {header!r}.")
+        if not header or not header.isascii() or any(c.isspace() or c == ":" for c in header):
+            raise _settings_error(f"`{name}` holds a name that is no header: {header!r}.")
+        if not value.isascii() or any(character in value for character in "\r\n\0"):
+            raise _settings_error(
+                f"`{name}` holds a line break or a non-ASCII character in the value of {header!r}."
+            )
+        pairs.append((header, value))
+    return tuple(pairs)
+
+
+def resolve_settings(
+    *,
+    api_key: str | None,
+    base_url: str | None,
+    timeout: float | openai.Timeout | None,
+    max_retries: int,
+    stream_idle_timeout: float | None = DEFAULT_STREAM_IDLE_TIMEOUT,
+    default_headers: Mapping[str, str] | None = None,
+    default_query: Mapping[str, Any] | None = None,
+    http_client: Any = None,
+    http_async_client: Any = None,
+) -> Settings:
+    """Checked settings from what the user passed; `None` means environment, then default.
+
+    Raises:
+        TexAPISettingsError: a value is missing or cannot be used; the text names it.
+    """
+    if timeout is not None:
+        check_timeout("timeout", timeout)
+    if stream_idle_timeout is not None:
+        check_timeout("stream_idle_timeout", stream_idle_timeout)
+    return Settings(
+        api_key=check_api_key(api_key if api_key is not None else env_api_key()),
+        base_url=check_base_url(base_url if base_url is not None else env_base_url()),
+        timeout=DEFAULT_TIMEOUT if timeout is None else timeout,
+        stream_idle_timeout=stream_idle_timeout,
+        max_retries=check_max_retries(max_retries),
+        default_headers=check_headers("default_headers", default_headers),
+        default_query=tuple((default_query or {}).items()),
+        http_client=http_client,
+        http_async_client=http_async_client,
+    )
+
+
+CALL_OPTIONS = ("extra_headers", "extra_query", "timeout", "max_retries")
+"""Per-call arguments that change how a request is sent, not what is in it."""
+
+
+def call_options(arguments: Mapping[str, Any]) -> CallOptions:
+    """The options among the arguments of one call, checked."""
+    timeout, max_retries = arguments.get("timeout"), arguments.get("max_retries")
+    if timeout is not None:
+        check_timeout("timeout", timeout)
+    return CallOptions(
+        extra_headers=dict(check_headers("extra_headers", arguments.get("extra_headers"))) or None,
+        extra_query=arguments.get("extra_query"),
+        timeout=timeout,
+        max_retries=None if max_retries is None else check_max_retries(max_retries),
+    )
+
+
+def refuse_unknown_arguments(class_name: str, arguments: Iterable[str], known: Collection[str]) -> None:
+    """Raise `TexAPISettingsError` for an argument that a constructor does not have: typos cost money."""
+    for name in arguments:
+        if name not in known:
+            guess = difflib.get_close_matches(name, known, n=1)
+            hint = f"Did you mean `{guess[0]}`? " if guess else ""
+            raise _settings_error(
+                f"{class_name} has no argument `{name}`. {hint}Parameters that only the gateway knows "
+                "go into `extra_body={...}`."
+            )
+
+
+def _without_user(url: str) -> str:
+    return url.rpartition("@")[2]
+
+
+def _settings_error(message: str) -> ValueError:
+    from texapi_core.errors import TexAPISettingsError  # imports the SDK, which an error may
+
+    return TexAPISettingsError(message)

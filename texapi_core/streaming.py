@@ -1,0 +1,333 @@
+"""A streamed answer put together, without I/O.
+
+`StreamReader.feed(packet)` turns bytes into deltas; `StreamState.feed(chunk)` one chunk into one delta.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from texapi_core.reasoning import (
+    NO_REASONING,
+    Reasoning,
+    merge_details,
+    read_reasoning,
+    split_content,
+)
+from texapi_core.sse import BYTE_ORDER_MARK, ServerSentEvent, SSEDecoder
+from texapi_core.tool_calls import ToolCallAssembler, ToolCallDelta, tool_call_entries
+from texapi_core.usage import TokenUsage, merge_usage
+from texapi_core.wire import (
+    ChatChoice,
+    ChatDelta,
+    ChatReply,
+    CutStream,
+    ErrorAnswer,
+    MalformedAnswer,
+    choice_index,
+    excerpt,
+    find_usage,
+    logprobs_of,
+    message_extras,
+    parse_json_object,
+    raise_for_error,
+    raise_for_error_object,
+    read_choices,
+    reply_extras,
+    string,
+    text_or_none,
+    with_usage,
+)
+
+_DONE = b"[DONE]"
+_SSE_STARTS = (b"data", b"event", b"id", b"retry", b":")
+_PLAIN_DELTA_FIELDS = frozenset({"role", "content"})
+
+
+class StreamState:
+    """What is known of a streamed answer so far."""
+
+    def __init__(self) -> None:
+        self.done = False
+        """Whether `[DONE]` came."""
+        self._texts: list[str] = []
+        self._reasoning_texts: list[str] = []
+        self._reasoning_field: str | None = None
+        self._details: list[Mapping[str, Any]] = []
+        self._details_field: str | None = None
+        self._refusals: list[str] = []
+        self._tool_calls = ToolCallAssembler()
+        self._finish_reason: str | None = None
+        self._logprobs: dict[str, list[Any]] = {}
+        self._message_extras: dict[str, Any] = {}
+        self._usage: TokenUsage | None = None
+        self._raw_usage: dict[str, Any] = {}
+        self._model: str | None = None
+        self._id: str | None = None
+        self._created: int | None = None
+        self._extras: dict[str, Any] = {}
+        self._raw: Mapping[str, Any] = {}
+        self._has_choice = False
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        if len(self._texts) > 1:
+            self._texts = ["".join(self._texts)]
+        return self._texts[0] if self._texts else ""
+
+    @property
+    def usage(self) -> TokenUsage | None:
+        """The usage as far as the gateway has reported it."""
+        return self._usage
+
+    def feed_event(self, event: ServerSentEvent) -> ChatDelta | None:
+        """What one event adds, `None` when it adds nothing to see.
+
+        Raises `ErrorAnswer` for an error in the stream, `MalformedAnswer` for data that is no JSON.
+        """
+        data = event.data
+        if data.startswith(_DONE):
+            self.done = True
+            return None
+        if not data.strip():
+            return None
+        if event.event == "error":
+            raise ErrorAnswer(_error_of(data))
+        return self.feed(parse_json_object(data))
+
+    def feed(self, chunk: dict[str, Any]) -> ChatDelta | None:
+        """What one chunk adds, `None` when it adds nothing to see."""
+        raise_for_error_object(chunk)
+        self._raw = chunk
+        self._note_envelope(chunk)
+        for choice in read_choices(chunk):
+            if choice_index(choice) == 0:
+                return self._feed_choice(choice, chunk)
+        return None
+
+    def _note_envelope(self, chunk: Mapping[str, Any]) -> None:
+        for name, value in chunk.items():
+            if value is None or name in ("choices", "object"):
+                continue
+            if name == "id":
+                self._id = self._id or text_or_none(value)
+            elif name == "model":
+                self._model = self._model or text_or_none(value)
+            elif name == "created":
+                if self._created is None and isinstance(value, int):
+                    self._created = value
+            elif name in ("usage", "x_groq"):
+                self._usage = merge_usage(self._usage, find_usage(chunk))
+                if name == "usage" and isinstance(value, dict):
+                    self._raw_usage.update(value)
+            elif name != "error":
+                self._extras[name] = value
+
+    def _feed_choice(self, choice: dict[str, Any], chunk: dict[str, Any]) -> ChatDelta | None:
+        self._has_choice = True
+        finish_reason = choice.get("finish_reason")
+        if finish_reason or choice.get("error"):
+            raise_for_error(chunk)
+            self._finish_reason = text_or_none(finish_reason)
+        if "usage" in choice and not chunk.get("usage"):
+            self._usage = merge_usage(self._usage, find_usage(chunk))
+        delta = choice.get("delta")
+        if not isinstance(delta, dict):
+            delta = choice.get("message")
+            if not isinstance(delta, dict):
+                delta = {"content": choice.get("text")}
+        logprobs = logprobs_of(choice) if choice.get("logprobs") else None
+        if logprobs:
+            self._note_logprobs(logprobs)
+        content = delta.get("content")
+        if _PLAIN_DELTA_FIELDS.issuperset(delta) and isinstance(content, str):
+            return self._plain_delta(content, logprobs, chunk)
+        return self._full_delta(delta, logprobs, chunk)
+
+    def _plain_delta(
+        self, content: str, logprobs: Mapping[str, Any] | None, chunk: Mapping[str, Any]
+    ) -> ChatDelta | None:
+        """The shape of nearly every chunk: text and nothing else."""
+        if content:
+            self._texts.append(content)
+        elif not logprobs:
+            return None
+        return ChatDelta(content, logprobs=logprobs, raw=chunk)
+
+    def _full_delta(
+        self,
+        delta: Mapping[str, Any],
+        logprobs: Mapping[str, Any] | None,
+        chunk: Mapping[str, Any],
+    ) -> ChatDelta | None:
+        text, part_reasoning, other_parts = split_content(delta.get("content"))
+        reasoning = read_reasoning(delta)
+        if part_reasoning and not reasoning.text:
+            reasoning = Reasoning(part_reasoning, None, reasoning.details, reasoning.details_field)
+        refusal = string(delta.get("refusal"))
+        tool_calls: tuple[ToolCallDelta, ...] = ()
+        if delta.get("tool_calls") or delta.get("function_call"):
+            tool_calls = self._tool_calls.feed(tool_call_entries(delta))
+        self._note_message(text, reasoning, refusal, other_parts, delta)
+        if not (text or reasoning is not NO_REASONING or refusal or tool_calls or logprobs):
+            return None
+        return ChatDelta(text, reasoning, refusal, tool_calls, logprobs, chunk)
+
+    def _note_message(
+        self,
+        text: str,
+        reasoning: Reasoning,
+        refusal: str,
+        other_parts: tuple[Mapping[str, Any], ...],
+        delta: Mapping[str, Any],
+    ) -> None:
+        if text:
+            self._texts.append(text)
+        if reasoning.text:
+            self._reasoning_texts.append(reasoning.text)
+            self._reasoning_field = self._reasoning_field or reasoning.field
+        if reasoning.details:
+            self._details.extend(reasoning.details)
+            self._details_field = reasoning.details_field
+        if refusal:
+            self._refusals.append(refusal)
+        if other_parts:
+            self._message_extras.setdefault("content_parts", []).extend(other_parts)
+        for name, value in message_extras(delta).items():
+            old = self._message_extras.get(name)
+            if isinstance(old, list) and isinstance(value, list):
+                value = [*old, *value]
+            self._message_extras[name] = value
+
+    def _note_logprobs(self, logprobs: Mapping[str, Any]) -> None:
+        for name, tokens in logprobs.items():
+            if isinstance(tokens, list):
+                self._logprobs.setdefault(name, []).extend(tokens)
+
+    def finish(self) -> ChatDelta | None:
+        """What the end of the stream adds: ids for tool calls that came without one.
+
+        Raises `MalformedAnswer` when the stream ended before the answer did.
+        """
+        if not self._has_choice:
+            raise MalformedAnswer(
+                "a stream without an answer", excerpt(json.dumps(dict(self._raw))), self._usage
+            )
+        if not self.done and self._finish_reason is None:
+            raise CutStream("a stream cut before its end", usage=self._usage)
+        tool_calls = self._tool_calls.finish()
+        return ChatDelta(tool_calls=tool_calls, raw=self._raw) if tool_calls else None
+
+    def reply(self, *, request_id: str | None, headers: Mapping[str, str]) -> ChatReply:
+        """The answer so far, in the form of a whole one."""
+        reasoning = NO_REASONING
+        if self._reasoning_texts or self._details:
+            reasoning = Reasoning(
+                "".join(self._reasoning_texts),
+                self._reasoning_field,
+                merge_details(self._details),
+                self._details_field,
+            )
+        choice = ChatChoice(
+            text=self.text,
+            reasoning=reasoning,
+            refusal="".join(self._refusals),
+            tool_calls=self._tool_calls.tool_calls(),
+            finish_reason=self._finish_reason,
+            logprobs=self._logprobs or None,
+            extras=self._message_extras,
+        )
+        return ChatReply(
+            choices=(choice,),
+            usage=self._usage,
+            model=self._model,
+            id=self._id,
+            created=self._created,
+            request_id=request_id,
+            headers=headers,
+            extras=reply_extras(self._extras),
+            raw=with_usage(self._raw, self._raw_usage, self._usage),
+        )
+
+
+def _error_of(data: bytes) -> Any:
+    try:
+        body = parse_json_object(data)
+    except MalformedAnswer:
+        return excerpt(data)
+    return body.get("error") or body
+
+
+def looks_like_sse(start: bytes) -> bool:
+    """Whether a body that starts so is a stream of events: content types are not to be trusted."""
+    return start.startswith(_SSE_STARTS)
+
+
+class StreamReader:
+    """Bytes of a streamed answer -> its deltas, then the reply. No I/O.
+
+    A gateway may answer a request for a stream with one JSON document; it is read as a stream of
+    one chunk. Anything else that is no stream becomes `MalformedAnswer` when it ends.
+    """
+
+    def __init__(self) -> None:
+        self.state = StreamState()
+        self._decoder = SSEDecoder()
+        self._start = bytearray()
+        self._is_sse: bool | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the stream said that nothing follows."""
+        return self.state.done
+
+    def feed(self, packet: bytes) -> Iterator[ChatDelta]:
+        """The deltas that this packet completes."""
+        if not self._is_sse:
+            packet = self._sniff(packet)
+        if packet:
+            yield from self._read(self._decoder.feed(packet))
+
+    def _sniff(self, packet: bytes) -> bytes:
+        """All bytes so far once they are known to be events, `b""` until then."""
+        self._start += packet
+        start = bytes(self._start[:64]).removeprefix(BYTE_ORDER_MARK).lstrip()
+        if self._is_sse is None and len(start) >= len("event"):
+            self._is_sse = looks_like_sse(start)
+        if not self._is_sse:
+            return b""
+        packet = bytes(self._start)
+        self._start.clear()
+        return packet
+
+    def finish(self) -> Iterator[ChatDelta]:
+        """The deltas that the end of the bytes completes.
+
+        Raises `MalformedAnswer` when the answer is not whole.
+        """
+        if not self._is_sse:
+            delta = self._read_document(bytes(self._start))
+            if delta is not None:
+                yield delta
+        if not self.done:
+            yield from self._read(self._decoder.finish())
+        last = self.state.finish()
+        if last is not None:
+            yield last
+
+    def _read(self, events: list[ServerSentEvent]) -> Iterator[ChatDelta]:
+        for event in events:
+            if self.done:
+                break
+            delta = self.state.feed_event(event)
+            if delta is not None:
+                yield delta
+
+    def _read_document(self, document: bytes) -> ChatDelta | None:
+        body = parse_json_object(document.removeprefix(BYTE_ORDER_MARK))
+        delta = self.state.feed(body)
+        self.state.done = True
+        return delta

@@ -1,0 +1,238 @@
+"""Tool calls of the wire: read whole, or assembled from the deltas of a stream."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+_KNOWN_CALL_FIELDS = frozenset({"index", "id", "type", "function"})
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call of a tool, as the model asked for it."""
+
+    id: str
+    """Never empty: made up where the gateway sent none."""
+    name: str
+    arguments: str
+    """JSON text as the model wrote it; `""` when it wrote none. May be cut or no JSON at all."""
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    """What else the provider put on the call, e.g. Gemini's `extra_content`; goes back unchanged."""
+
+    def parse_arguments(self) -> dict[str, Any] | None:
+        """The arguments as a dict, `None` when the text is no JSON object."""
+        if not self.arguments.strip():
+            return {}
+        try:
+            arguments = json.loads(self.arguments)
+        except (ValueError, RecursionError):
+            return None
+        return arguments if isinstance(arguments, dict) else None
+
+    def as_wire(self) -> dict[str, Any]:
+        """The call as an assistant message carries it back to the gateway."""
+        function = {"name": self.name, "arguments": self.arguments or "{}"}
+        return {"id": self.id, "type": "function", "function": function, **self.extras}
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """What one chunk of a stream adds to one tool call."""
+
+    index: int
+    """Position of the call in the answer: 0, 1, ... whatever index the gateway used."""
+    id: str | None
+    """Set once, on the first delta where it is known."""
+    name: str | None
+    """What this chunk adds to the name: all of it, once, with nearly every provider."""
+    arguments: str
+    """What this chunk adds to the JSON text of the arguments."""
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
+def parse_tool_calls(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
+    """Tool calls of a whole message, the legacy `function_call` included."""
+    assembler = ToolCallAssembler()
+    assembler.feed(tool_call_entries(message))
+    assembler.finish()
+    return assembler.tool_calls()
+
+
+def tool_call_entries(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The `tool_calls` list of a message or a delta, `[]` when there is none worth reading."""
+    entries = message.get("tool_calls")
+    if isinstance(entries, dict):
+        entries = [entries]
+    if isinstance(entries, list) and entries:
+        return [entry for entry in entries if isinstance(entry, dict)]
+    function_call = message.get("function_call")
+    return [{"function": function_call}] if isinstance(function_call, dict) else []
+
+
+class ToolCallAssembler:
+    """Puts tool-call deltas together, whichever way the gateway cut and numbered them."""
+
+    def __init__(self) -> None:
+        self._calls: list[_GrowingCall] = []
+
+    def feed(self, entries: Sequence[Mapping[str, Any]]) -> tuple[ToolCallDelta, ...]:
+        """What the entries of one chunk add, one delta per entry that adds something."""
+        fed_by_this_chunk: list[_GrowingCall] = []
+        deltas = []
+        for position, entry in enumerate(entries):
+            fragment = _read_fragment(entry)
+            call = self._call_for(fragment, position, len(entries), fed_by_this_chunk)
+            fed_by_this_chunk.append(call)
+            delta = call.grow(fragment)
+            if delta is not None:
+                deltas.append(delta)
+        return tuple(deltas)
+
+    def finish(self) -> tuple[ToolCallDelta, ...]:
+        """Ids for the calls that the gateway left without one."""
+        return tuple(call.make_up_id() for call in self._calls if not call.id)
+
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls as far as they are known."""
+        return tuple(ToolCall(call.id, call.name, call.arguments, dict(call.extras)) for call in self._calls)
+
+    def _call_for(
+        self,
+        fragment: _Fragment,
+        position: int,
+        entry_count: int,
+        fed_by_this_chunk: list[_GrowingCall],
+    ) -> _GrowingCall:
+        call = self._candidate(fragment, position, entry_count)
+        if call is None or self._starts_another(fragment, call, fed_by_this_chunk):
+            taken_ids = {other.id for other in self._calls}
+            call = _GrowingCall(len(self._calls), fragment.index, taken_ids)
+            self._calls.append(call)
+        return call
+
+    def _candidate(self, fragment: _Fragment, position: int, entry_count: int) -> _GrowingCall | None:
+        """The call that a fragment most likely continues."""
+        if not self._calls:
+            return None
+        if fragment.id:
+            by_id = [call for call in self._calls if call.id == fragment.id]
+            if by_id and fragment.index in (None, by_id[-1].wire_index):
+                return by_id[-1]
+        if fragment.index is not None:
+            by_index = [call for call in self._calls if call.wire_index == fragment.index]
+            return by_index[-1] if by_index else None
+        if entry_count > 1 and not fragment.id and not fragment.name:
+            return self._calls[position] if position < len(self._calls) else None
+        return self._calls[-1]
+
+    @staticmethod
+    def _starts_another(
+        fragment: _Fragment, call: _GrowingCall, fed_by_this_chunk: list[_GrowingCall]
+    ) -> bool:
+        """Whether the fragment opens a new call although its index is the index of `call`.
+
+        Gemini-style gateways number every call 0, others repeat id and name on every fragment.
+        """
+        if fragment.name and call.name and call in fed_by_this_chunk:
+            return True
+        if fragment.id and call.id:
+            return fragment.id != call.id and (bool(fragment.name) or call.is_complete())
+        if not fragment.name or not call.name:
+            return False
+        if fragment.arguments.lstrip().startswith("{") and call.is_complete():
+            return True
+        return fragment.name != call.name and bool(call.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fragment:
+    index: int | None
+    id: str
+    name: str
+    arguments: str
+    extras: dict[str, Any]
+
+
+def _read_fragment(entry: Mapping[str, Any]) -> _Fragment:
+    function = entry.get("function")
+    if not isinstance(function, dict):
+        function = {}
+    index, id_ = entry.get("index"), entry.get("id")
+    name = function.get("name") or entry.get("name")
+    extras = {
+        key: value
+        for key, value in entry.items()
+        if key not in _KNOWN_CALL_FIELDS and value is not None and key not in ("name", "arguments")
+    }
+    return _Fragment(
+        index=index if isinstance(index, int) and not isinstance(index, bool) else None,
+        id=str(id_) if id_ else "",
+        name=name if isinstance(name, str) else "",
+        arguments=_arguments_text(function.get("arguments", entry.get("arguments"))),
+        extras=extras,
+    )
+
+
+def _arguments_text(arguments: Any) -> str:
+    if isinstance(arguments, str):
+        return arguments
+    return "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
+
+
+class _GrowingCall:
+    """A tool call while its deltas arrive."""
+
+    def __init__(self, index: int, wire_index: int | None, taken_ids: set[str]) -> None:
+        self.index = index
+        self.wire_index = wire_index
+        self._taken_ids = taken_ids
+        self.id = ""
+        self.name = ""
+        self.extras: dict[str, Any] = {}
+        self._argument_parts: list[str] = []
+
+    @property
+    def arguments(self) -> str:
+        if len(self._argument_parts) > 1:
+            self._argument_parts = ["".join(self._argument_parts)]
+        return self._argument_parts[0] if self._argument_parts else ""
+
+    def is_complete(self) -> bool:
+        """Whether the arguments so far are one whole JSON object."""
+        text = self.arguments.strip()
+        if not (text.startswith("{") and text.endswith("}")):
+            return False
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            return False
+        return True
+
+    def grow(self, fragment: _Fragment) -> ToolCallDelta | None:
+        id_ = None if self.id or fragment.id in self._taken_ids else fragment.id or None
+        name = self._added_name(fragment.name)
+        if id_:
+            self.id = id_
+        if name:
+            self.name += name
+        if fragment.arguments:
+            self._argument_parts.append(fragment.arguments)
+        if fragment.extras:
+            self.extras.update(fragment.extras)
+        if not (id_ or name or fragment.arguments or fragment.extras):
+            return None
+        return ToolCallDelta(self.index, id_, name, fragment.arguments, fragment.extras)
+
+    def make_up_id(self) -> ToolCallDelta:
+        self.id = f"call_{uuid.uuid4().hex[:24]}"
+        return ToolCallDelta(self.index, self.id, None, "")
+
+    def _added_name(self, name: str) -> str | None:
+        """Repeated names add nothing; a name that came in pieces, or cumulatively, grows."""
+        if not name or name == self.name or self._argument_parts:
+            return None if self.name or not name else name
+        return name[len(self.name) :] if name.startswith(self.name) else name

@@ -1,0 +1,138 @@
+"""Token usage as the gateway reports it, in one shape for every provider behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+_FIELD_PATHS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "input_tokens": (("prompt_tokens",), ("input_tokens",)),
+    "output_tokens": (("completion_tokens",), ("output_tokens",)),
+    "total_tokens": (("total_tokens",),),
+    "cached_tokens": (
+        ("prompt_tokens_details", "cached_tokens"),
+        ("input_tokens_details", "cached_tokens"),
+        ("prompt_cache_hit_tokens",),
+        ("cache_read_input_tokens",),
+        ("cached_tokens",),
+    ),
+    "cache_creation_tokens": (
+        ("prompt_tokens_details", "cache_write_tokens"),
+        ("prompt_tokens_details", "cache_creation_tokens"),
+        ("cache_creation_input_tokens",),
+    ),
+    "reasoning_tokens": (
+        ("completion_tokens_details", "reasoning_tokens"),
+        ("output_tokens_details", "reasoning_tokens"),
+        ("reasoning_tokens",),
+    ),
+    "input_audio_tokens": (("prompt_tokens_details", "audio_tokens"),),
+    "output_audio_tokens": (("completion_tokens_details", "audio_tokens"),),
+}
+"""Usage field -> where providers put it on the wire, the first number found wins.
+
+`prompt_cache_hit_tokens` is DeepSeek's, `cache_read_input_tokens` and `cache_creation_input_tokens`
+are Anthropic's, `cache_write_tokens` is OpenRouter's.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Tokens of one answer. `None` means that the gateway did not say; nothing is estimated."""
+
+    input_tokens: int | None = None
+    """Tokens of the prompt, cached ones included."""
+    output_tokens: int | None = None
+    """Tokens of the answer, reasoning included."""
+    total_tokens: int | None = None
+    """As reported, else the sum of input and output when both are known."""
+    cached_tokens: int | None = None
+    """Part of `input_tokens` read from the provider's prompt cache."""
+    cache_creation_tokens: int | None = None
+    """Part of `input_tokens` written to the provider's prompt cache."""
+    reasoning_tokens: int | None = None
+    """Part of `output_tokens` spent on reasoning."""
+    input_audio_tokens: int | None = None
+    output_audio_tokens: int | None = None
+    cost: float | None = None
+    """What the gateway says the call cost, in USD."""
+
+    def as_wire(self) -> dict[str, int]:
+        """The three counts under their names on the wire, as ints; unknown ones are left out."""
+        counts = {
+            "prompt_tokens": self.input_tokens,
+            "completion_tokens": self.output_tokens,
+            "total_tokens": self.total_tokens,
+        }
+        return {name: count for name, count in counts.items() if count is not None}
+
+
+def parse_usage(usage: Any) -> TokenUsage | None:
+    """`TokenUsage` of a `usage` object of the wire, `None` when it holds no count at all."""
+    if not isinstance(usage, dict):
+        return None
+    counts = {field: _first_count(usage, paths) for field, paths in _FIELD_PATHS.items()}
+    if all(count is None for count in counts.values()):
+        return None
+    return _with_total(TokenUsage(**counts, cost=_amount(usage.get("cost"))))
+
+
+def merge_usage(earlier: TokenUsage | None, later: TokenUsage | None) -> TokenUsage | None:
+    """The true usage after one more report in a stream.
+
+    Gateways report once at the end, cumulatively on every chunk, or input first and output last; some
+    end with a report of zeros. So a later count replaces an earlier one unless it is missing or zero.
+    """
+    if earlier is None or later is None:
+        return later or earlier
+    names = ("cost", *_FIELD_PATHS)
+    changes = {name: value for name in names if (value := getattr(later, name))}
+    if "total_tokens" not in changes and ("input_tokens" in changes or "output_tokens" in changes):
+        changes["total_tokens"] = None
+    return _with_total(replace(earlier, **changes))
+
+
+def _with_total(usage: TokenUsage) -> TokenUsage:
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return _with_missing_part(usage)
+    if usage.total_tokens is None:
+        return replace(usage, total_tokens=usage.input_tokens + usage.output_tokens)
+    return usage
+
+
+def _with_missing_part(usage: TokenUsage) -> TokenUsage:
+    """Input or output when the other one and the total are reported."""
+    if usage.total_tokens is None:
+        return usage
+    if usage.input_tokens is not None:
+        return replace(usage, output_tokens=max(usage.total_tokens - usage.input_tokens, 0))
+    if usage.output_tokens is not None:
+        return replace(usage, input_tokens=max(usage.total_tokens - usage.output_tokens, 0))
+    return usage
+
+
+def _first_count(usage: dict[str, Any], paths: tuple[tuple[str, ...], ...]) -> int | None:
+    for path in paths:
+        value: Any = usage
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        count = _count(value)
+        if count is not None:
+            return count
+    return None
+
+
+def _count(value: Any) -> int | None:
+    """Some gateways send counts as floats or digits in a string."""
+    number = _amount(value)
+    return int(number) if number is not None else None
+
+
+def _amount(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if 0 <= number < float("inf") else None
