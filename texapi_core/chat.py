@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 
 import openai
 
-from texapi_core import errors
+from texapi_core import error_mapping, errors
 from texapi_core.client import async_client, call_timeout, sync_client
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.sse import BYTE_ORDER_MARK
@@ -205,7 +205,7 @@ def _errors_of_sending(settings: Settings) -> Generator[None]:
     try:
         yield
     except openai.APIError as error:
-        raise errors.from_openai(error, secret=settings.api_key) from error
+        raise error_mapping.from_openai(error, secret=settings.api_key) from error
 
 
 @contextmanager
@@ -222,7 +222,7 @@ def _errors_of_reading(
     except (errors.TexAPIError, asyncio.CancelledError, GeneratorExit):
         raise
     except Exception as error:
-        broken = errors.connection_broke(
+        broken = error_mapping.connection_broke(
             error, response, secret=settings.api_key, streamed=answer is not None
         )
         if answer is not None:
@@ -231,7 +231,7 @@ def _errors_of_reading(
 
 
 def _origin(response: Any) -> _Origin:
-    return {"request_id": errors.request_id_of(response), "headers": dict(response.headers)}
+    return {"request_id": error_mapping.request_id_of(response), "headers": dict(response.headers)}
 
 
 class _Origin(TypedDict):
@@ -253,7 +253,7 @@ class _BodyReader:
     def feed(self, packet: bytes) -> None:
         self._body += packet
         if self._deadline is not None and time.monotonic() > self._deadline:
-            raise errors.timed_out("TexAPI did not finish the answer in time.", self._response)
+            raise error_mapping.timed_out("TexAPI did not finish the answer in time.", self._response)
 
     def reply(self) -> ChatReply:
         """The body as an answer; some gateways stream it although nobody asked."""
@@ -285,7 +285,7 @@ class _BodyReader:
         try:
             yield
         except (ErrorAnswer, MalformedAnswer) as error:
-            raise errors.from_answer(
+            raise error_mapping.from_answer(
                 error, self._response, secret=self._settings.api_key, streamed=False
             ) from None
 
@@ -332,14 +332,16 @@ class _AnswerStream:
         return self._reader.state.reply(**_origin(self._response))
 
     def _failed(self, error: ErrorAnswer | MalformedAnswer) -> errors.TexAPIError:
-        failure = errors.from_answer(error, self._response, secret=self._settings.api_key, streamed=True)
+        failure = error_mapping.from_answer(
+            error, self._response, secret=self._settings.api_key, streamed=True
+        )
         self.note_partial(failure)
         return failure
 
     def _check_idle(self) -> None:
         limit = self._settings.stream_idle_timeout
         if limit is not None and time.monotonic() - self._last_content > limit:
-            stalled = errors.timed_out(
+            stalled = error_mapping.timed_out(
                 f"TexAPI's stream brought nothing new for {limit:g} seconds.", self._response
             )
             self.note_partial(stalled)

@@ -16,7 +16,7 @@ from typing import Any
 
 import openai
 
-from texapi_core.errors import must_not_retry, redirect_refused
+from texapi_core.error_mapping import must_not_retry, redirect_refused
 from texapi_core.settings import CONNECT_TIMEOUT, Settings
 
 _JSON = "application/json"

@@ -114,13 +114,10 @@ def merge_details(fragments: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any
 def _fragment_to_grow(merged: list[dict[str, Any]], fragment: Mapping[str, Any]) -> dict[str, Any] | None:
     index, type_ = fragment.get("index"), fragment.get("type")
     if index is None:
-        last = merged[-1] if merged else {}
+        last: dict[str, Any] = merged[-1] if merged else {}
         if not last or last.get("type") != type_ or "index" in last:
             return None
-        ids = last.get("id"), fragment.get("id")
-        another_block = bool(last.get("signature")) or (all(ids) and ids[0] != ids[1])
-        return None if another_block else last
-    for known in reversed(merged):
-        if known.get("index") == index and known.get("type") == type_:
-            return known
-    return None
+        ids = {last.get("id"), fragment.get("id")} - {None}
+        return None if last.get("signature") or len(ids) > 1 else last
+    same = (known for known in reversed(merged) if known.get("index") == index and known.get("type") == type_)
+    return next(same, None)

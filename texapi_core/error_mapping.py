@@ -1,0 +1,298 @@
+"""What the gateway and the network say -> the error of `texapi_core.errors` for it."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import math
+import time
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import openai
+
+from texapi_core import errors
+from texapi_core.wire import CutStream, ErrorAnswer, MalformedAnswer, excerpt
+
+LONGEST_RETRY_AFTER = 60.0
+"""Seconds. A server that asks for a longer pause is not asked again: the caller is told instead."""
+
+
+_E = TypeVar("_E", bound=errors.TexAPIConnectionError)
+_Status = type[errors.TexAPIStatusError]
+
+_CLASS_BY_TYPE: dict[str, _Status] = {
+    "invalid_api_key": errors.TexAPIAuthenticationError,
+    "authentication_error": errors.TexAPIAuthenticationError,
+    "insufficient_credits": errors.TexAPIInsufficientCreditsError,
+    "insufficient_quota": errors.TexAPIInsufficientCreditsError,
+    "insufficient_balance": errors.TexAPIInsufficientCreditsError,
+    "insufficient_user_quota": errors.TexAPIInsufficientCreditsError,
+    "billing_not_active": errors.TexAPIInsufficientCreditsError,
+    "billing_hard_limit_reached": errors.TexAPISpendingLimitError,
+    "daily_spending_cap_exceeded": errors.TexAPIDailySpendingCapError,
+    "api_key_monthly_limit_exceeded": errors.TexAPIMonthlyKeyLimitError,
+    "rate_limited": errors.TexAPIRateLimitError,
+    "rate_limit_error": errors.TexAPIRateLimitError,
+    "rate_limit_exceeded": errors.TexAPIRateLimitError,
+    "context_length_exceeded": errors.TexAPIContextLengthError,
+    "model_not_found": errors.TexAPINotFoundError,
+    "not_found_error": errors.TexAPINotFoundError,
+    "permission_error": errors.TexAPIPermissionDeniedError,
+    "permission_denied": errors.TexAPIPermissionDeniedError,
+    "all_routes_failed": errors.TexAPIAllRoutesFailedError,
+    "provider_unavailable": errors.TexAPIProviderUnavailableError,
+    "overloaded_error": errors.TexAPIServerError,
+    "server_error": errors.TexAPIServerError,
+    "api_error": errors.TexAPIServerError,
+    "internal_error": errors.TexAPIServerError,
+    "internal_server_error": errors.TexAPIServerError,
+    "invalid_request_error": errors.TexAPIBadRequestError,
+}
+"""`type` or `code` of an error object -> class: the gateway's own, then what providers behind it send."""
+
+_ONLY_WITHOUT_STATUS = frozenset({"invalid_request_error", "server_error", "api_error"})
+"""Types that say less than a status does, so the status decides when there is one."""
+
+_CLASS_BY_STATUS: dict[int, _Status] = {
+    400: errors.TexAPIBadRequestError,
+    401: errors.TexAPIAuthenticationError,
+    402: errors.TexAPIInsufficientCreditsError,
+    403: errors.TexAPIPermissionDeniedError,
+    404: errors.TexAPINotFoundError,
+    408: errors.TexAPIRequestTimeoutError,
+    409: errors.TexAPIConflictError,
+    413: errors.TexAPIRequestTooLargeError,
+    422: errors.TexAPIUnprocessableEntityError,
+    429: errors.TexAPIRateLimitError,
+}
+
+
+def classify(error: Any, status: int | None) -> _Status:
+    """The class for an error object of the gateway and the status it came with.
+
+    `status` is None for an error inside an answer or a stream; a numeric `code` stands in for it.
+    """
+    names = _names_of(error)
+    if status is None:
+        status = next((int(name) for name in names if name.isdigit()), None)
+    for name in names:
+        error_class = _CLASS_BY_TYPE.get(name)
+        if error_class is None or (status is not None and name in _ONLY_WITHOUT_STATUS):
+            continue
+        if error_class is errors.TexAPIInsufficientCreditsError and status == 429:
+            return errors.TexAPIInsufficientQuotaError
+        return error_class
+    if status is None:
+        return errors.TexAPIServerError
+    if status >= 500:
+        return errors.TexAPIServerError
+    return _CLASS_BY_STATUS.get(status, errors.TexAPIStatusError)
+
+
+def _names_of(error: Any) -> list[str]:
+    if not isinstance(error, Mapping):
+        return []
+    names = (error.get("code"), error.get("type"))
+    return [str(name).strip().lower() for name in names if name is not None and name != ""]
+
+
+def error_object(body: Any) -> Any:
+    """The error in an error response's body: `{"error": {...}}`, or a flat object, or text."""
+    if isinstance(body, (bytes, str)):
+        try:
+            body = json.loads(body)
+        except (ValueError, RecursionError):
+            return body if isinstance(body, str) else body.decode("utf-8", "replace")
+    if isinstance(body, Mapping):
+        inner = body.get("error")
+        if isinstance(inner, Mapping):
+            return inner
+        if isinstance(inner, str):
+            return {"message": inner, **{k: v for k, v in body.items() if k != "error"}}
+    return body
+
+
+def parse_retry_after(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
+    """Seconds that a response asks to wait: `retry-after-ms`, else `retry-after` as number or date."""
+    for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name) or "") / divisor
+        except ValueError:
+            continue
+        return None if math.isnan(seconds) else max(seconds, 0.0)
+    moment = email.utils.parsedate_tz(headers.get("retry-after") or "")
+    if moment is None:
+        return None
+    try:
+        seconds = email.utils.mktime_tz(moment) - (time.time() if now is None else now)
+    except (ValueError, OverflowError):
+        return None
+    return max(seconds, 0.0)
+
+
+def must_not_retry(status: int, body: bytes, headers: Mapping[str, str]) -> bool:
+    """Whether sending a failed request again would only cost the user time or money."""
+    retry_after = parse_retry_after(headers)
+    if retry_after is not None and retry_after > LONGEST_RETRY_AFTER:
+        return True
+    error_class = classify(error_object(body), status)
+    return issubclass(error_class, (errors.TexAPIInsufficientCreditsError, errors.TexAPISpendingLimitError))
+
+
+def from_openai(error: openai.APIError, *, secret: str) -> errors.TexAPIError:
+    """The error of ours for one that the SDK raised before an answer began."""
+    if isinstance(error, errors.TexAPIError):
+        return error
+    if secret in str(error):  # the gateway quotes the key; the SDK's error becomes our __cause__
+        error.message = _redact(error.message, secret)
+        error.args = (error.message,)
+    if isinstance(error, openai.APIStatusError):
+        return from_response(error.response, error_object(error.body), secret=secret)
+    if isinstance(error, openai.APITimeoutError):
+        return errors.TexAPITimeoutError(
+            _sentence("TexAPI did not answer in time.", errors.TexAPITimeoutError.advice),
+            request=error.request,
+        )
+    cause = error.__cause__
+    reason = _redact(f" ({_describe_cause(cause)})" if cause else "", secret)
+    return errors.TexAPIConnectionError(
+        _sentence(f"TexAPI could not be reached{reason}.", errors.TexAPIConnectionError.advice),
+        request=error.request,
+    )
+
+
+def from_response(response: Any, error: Any, *, secret: str, inside: str = "") -> errors.TexAPIStatusError:
+    """The error of ours for an error object; `inside` names an answer of status 200 that held it."""
+    error_class = classify(error, None if inside else response.status_code)
+    details = error if isinstance(error, Mapping) else {}
+    names = _names_of(error)
+    said = _redact(_message_of(error), secret)
+    what = f"TexAPI answered {response.status_code}" + (f" with an error {inside}" if inside else "")
+    name = next((name for name in reversed(names) if not name.isdigit()), "")
+    happened = f"{what}{f' {name}' if name else ''}: {said}" if said else f"{what} {name}".rstrip()
+    retry_after = parse_retry_after(response.headers)
+    wait = f"It asks to wait {retry_after:g} seconds." if retry_after is not None else ""
+    exception = error_class(
+        _sentence(happened, wait, error_class.advice, _id_note(response)),
+        response=response,
+        body=_redact_json(details or said, secret),
+    )
+    exception.request_id = request_id_of(response)
+    exception.type = next(reversed(names), None)
+    exception.retry_after = retry_after
+    return exception
+
+
+def from_answer(error: ValueError, response: Any, *, secret: str, streamed: bool) -> errors.TexAPIError:
+    """The error of ours for an answer that `texapi_core.wire` could not accept."""
+    exception: errors.TexAPIError
+    if isinstance(error, ErrorAnswer):
+        inside = "in the stream" if streamed else "in the answer"
+        exception = from_response(response, error.error, secret=secret, inside=inside)
+    elif isinstance(error, CutStream):
+        exception = interrupted("TexAPI's stream ended before the answer did.", response)
+    else:
+        seen = _redact(error.excerpt if isinstance(error, MalformedAnswer) else "", secret)
+        exception = errors.TexAPIResponseError(
+            _sentence(
+                f"TexAPI sent {error} where an answer was due" + (f": {seen}" if seen else ""),
+                errors.TexAPIResponseError.advice,
+                _id_note(response),
+            ),
+            response=response,
+            body=seen,
+        )
+    exception.request_id = request_id_of(response)
+    if isinstance(error, MalformedAnswer):
+        exception.usage = error.usage
+    return exception
+
+
+def interrupted(happened: str, response: Any) -> errors.TexAPIStreamInterruptedError:
+    """The error for a stream that broke after it had begun."""
+    return _with_response(
+        errors.TexAPIStreamInterruptedError(
+            _sentence(happened, errors.TexAPIStreamInterruptedError.advice, _id_note(response)),
+            request=response.request,
+        ),
+        response,
+    )
+
+
+def timed_out(happened: str, response: Any) -> errors.TexAPITimeoutError:
+    """The error for an answer that began and then did not go on in time."""
+    return _with_response(
+        errors.TexAPITimeoutError(
+            _sentence(happened, errors.TexAPITimeoutError.advice, _id_note(response)),
+            request=response.request,
+        ),
+        response,
+    )
+
+
+def connection_broke(
+    cause: Exception, response: Any, *, secret: str, streamed: bool
+) -> errors.TexAPIConnectionError:
+    """The error for a connection that broke while an answer was read."""
+    if "timeout" in type(cause).__name__.lower():
+        return timed_out("TexAPI stopped sending the answer.", response)
+    reason = _redact(_describe_cause(cause), secret)
+    happened = f"The connection to TexAPI broke in the middle of an answer ({reason})."
+    if streamed:
+        return interrupted(happened, response)
+    message = _sentence(happened, errors.TexAPIConnectionError.advice, _id_note(response))
+    return _with_response(errors.TexAPIConnectionError(message, request=response.request), response)
+
+
+def redirect_refused(response: Any, target: str) -> errors.TexAPIRedirectError:
+    """The error for a redirect that leaves the host of `base_url`."""
+    message = f"TexAPI's address {response.url.host} redirects to another host, {target}: refused."
+    return errors.TexAPIRedirectError(
+        _sentence(message, errors.TexAPIRedirectError.advice), response=response, body=None
+    )
+
+
+def request_id_of(response: Any) -> str | None:
+    """The gateway's id of a request, from the response's headers."""
+    request_id = response.headers.get("x-request-id")
+    return str(request_id) if request_id else None
+
+
+def _with_response(exception: _E, response: Any) -> _E:
+    exception.request_id = request_id_of(response)
+    exception.status_code = response.status_code
+    return exception
+
+
+def _id_note(response: Any) -> str:
+    request_id = request_id_of(response)
+    return f"Request id: {request_id}." if request_id else ""
+
+
+def _sentence(*parts: str) -> str:
+    return " ".join(part if part.endswith((".", "!", "?", "…")) else f"{part}." for part in parts if part)
+
+
+def _message_of(error: Any) -> str:
+    if isinstance(error, Mapping):
+        message = error.get("message") or error.get("detail") or error.get("msg")
+        return excerpt(message if isinstance(message, str) else json.dumps(message)) if message else ""
+    return excerpt(error) if isinstance(error, str) else ""
+
+
+def _describe_cause(cause: BaseException) -> str:
+    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
+
+
+def _redact(text: str, secret: str) -> str:
+    """Gateways like to quote the key that they refuse."""
+    return text.replace(secret, "***") if secret else text
+
+
+def _redact_json(value: Any, secret: str) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _redact_json(item, secret) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_redact_json(item, secret) for item in value]
+    return _redact(value, secret) if isinstance(value, str) else value
