@@ -19,7 +19,6 @@ import openai
 from texapi_core.error_mapping import must_not_retry, redirect_refused
 from texapi_core.settings import CONNECT_TIMEOUT, Settings
 
-_JSON = "application/json"
 _MOST_CLIENTS = 32
 """Sync clients kept for re-use; the one unused for longest goes first."""
 
@@ -166,16 +165,18 @@ def _headers(settings: Settings) -> Mapping[str, Any]:
     """
     lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
     ambient = [line.split(":", 1)[0].strip() for line in lines if ":" in line]
-    headers: dict[str, Any] = {
-        name: _JSON if name.lower() in ("accept", "content-type") else openai.Omit() for name in ambient
+    taken_out = dict.fromkeys([*ambient, "OpenAI-Organization", "OpenAI-Project"], openai.Omit())
+    own = {
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+        "Authorization": f"Bearer {settings.api_key}",
     }
-    headers |= {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
-    ours = {"Authorization": f"Bearer {settings.api_key}", **dict(settings.default_headers)}
-    for name, value in ours.items():
-        for other in [other for other in headers if other.lower() == name.lower()]:
-            del headers[other]
-        headers[name] = value
-    return headers
+    passed = dict(settings.default_headers)
+    names_passed = {name.lower() for name in passed}
+    kept = {name: value for name, value in own.items() if name.lower() not in names_passed}
+    # openai 2 tells `authorization` from `Authorization`, openai 3 lets the later one win: right in
+    # both is what is taken out first, under its own spelling, and then what is sent.
+    return {**taken_out, **kept, **passed}
 
 
 def _forget_ambient_identity(client: openai.OpenAI | openai.AsyncOpenAI) -> None:

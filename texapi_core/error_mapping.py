@@ -144,9 +144,8 @@ def from_openai(error: openai.APIError, *, secret: str) -> errors.TexAPIError:
     """The error of ours for one that the SDK raised before an answer began."""
     if isinstance(error, errors.TexAPIError):
         return error
-    if secret in str(error):  # the gateway quotes the key; the SDK's error becomes our __cause__
-        error.message = _redact(error.message, secret)
-        error.args = (error.message,)
+    if isinstance(error, openai.APIStatusError) and secret in error.response.text:
+        _hide_quoted_secret(error, secret)
     if isinstance(error, openai.APIStatusError):
         return from_response(error.response, error_object(error.body), secret=secret)
     if isinstance(error, openai.APITimeoutError):
@@ -159,6 +158,22 @@ def from_openai(error: openai.APIError, *, secret: str) -> errors.TexAPIError:
     return errors.TexAPIConnectionError(
         _sentence(f"TexAPI could not be reached{reason}.", errors.TexAPIConnectionError.advice),
         request=error.request,
+    )
+
+
+def _hide_quoted_secret(error: openai.APIStatusError, secret: str) -> None:
+    """Gateways quote keys that they refuse. The SDK's error stays on as our cause, and LangChain hands
+    the response's body to tracers, so both lose the key too."""
+    response = error.response
+    error.message = _redact(error.message, secret)
+    error.args = (error.message,)
+    error.body = _redact_json(error.body, secret)
+    headers = {k: v for k, v in response.headers.items() if k not in ("content-encoding", "content-length")}
+    error.response = type(response)(
+        status_code=response.status_code,
+        headers=headers,
+        content=_redact(response.text, secret).encode(),
+        request=response.request,
     )
 
 

@@ -1,0 +1,136 @@
+"""What all tests share: a clean environment, recorded exchanges, and a stand-in gateway."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import cassette_serializer
+from tests.gateway import Gateway
+from vcr import VCR
+from vcr.cassette import Cassette
+from vcr.errors import CannotOverwriteExistingCassetteException
+
+from texapi_core.settings import API_KEY_ENV, BASE_URL_ENVS, DEFAULT_BASE_URL
+
+CASSETTES = Path(__file__).parent.parent / "cassettes"
+REPLAY_KEY = "sk-tex-replay"
+_LIVE_KEY = os.environ.get(API_KEY_ENV)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a test sends its requests."""
+
+    base_url: str
+    api_key: str
+
+    def for_langchain(self, **kwargs: Any) -> dict[str, Any]:
+        return {"base_url": self.base_url, "api_key": self.api_key, "max_retries": 0, **kwargs}
+
+    def for_llama_index(self, **kwargs: Any) -> dict[str, Any]:
+        return {"api_base": self.base_url, "api_key": self.api_key, "max_retries": 0, **kwargs}
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine's reaches a test, and no tracer sends anything out."""
+    for name in list(os.environ):
+        if name.startswith(("TEXAPI_", "OPENAI_", "LANGSMITH_", "LANGCHAIN_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("LANGSMITH_TRACING", "false")
+
+
+@pytest.fixture(scope="session")
+def _session_gateway() -> Iterator[Gateway]:
+    with Gateway() as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def gateway(_session_gateway: Gateway) -> Gateway:
+    """The stand-in gateway over a real socket, as if just started."""
+    _session_gateway.reset()
+    return _session_gateway
+
+
+@pytest.fixture
+def endpoint(gateway: Gateway) -> Endpoint:
+    """The stand-in gateway's address and key."""
+    return Endpoint(gateway.base_url, gateway.key)
+
+
+@pytest.fixture
+def recorded(request: pytest.FixtureRequest, vcr: Cassette) -> Iterator[Endpoint]:
+    """TexAPI as recorded in the test's cassette; every recorded exchange must be played.
+
+    While recording it is the live service if `TEXAPI_API_KEY` is set, else the stand-in gateway.
+    """
+    if request.config.getoption("--record-mode") in (None, "none"):
+        yield Endpoint(DEFAULT_BASE_URL, REPLAY_KEY)
+        assert vcr.all_played, f"{vcr.play_count} of {len(vcr)} recorded exchanges were played"
+    elif _LIVE_KEY:
+        live = next((url for name in BASE_URL_ENVS if (url := os.environ.get(name))), DEFAULT_BASE_URL)
+        yield Endpoint(live, _LIVE_KEY)
+    else:
+        gateway: Gateway = request.getfixturevalue("gateway")
+        yield Endpoint(gateway.base_url, gateway.key)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """An unmatched request fails its test even where the test expects an error of the connection."""
+    report = yield
+    error = call.excinfo.value if call.excinfo else None
+    while error is not None:
+        if isinstance(error, CannotOverwriteExistingCassetteException):
+            report.outcome = "failed"
+        error = error.__cause__ or error.__context__
+    return report
+
+
+# Recording and replaying, by pytest-recording
+
+
+@pytest.fixture(scope="session")
+def vcr_config() -> dict[str, Any]:
+    return {
+        "filter_headers": [("authorization", "Bearer sk-tex-REDACTED")],
+        "match_on": ["method", "path", "query", "body"],
+        "decode_compressed_response": True,
+    }
+
+
+@pytest.fixture
+def vcr_cassette_dir(request: pytest.FixtureRequest) -> str:
+    """`tests/langchain/test_chat.py` -> `cassettes/langchain/test_chat`."""
+    here = Path(__file__).parent
+    return str(CASSETTES / Path(request.node.path).relative_to(here).with_suffix(""))
+
+
+@pytest.fixture
+def default_cassette_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.node.name
+    if request.node.cls:
+        name = f"{request.node.cls.__name__}.{name}"
+    return cassette_serializer.file_name(name)
+
+
+def pytest_recording_configure(config: pytest.Config, vcr: VCR) -> None:
+    vcr.register_serializer("readable", cassette_serializer)
+    vcr.serializer = "readable"
+    vcr.before_record_request = cassette_serializer.scrub_request
+    vcr.before_record_response = cassette_serializer.scrub_response
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    recording_live = _LIVE_KEY and config.getoption("--record-mode") not in (None, "none")
+    for item in items:
+        if "recorded" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.vcr)
+        if recording_live and item.get_closest_marker("standin_only"):
+            item.add_marker(pytest.mark.skip(reason="holds only for the stand-in gateway"))

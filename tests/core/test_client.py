@@ -1,0 +1,288 @@
+"""Clients: what they send, who shares them, and that they end with their event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import http.server
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import openai
+import pytest
+from tests.conftest import Endpoint
+from tests.gateway import Fault, Gateway
+
+import texapi_core
+from texapi_core import CallOptions, ChatReply, resolve_settings
+from texapi_core.client import async_client, call_timeout, sync_client
+from texapi_core.settings import Settings
+
+PAYLOAD = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello"}]}
+OPENAI_VARIABLES = {
+    "OPENAI_API_KEY": "sk-openai-secret",
+    "OPENAI_ADMIN_KEY": "sk-admin-secret",
+    "OPENAI_BASE_URL": "http://127.0.0.1:1/v1",
+    "OPENAI_API_BASE": "http://127.0.0.1:1/v1",
+    "OPENAI_ORG_ID": "org-secret",
+    "OPENAI_ORGANIZATION": "org-secret",
+    "OPENAI_PROJECT_ID": "proj-secret",
+    "OPENAI_WEBHOOK_SECRET": "webhook-secret",
+    "OPENAI_PROXY": "http://127.0.0.1:1",
+    "OPENAI_API_TYPE": "azure",
+    "OPENAI_API_VERSION": "2020-01-01",
+}
+
+
+def settings(endpoint: Endpoint, **changes: Any) -> Settings:
+    arguments = {"api_key": endpoint.api_key, "base_url": endpoint.base_url, "timeout": 5, "max_retries": 0}
+    return resolve_settings(**{**arguments, **changes})
+
+
+async def _last(settings: Settings) -> ChatReply:
+    items = [item async for item in texapi_core.astream(settings, PAYLOAD)]
+    assert isinstance(items[-1], ChatReply)
+    return items[-1]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
+def test_no_openai_variable_says_where_a_request_goes_or_what_it_carries(
+    monkeypatch: pytest.MonkeyPatch, gateway: Gateway, endpoint: Endpoint, name: str, asynchronous: bool
+) -> None:
+    for variable, value in OPENAI_VARIABLES.items():
+        monkeypatch.setenv(variable, value)
+    custom = f"{name}: Bearer sk-openai-secret\nX-Secret: custom-secret\ncontent-type: text/secret"
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", custom)
+    fresh = settings(endpoint, default_headers={"X-Run": f"{name}-{asynchronous}"})
+
+    if asynchronous:
+        asyncio.run(texapi_core.acomplete(fresh, PAYLOAD))
+    else:
+        texapi_core.complete(fresh, PAYLOAD)
+
+    (received,) = gateway.requests
+    assert received.headers["authorization"] == f"Bearer {endpoint.api_key}"
+    assert received.headers["content-type"] == "application/json"
+    assert not [header for header in received.headers if header.startswith("openai-")]
+    assert "secret" not in str(received.headers)
+
+
+def test_a_header_that_the_user_passes_wins(
+    monkeypatch: pytest.MonkeyPatch, gateway: Gateway, endpoint: Endpoint
+) -> None:
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Tenant: wrong")
+
+    texapi_core.complete(settings(endpoint, default_headers={"x-tenant": "right"}), PAYLOAD)
+
+    assert gateway.requests[0].headers["x-tenant"] == "right"
+
+
+def test_one_call_may_carry_headers_and_query_of_its_own(gateway: Gateway, endpoint: Endpoint) -> None:
+    default = settings(endpoint, default_headers={"X-A": "1"}, default_query={"q": "1"})
+
+    texapi_core.complete(default, PAYLOAD, CallOptions(extra_headers={"X-A": "2"}, extra_query={"r": "2"}))
+
+    assert gateway.requests[0].headers["x-a"] == "2"
+    assert gateway.requests[0].query == {"q": "1", "r": "2"}
+
+
+def test_equal_settings_share_a_client_and_its_connection(gateway: Gateway, endpoint: Endpoint) -> None:
+    assert sync_client(settings(endpoint)) is sync_client(settings(endpoint, timeout=9, max_retries=1))
+    assert sync_client(settings(endpoint)) is not sync_client(settings(endpoint, api_key="sk-tex-2"))
+
+    for _ in range(3):
+        texapi_core.complete(settings(endpoint), PAYLOAD)
+
+    assert len({request.client for request in gateway.requests}) == 1
+
+
+def test_a_client_per_running_loop(endpoint: Endpoint) -> None:
+    async def twice() -> tuple[openai.AsyncOpenAI, openai.AsyncOpenAI]:
+        return await async_client(settings(endpoint)), await async_client(settings(endpoint))
+
+    first, again = asyncio.run(twice())
+    other, _ = asyncio.run(twice())
+
+    assert first is again
+    assert other is not first
+
+
+def test_clients_are_closed_with_their_loop(endpoint: Endpoint) -> None:
+    async def use() -> openai.AsyncOpenAI:
+        await texapi_core.acomplete(settings(endpoint), PAYLOAD)
+        return await async_client(settings(endpoint))
+
+    assert asyncio.run(use()).is_closed()
+    gc.collect()  # an unclosed connection would warn here, and warnings are errors
+
+
+def test_three_loops_one_after_the_other_send_each_request_once(gateway: Gateway, endpoint: Endpoint) -> None:
+    for _ in range(3):
+        asyncio.run(texapi_core.acomplete(settings(endpoint), PAYLOAD))
+        assert asyncio.run(_last(settings(endpoint))).choice.text
+
+    assert len(gateway.requests) == 6
+
+
+def test_loops_in_threads(gateway: Gateway, endpoint: Endpoint) -> None:
+    def run(_: int) -> str:
+        return asyncio.run(texapi_core.acomplete(settings(endpoint), PAYLOAD)).choice.text
+
+    with ThreadPoolExecutor(8) as pool:
+        texts = list(pool.map(run, range(16)))
+
+    assert len(texts) == len(gateway.requests) == 16
+
+
+def test_many_threads_one_client(gateway: Gateway, endpoint: Endpoint) -> None:
+    with ThreadPoolExecutor(32) as pool:
+        replies = list(pool.map(lambda _: texapi_core.complete(settings(endpoint), PAYLOAD), range(64)))
+
+    assert len({reply.request_id for reply in replies}) == len(gateway.requests) == 64
+
+
+async def test_many_calls_at_once(gateway: Gateway, endpoint: Endpoint) -> None:
+    calls = [texapi_core.acomplete(settings(endpoint), PAYLOAD) for _ in range(100)]
+
+    replies = await asyncio.gather(*calls)
+
+    assert len({reply.request_id for reply in replies}) == len(gateway.requests) == 100
+
+
+def _complete_in_child(settings: Settings, answers: Any) -> None:
+    answers.put(texapi_core.complete(settings, PAYLOAD).choice.text)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_process_opens_connections_of_its_own(gateway: Gateway, endpoint: Endpoint) -> None:
+    here = texapi_core.complete(settings(endpoint), PAYLOAD).choice.text
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    child = context.Process(target=_complete_in_child, args=(settings(endpoint), answers))
+    child.start()
+    there = answers.get(timeout=20)
+    child.join(20)
+
+    again = texapi_core.complete(settings(endpoint), PAYLOAD).choice.text
+
+    assert here == there == again
+    assert len({request.client for request in gateway.requests}) == 2
+
+
+async def test_closing_a_stream_early_closes_its_connection(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.misbehave(Fault(stall_after=3))
+    stream = texapi_core.astream(settings(endpoint), PAYLOAD)
+    async for _ in stream:
+        break
+    await stream.aclose()
+
+    for _ in range(100):
+        if gateway.ledger and not gateway.ledger[0].completed:
+            break
+        await asyncio.sleep(0.02)
+    assert not gateway.ledger[0].completed
+
+
+async def test_cancelling_a_call_sends_nothing_twice(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.misbehave(Fault(delay=5.0))
+    call = asyncio.create_task(texapi_core.acomplete(settings(endpoint, max_retries=2), PAYLOAD))
+    await asyncio.sleep(0.2)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+    assert len(gateway.requests) == 1
+    assert (await texapi_core.acomplete(settings(endpoint), PAYLOAD)).choice.text
+
+
+def test_the_user_s_own_http_client_is_used_and_guarded(gateway: Gateway, endpoint: Endpoint) -> None:
+    seen: list[int] = []
+    own = openai.DefaultHttpxClient(
+        event_hooks={"response": [lambda response: seen.append(response.status_code)]}
+    )
+    with own:
+        mine = settings(endpoint, http_client=own, max_retries=2)
+        texapi_core.complete(mine, PAYLOAD)
+        gateway.misbehave(Fault(status=429, error_type="insufficient_quota"), times=5)
+        with pytest.raises(texapi_core.TexAPIInsufficientQuotaError):
+            texapi_core.complete(mine, PAYLOAD)
+
+    assert seen == [200, 429]
+    assert len(gateway.requests) == 2
+
+
+async def test_the_user_s_own_async_http_client_is_used_and_guarded(
+    gateway: Gateway, endpoint: Endpoint
+) -> None:
+    async with openai.DefaultAsyncHttpxClient() as own:
+        mine = settings(endpoint, http_async_client=own, max_retries=2)
+        gateway.misbehave(Fault(status=429, error_type="insufficient_quota"), times=5)
+        with pytest.raises(texapi_core.TexAPIInsufficientQuotaError):
+            await texapi_core.acomplete(mine, PAYLOAD)
+
+    assert len(gateway.requests) == 1
+
+
+class _Redirector(http.server.BaseHTTPRequestHandler):
+    target = ""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(307)
+        self.send_header("location", self.target)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def redirector() -> Iterator[http.server.HTTPServer]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Redirector)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_redirect_to_another_host_is_refused(
+    gateway: Gateway, endpoint: Endpoint, redirector: http.server.HTTPServer, asynchronous: bool
+) -> None:
+    _Redirector.target = f"{endpoint.base_url}/chat/completions"
+    moved = settings(endpoint, base_url=f"http://127.0.0.1:{redirector.server_port}/v1", max_retries=2)
+
+    with pytest.raises(texapi_core.TexAPIRedirectError, match="another host"):
+        if asynchronous:
+            asyncio.run(texapi_core.acomplete(moved, PAYLOAD))
+        else:
+            texapi_core.complete(moved, PAYLOAD)
+
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize(
+    ("timeout", "longest_read", "connect", "read"),
+    [
+        (120.0, None, 10.0, 120.0),
+        (3.0, None, 3.0, 3.0),
+        (120.0, 7.0, 10.0, 7.0),
+        (3.0, 7.0, 3.0, 3.0),
+        (openai.Timeout(50.0, connect=1.0), None, 1.0, 50.0),
+        (openai.Timeout(None), 7.0, None, 7.0),
+    ],
+)
+def test_time_limits(
+    timeout: Any, longest_read: float | None, connect: float | None, read: float | None
+) -> None:
+    limits = call_timeout(timeout, longest_read=longest_read)
+
+    assert (limits.connect, limits.read) == (connect, read)

@@ -1,0 +1,329 @@
+"""Each failure has its class, says what to do, and is sent as often as it should be."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import openai
+import pytest
+from tests.conftest import Endpoint
+from tests.gateway import Fault, Gateway
+
+import texapi_core
+from texapi_core import CallOptions, ChatReply, TexAPIError, resolve_settings
+from texapi_core.error_mapping import classify, parse_retry_after
+from texapi_core.settings import Settings
+
+PAYLOAD = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello"}]}
+
+
+def settings(endpoint: Endpoint, **changes: Any) -> Settings:
+    arguments = {"api_key": endpoint.api_key, "base_url": endpoint.base_url, "timeout": 5, "max_retries": 2}
+    return resolve_settings(**{**arguments, **changes})
+
+
+def _complete(settings: Settings) -> ChatReply:
+    return texapi_core.complete(settings, PAYLOAD)
+
+
+def _acomplete(settings: Settings) -> ChatReply:
+    return asyncio.run(texapi_core.acomplete(settings, PAYLOAD))
+
+
+def _stream(settings: Settings) -> ChatReply:
+    *_, reply = texapi_core.stream(settings, PAYLOAD)
+    assert isinstance(reply, ChatReply)
+    return reply
+
+
+def _astream(settings: Settings) -> ChatReply:
+    async def last() -> ChatReply:
+        items = [item async for item in texapi_core.astream(settings, PAYLOAD)]
+        assert isinstance(items[-1], ChatReply)
+        return items[-1]
+
+    return asyncio.run(last())
+
+
+WAYS = [_complete, _acomplete, _stream, _astream]
+Way = Callable[[Settings], ChatReply]
+
+
+@pytest.fixture(autouse=True)
+def _no_sleep_between_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries are counted here, not timed."""
+    real = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: real(min(seconds, 0.01)))
+
+    async def soon(seconds: float) -> None:
+        return None
+
+    monkeypatch.setattr("anyio.sleep", soon)
+
+
+ERRORS: list[tuple[int, str, str, type[openai.OpenAIError], int]] = [
+    (401, "invalid_api_key", "TexAPIAuthenticationError", openai.AuthenticationError, 1),
+    (402, "insufficient_credits", "TexAPIInsufficientCreditsError", openai.APIStatusError, 1),
+    (402, "insufficient_quota", "TexAPIInsufficientCreditsError", openai.APIStatusError, 1),
+    (429, "insufficient_quota", "TexAPIInsufficientQuotaError", openai.RateLimitError, 1),
+    (429, "insufficient_credits", "TexAPIInsufficientQuotaError", openai.RateLimitError, 1),
+    (429, "daily_spending_cap_exceeded", "TexAPIDailySpendingCapError", openai.RateLimitError, 1),
+    (429, "api_key_monthly_limit_exceeded", "TexAPIMonthlyKeyLimitError", openai.RateLimitError, 1),
+    (429, "rate_limited", "TexAPIRateLimitError", openai.RateLimitError, 3),
+    (503, "all_routes_failed", "TexAPIAllRoutesFailedError", openai.InternalServerError, 3),
+    (503, "provider_unavailable", "TexAPIProviderUnavailableError", openai.InternalServerError, 3),
+    (400, "context_length_exceeded", "TexAPIContextLengthError", openai.BadRequestError, 1),
+    (400, "", "TexAPIBadRequestError", openai.BadRequestError, 1),
+    (403, "", "TexAPIPermissionDeniedError", openai.PermissionDeniedError, 1),
+    (404, "model_not_found", "TexAPINotFoundError", openai.NotFoundError, 1),
+    (408, "", "TexAPIRequestTimeoutError", openai.APIStatusError, 3),
+    (409, "", "TexAPIConflictError", openai.ConflictError, 3),
+    (413, "", "TexAPIRequestTooLargeError", openai.APIStatusError, 1),
+    (422, "", "TexAPIUnprocessableEntityError", openai.UnprocessableEntityError, 1),
+    (429, "", "TexAPIRateLimitError", openai.RateLimitError, 3),
+    (500, "", "TexAPIServerError", openai.InternalServerError, 3),
+    (502, "", "TexAPIServerError", openai.InternalServerError, 3),
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("status", "type_", "name", "openai_class", "requests"), ERRORS)
+def test_an_error_has_its_class_and_is_sent_as_often_as_it_should_be(
+    gateway: Gateway,
+    endpoint: Endpoint,
+    way: Way,
+    status: int,
+    type_: str,
+    name: str,
+    openai_class: type[openai.OpenAIError],
+    requests: int,
+) -> None:
+    gateway.misbehave(Fault(status=status, error_type=type_ or None, message="as told"), times=5)
+
+    with pytest.raises(TexAPIError) as caught:
+        way(settings(endpoint))
+
+    error = caught.value
+    assert type(error).__name__ == name
+    assert isinstance(error, openai_class)
+    assert error.status_code == status  # type: ignore[attr-defined] # every error of a status has it
+    assert error.request_id == gateway_request_id(gateway)
+    assert error.advice in str(error)
+    assert "as told" in str(error)
+    assert len(gateway.requests) == requests
+
+
+def gateway_request_id(gateway: Gateway) -> str:
+    return f"req_{len(gateway.requests):06d}"
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("where", ["code", "error_type"])
+def test_an_empty_balance_is_told_by_code_as_well_as_by_type(
+    gateway: Gateway, endpoint: Endpoint, way: Way, where: str
+) -> None:
+    body = {"message": "Insufficient balance", "type": None, "code": None}
+    body["code" if where == "code" else "type"] = "insufficient_quota"
+    gateway.misbehave(Fault(status=429, body={"error": body}), times=5)
+
+    with pytest.raises(texapi_core.TexAPIInsufficientQuotaError):
+        way(settings(endpoint))
+
+    assert len(gateway.requests) == 1
+
+
+def test_an_empty_balance_is_not_retried_though_the_server_asks_for_it(
+    gateway: Gateway, endpoint: Endpoint
+) -> None:
+    headers = {"x-should-retry": "true", "retry-after": "1"}
+    gateway.misbehave(Fault(status=429, error_type="insufficient_quota", headers=headers), times=5)
+
+    with pytest.raises(texapi_core.TexAPIInsufficientQuotaError):
+        _complete(settings(endpoint))
+
+    assert len(gateway.requests) == 1
+
+
+@pytest.mark.parametrize("retry_after", ["3600", "Wed, 21 Oct 2099 07:28:00 GMT"])
+@pytest.mark.parametrize("way", [_complete, _acomplete])
+def test_an_absurd_retry_after_is_told_instead_of_waited_for(
+    gateway: Gateway, endpoint: Endpoint, way: Way, retry_after: str
+) -> None:
+    gateway.misbehave(Fault(status=429, headers={"retry-after": retry_after}), times=5)
+
+    with pytest.raises(texapi_core.TexAPIRateLimitError, match="asks to wait") as caught:
+        way(settings(endpoint))
+
+    assert caught.value.retry_after is not None
+    assert caught.value.retry_after >= 3600
+    assert len(gateway.requests) == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_passing_failure_is_retried_and_the_answer_comes(
+    gateway: Gateway, endpoint: Endpoint, way: Way
+) -> None:
+    gateway.misbehave(Fault(status=503, headers={"retry-after-ms": "1"}), times=2)
+
+    assert way(settings(endpoint)).choice.text
+    assert len(gateway.requests) == 3
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_max_retries_of_zero_is_one_request(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+    gateway.misbehave(Fault(status=503), times=5)
+
+    with pytest.raises(texapi_core.TexAPIServerError):
+        way(settings(endpoint, max_retries=0))
+
+    assert len(gateway.requests) == 1
+
+
+@pytest.mark.parametrize("way", [_stream, _astream])
+@pytest.mark.parametrize(
+    ("fault", "error_class"),
+    [
+        (Fault(cut_after=4), texapi_core.TexAPIStreamInterruptedError),
+        (Fault(stall_after=4), texapi_core.TexAPITimeoutError),
+        (Fault(stall_after=4, keepalive=True), texapi_core.TexAPITimeoutError),
+    ],
+)
+def test_a_broken_stream_raises_and_keeps_what_came(
+    gateway: Gateway, endpoint: Endpoint, way: Way, fault: Fault, error_class: type[TexAPIError]
+) -> None:
+    gateway.misbehave(fault)
+
+    with pytest.raises(error_class) as caught:
+        way(settings(endpoint, stream_idle_timeout=0.3))
+
+    assert caught.value.partial_text
+    assert caught.value.request_id == "req_000001"
+    assert len(gateway.requests) == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (Fault(raw=b"<html>busy</html>", content_type="text/html"), "an HTML page"),
+        (Fault(raw=b"", content_type="application/json"), "an empty body"),
+        (Fault(body={"choices": []}), "without"),
+        (Fault(body={"choices": None}), "without"),
+    ],
+)
+def test_what_is_no_answer_is_named(
+    gateway: Gateway, endpoint: Endpoint, way: Way, fault: Fault, message: str
+) -> None:
+    gateway.misbehave(fault)
+
+    with pytest.raises(texapi_core.TexAPIResponseError, match=message) as caught:
+        way(settings(endpoint))
+
+    assert isinstance(caught.value, openai.APIError)
+    assert caught.value.request_id == "req_000001"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_error_object_in_a_200_is_the_error_that_it_names(
+    gateway: Gateway, endpoint: Endpoint, way: Way
+) -> None:
+    gateway.misbehave(Fault(body={"error": {"type": "insufficient_credits", "message": "Empty."}}))
+
+    with pytest.raises(texapi_core.TexAPIInsufficientCreditsError, match=r"Empty\."):
+        way(settings(endpoint))
+
+    assert len(gateway.requests) == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_refused_connection(way: Way) -> None:
+    nowhere = resolve_settings(api_key="sk-tex-1", base_url="http://127.0.0.1:1/v1", timeout=5, max_retries=1)
+
+    with pytest.raises(texapi_core.TexAPIConnectionError, match="base_url") as caught:
+        way(nowhere)
+
+    assert isinstance(caught.value, openai.APIConnectionError)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_answer_in_time(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+    gateway.misbehave(Fault(delay=3.0))
+
+    with pytest.raises(texapi_core.TexAPITimeoutError) as caught:
+        way(settings(endpoint, timeout=0.2, max_retries=0))
+
+    assert isinstance(caught.value, openai.APITimeoutError)
+
+
+def test_the_time_limit_of_one_call_wins(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.misbehave(Fault(delay=3.0))
+
+    with pytest.raises(texapi_core.TexAPITimeoutError):
+        texapi_core.complete(settings(endpoint, timeout=60), PAYLOAD, CallOptions(timeout=0.2, max_retries=0))
+
+
+def test_a_key_that_the_gateway_quotes_is_not_shown(gateway: Gateway, endpoint: Endpoint) -> None:
+    key = endpoint.api_key
+    gateway.misbehave(Fault(status=401, error_type="invalid_api_key", message=f"Wrong key {key}."))
+
+    with pytest.raises(texapi_core.TexAPIAuthenticationError) as caught:
+        _complete(settings(endpoint))
+
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert key not in f"{error} {error!r} {getattr(error, 'body', '')}"
+        error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "name"),
+    [
+        (
+            {"code": "insufficient_quota", "type": "invalid_request_error"},
+            429,
+            "TexAPIInsufficientQuotaError",
+        ),
+        (
+            {"code": "context_length_exceeded", "type": "invalid_request_error"},
+            400,
+            "TexAPIContextLengthError",
+        ),
+        ({"code": 429}, None, "TexAPIRateLimitError"),
+        ({"code": 402}, None, "TexAPIInsufficientCreditsError"),
+        ({"type": "overloaded_error"}, None, "TexAPIServerError"),
+        ({"type": "server_error"}, 400, "TexAPIBadRequestError"),
+        ({}, None, "TexAPIServerError"),
+        ("text", 418, "TexAPIStatusError"),
+        (None, 599, "TexAPIServerError"),
+    ],
+)
+def test_classification(error: Any, status: int | None, name: str) -> None:
+    assert classify(error, status).__name__ == name
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "2"}, 2.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "-2"}, 0.0),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after": "Thu, 01 Jan 1970 00:02:00 GMT"}, 20.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "nan"}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
+    assert parse_retry_after(headers, now=100.0) == seconds
+
+
+def test_every_public_error_class_is_exported() -> None:
+    from texapi_core import errors
+
+    classes = {name for name in vars(errors) if name.startswith("TexAPI")}
+
+    assert classes == {name for name in texapi_core.__all__ if name.startswith("TexAPI")}

@@ -1,0 +1,138 @@
+"""The strict check of the messages in a chat request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+from tests.gateway.refusal import invalid
+
+_ROLES = ("system", "developer", "user", "assistant", "tool")
+_USER_PARTS = ("text", "image_url", "input_audio", "file")
+_ALLOWED_PARTS = {
+    "system": ("text",),
+    "developer": ("text",),
+    "user": _USER_PARTS,
+    "assistant": ("text", "refusal"),
+    "tool": ("text",),
+}
+_IMAGE_SCHEMES = ("http://", "https://", "data:")
+
+
+def check_messages(messages: Any) -> None:
+    """Check all messages and how tool calls and their results follow each other."""
+    if not isinstance(messages, list) or not messages:
+        raise invalid("messages", "'messages' must be a list with at least one message.")
+    awaited: list[str] = []
+    for index, message in enumerate(messages):
+        path = f"messages[{index}]"
+        role = message.get("role") if isinstance(message, dict) else None
+        if role not in _ROLES:
+            raise invalid(f"{path}.role", f"'role' must be one of {', '.join(_ROLES)}.")
+        if role == "tool":
+            _check_result(message, path, awaited)
+            continue
+        if awaited:
+            raise invalid(path, _unanswered(awaited))
+        if role == "assistant":
+            awaited = _check_assistant(message, path)
+        else:
+            _check_content(message.get("content"), f"{path}.content", role)
+    if awaited:
+        raise invalid("messages", _unanswered(awaited))
+
+
+def _check_assistant(message: dict[str, Any], path: str) -> list[str]:
+    """Check an assistant message and return the ids of its tool calls."""
+    calls = message.get("tool_calls")
+    content = message.get("content")
+    if content is not None:
+        _check_content(content, f"{path}.content", "assistant")
+    elif not calls and not message.get("refusal"):
+        raise invalid(f"{path}.content", "'content' may be null only next to tool calls.")
+    if calls is None:
+        return []
+    if not isinstance(calls, list) or not calls:
+        raise invalid(f"{path}.tool_calls", "'tool_calls' must be a list with at least one call.")
+    return [_check_call(call, f"{path}.tool_calls[{at}]") for at, call in enumerate(calls)]
+
+
+def _check_call(call: Any, path: str) -> str:
+    """Check one tool call of the assistant and return its id."""
+    identifier = call.get("id") if isinstance(call, dict) else None
+    if not isinstance(identifier, str) or not identifier:
+        raise invalid(f"{path}.id", "A tool call needs an id.")
+    if call.get("type") != "function":
+        raise invalid(f"{path}.type", "The type of a tool call must be 'function'.")
+    function = call.get("function")
+    name = function.get("name") if isinstance(function, dict) else None
+    if not isinstance(name, str) or not name:
+        raise invalid(f"{path}.function.name", "A tool call needs the name of a function.")
+    try:
+        arguments = json.loads(function.get("arguments"))
+    except (TypeError, ValueError):
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise invalid(
+            f"{path}.function.arguments", "'arguments' must be a string with a JSON object."
+        )
+    return identifier
+
+
+def _check_result(message: dict[str, Any], path: str, awaited: list[str]) -> None:
+    """Check the result of a tool and strike its id off the awaited ones."""
+    identifier = message.get("tool_call_id")
+    if not isinstance(identifier, str) or identifier not in awaited:
+        raise invalid(
+            f"{path}.tool_call_id",
+            f"The tool result '{identifier}' answers no call of the assistant message before it.",
+        )
+    _check_content(message.get("content"), f"{path}.content", "tool")
+    awaited.remove(identifier)
+
+
+def _check_content(content: Any, path: str, role: str) -> None:
+    """Check that the content is a string or a list of the parts the role may have."""
+    if isinstance(content, str):
+        return
+    if not isinstance(content, list) or not content:
+        raise invalid(path, "'content' must be a string or a list with at least one part.")
+    for index, part in enumerate(content):
+        _check_part(part, f"{path}[{index}]", _ALLOWED_PARTS[role])
+
+
+def _check_part(part: Any, path: str, allowed: Collection[str]) -> None:
+    """Check one part of the content."""
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind not in allowed:
+        raise invalid(f"{path}.type", f"'type' must be one of {', '.join(allowed)}.")
+    if kind == "text" and not isinstance(part.get("text"), str):
+        raise invalid(f"{path}.text", "A text part needs a string 'text'.")
+    if kind == "image_url":
+        image = part.get("image_url")
+        address = image.get("url") if isinstance(image, dict) else None
+        if not isinstance(address, str) or not address.startswith(_IMAGE_SCHEMES):
+            raise invalid(f"{path}.image_url.url", "An image needs an http, https or data URL.")
+    if kind == "input_audio":
+        _check_fields(part.get("input_audio"), f"{path}.input_audio", ("data", "format"))
+    if kind == "file":
+        file = part.get("file")
+        name = "file_id" if isinstance(file, dict) and "file_id" in file else "file_data"
+        _check_fields(file, f"{path}.file", (name,))
+
+
+def _check_fields(value: Any, path: str, names: tuple[str, ...]) -> None:
+    """Check that an object has these fields as strings with content."""
+    for name in names:
+        text = value.get(name) if isinstance(value, dict) else None
+        if not isinstance(text, str) or not text:
+            raise invalid(f"{path}.{name}", f"'{name}' must be a string with content.")
+
+
+def _unanswered(identifiers: list[str]) -> str:
+    """Return the message about tool calls without a result."""
+    return (
+        "An assistant message with 'tool_calls' must be followed by a tool message for each of "
+        f"them. Without an answer: {', '.join(identifiers)}."
+    )

@@ -1,0 +1,88 @@
+"""The strict check of the tools in a chat request."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tests.gateway.models import signs_tool_calls
+from tests.gateway.refusal import invalid
+
+_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+
+
+def check_tools(body: dict[str, Any]) -> list[str]:
+    """Check the declared tools and return their names."""
+    if "tools" not in body:
+        return []
+    tools = body["tools"]
+    if not isinstance(tools, list) or not tools:
+        raise invalid("tools", "'tools' must be a list with at least one tool.")
+    names: list[str] = []
+    for index, tool in enumerate(tools):
+        name = _check_tool(tool, f"tools[{index}]")
+        if name in names:
+            raise invalid(f"tools[{index}].function.name", f"There are two tools named '{name}'.")
+        names.append(name)
+    return names
+
+
+def check_tool_choice(body: dict[str, Any], names: list[str]) -> None:
+    """Check that the choice of tools fits the declared ones."""
+    if "tool_choice" not in body:
+        return
+    choice = body["tool_choice"]
+    if not names:
+        raise invalid("tool_choice", "'tool_choice' is only allowed next to 'tools'.")
+    if choice in ("none", "auto", "required"):
+        return
+    kind = choice.get("type") if isinstance(choice, dict) else None
+    if kind == "function":
+        chosen = [choice.get("function")]
+    elif kind == "allowed_tools":
+        chosen = _allowed_functions(choice)
+    else:
+        raise invalid("tool_choice", "'tool_choice' has an unknown value.")
+    for function in chosen:
+        name = function.get("name") if isinstance(function, dict) else None
+        if name not in names:
+            raise invalid("tool_choice", f"'tool_choice' names an unknown tool '{name}'.")
+
+
+def check_signatures(body: dict[str, Any], signed: list[str]) -> None:
+    """Check that signed tool calls come back with their thought signature."""
+    if not signs_tool_calls(body["model"]):
+        return
+    for index, message in enumerate(body["messages"]):
+        for at, call in enumerate(message.get("tool_calls") or []):
+            extra = call.get("extra_content")
+            google = extra.get("google") if isinstance(extra, dict) else None
+            is_signed = isinstance(google, dict) and google.get("thought_signature")
+            if call["id"] in signed and not is_signed:
+                raise invalid(
+                    f"messages[{index}].tool_calls[{at}].extra_content",
+                    f"The tool call '{call['id']}' is missing its thought_signature.",
+                )
+
+
+def _check_tool(tool: Any, path: str) -> str:
+    """Check one tool and return its name."""
+    if not isinstance(tool, dict) or tool.get("type") != "function":
+        raise invalid(f"{path}.type", "The type of a tool must be 'function'.")
+    function = tool.get("function")
+    name = function.get("name") if isinstance(function, dict) else None
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise invalid(f"{path}.function.name", "A tool needs a name of letters, digits, _ and -.")
+    parameters = tool["function"].get("parameters", {})
+    if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
+        raise invalid(f"{path}.function.parameters", "'parameters' must be a schema of an object.")
+    return name
+
+
+def _allowed_functions(choice: dict[str, Any]) -> list[Any]:
+    """Return the functions that a choice of allowed tools names."""
+    allowed = choice.get("allowed_tools", choice)
+    tools = allowed.get("tools") if isinstance(allowed, dict) else None
+    if not isinstance(tools, list) or not tools:
+        raise invalid("tool_choice", "'allowed_tools' needs a list of tools.")
+    return [tool.get("function", tool) if isinstance(tool, dict) else None for tool in tools]

@@ -1,0 +1,119 @@
+"""What the gateway remembers of the requests it received."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from tests.gateway.fault import Fault
+from tests.gateway.prompt_cache import PromptCache, PromptUsage
+
+
+@dataclass(frozen=True)
+class ReceivedRequest:
+    """One HTTP request as it arrived."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    query: dict[str, str]
+    body: Any
+    """The parsed JSON, or nothing when there is none."""
+    raw: bytes
+    client: tuple[str, int]
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """What one chat request cost."""
+
+    request_id: str
+    response_id: str | None
+    model: str | None
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    streamed: bool
+    status: int
+    completed: bool
+    """Whether the whole completion was handed over; never so for a refused request."""
+
+
+class Journal:
+    """The memory of the gateway; any thread may use it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._cache = PromptCache()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything and number from one again."""
+        with self._lock:
+            self._requests: list[ReceivedRequest] = []
+            self._ledger: dict[str, LedgerEntry] = {}
+            self._faults: deque[Fault] = deque()
+            self._counters: dict[str, int] = {}
+            self._signed_calls: set[str] = set()
+            self._cache.clear()
+
+    @property
+    def requests(self) -> list[ReceivedRequest]:
+        """Every request, in the order of arrival."""
+        with self._lock:
+            return list(self._requests)
+
+    @property
+    def ledger(self) -> list[LedgerEntry]:
+        """The cost of every chat request, in the order of arrival."""
+        with self._lock:
+            return list(self._ledger.values())
+
+    def receive(self, request: ReceivedRequest) -> int:
+        """Note a request and return its number."""
+        with self._lock:
+            self._requests.append(request)
+            return len(self._requests)
+
+    def next_id(self, prefix: str) -> str:
+        """Return the next identifier with this prefix."""
+        with self._lock:
+            number = self._counters.get(prefix, 0) + 1
+            self._counters[prefix] = number
+            return f"{prefix}{number:06d}"
+
+    def next_call_id(self, *, signed: bool) -> str:
+        """Return the next identifier of a tool call and note whether it has a signature."""
+        with self._lock:
+            identifier = self.next_id("call_")
+            if signed:
+                self._signed_calls.add(identifier)
+            return identifier
+
+    def has_signature(self, call_id: str) -> bool:
+        """Tell whether a tool call was issued with a signature."""
+        with self._lock:
+            return call_id in self._signed_calls
+
+    def write(self, entry: LedgerEntry) -> None:
+        """Write or correct the line of a request in the ledger."""
+        with self._lock:
+            self._ledger[entry.request_id] = entry
+
+    def queue(self, fault: Fault, times: int) -> None:
+        """Keep a fault for the next chat requests."""
+        with self._lock:
+            self._faults.extend([fault] * times)
+
+    def next_fault(self) -> Fault | None:
+        """Take the fault of the next chat request."""
+        with self._lock:
+            return self._faults.popleft() if self._faults else None
+
+    def measure(self, body: dict[str, Any]) -> PromptUsage:
+        """Count the tokens of a prompt and remember its leading messages."""
+        with self._lock:
+            return self._cache.measure(body)

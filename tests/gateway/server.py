@@ -1,0 +1,133 @@
+"""The gateway as a server in a thread of its own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Collection, Sequence
+from types import TracebackType
+
+import uvicorn
+
+from tests.gateway.application import Application, Settings
+from tests.gateway.fault import Fault
+from tests.gateway.journal import Journal, LedgerEntry, ReceivedRequest
+from tests.gateway.models import MODELS
+
+KEY = "sk-tex-standin-000000000000"
+"""The key that the gateway accepts unless told otherwise."""
+
+_LONGEST_START = 10.0
+
+
+class Gateway:
+    """A stand-in for TexAPI that listens on this computer.
+
+    Use it as a context manager; it is ready to serve when the block is entered.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: Collection[str] = (KEY,),
+        models: Sequence[str] = MODELS,
+        chunk_size: int = 8,
+        chunk_delay: float = 0.0,
+        port: int = 0,
+    ) -> None:
+        self._journal = Journal()
+        self._settings = Settings(tuple(keys), tuple(models), chunk_size, chunk_delay)
+        self._port = port
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Gateway:
+        """Start to listen."""
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self._port))
+        self._port = listener.getsockname()[1]
+        application = Application(self._journal, self._settings)
+        server = self._server = _Server(application)
+        self._thread = threading.Thread(
+            target=server.run, args=([listener],), name="gateway", daemon=True
+        )
+        self._thread.start()
+        if not server.ready.wait(_LONGEST_START):
+            raise RuntimeError("The gateway did not start.")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop to listen and drop what is still open."""
+        if self._server is not None and self._thread is not None:
+            self._server.stop()
+            self._thread.join()
+
+    @property
+    def base_url(self) -> str:
+        """The address to give to a client."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    @property
+    def key(self) -> str:
+        """An accepted key."""
+        return next(iter(self._settings.keys))
+
+    @property
+    def requests(self) -> list[ReceivedRequest]:
+        """Every request so far, refused ones too, in the order of arrival."""
+        return self._journal.requests
+
+    @property
+    def ledger(self) -> list[LedgerEntry]:
+        """The cost of every chat request so far."""
+        return self._journal.ledger
+
+    @property
+    def connections(self) -> set[tuple[str, int]]:
+        """The addresses of the connections over which requests came."""
+        return {request.client for request in self._journal.requests}
+
+    def reset(self) -> None:
+        """Forget the requests, the ledger, the waiting faults and all counters."""
+        self._journal.reset()
+
+    def misbehave(self, fault: Fault, times: int = 1) -> None:
+        """Let the next chat requests that no other fault waits for meet this fault."""
+        self._journal.queue(fault, times)
+
+
+class _Server(uvicorn.Server):
+    """The server, which tells when it is ready and stops without waiting for its clients."""
+
+    def __init__(self, application: Application) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application,
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="critical",
+                access_log=False,
+                date_header=False,
+                server_header=False,
+                timeout_keep_alive=60,
+                timeout_graceful_shutdown=0,
+            )
+        )
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen and say so."""
+        await super().startup(sockets)
+        self.ready.set()
+
+    def stop(self) -> None:
+        """Ask the server to stop; any thread may do so."""
+        self.should_exit = True
