@@ -191,9 +191,9 @@ def _request_options(
     request: openai.RequestOptions = {
         "timeout": call_timeout(timeout, longest_read=longest_read),
         "max_retries": retries,
+        # Said again here, for the client may have had to take out an ambient `content-type`.
+        "headers": {"Content-Type": "application/json", **(options.extra_headers or {})},
     }
-    if options.extra_headers:
-        request["headers"] = dict(options.extra_headers)
     if options.extra_query:
         request["params"] = dict(options.extra_query)
     return request

@@ -166,17 +166,13 @@ def _headers(settings: Settings) -> Mapping[str, Any]:
     lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
     ambient = [line.split(":", 1)[0].strip() for line in lines if ":" in line]
     taken_out = dict.fromkeys([*ambient, "OpenAI-Organization", "OpenAI-Project"], openai.Omit())
-    own = {
-        "Accept": "application/json",
-        "Content-Type": "application/json",
-        "Authorization": f"Bearer {settings.api_key}",
-    }
     passed = dict(settings.default_headers)
-    names_passed = {name.lower() for name in passed}
-    kept = {name: value for name, value in own.items() if name.lower() not in names_passed}
+    own = {"Authorization": f"Bearer {settings.api_key}"}
+    if any(name.lower() == "authorization" for name in passed):
+        own = {}
     # openai 2 tells `authorization` from `Authorization`, openai 3 lets the later one win: right in
     # both is what is taken out first, under its own spelling, and then what is sent.
-    return {**taken_out, **kept, **passed}
+    return {**taken_out, **own, **passed}
 
 
 def _forget_ambient_identity(client: openai.OpenAI | openai.AsyncOpenAI) -> None:
