@@ -74,9 +74,7 @@ def _check_call(call: Any, path: str) -> str:
     except (TypeError, ValueError):
         arguments = None
     if not isinstance(arguments, dict):
-        raise invalid(
-            f"{path}.function.arguments", "'arguments' must be a string with a JSON object."
-        )
+        raise invalid(f"{path}.function.arguments", "'arguments' must be a string with a JSON object.")
     return identifier
 
 

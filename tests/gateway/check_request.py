@@ -46,9 +46,7 @@ def _check_settings(body: dict[str, Any]) -> None:
             raise invalid("stream_options", "'stream_options' needs 'stream' to be true.")
         if not isinstance(body["stream_options"], dict):
             raise invalid("stream_options", "'stream_options' must be an object.")
-    limits = [
-        name for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None
-    ]
+    limits = [name for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None]
     if len(limits) == 2:
         raise invalid("max_tokens", "Give 'max_tokens' or 'max_completion_tokens', not both.")
     for name in ("max_tokens", "max_completion_tokens", "n"):

@@ -23,9 +23,7 @@ _KEEPALIVE_PAUSE = 0.05
 class Delivery:
     """Hands one response over to its client."""
 
-    def __init__(
-        self, line: Line, headers: dict[str, str], fault: Fault, chunk_delay: float
-    ) -> None:
+    def __init__(self, line: Line, headers: dict[str, str], fault: Fault, chunk_delay: float) -> None:
         self._line = line
         self._headers = headers
         self._chunk_delay = chunk_delay

@@ -23,9 +23,7 @@ class Line:
     async def open(self, status: int, headers: Mapping[str, str]) -> None:
         """Send the head of the response."""
         await self.pause(0)
-        encoded = [
-            (name.encode("latin-1"), text.encode("latin-1")) for name, text in headers.items()
-        ]
+        encoded = [(name.encode("latin-1"), text.encode("latin-1")) for name, text in headers.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": encoded})
 
     async def write(self, piece: bytes) -> None:

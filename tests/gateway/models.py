@@ -52,8 +52,5 @@ def reasons(model: str, body: dict[str, Any]) -> bool:
 
 def listing(models: tuple[str, ...]) -> dict[str, Any]:
     """Return the answer of the endpoint that lists the models."""
-    data = [
-        {"id": model, "object": "model", "created": CREATED, "owned_by": "texapi"}
-        for model in models
-    ]
+    data = [{"id": model, "object": "model", "created": CREATED, "owned_by": "texapi"} for model in models]
     return {"object": "list", "data": data}

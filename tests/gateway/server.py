@@ -49,9 +49,7 @@ class Gateway:
         self._port = listener.getsockname()[1]
         application = Application(self._journal, self._settings)
         server = self._server = _Server(application)
-        self._thread = threading.Thread(
-            target=server.run, args=([listener],), name="gateway", daemon=True
-        )
+        self._thread = threading.Thread(target=server.run, args=([listener],), name="gateway", daemon=True)
         self._thread.start()
         if not server.ready.wait(_LONGEST_START):
             raise RuntimeError("The gateway did not start.")

@@ -64,9 +64,7 @@ def _choice(choice: Choice, completion: Completion, delta: dict[str, Any]) -> di
     }
 
 
-def _deltas(
-    choice: Choice, completion: Completion, size: int
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _deltas(choice: Choice, completion: Completion, size: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Give the deltas of one choice, each with the text that it carries."""
     yield "", {"role": "assistant", "content": "", "refusal": None}
     if choice.reasoning is not None:
@@ -81,9 +79,7 @@ def _deltas(
             yield piece, {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
 
-def _reasoning_deltas(
-    reasoning: str, has_details: bool, size: int
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _reasoning_deltas(reasoning: str, has_details: bool, size: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Give the deltas of the reasoning."""
     for piece in split_pieces(reasoning, size):
         delta: dict[str, Any] = {"reasoning_content": piece}

@@ -124,9 +124,7 @@ def test_usage_and_ledger_agree(gateway: Gateway, client: openai.OpenAI) -> None
         ("claude-haiku-4-5", {"extra_body": {"thinking": {"type": "disabled"}}}, False),
     ],
 )
-def test_who_reasons(
-    client: openai.OpenAI, model: str, settings: dict[str, Any], expected: bool
-) -> None:
+def test_who_reasons(client: openai.OpenAI, model: str, settings: dict[str, Any], expected: bool) -> None:
     message = whole(client, "Hello", model=model, **settings)["choices"][0]["message"]
     assert ("reasoning_content" in message) == expected
     assert ("reasoning_details" in message) == (expected and model.startswith("claude"))
@@ -207,8 +205,7 @@ def test_marked_prompts_are_written_once(client: openai.OpenAI) -> None:
     part = {"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}
     messages = [{"role": "system", "content": [part]}, {"role": "user", "content": "Hello"}]
     details = [
-        whole(client, messages, model="claude-sonnet-4-6")["usage"]["prompt_tokens_details"]
-        for _ in range(2)
+        whole(client, messages, model="claude-sonnet-4-6")["usage"]["prompt_tokens_details"] for _ in range(2)
     ]
     assert details[0]["cache_write_tokens"] >= 50
     assert details[0]["cached_tokens"] == 0

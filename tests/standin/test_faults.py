@@ -37,9 +37,7 @@ def ask(client: openai.OpenAI, **settings: Any) -> str | None:
 
 
 @contextlib.contextmanager
-def streaming(
-    gateway: Gateway, headers: dict[str, str] | None = None
-) -> Iterator[http.client.HTTPResponse]:
+def streaming(gateway: Gateway, headers: dict[str, str] | None = None) -> Iterator[http.client.HTTPResponse]:
     host = gateway.base_url.removeprefix("http://").removesuffix("/v1")
     connection = http.client.HTTPConnection(host, timeout=5)
     body = json.dumps({"model": "gpt-5.2", "messages": MESSAGES, "stream": True})
@@ -173,9 +171,7 @@ def test_cut_whole_answer(gateway: Gateway, client: openai.OpenAI) -> None:
 
 def test_stall(gateway: Gateway, client: openai.OpenAI) -> None:
     gateway.misbehave(Fault(stall_after=2))
-    stream = client.chat.completions.create(
-        model="gpt-5.2", messages=MESSAGES, stream=True, timeout=0.15
-    )
+    stream = client.chat.completions.create(model="gpt-5.2", messages=MESSAGES, stream=True, timeout=0.15)
     seen: list[object] = []
     with pytest.raises(Exception, match=r"(?i)timed? ?out"):
         seen.extend(stream)

@@ -63,9 +63,7 @@ EXTRAS: dict[str, dict[str, Any]] = {
         "messages": [
             {
                 "role": "system",
-                "content": [
-                    {"type": "text", "text": "Be kind.", "cache_control": {"type": "ephemeral"}}
-                ],
+                "content": [{"type": "text", "text": "Be kind.", "cache_control": {"type": "ephemeral"}}],
             },
             {"role": "developer", "content": "Be short."},
             {"role": "user", "content": "Hello", "name": "lan"},
@@ -189,4 +187,4 @@ def test_the_journal_holds_what_was_sent(gateway: Gateway) -> None:
     assert request.headers["authorization"] == f"Bearer {KEY}"
     assert gateway.connections == {request.client}
     gateway.reset()
-    assert not gateway.requests and not gateway.ledger and not gateway.connections
+    assert (gateway.requests, gateway.ledger, gateway.connections) == ([], [], set())

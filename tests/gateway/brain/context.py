@@ -35,13 +35,10 @@ def best_sentences(context: str, question: str) -> list[str]:
     if not wanted or _names_a_stranger(question, context, wanted):
         return []
     weights = {
-        word: math.log(1 + len(held) / (1 + sum(word in each for each in held))) + 0.1
-        for word in wanted
+        word: math.log(1 + len(held) / (1 + sum(word in each for each in held))) + 0.1 for word in wanted
     }
     scores = [
-        sum(weights[word] for word in wanted & own) + _fits_kind(question, text)
-        if wanted & own
-        else 0.0
+        sum(weights[word] for word in wanted & own) + _fits_kind(question, text) if wanted & own else 0.0
         for text, own in zip(candidates, held, strict=True)
     ]
     ranked = sorted(range(len(candidates)), key=lambda at: (-scores[at], at))

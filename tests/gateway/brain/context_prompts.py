@@ -29,9 +29,7 @@ _TASK = re.compile(
     r"(?:give a response to the following task|based on the below query)[:.]\s*(.*)", re.DOTALL
 )
 _EXISTING = (
-    re.compile(
-        r"We have provided an existing answer:\s*(.*?)\s*(?:\nWe have the opp|Below are)", re.DOTALL
-    ),
+    re.compile(r"We have provided an existing answer:\s*(.*?)\s*(?:\nWe have the opp|Below are)", re.DOTALL),
     re.compile(r"Original Answer:\s*(.*?)\s*\n\s*New Answer:", re.DOTALL),
     re.compile(r"Existing Answer:\s*(.*?)\s*(?:\n\s*-{5,}|\n\s*Instruction:)", re.DOTALL),
 )

@@ -129,9 +129,7 @@ def _message(message: dict[str, Any]) -> Message:
     parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
     return Message(
         role=message["role"],
-        text=_SPACES.sub(
-            "\n\n", "\n".join(part["text"] for part in parts if part["type"] == "text")
-        ),
+        text=_SPACES.sub("\n\n", "\n".join(part["text"] for part in parts if part["type"] == "text")),
         media=tuple(_media(parts)),
         calls=tuple(
             (call["id"], Call(call["function"]["name"], json.loads(call["function"]["arguments"])))

@@ -13,9 +13,7 @@ from tests.gateway.brain.words import fold, stem, words
 
 NAME = rf"[{CAPITALS}][\w'\u2019.-]*[\w]|[{CAPITALS}]"
 _NAMES = re.compile(rf"(?:{NAME})(?: (?:{NAME}))*(?:, (?:[A-Z]{{2}}|D\.C\.)(?!\w))?")
-_NUMBERS = re.compile(
-    r"(?<![\w.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|(?<![\w.])-?\d+(?:\.\d+)?|(?<=\()\d+"
-)
+_NUMBERS = re.compile(r"(?<![\w.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|(?<![\w.])-?\d+(?:\.\d+)?|(?<=\()\d+")
 _QUOTED = re.compile(
     r"""(?:"([^"\n]+)"|“([^”\n]+)”|\u2018([^\u2019\n]+)\u2019|`([^`\n]+)`"""
     r"""|(?<!\w)'([^'\n]+)'(?!\w))"""

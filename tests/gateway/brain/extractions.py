@@ -27,9 +27,7 @@ _SUMMARY = (
         re.DOTALL | re.IGNORECASE,
     ),
 )
-_TITLE = re.compile(
-    r"\A(?:Context: )?(.*?)\. (?:Give a title that|Based on the above cand)", re.DOTALL
-)
+_TITLE = re.compile(r"\A(?:Context: )?(.*?)\. (?:Give a title that|Based on the above cand)", re.DOTALL)
 _KEYWORDS = re.compile(r"\A(.*?)\. Give (\d+) unique keywords", re.DOTALL)
 _QUESTIONS = re.compile(
     r"(?:Here is the context:|Context information is below\.\s*-{5,})\s*(.*?)\s*"
@@ -37,9 +35,7 @@ _QUESTIONS = re.compile(
     re.DOTALL,
 )
 _QUERIES = re.compile(r"Generate (\d+) search queries.*?Query: (.*?)\nQueries:", re.DOTALL)
-_PASSAGE = re.compile(
-    r"write a passage to answer the question.*?\n\n\n(.*?)\n\n\nPassage", re.DOTALL
-)
+_PASSAGE = re.compile(r"write a passage to answer the question.*?\n\n\n(.*?)\n\n\nPassage", re.DOTALL)
 _SYNONYMS = re.compile(r"QUERY: (.*?)\n-+\nKEYWORDS:", re.DOTALL)
 _TRIPLETS = re.compile(r"\A.*\nText: (.*?)\nTriplets:", re.DOTALL)
 _SUB_QUESTION = re.compile(
@@ -177,9 +173,7 @@ def _lines(prompt: str) -> str | None:
         return f"This passage answers the question: {match[1].strip()} It is about {about}."
     match = _TRIPLETS.search(prompt)
     if match and "knowledge triplets" in prompt:
-        found = [
-            re.match(r"(.+?) (is|are|was|has|là|có) (.+?)\W*$", s) for s in sentences(match[1])
-        ]
+        found = [re.match(r"(.+?) (is|are|was|has|là|có) (.+?)\W*$", s) for s in sentences(match[1])]
         return "\n".join(f"({each[1]}, {each[2]}, {each[3]})" for each in found if each)
     match = _DECOMPOSE.search(prompt)
     if match:
@@ -195,9 +189,7 @@ def _sub_questions(prompt: str) -> str | None:
         return None
     tools: dict[str, str] = json.loads(match[1])
     question = match[2]
-    useful = {
-        name: text for name, text in tools.items() if overlap(f"{name} {text}", question) > 0
-    } or tools
+    useful = {name: text for name, text in tools.items() if overlap(f"{name} {text}", question) > 0} or tools
     items = [
         {"sub_question": _sub_question(question, name, text, useful), "tool_name": name}
         for name, text in useful.items()
@@ -208,18 +200,14 @@ def _sub_questions(prompt: str) -> str | None:
 def _sub_question(question: str, name: str, description: str, tools: dict[str, str]) -> str:
     """Return the part of a question that one tool answers."""
     own = f"{name} {description}"
-    best = max(
-        re.split(r",|\band\b|\bvà\b", question), key=lambda part: len(stems(own) & stems(part))
-    )
+    best = max(re.split(r",|\band\b|\bvà\b", question), key=lambda part: len(stems(own) & stems(part)))
     if len(best.split()) >= 4:
         return f"{capitalise(best.strip(' ?.'))}?"
     shared = [stems(f"{other} {text}") for other, text in tools.items() if other != name]
     others = set().union(*shared) - stems(own)
     kept = [word for word in question.split() if not stems(word) & others]
     text = " ".join(word for word in kept).strip(" ?.")
-    text = re.sub(
-        r"\band the$|\s+(?:and|or|với|và)(?=$|\s+(?:in|for|of)\b)|\b(?:and|và)\s*$", "", text
-    )
+    text = re.sub(r"\band the$|\s+(?:and|or|với|và)(?=$|\s+(?:in|for|of)\b)|\b(?:and|và)\s*$", "", text)
     text = re.sub(r"^(\w+) (?:and|và) ", r"\1 ", text.strip())
     return f"{capitalise(text)}?"
 

@@ -114,9 +114,7 @@ class Filler:
         found: list[Any]
         if branch.options:
             texts = re.split(r",|;|\band\b|\bvà\b", evidence.text)
-            found = [
-                each for each in (Evidence(t).mentioned(branch.options) for t in texts) if each
-            ]
+            found = [each for each in (Evidence(t).mentioned(branch.options) for t in texts) if each]
             found = list(dict.fromkeys(found))
         elif branch.kind in ("number", "integer"):
             found = [branch.fit_number(each) for each in evidence.numbers]

@@ -18,8 +18,7 @@ _GOOD = word_set(
     "enjoyed like tot tuyet thich hay"
 )
 _BAD = word_set(
-    "bad terrible hate hated awful sad worst horrible poor angry disappointed broken slow te "
-    "ghet buon"
+    "bad terrible hate hated awful sad worst horrible poor angry disappointed broken slow te ghet buon"
 )
 _PAYLOAD = re.compile(
     r"(?:passage|text|document|input|review|article|văn bản|đoạn văn)\s*:\s*(.+)",

@@ -98,9 +98,7 @@ def _kind(key: str) -> str:
     """Return the type that a key without a schema has."""
     if re.search(r"^(?:is|has)_", key):
         return "boolean"
-    numeric = (
-        r"(?:^|_)(?:age|year|count|score|confidence|price|amount|population|number|quantity|total)$"
-    )
+    numeric = r"(?:^|_)(?:age|year|count|score|confidence|price|amount|population|number|quantity|total)$"
     return "number" if re.search(numeric, key) else "string"
 
 

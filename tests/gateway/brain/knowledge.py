@@ -35,9 +35,7 @@ _CAPITALS = {
     "indonesia": ("Indonesia", "Indonesia", "Jakarta"),
     "singapore": ("Singapore", "Singapore", "Singapore"),
 }
-_GREETING = re.compile(
-    r"^\W*(?:hello|hi|hey|good (?:morning|afternoon|evening)|greetings|xin chao|chao)\b"
-)
+_GREETING = re.compile(r"^\W*(?:hello|hi|hey|good (?:morning|afternoon|evening)|greetings|xin chao|chao)\b")
 _WELL_BEING = re.compile(r"\bhow are you\b|\bban (?:co )?khoe khong\b")
 _THANKS = re.compile(r"^\W*(?:thanks|thank you|cam on)\b")
 _IDENTITY = re.compile(r"\b(?:who|what) are you\b|\bban la ai\b|\byour name\b")
@@ -117,17 +115,9 @@ def _small_talk(folded: str, *, vietnamese: bool) -> str | None:
             else "I am doing well, thank you! How can I help you?"
         )
     if _IDENTITY.search(folded):
-        return (
-            "Tôi là trợ lý của TexAPI."
-            if vietnamese
-            else "I am an assistant that answers through TexAPI."
-        )
+        return "Tôi là trợ lý của TexAPI." if vietnamese else "I am an assistant that answers through TexAPI."
     if _GREETING.search(folded):
-        return (
-            "Xin chào! Tôi có thể giúp gì cho bạn?"
-            if vietnamese
-            else "Hello! How can I help you today?"
-        )
+        return "Xin chào! Tôi có thể giúp gì cho bạn?" if vietnamese else "Hello! How can I help you today?"
     if _THANKS.search(folded):
         return "Không có gì!" if vietnamese else "You are welcome!"
     return None

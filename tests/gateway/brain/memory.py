@@ -28,9 +28,7 @@ _TOLD = (
     (re.compile(r"\bI(?:'m| am) (\d+) years old", re.IGNORECASE), "age"),
 )
 _MY = re.compile(rf"\bmy ((?:\w{{1,20}} ){{0,3}}\w{{1,20}}) (?:is|are|was) {_VALUE}", re.IGNORECASE)
-_CUA_TOI = re.compile(
-    rf"((?:\w{{1,20}} ){{0,3}}\w{{1,20}}) của (?:tôi|mình) là {_VALUE}", re.IGNORECASE
-)
+_CUA_TOI = re.compile(rf"((?:\w{{1,20}} ){{0,3}}\w{{1,20}}) của (?:tôi|mình) là {_VALUE}", re.IGNORECASE)
 _ASKED = (
     (re.compile(r"\bwhat(?:'s| is) my name\b|\bwho am i\b|\bmy name\?"), "name"),
     (

@@ -71,10 +71,7 @@ def _react_in_prompt(listed: str, question: str, steps: str, plain_answer: str) 
     schema = {"properties": {"input": {"type": "string"}}, "required": ["input"]}
     found = _PLAIN_TOOL.findall(listed)
     tools = tuple(Tool(name, f"{text} search", schema) for name, text in found)
-    done = [
-        (Call(name, {"input": text}), observed.strip())
-        for name, text, observed in _STEP.findall(steps)
-    ]
+    done = [(Call(name, {"input": text}), observed.strip()) for name, text, observed in _STEP.findall(steps)]
     calls = choose_calls(_as_conversation(question, tools, done), plain_answer)
     if calls:
         text = calls[0].arguments.get("input", question)
@@ -83,9 +80,7 @@ def _react_in_prompt(listed: str, question: str, steps: str, plain_answer: str) 
     return f" I now know the final answer\nFinal Answer: {answer}"
 
 
-def _as_conversation(
-    question: str, tools: tuple[Tool, ...], done: list[tuple[Call, str]]
-) -> Conversation:
+def _as_conversation(question: str, tools: tuple[Tool, ...], done: list[tuple[Call, str]]) -> Conversation:
     """Return the steps as a conversation with real tool calls."""
     messages = [Message("user", question)]
     for at, (call, result) in enumerate(done):

@@ -228,9 +228,7 @@ class Schema:
 def _matching(pattern: str) -> str | None:
     """Return a string for the simple patterns of classes, digits and plain signs."""
     text = ""
-    atoms = re.findall(
-        r"(\\[dwD]|\[[^\]]+\]|\\?.)(?:\{(\d+)(?:,\d*)?\}|([+*?]))?", pattern.strip("^$")
-    )
+    atoms = re.findall(r"(\\[dwD]|\[[^\]]+\]|\\?.)(?:\{(\d+)(?:,\d*)?\}|([+*?]))?", pattern.strip("^$"))
     for atom, count, mark in atoms:
         sign = "1" if atom == r"\d" else "a" if atom == r"\w" else atom.removeprefix("\\")
         if atom.startswith("["):

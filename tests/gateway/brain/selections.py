@@ -60,10 +60,7 @@ def ranked_documents(prompt: str) -> list[tuple[int, int]] | None:
         return None
     task = prompt.split("Let's try this now:", 1)[-1]
     question = task.rsplit("Question:", 1)[-1].split("\nAnswer:", 1)[0]
-    scored = [
-        (int(number), round(10 * overlap(text, question)))
-        for number, text in _DOCUMENT.findall(task)
-    ]
+    scored = [(int(number), round(10 * overlap(text, question))) for number, text in _DOCUMENT.findall(task)]
     found = sorted((each for each in scored if each[1]), key=lambda each: (-each[1], each[0]))
     return found or [(number, 1) for number, _ in scored[:1]]
 

@@ -49,6 +49,9 @@ _FORMAT_BY_NAME = {
     "time": "time",
     "website": "uri",
 }
+_CODES = word_set("code ticker symbol")
+_UNITS = word_set("unit units language lang currency")
+_ADDRESSEES = word_set("to recipient recipients sender cc")
 _PREPOSITIONS = {
     "from": ("from", "từ"),
     "origin": ("from", "từ"),
@@ -72,9 +75,7 @@ _SAMPLES = {
     "hostname": "example.com",
     "duration": "P1D",
 }
-_PLACE_AFTER = re.compile(
-    r"\b(?:in|at|for|of|near|to|from|ở|tại|của|đến)\s+([^?.!,\n]+)", re.IGNORECASE
-)
+_PLACE_AFTER = re.compile(r"\b(?:in|at|for|of|near|to|from|ở|tại|của|đến)\s+([^?.!,\n]+)", re.IGNORECASE)
 _TRIGGER = re.compile(
     r"^\W*(?:please |can you |could you |hãy )?(?:use (?:the )?[\w`]+(?: tool)? to )?"
     r"(?:search (?:the \w+ )?(?:for)?|look up|find(?: out)?|query|tìm kiếm|tìm|tra cứu)\s+",
@@ -85,41 +86,19 @@ _TRIGGER = re.compile(
 def draw_string(schema: Schema, name: str, evidence: Evidence, *, generous: bool) -> str | None:
     """Return the string of a text that suits a field, or nothing."""
     meaning = set(words(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ")))
-    wanted_format = schema.format or next(
-        (each for key, each in _FORMAT_BY_NAME.items() if key in meaning), ""
-    )
+    named_format = (each for key, each in _FORMAT_BY_NAME.items() if key in meaning)
+    wanted_format = schema.format or next(named_format, "")
     if wanted_format:
         found = evidence.formatted(wanted_format)
-        if found or schema.format:
-            return found
-        return next((day for day in _RELATIVE_DAYS if day in evidence.text.lower()), None)
+        return found if found or schema.format else _relative_day(evidence.text)
     if meaning & _EXPRESSIONS:
         return evidence.next_expression()
-    if meaning & {"to", "recipient", "recipients", "sender", "cc"} and evidence.formatted("email"):
-        return evidence.formatted("email")
-    after = _after_preposition(meaning, evidence)
-    if after is not None:
-        return after
-    if meaning & {"unit", "units", "language", "lang", "currency"}:
+    if meaning & _UNITS:
         return _listed(meaning, evidence)
-    quoted = evidence.next_quoted()
-    if quoted is not None:
-        return quoted
-    if meaning & {"code", "ticker", "symbol"}:
-        found_code = re.search(r"\b[A-Z]{2,6}\b", evidence.text)
-        return found_code[0] if found_code else evidence.next_name()
-    if meaning & _WHOLE:
-        return rest_of_question(evidence.text)
-    if meaning & _PLACES:
-        return _next_place(evidence)
-    if meaning & _PEOPLE:
-        return evidence.next_name()
-    described = set(words(schema.description))
-    if described & _PLACES:
-        return _next_place(evidence)
-    if described & {"name", "person"} or not generous:
-        return evidence.next_name() or (None if generous else rest_of_question(evidence.text))
-    return _described(meaning, evidence)
+    found = _addressed(meaning, evidence) or evidence.next_quoted()
+    if found is not None:
+        return found
+    return _by_meaning(meaning, schema, evidence, generous=generous)
 
 
 def invent_string(schema: Schema, name: str, evidence: Evidence) -> str:
@@ -139,6 +118,35 @@ def rest_of_question(text: str) -> str:
     text = text.strip()
     rest = _TRIGGER.sub("", text)
     return (rest if rest == text else rest.rstrip(" .?!")) or text
+
+
+def _by_meaning(meaning: set[str], schema: Schema, evidence: Evidence, *, generous: bool) -> str | None:
+    """Return the part of a text that the name or the description of a field asks for."""
+    described = set(words(schema.description))
+    if meaning & _CODES:
+        code = re.search(r"\b[A-Z]{2,6}\b", evidence.text)
+        return code[0] if code else evidence.next_name()
+    if meaning & _WHOLE:
+        return rest_of_question(evidence.text)
+    if meaning & _PLACES or (described & _PLACES and not meaning & _PEOPLE):
+        return _next_place(evidence)
+    if meaning & _PEOPLE:
+        return evidence.next_name()
+    if described & {"name", "person"} or not generous:
+        return evidence.next_name() or (None if generous else rest_of_question(evidence.text))
+    return _described(meaning, evidence)
+
+
+def _relative_day(text: str) -> str | None:
+    """Return the day that a text names by its distance from today."""
+    return next((day for day in _RELATIVE_DAYS if day in text.lower()), None)
+
+
+def _addressed(meaning: set[str], evidence: Evidence) -> str | None:
+    """Return the address or the name that stands where a field such as ``to`` asks for it."""
+    if meaning & _ADDRESSEES and evidence.formatted("email"):
+        return evidence.formatted("email")
+    return _after_preposition(meaning, evidence)
 
 
 def _after_preposition(meaning: set[str], evidence: Evidence) -> str | None:

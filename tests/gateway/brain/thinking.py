@@ -29,9 +29,7 @@ def think(body: dict[str, Any], *, reasons: bool = False) -> Thought:
     thought = _decide(conversation)
     if not reasons:
         return thought
-    return Thought(
-        thought.text, _reason(conversation, thought), thought.calls, thought.is_formatted
-    )
+    return Thought(thought.text, _reason(conversation, thought), thought.calls, thought.is_formatted)
 
 
 def _decide(conversation: Conversation) -> Thought:

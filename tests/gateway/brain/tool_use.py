@@ -102,9 +102,7 @@ def _step_by_step(question: str, tools: tuple[Tool, ...], conversation: Conversa
 
 def _computes(tool: Tool, sign: str) -> bool:
     """Tell whether a tool joins two numbers by a sign."""
-    return _wants_numbers(tool) == 2 and bool(
-        _SIGN_STEMS[sign] & stems(tool.name.replace("_", " "))
-    )
+    return _wants_numbers(tool) == 2 and bool(_SIGN_STEMS[sign] & stems(tool.name.replace("_", " ")))
 
 
 def _searches(question: str, tools: tuple[Tool, ...]) -> list[Call]:
@@ -125,9 +123,7 @@ def _calls(fit: Fit, conversation: Conversation) -> list[Call]:
         if not numbers:
             return []
         clause = _REFERS.sub(numbers[-1], clause, count=1) if numbers else clause
-    return [
-        Call(fit.tool.name, fill_arguments(fit.tool, text)) for text in _shares(fit.tool, clause)
-    ]
+    return [Call(fit.tool.name, fill_arguments(fit.tool, text)) for text in _shares(fit.tool, clause)]
 
 
 def _shares(tool: Tool, clause: str) -> list[str]:

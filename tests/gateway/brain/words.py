@@ -8,9 +8,7 @@ from functools import lru_cache
 
 from tests.gateway.brain.word_sets import CAPITALS, ENGLISH, STOP_WORDS, VIETNAMESE
 
-_VIETNAMESE_LETTERS = re.compile(
-    r"[ăđơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹĩũàáãâèéêìíòóôõùúý]"
-)
+_VIETNAMESE_LETTERS = re.compile(r"[ăđơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹĩũàáãâèéêìíòóôõùúý]")
 _ENDINGS = (
     "ations",
     "ation",
@@ -30,9 +28,7 @@ _ENDINGS = (
 _WORD = re.compile(r"[^\W_]+")
 _SENTENCE_END = re.compile(rf"(?<=[.!?…])[\"'”\u2019)]*\s+(?=[\"'“\u2018(]?[{CAPITALS}0-9])")
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|vs|e\.g|i\.e|etc|No|TP|Th)\.$")
-_METADATA = re.compile(
-    r"^(?:[a-z]+(?:_[a-z]+)+|source|url|page|file|sub question): .*$", re.IGNORECASE
-)
+_METADATA = re.compile(r"^(?:[a-z]+(?:_[a-z]+)+|source|url|page|file|sub question): .*$", re.IGNORECASE)
 _LABEL = re.compile(r"^(?:response|answer): ", re.IGNORECASE)
 
 

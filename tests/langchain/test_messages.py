@@ -1,0 +1,227 @@
+"""LangChain messages become the wire's, each in one way, and what cannot go is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from langchain_texapi._messages import convert_messages
+
+CALL = {"name": "f", "args": {"x": "Hà Nội"}, "id": "c1"}
+WIRE_CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x": "Hà Nội"}'}}
+PNG = "data:image/png;base64,AAAA"
+
+
+@pytest.mark.parametrize(
+    ("message", "wire"),
+    [
+        (SystemMessage("s"), {"role": "system", "content": "s"}),
+        (
+            SystemMessage("s", additional_kwargs={"__openai_role__": "developer"}),
+            {"role": "developer", "content": "s"},
+        ),
+        (HumanMessage("h"), {"role": "user", "content": "h"}),
+        (HumanMessage("h", name="ann"), {"role": "user", "content": "h", "name": "ann"}),
+        (AIMessage("a"), {"role": "assistant", "content": "a"}),
+        (AIMessage(""), {"role": "assistant", "content": ""}),
+        (AIMessage("", tool_calls=[CALL]), {"role": "assistant", "content": None, "tool_calls": [WIRE_CALL]}),
+        (AIMessage("a", tool_calls=[CALL]), {"role": "assistant", "content": "a", "tool_calls": [WIRE_CALL]}),
+        (
+            AIMessage("", additional_kwargs={"refusal": "no"}),
+            {"role": "assistant", "content": None, "refusal": "no"},
+        ),
+        (
+            AIMessage(
+                [
+                    {"type": "thinking", "thinking": "t", "signature": "s"},
+                    {"type": "text", "text": "a"},
+                    {"type": "tool_use", "id": "c1", "name": "f", "input": {"x": "Hà Nội"}},
+                ],
+                tool_calls=[CALL],
+            ),
+            {"role": "assistant", "content": "a", "tool_calls": [WIRE_CALL], "reasoning_content": "t"},
+        ),
+        (ToolMessage("t", tool_call_id="c1"), {"role": "tool", "content": "t", "tool_call_id": "c1"}),
+        (
+            ToolMessage("t", tool_call_id="c1", status="error", name="f"),
+            {"role": "tool", "content": "t", "tool_call_id": "c1"},
+        ),
+        (FunctionMessage("t", name="f"), {"role": "function", "content": "t", "name": "f"}),
+        (ChatMessage("x", role="critic"), {"role": "critic", "content": "x"}),
+    ],
+)
+def test_a_message(message: BaseMessage, wire: dict[str, Any]) -> None:
+    assert convert_messages([message]) == [wire]
+
+
+@pytest.mark.parametrize(
+    ("block", "part"),
+    [
+        ({"type": "text", "text": "a"}, {"type": "text", "text": "a"}),
+        (
+            {"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}},
+            {"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}},
+        ),
+        ({"type": "image_url", "image_url": PNG}, {"type": "image_url", "image_url": {"url": PNG}}),
+        (
+            {"type": "image_url", "image_url": {"url": PNG, "detail": "low"}},
+            {"type": "image_url", "image_url": {"url": PNG, "detail": "low"}},
+        ),
+        (
+            {"type": "image", "base64": "AAAA", "mime_type": "image/png"},
+            {"type": "image_url", "image_url": {"url": PNG}},
+        ),
+        (
+            {"type": "image", "source_type": "base64", "data": "AAAA", "mime_type": "image/png"},
+            {"type": "image_url", "image_url": {"url": PNG}},
+        ),
+        (
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
+            {"type": "image_url", "image_url": {"url": PNG}},
+        ),
+        (
+            {"type": "image", "url": "https://x.example/a.png"},
+            {"type": "image_url", "image_url": {"url": "https://x.example/a.png"}},
+        ),
+        (
+            {"type": "audio", "base64": "AAAA", "mime_type": "audio/mpeg"},
+            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "mp3"}},
+        ),
+        (
+            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+        ),
+        (
+            {"type": "file", "base64": "AAAA", "mime_type": "application/pdf"},
+            {
+                "type": "file",
+                "file": {"filename": "document.pdf", "file_data": "data:application/pdf;base64,AAAA"},
+            },
+        ),
+        (
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": "d"}},
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": "d"}},
+        ),
+        ({"type": "file", "file_id": "f1"}, {"type": "file", "file": {"file_id": "f1"}}),
+        (
+            {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}},
+            {"type": "text", "text": "a"},
+        ),
+        ({"type": "text-plain", "text": "a"}, {"type": "text", "text": "a"}),
+        (
+            {"type": "video", "url": "https://x.example/a.mp4"},
+            {"type": "video_url", "video_url": {"url": "https://x.example/a.mp4"}},
+        ),
+    ],
+)
+def test_a_block_of_a_user_s_message(block: dict[str, Any], part: dict[str, Any]) -> None:
+    assert convert_messages([HumanMessage([block])]) == [{"role": "user", "content": [part]}]
+
+
+@pytest.mark.parametrize(
+    ("block", "named"),
+    [
+        ({"type": "hologram"}, "hologram"),
+        ({"text": "no type"}, "None"),
+        ({"type": "image"}, "image"),
+        ({"type": "audio", "url": "https://x.example/a.mp3"}, "audio"),
+        ({"type": "file"}, "file"),
+    ],
+)
+def test_a_block_that_cannot_go_is_named(block: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=f"Unsupported content block.*{named}"):
+        convert_messages([HumanMessage([block])])
+
+
+def test_a_message_that_cannot_go_is_named() -> None:
+    with pytest.raises(ValueError, match="RemoveMessage"):
+        convert_messages([RemoveMessage(id="1")])
+
+
+def test_anthropic_s_tool_results_become_tool_messages() -> None:
+    result = {"type": "tool_result", "tool_use_id": "c1", "content": [{"type": "text", "text": "r"}]}
+
+    assert convert_messages([HumanMessage([result, {"type": "text", "text": "q"}])]) == [
+        {"role": "tool", "tool_call_id": "c1", "content": "r"},
+        {"role": "user", "content": [{"type": "text", "text": "q"}]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("policy", "with_calls", "without_calls"),
+    [("auto", True, False), ("always", True, True), ("never", False, False)],
+)
+def test_reasoning_goes_back_by_the_policy(policy: Any, with_calls: bool, without_calls: bool) -> None:
+    reasoning = {"reasoning_content": "t"}
+    called, plain = convert_messages(
+        [
+            AIMessage("a", additional_kwargs=reasoning, tool_calls=[CALL]),
+            AIMessage("b", additional_kwargs=reasoning),
+        ],
+        replay_reasoning=policy,
+    )
+
+    assert ("reasoning_content" in called, "reasoning_content" in plain) == (with_calls, without_calls)
+
+
+def test_reasoning_goes_back_in_the_field_it_came_in() -> None:
+    details = [{"type": "reasoning.text", "text": "t", "signature": "s"}]
+    message = AIMessage(
+        "",
+        tool_calls=[CALL],
+        additional_kwargs={"reasoning_content": "t", "reasoning_details": details},
+        response_metadata={"reasoning_field": "reasoning"},
+    )
+
+    (wire,) = convert_messages([message])
+
+    assert (wire["reasoning"], wire["reasoning_details"]) == ("t", details)
+    assert "reasoning_content" not in wire
+
+
+def test_an_invalid_call_goes_back_only_if_it_was_answered() -> None:
+    bad = {"name": "f", "args": "{broken", "id": "c1", "error": None, "type": "invalid_tool_call"}
+    asked = AIMessage("", invalid_tool_calls=[bad])
+
+    (alone,) = convert_messages([asked])
+    answered, _ = convert_messages([asked, ToolMessage("no JSON", tool_call_id="c1")])
+
+    assert "tool_calls" not in alone
+    assert answered["tool_calls"][0]["function"]["arguments"] == '{"invalid_arguments": "{broken"}'
+
+
+@pytest.mark.parametrize(
+    ("where", "roles"),
+    [("user_message", ["tool", "tool", "user", "user"]), ("tool_message", ["tool", "tool", "user"])],
+)
+def test_media_of_tool_results_go_where_the_setting_says(where: Any, roles: list[str]) -> None:
+    image = {"type": "image", "url": "https://x.example/a.png"}
+    messages = [
+        ToolMessage([image], tool_call_id="c1"),
+        ToolMessage("t", tool_call_id="c2"),
+        HumanMessage("next"),
+    ]
+
+    assert [wire["role"] for wire in convert_messages(messages, tool_media=where)] == roles
+
+
+def test_nothing_of_the_caller_s_is_changed() -> None:
+    content = [{"type": "image_url", "image_url": {"url": PNG}}, {"type": "text", "text": "a"}]
+    message = HumanMessage(content)  # type: ignore[arg-type] # a list of blocks
+    before = message.model_copy(deep=True)
+
+    wire = convert_messages([message])
+    wire[0]["content"][0]["image_url"]["url"] = "changed"
+
+    assert message == before

@@ -1,0 +1,271 @@
+"""A chat with TexAPI: eight methods, one answer, the true token counts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    ThinkingBlock,
+)
+from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.instrumentation.span import BaseSpan
+from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
+from tests.conftest import Endpoint
+from tests.gateway import Fault, Gateway
+
+from llama_index_texapi import TexAPI
+
+QUESTION = "What is the capital of Vietnam?"
+Response = ChatResponse | CompletionResponse
+
+
+def llm(endpoint: Endpoint, **kwargs: Any) -> TexAPI:
+    return TexAPI(**endpoint.for_llama_index(**{"model": "claude-sonnet-4-6", **kwargs}))
+
+
+def chat(llm: TexAPI, **kwargs: Any) -> Response:
+    return llm.chat([ChatMessage(QUESTION)], **kwargs)
+
+
+def stream_chat(llm: TexAPI, **kwargs: Any) -> Response:
+    *_, last = llm.stream_chat([ChatMessage(QUESTION)], **kwargs)
+    return last
+
+
+def complete(llm: TexAPI, **kwargs: Any) -> Response:
+    return llm.complete(QUESTION, **kwargs)
+
+
+def stream_complete(llm: TexAPI, **kwargs: Any) -> Response:
+    *_, last = llm.stream_complete(QUESTION, **kwargs)
+    return last
+
+
+def achat(llm: TexAPI, **kwargs: Any) -> Response:
+    return asyncio.run(llm.achat([ChatMessage(QUESTION)], **kwargs))
+
+
+def astream_chat(llm: TexAPI, **kwargs: Any) -> Response:
+    async def last() -> ChatResponse:
+        return [r async for r in await llm.astream_chat([ChatMessage(QUESTION)], **kwargs)][-1]
+
+    return asyncio.run(last())
+
+
+def acomplete(llm: TexAPI, **kwargs: Any) -> Response:
+    return asyncio.run(llm.acomplete(QUESTION, **kwargs))
+
+
+def astream_complete(llm: TexAPI, **kwargs: Any) -> Response:
+    async def last() -> CompletionResponse:
+        return [r async for r in await llm.astream_complete(QUESTION, **kwargs)][-1]
+
+    return asyncio.run(last())
+
+
+WAYS = [chat, stream_chat, complete, stream_complete, achat, astream_chat, acomplete, astream_complete]
+STREAMS = [stream_chat, stream_complete, astream_chat, astream_complete]
+Way = Callable[..., Response]
+
+
+def text_of(response: Response) -> str:
+    return response.text if isinstance(response, CompletionResponse) else response.message.content or ""
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.standin_only
+def test_an_answer(recorded: Endpoint, way: Way) -> None:
+    response = way(llm(recorded))
+
+    assert text_of(response) == "The capital of Vietnam is Hà Nội."
+    assert isinstance(response.raw, dict)
+    assert response.raw["usage"]["prompt_tokens"] == 14
+    assert response.raw["usage"]["completion_tokens"] == 8
+    assert response.additional_kwargs == {
+        "prompt_tokens": 14,
+        "completion_tokens": 8,
+        "total_tokens": 22,
+        "cached_tokens": 0,
+        "reasoning_tokens": 0,
+        "finish_reason": "stop",
+        "model": "claude-sonnet-4-6",
+        "id": "chatcmpl-000001",
+        "request_id": "req_000001",
+        "system_fingerprint": "fp_standin",
+        "service_tier": "default",
+    }
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_token_counter_sees_the_true_counts_once(recorded: Endpoint, way: Way) -> None:
+    counter = TokenCountingHandler()
+
+    response = way(llm(recorded, callback_manager=CallbackManager([counter])))
+
+    (event,) = counter.llm_token_counts
+    assert event.prompt_token_count == response.additional_kwargs["prompt_tokens"]
+    assert event.completion_token_count == response.additional_kwargs["completion_tokens"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_gateway_that_reports_no_usage_leaves_the_framework_its_estimate(
+    gateway: Gateway, endpoint: Endpoint, way: Way
+) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": None, "completion_tokens": None}
+    gateway.misbehave(Fault(body={"id": "c", "choices": [choice], "usage": usage}))
+    counter = TokenCountingHandler()
+
+    way(llm(endpoint, callback_manager=CallbackManager([counter])))
+
+    assert counter.total_llm_token_count > 0
+
+
+class _Recorder(BaseEventHandler):
+    names: list[str] = []
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "Recorder"
+
+    def handle(self, event: BaseEvent, **kwargs: Any) -> None:
+        self.names.append(type(event).__name__)
+
+
+class _Spans(BaseSpanHandler[BaseSpan]):
+    ids: list[str] = []
+
+    def new_span(self, id_: str, *args: Any, **kwargs: Any) -> BaseSpan:
+        self.ids.append(id_)
+        return BaseSpan(id_=id_)
+
+    def prepare_to_exit_span(self, id_: str, *args: Any, **kwargs: Any) -> BaseSpan | None:
+        return None
+
+    def prepare_to_drop_span(self, id_: str, *args: Any, **kwargs: Any) -> BaseSpan | None:
+        return None
+
+
+@pytest.fixture
+def recorder() -> Any:
+    dispatcher, events, spans = get_dispatcher(), _Recorder(names=[]), _Spans()
+    spans.ids = []
+    dispatcher.add_event_handler(events)
+    dispatcher.add_span_handler(spans)
+    yield events, spans
+    dispatcher.event_handlers.remove(events)
+    dispatcher.span_handlers.remove(spans)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_one_call_is_one_start_one_end_and_one_span(endpoint: Endpoint, way: Way, recorder: Any) -> None:
+    events, spans = recorder
+
+    way(llm(endpoint))
+
+    names = [name for name in events.names if "InProgress" not in name]
+    kind = "Completion" if "complete" in way.__name__ else "Chat"
+    assert names == [f"LLM{kind}StartEvent", f"LLM{kind}EndEvent"]
+    assert len(spans.ids) == 1
+
+
+@pytest.mark.parametrize("way", [stream_chat, astream_chat])
+def test_a_failing_stream_says_so(gateway: Gateway, endpoint: Endpoint, way: Way, recorder: Any) -> None:
+    gateway.misbehave(Fault(cut_after=4))
+
+    with pytest.raises(Exception, match="whole"):
+        way(llm(endpoint))
+
+    assert "ExceptionEvent" in recorder[0].names
+    assert "LLMChatEndEvent" not in recorder[0].names
+
+
+def test_the_deltas_of_a_stream_add_up_to_its_answer(recorded: Endpoint) -> None:
+    responses = list(llm(recorded).stream_chat([ChatMessage(QUESTION)]))
+
+    assert len(responses) > 3
+    assert "".join(response.delta or "" for response in responses) == responses[-1].message.content
+
+
+@pytest.mark.parametrize("way", [chat, stream_chat, achat, astream_chat])
+def test_reasoning_is_a_block_of_its_own(endpoint: Endpoint, way: Way) -> None:
+    response = way(llm(endpoint, reasoning_effort="low"))
+
+    assert isinstance(response, ChatResponse)
+    thinking, _ = response.message.blocks
+    assert isinstance(thinking, ThinkingBlock)
+    assert thinking.content
+    assert thinking.num_tokens == response.additional_kwargs["reasoning_tokens"]
+    assert thinking.content not in (response.message.content or "")
+
+
+def test_reasoning_streams_as_thinking_deltas(endpoint: Endpoint) -> None:
+    responses = list(llm(endpoint, reasoning_effort="low").stream_chat([ChatMessage(QUESTION)]))
+
+    deltas = [response.additional_kwargs.get("thinking_delta") or "" for response in responses]
+    thinking = responses[-1].message.blocks[0]
+    assert isinstance(thinking, ThinkingBlock)
+    assert "".join(deltas) == thinking.content
+
+
+@pytest.mark.parametrize("way", STREAMS)
+def test_streams_ask_for_usage_and_can_be_told_not_to(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+    way(llm(endpoint))
+    way(llm(endpoint, stream_usage=False))
+
+    assert gateway.requests[0].body["stream_options"] == {"include_usage": True}
+    assert "stream_options" not in gateway.requests[1].body
+
+
+@pytest.mark.parametrize("way", [chat, complete])
+def test_only_what_was_set_is_sent(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+    way(llm(endpoint))
+
+    assert gateway.requests[0].body == {
+        "model": "claude-sonnet-4-6",
+        "messages": [{"role": "user", "content": QUESTION}],
+    }
+
+
+def test_what_was_set_is_sent_and_one_call_may_change_it(gateway: Gateway, endpoint: Endpoint) -> None:
+    configured = llm(
+        endpoint,
+        temperature=0,
+        max_tokens=9,
+        reasoning_effort="minimal",
+        additional_kwargs={"top_k": 3},
+        extra_body={"provider": {"order": ["a"]}},
+    )
+    configured.complete(QUESTION, temperature=1, extra_body={"route": "b"}, extra_headers={"X-A": "1"})
+
+    body = dict(gateway.requests[0].body)
+    del body["messages"]
+    assert body == {
+        "model": "claude-sonnet-4-6",
+        "temperature": 1,
+        "max_tokens": 9,
+        "reasoning_effort": "minimal",
+        "top_k": 3,
+        "provider": {"order": ["a"]},
+        "route": "b",
+    }
+    assert gateway.requests[0].headers["x-a"] == "1"
+
+
+def test_logprobs_streamed_and_whole(endpoint: Endpoint) -> None:
+    asked = llm(endpoint, logprobs=True, top_logprobs=2)
+
+    whole = asked.chat([ChatMessage(QUESTION)])
+    *_, last = asked.stream_chat([ChatMessage(QUESTION)])
+
+    assert whole.logprobs
+    assert last.logprobs == whole.logprobs

@@ -1,0 +1,245 @@
+"""Tools and agents: whole, streamed, in parallel, and with arguments that are no JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ToolCallBlock
+from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+from llama_index.core.prompts import PromptTemplate
+from llama_index.core.tools import FunctionTool
+from pydantic import BaseModel
+from tests.conftest import Endpoint
+from tests.gateway import Fault, Gateway
+from tests.llama_index.test_chat import llm
+
+from llama_index_texapi import TexAPI
+
+
+def get_weather(city: str) -> str:
+    """Tell the weather of a city."""
+    return f"It is sunny in {city}, 31 degrees."
+
+
+def multiply(a: int, b: int) -> int:
+    """Multiply two numbers."""
+    return a * b
+
+
+WEATHER = FunctionTool.from_defaults(get_weather)
+MULTIPLY = FunctionTool.from_defaults(multiply)
+QUESTION = "What is the weather in Hanoi and Paris?"
+
+
+def _chat(llm: TexAPI, **kwargs: Any) -> ChatResponse:
+    return llm.chat_with_tools([WEATHER], QUESTION, allow_parallel_tool_calls=True, **kwargs)
+
+
+def _achat(llm: TexAPI, **kwargs: Any) -> ChatResponse:
+    return asyncio.run(llm.achat_with_tools([WEATHER], QUESTION, allow_parallel_tool_calls=True, **kwargs))
+
+
+def _stream(llm: TexAPI, **kwargs: Any) -> ChatResponse:
+    *_, last = llm.stream_chat_with_tools([WEATHER], QUESTION, allow_parallel_tool_calls=True, **kwargs)
+    return last
+
+
+def _astream(llm: TexAPI, **kwargs: Any) -> ChatResponse:
+    async def last() -> ChatResponse:
+        stream = await llm.astream_chat_with_tools(
+            [WEATHER], QUESTION, allow_parallel_tool_calls=True, **kwargs
+        )
+        return [response async for response in stream][-1]
+
+    return asyncio.run(last())
+
+
+WAYS = [_chat, _achat, _stream, _astream]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.standin_only
+def test_parallel_calls(recorded: Endpoint, way: Any) -> None:
+    model = llm(recorded)
+
+    response = way(model)
+
+    calls = model.get_tool_calls_from_response(response)
+    assert [(call.tool_id, call.tool_name, call.tool_kwargs) for call in calls] == [
+        ("call_000001", "get_weather", {"city": "Hanoi"}),
+        ("call_000002", "get_weather", {"city": "Paris"}),
+    ]
+    blocks = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
+    assert [block.tool_kwargs for block in blocks] == [{"city": "Hanoi"}, {"city": "Paris"}]
+    assert [call.function.name for call in response.message.additional_kwargs["tool_calls"]] == [
+        "get_weather",
+        "get_weather",
+    ]
+
+
+def test_one_call_where_only_one_is_allowed(endpoint: Endpoint) -> None:
+    model = llm(endpoint)
+
+    response = model.chat_with_tools([WEATHER], QUESTION, allow_parallel_tool_calls=False)
+
+    assert len(model.get_tool_calls_from_response(response)) == 1
+    assert len(response.message.additional_kwargs["tool_calls"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "choice"),
+    [
+        ({}, None),
+        ({"tool_required": True}, "required"),
+        ({"tool_choice": "any"}, "required"),
+        ({"tool_choice": "none"}, "none"),
+        ({"tool_choice": "get_weather"}, {"type": "function", "function": {"name": "get_weather"}}),
+        ({"tool_choice": "auto", "tool_required": True}, "auto"),
+        (
+            {"tool_choice": {"type": "function", "function": {"name": "get_weather"}}},
+            {"type": "function", "function": {"name": "get_weather"}},
+        ),
+    ],
+)
+def test_tool_choice(arguments: dict[str, Any], choice: Any) -> None:
+    prepared = TexAPI("m", api_key="k")._prepare_chat_with_tools([WEATHER], "Hello", **arguments)
+
+    assert prepared.get("tool_choice") == choice
+
+
+def test_a_tool_choice_that_names_no_tool_is_an_error() -> None:
+    with pytest.raises(ValueError, match="tool_choice"):
+        TexAPI("m", api_key="k")._prepare_chat_with_tools([WEATHER], "Hello", tool_choice="get_whether")
+
+
+def test_no_tools_means_none_of_it_is_sent(gateway: Gateway, endpoint: Endpoint) -> None:
+    llm(endpoint).chat_with_tools([], "Hello", tool_required=True)
+
+    assert set(gateway.requests[0].body) == {"model", "messages"}
+
+
+def test_the_caller_s_history_stays_as_it_was(endpoint: Endpoint) -> None:
+    history = [ChatMessage("Hello")]
+
+    llm(endpoint).chat_with_tools([WEATHER], QUESTION, chat_history=history)
+
+    assert len(history) == 1
+
+
+def _answer_with_arguments(arguments: str, finish_reason: str = "tool_calls") -> Fault:
+    call = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": arguments}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    return Fault(
+        body={"id": "c", "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}]}
+    )
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_arguments_that_are_no_json_do_not_become_none(
+    gateway: Gateway, endpoint: Endpoint, way: Any
+) -> None:
+    gateway.misbehave(_answer_with_arguments('{"city": Hanoi}'))
+    model = llm(endpoint)
+
+    response = way(model)
+
+    (call,) = model.get_tool_calls_from_response(response, error_on_no_tool_call=False)
+    assert call.tool_kwargs == {"invalid_arguments": '{"city": Hanoi}'}
+    with pytest.raises(ValueError, match="no JSON object"):
+        model.get_tool_calls_from_response(response)
+
+
+def test_arguments_cut_by_the_token_limit_are_named_so(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.misbehave(_answer_with_arguments('{"city": "Ha', "length"))
+
+    with pytest.raises(ValueError, match="token limit"):
+        llm(endpoint).predict_and_call([WEATHER], QUESTION)
+
+
+def test_no_call_where_one_was_expected_is_an_error(endpoint: Endpoint) -> None:
+    model = llm(endpoint)
+    response = model.chat([ChatMessage("Hello")])
+
+    assert model.get_tool_calls_from_response(response, error_on_no_tool_call=False) == []
+    with pytest.raises(ValueError, match="Expected at least one tool call"):
+        model.get_tool_calls_from_response(response)
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_a_function_agent(recorded: Endpoint, streaming: bool) -> None:
+    counter = TokenCountingHandler()
+    model = llm(recorded, callback_manager=CallbackManager([counter]))
+    agent = FunctionAgent(llm=model, tools=[WEATHER], streaming=streaming)
+
+    output = await agent.run("What is the weather in Hanoi?")
+
+    assert "31" in str(output)
+    assert output.raw["usage"]["prompt_tokens"] == counter.llm_token_counts[-1].prompt_token_count
+    assert len(counter.llm_token_counts) == 2
+    assert all(event.prompt_token_count > 40 for event in counter.llm_token_counts)
+
+
+async def test_a_react_agent(endpoint: Endpoint) -> None:
+    output = await ReActAgent(llm=llm(endpoint), tools=[MULTIPLY]).run("What is 12 times 7? Use multiply.")
+
+    assert "84" in str(output)
+
+
+async def test_a_workflow_of_two_agents(endpoint: Endpoint) -> None:
+    weather = FunctionAgent(
+        name="weather", description="Knows the weather.", llm=llm(endpoint), tools=[WEATHER]
+    )
+    maths = FunctionAgent(
+        name="maths",
+        description="Multiplies.",
+        llm=llm(endpoint),
+        tools=[MULTIPLY],
+        can_handoff_to=["weather"],
+    )
+
+    output = await AgentWorkflow(agents=[maths, weather], root_agent="maths").run("Multiply 12 by 7")
+
+    assert "84" in str(output)
+
+
+async def test_gemini_s_signature_goes_back_with_its_call(gateway: Gateway, endpoint: Endpoint) -> None:
+    agent = FunctionAgent(llm=llm(endpoint, model="gemini-3-pro"), tools=[WEATHER])
+
+    output = await agent.run("What is the weather in Hanoi?")  # the gateway refuses a call without it
+
+    assert "31" in str(output)
+    sent = gateway.requests[-1].body["messages"]
+    (call,) = [call for message in sent for call in message.get("tool_calls", [])]
+    assert call["extra_content"]["google"]["thought_signature"]
+
+
+class Song(BaseModel):
+    """A song."""
+
+    title: str
+    year: int
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_structured_predict(recorded: Endpoint, asynchronous: bool) -> None:
+    prompt = PromptTemplate("Give me the song titled {title} of the year 1967.")
+    model = llm(recorded)
+
+    if asynchronous:
+        song = asyncio.run(model.astructured_predict(Song, prompt, title='"Diễm xưa"'))
+    else:
+        song = model.structured_predict(Song, prompt, title='"Diễm xưa"')
+
+    assert (song.title, song.year) == ("Diễm xưa", 1967)
+
+
+def test_structured_predict_streams(endpoint: Endpoint) -> None:
+    prompt = PromptTemplate('Give me the song titled "{title}" of the year 1967.')
+
+    *_, last = llm(endpoint).stream_structured_predict(Song, prompt, title="Diễm xưa")
+
+    assert isinstance(last, Song)
+    assert (last.title, last.year) == ("Diễm xưa", 1967)

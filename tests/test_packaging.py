@@ -1,0 +1,107 @@
+"""The packages as they are installed: public names, version, and who imports whom."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import langchain_texapi
+import llama_index_texapi
+import texapi_core
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = {
+    "texapi_core": texapi_core,
+    "langchain_texapi": langchain_texapi,
+    "llama_index_texapi": llama_index_texapi,
+}
+
+
+def run(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_public_names() -> None:
+    assert langchain_texapi.__all__ == ["ChatTexAPI", "__version__"]
+    assert llama_index_texapi.__all__ == ["TexAPI", "__version__"]
+    assert texapi_core.__all__ == sorted(texapi_core.__all__)
+    for module in PACKAGES.values():
+        for name in module.__all__:
+            assert getattr(module, name) is not None
+
+
+def test_errors_are_reachable_from_each_package() -> None:
+    assert langchain_texapi.TexAPIError is llama_index_texapi.TexAPIError is texapi_core.TexAPIError
+    for module in PACKAGES.values():
+        with pytest.raises(AttributeError):
+            _ = module.nothing
+
+
+def test_one_version() -> None:
+    assert {module.__version__ for module in PACKAGES.values()} == {version("texapi-integrations")}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_types_are_shipped(package: str) -> None:
+    assert (ROOT / package / "py.typed").exists()
+
+
+@pytest.mark.parametrize(
+    ("package", "foreign"),
+    [
+        ("texapi_core", ["langchain_core", "llama_index", "openai"]),
+        ("langchain_texapi", ["llama_index", "openai"]),
+        ("llama_index_texapi", ["langchain_core", "openai"]),
+    ],
+)
+def test_an_import_brings_no_other_framework_and_not_the_sdk(package: str, foreign: list[str]) -> None:
+    loaded = run(f"import sys, {package}; print(*[m for m in {foreign!r} if m in sys.modules])")
+
+    assert loaded == ""
+
+
+@pytest.mark.parametrize(
+    ("package", "framework", "extra"),
+    [
+        ("langchain_texapi", "langchain_core", "langchain"),
+        ("llama_index_texapi", "llama_index.core", "llama-index"),
+    ],
+)
+def test_an_import_without_its_framework_says_what_to_install(
+    package: str, framework: str, extra: str
+) -> None:
+    code = f"""
+import sys
+sys.modules[{framework!r}] = None
+try:
+    import {package}
+except ImportError as error:
+    print(error)
+"""
+    assert f'pip install "texapi-integrations[{extra}]"' in run(code)
+
+
+def test_the_declared_dependencies() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+    assert [re.split(r"[><=]", name)[0] for name in project["dependencies"]] == ["openai"]
+    assert not [name for name in project["optional-dependencies"]["langchain"] if "llama" in name]
+    assert not [name for name in project["optional-dependencies"]["llama-index"] if "langchain" in name]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_private_name_of_a_library_is_used(package: str) -> None:
+    private = re.compile(
+        r"(from|import) (openai|langchain_core|llama_index\.core)[\w.]*\._|"
+        r"from (openai|langchain_core|llama_index)[\w.]* import .*\b_[a-z]"
+    )
+    for file in (ROOT / package).glob("*.py"):
+        assert not private.search(file.read_text("utf-8")), file.name
