@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import cassette_serializer
-from tests.gateway import Gateway
 from vcr import VCR
 from vcr.cassette import Cassette
 from vcr.errors import CannotOverwriteExistingCassetteException
 
+from tests import cassette_serializer
+from tests.gateway import Gateway
 from texapi_core.settings import API_KEY_ENV, BASE_URL_ENVS, DEFAULT_BASE_URL
 
 CASSETTES = Path(__file__).parent.parent / "cassettes"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from tests import cassette_serializer
 from tests.conftest import CASSETTES
 

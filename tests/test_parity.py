@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ThinkingBlock
-from tests.conftest import Endpoint
-from tests.gateway import Gateway
 
 import texapi_core
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
+from tests.conftest import Endpoint
+from tests.gateway import Gateway
 from texapi_core import resolve_settings
 
 TOOLS = [

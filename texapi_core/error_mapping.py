@@ -162,8 +162,10 @@ def from_openai(error: openai.APIError, *, secret: str) -> errors.TexAPIError:
 
 
 def _hide_quoted_secret(error: openai.APIStatusError, secret: str) -> None:
-    """Gateways quote keys that they refuse. The SDK's error stays on as our cause, and LangChain hands
-    the response's body to tracers, so both lose the key too."""
+    """Take the key out of an error in which the gateway quotes it.
+
+    The SDK's error stays on as our cause, and LangChain hands the response's body to tracers.
+    """
     response = error.response
     error.message = _redact(error.message, secret)
     error.args = (error.message,)

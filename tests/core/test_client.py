@@ -14,10 +14,10 @@ from typing import Any
 
 import openai
 import pytest
-from tests.conftest import Endpoint
-from tests.gateway import Fault, Gateway
 
 import texapi_core
+from tests.conftest import Endpoint
+from tests.gateway import Fault, Gateway
 from texapi_core import CallOptions, ChatReply, resolve_settings
 from texapi_core.client import async_client, call_timeout, sync_client
 from texapi_core.settings import Settings
@@ -260,11 +260,13 @@ def test_a_redirect_to_another_host_is_refused(
     _Redirector.target = f"{endpoint.base_url}/chat/completions"
     moved = settings(endpoint, base_url=f"http://127.0.0.1:{redirector.server_port}/v1", max_retries=2)
 
-    with pytest.raises(texapi_core.TexAPIRedirectError, match="another host"):
+    def call() -> ChatReply:
         if asynchronous:
-            asyncio.run(texapi_core.acomplete(moved, PAYLOAD))
-        else:
-            texapi_core.complete(moved, PAYLOAD)
+            return asyncio.run(texapi_core.acomplete(moved, PAYLOAD))
+        return texapi_core.complete(moved, PAYLOAD)
+
+    with pytest.raises(texapi_core.TexAPIRedirectError, match="another host"):
+        call()
 
     assert gateway.requests == []
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import openai
 import pytest
-from tests.conftest import Endpoint
-from tests.gateway import Fault, Gateway
 
 import texapi_core
+from tests.conftest import Endpoint
+from tests.gateway import Fault, Gateway
 from texapi_core import CallOptions, ChatReply, TexAPIError, resolve_settings
 from texapi_core.error_mapping import classify, parse_retry_after
 from texapi_core.settings import Settings

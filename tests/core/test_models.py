@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from tests.conftest import Endpoint
 from tests.gateway import Gateway
-
 from texapi_core import (
     TexAPIAuthenticationError,
     TexAPIResponseError,

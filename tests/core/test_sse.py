@@ -11,7 +11,7 @@ def decode(stream: bytes, packet_size: int) -> list[tuple[str, bytes]]:
     decoder = SSEDecoder()
     packets = [stream[at : at + packet_size] for at in range(0, len(stream), packet_size)]
     events = [event for packet in packets for event in decoder.feed(packet)]
-    return [tuple(event) for event in [*events, *decoder.finish()]]
+    return [(event.event, event.data) for event in [*events, *decoder.finish()]]
 
 
 @pytest.mark.parametrize("packet_size", [1, 2, 3, 7, 1000])

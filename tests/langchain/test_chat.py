@@ -11,10 +11,10 @@ from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from tests.conftest import Endpoint
-from tests.gateway import Gateway
 
 from langchain_texapi import ChatTexAPI
+from tests.conftest import Endpoint
+from tests.gateway import Gateway
 
 CONVERSATION = [SystemMessage("You are terse."), HumanMessage("What is the capital of Vietnam?")]
 
@@ -89,8 +89,8 @@ def test_the_usage_callback_sees_each_call_once(recorded: Endpoint, way: Way) ->
     assert message.usage_metadata is not None
     (seen,) = usage.usage_metadata.values()
     for count in ("input_tokens", "output_tokens", "total_tokens"):
-        assert seen[count] == message.usage_metadata[count]  # type: ignore[literal-required] # names above
-        assert seen[count] > 0  # type: ignore[literal-required] # names above
+        assert seen[count] == message.usage_metadata[count]
+        assert seen[count] > 0
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])

@@ -57,8 +57,8 @@ PNG = "data:image/png;base64,AAAA"
             ToolMessage("t", tool_call_id="c1", status="error", name="f"),
             {"role": "tool", "content": "t", "tool_call_id": "c1"},
         ),
-        (FunctionMessage("t", name="f"), {"role": "function", "content": "t", "name": "f"}),
-        (ChatMessage("x", role="critic"), {"role": "critic", "content": "x"}),
+        (FunctionMessage(content="t", name="f"), {"role": "function", "content": "t", "name": "f"}),
+        (ChatMessage(content="x", role="critic"), {"role": "critic", "content": "x"}),
     ],
 )
 def test_a_message(message: BaseMessage, wire: dict[str, Any]) -> None:

@@ -11,9 +11,9 @@ import openai
 import pytest
 from langchain_core.load import dumps
 from pydantic import SecretStr
-from tests.conftest import Endpoint
 
 from langchain_texapi import ChatTexAPI, TexAPISettingsError
+from tests.conftest import Endpoint
 
 KEY = "sk-tex-very-secret"
 

@@ -11,6 +11,7 @@ from langchain.agents import create_agent
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import HumanMessage
 from pydantic import BaseModel
+
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.langchain.test_chat import model
@@ -150,10 +151,10 @@ def test_include_raw(gateway: Gateway, endpoint: Endpoint) -> None:
     [({"schema": None}, "schema"), ({"schema": Person, "method": "magic"}, "method")],
 )
 def test_a_wrong_argument_is_named(arguments: dict[str, Any], named: str) -> None:
-    from langchain_texapi import ChatTexAPI
+    chat = model(Endpoint("http://127.0.0.1:1/v1", "sk-tex-1"))
 
     with pytest.raises(ValueError, match=named):
-        ChatTexAPI(model="m", api_key="k").with_structured_output(**arguments)
+        chat.with_structured_output(**arguments)
 
 
 def test_an_agent_with_a_response_format(endpoint: Endpoint) -> None:

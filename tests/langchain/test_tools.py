@@ -10,11 +10,11 @@ from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel, Field
+
+from langchain_texapi._tools import format_response_format, format_tool_choice, format_tools
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.langchain.test_chat import WAYS, Way, add_up, model
-
-from langchain_texapi._tools import format_response_format, format_tool_choice, format_tools
 
 
 @tool

@@ -19,10 +19,10 @@ from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.instrumentation.span import BaseSpan
 from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
-from tests.conftest import Endpoint
-from tests.gateway import Fault, Gateway
 
 from llama_index_texapi import TexAPI
+from tests.conftest import Endpoint
+from tests.gateway import Fault, Gateway
 
 QUESTION = "What is the capital of Vietnam?"
 Response = ChatResponse | CompletionResponse
@@ -131,7 +131,7 @@ def test_a_gateway_that_reports_no_usage_leaves_the_framework_its_estimate(
 
 
 class _Recorder(BaseEventHandler):
-    names: list[str] = []
+    names: list[str]
 
     @classmethod
     def class_name(cls) -> str:

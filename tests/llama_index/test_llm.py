@@ -12,10 +12,10 @@ import pytest
 from llama_index.core import Settings
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.llms.loading import load_llm
-from tests.conftest import Endpoint
-from tests.llama_index.test_chat import llm as llm_at
 
 from llama_index_texapi import TexAPI, TexAPISettingsError
+from tests.conftest import Endpoint
+from tests.llama_index.test_chat import llm as llm_at
 
 KEY = "sk-tex-very-secret"
 

@@ -12,6 +12,7 @@ from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.retrievers.bm25 import BM25Retriever
+
 from tests.conftest import Endpoint
 from tests.gateway import Gateway
 from tests.llama_index.test_chat import llm

@@ -12,11 +12,11 @@ from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
+
+from llama_index_texapi import TexAPI
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.llama_index.test_chat import llm
-
-from llama_index_texapi import TexAPI
 
 
 def get_weather(city: str) -> str:
@@ -174,7 +174,7 @@ async def test_a_function_agent(recorded: Endpoint, streaming: bool) -> None:
     model = llm(recorded, callback_manager=CallbackManager([counter]))
     agent = FunctionAgent(llm=model, tools=[WEATHER], streaming=streaming)
 
-    output = await agent.run("What is the weather in Hanoi?")
+    output: Any = await agent.run("What is the weather in Hanoi?")
 
     assert "31" in str(output)
     assert output.raw["usage"]["prompt_tokens"] == counter.llm_token_counts[-1].prompt_token_count

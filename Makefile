@@ -1,0 +1,62 @@
+# Everything sets itself up with Python 3.11 or later, make and pip.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# uv links files by default; nltk refuses linked ones (LlamaIndex ships its stop words so).
+export UV_LINK_MODE := copy
+UV := $(BIN)/uv --quiet
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format typecheck record matrix notebooks bench clean
+
+help: ## Show this text
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(UV) pip install --python $(BIN)/python --editable ".[all]" --group test --group lint
+	@touch $@
+
+demo: $(VENV)/ready ## Ask both frameworks, live with TEXAPI_API_KEY, else from the embedded stand-in
+	@$(BIN)/python -m demo
+
+test: $(VENV)/ready ## Run the tests, offline and without a key, with branch coverage
+	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term
+
+lint: $(VENV)/ready ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/ready ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+typecheck: $(VENV)/ready ## Check types, strictly, in packages and tests
+	$(BIN)/mypy
+
+record: $(VENV)/ready ## Record every cassette, live with TEXAPI_API_KEY, else from the stand-in
+	$(BIN)/python -m pytest -m vcr --record-mode=rewrite
+
+# One environment per line of versions; "lowest" is the lowest declared version of every dependency.
+MATRIX := openai2 openai3 lowest
+matrix: $(MATRIX:%=matrix-%) ## Run the tests on openai 2 and 3 and on the lowest declared versions
+
+matrix-openai2: ARGS := "openai<3"
+matrix-openai3: ARGS := "openai>=3"
+matrix-lowest: ARGS := --resolution lowest-direct --constraint tests/lowest.txt
+matrix-%: $(VENV)/ready
+	$(PYTHON) -m venv --clear .venv-$*
+	$(UV) pip install --python .venv-$*/bin/python --group test ".[all]" $(ARGS)
+	.venv-$*/bin/python -m pip list --disable-pip-version-check 2>/dev/null | grep -E "^(openai|langchain-core|llama-index-core|pydantic|vcrpy) "
+	.venv-$*/bin/python -m pytest -n $(WORKERS)
+
+notebooks: $(VENV)/ready ## Execute the notebooks in place
+	$(BIN)/python -m notebooks
+
+bench: $(VENV)/ready ## Measure what a call costs beside the bare openai SDK
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove the environments that make has set up
+	rm -rf .venv .venv-openai2 .venv-openai3 .venv-lowest

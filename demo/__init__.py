@@ -1,0 +1,1 @@
+"""The first minute: both frameworks answer through TexAPI's protocol."""
