@@ -1,0 +1,86 @@
+"""Every code block of the documentation runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.conftest import Endpoint
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "README.vi.md", *sorted((ROOT / "docs").glob("*.md"))]
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    page: Path
+    number: int
+    language: str
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.page.name}-{self.number}"
+
+
+def blocks() -> Iterator[Block]:
+    for page in PAGES:
+        for number, (language, code) in enumerate(_BLOCK.findall(page.read_text("utf-8")), 1):
+            yield Block(page, number, language, code)
+
+
+BLOCKS = list(blocks())
+
+
+@pytest.fixture
+def _llama_index_settings() -> Iterator[None]:
+    from llama_index.core import Settings
+
+    yield
+    Settings._llm = None
+    Settings._callback_manager = None
+
+
+@pytest.mark.usefixtures("_llama_index_settings")
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "python"], ids=str)
+def test_a_block_of_python_runs(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, block: Block, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TEXAPI_API_KEY", endpoint.api_key)
+    monkeypatch.setenv("TEXAPI_BASE_URL", endpoint.base_url)
+    names: dict[str, Any] = {"__name__": "__main__"}
+
+    exec(compile(block.code, str(block), "exec", dont_inherit=True), names)
+
+    assert capsys.readouterr().out or "assert" in block.code
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "sh"], ids=str)
+def test_a_block_of_shell_names_what_there_is(block: Block) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    for line in block.code.splitlines():
+        command = line.partition("#")[0].strip()
+        if command.startswith("make "):
+            subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+        elif command.startswith("pip install"):
+            (extra,) = re.findall(r"\[([\w-]+)\]", command)
+            assert extra in project["optional-dependencies"]
+        else:
+            assert command == "export TEXAPI_API_KEY=sk-tex-..."
+
+
+def test_no_block_is_left_out() -> None:
+    assert {block.language for block in BLOCKS} == {"python", "sh"}
+
+
+def test_both_readmes_show_the_same() -> None:
+    english, vietnamese = (
+        [b for b in BLOCKS if b.page.name == name] for name in ("README.md", "README.vi.md")
+    )
+
+    assert [block.language for block in english] == [block.language for block in vietnamese]
