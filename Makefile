@@ -2,9 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# uv links files by default; nltk refuses linked ones (LlamaIndex ships its stop words so).
-export UV_LINK_MODE := copy
-UV := $(BIN)/uv --quiet
+# pip 25.1 is the first that knows dependency groups.
+PIP_OPTIONS := --quiet --disable-pip-version-check
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
@@ -15,8 +14,8 @@ help: ## Show this text
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(UV) pip install --python $(BIN)/python --editable ".[all]" --group test --group lint
+	$(BIN)/python -m pip install $(PIP_OPTIONS) "pip>=25.1"
+	$(BIN)/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test --group lint
 	@touch $@
 
 demo: $(VENV)/ready ## Ask both frameworks, live with TEXAPI_API_KEY, else from the embedded stand-in
@@ -39,17 +38,18 @@ typecheck: $(VENV)/ready ## Check types, strictly, in packages and tests
 record: $(VENV)/ready ## Record every cassette, live with TEXAPI_API_KEY, else from the stand-in
 	$(BIN)/python -m pytest -m vcr --record-mode=rewrite
 
-# One environment per line of versions; "lowest" is the lowest declared version of every dependency.
+# Each environment is made anew; tests/lowest.txt pins the lowest declared version of every dependency.
 MATRIX := openai2 openai3 lowest
 matrix: $(MATRIX:%=matrix-%) ## Run the tests on openai 2 and 3 and on the lowest declared versions
 
-matrix-openai2: ARGS := "openai<3"
-matrix-openai3: ARGS := "openai>=3"
-matrix-lowest: ARGS := --resolution lowest-direct --constraint tests/lowest.txt
-matrix-%: $(VENV)/ready
+matrix-openai2: VERSIONS := "openai<3"
+matrix-openai3: VERSIONS := "openai>=3"
+matrix-lowest: VERSIONS := --constraint tests/lowest.txt
+matrix-%:
 	$(PYTHON) -m venv --clear .venv-$*
-	$(UV) pip install --python .venv-$*/bin/python --group test ".[all]" $(ARGS)
-	.venv-$*/bin/python -m pip list --disable-pip-version-check 2>/dev/null | grep -E "^(openai|langchain-core|llama-index-core|pydantic|vcrpy) "
+	.venv-$*/bin/python -m pip install $(PIP_OPTIONS) "pip>=25.1"
+	.venv-$*/bin/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test $(VERSIONS)
+	.venv-$*/bin/python -m pip list $(PIP_OPTIONS) | grep -E "^(openai|langchain-core|llama-index-core|pydantic|vcrpy) "
 	.venv-$*/bin/python -m pytest -n $(WORKERS)
 
 notebooks: $(VENV)/ready ## Execute the notebooks in place

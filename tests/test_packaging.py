@@ -105,3 +105,21 @@ def test_no_private_name_of_a_library_is_used(package: str) -> None:
     )
     for file in (ROOT / package).glob("*.py"):
         assert not private.search(file.read_text("utf-8")), file.name
+
+
+def test_the_lowest_versions_are_those_declared() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    project = pyproject["project"]
+    declared = [*project["dependencies"], *pyproject["dependency-groups"]["test"]]
+    declared += [
+        one for name, extra in project["optional-dependencies"].items() if name != "all" for one in extra
+    ]
+    floors = dict(
+        re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "tests/lowest.txt").read_text("utf-8"), re.MULTILINE)
+    )
+
+    for requirement in declared:
+        found = re.match(r"([\w-]+)>=([\d.]+)", requirement)
+        assert found, requirement
+        name, floor = found.groups()
+        assert floors[name] == floor or floors[name].startswith(f"{floor}.")
