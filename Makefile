@@ -49,7 +49,7 @@ matrix-%:
 	$(PYTHON) -m venv --clear .venv-$*
 	.venv-$*/bin/python -m pip install $(PIP_OPTIONS) "pip>=25.1"
 	.venv-$*/bin/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test $(VERSIONS)
-	.venv-$*/bin/python -m pip list $(PIP_OPTIONS) | grep -E "^(openai|langchain-core|llama-index-core|pydantic|vcrpy) "
+	.venv-$*/bin/python -m pip list --disable-pip-version-check | grep -E "^(openai|langchain-core|llama-index-core|pydantic|vcrpy) "
 	.venv-$*/bin/python -m pytest -n $(WORKERS)
 
 notebooks: $(VENV)/ready ## Execute the notebooks in place
