@@ -208,7 +208,8 @@ class TexAPI(FunctionCallingLLM):
     def to_payload(self) -> dict[str, Any]:
         """What observability events tell of this LLM: no key, no header."""
         return {
-            **super().to_payload(),
+            "class_name": self.class_name(),
+            **self.metadata.model_dump(),
             "model": self.model,
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
