@@ -104,7 +104,7 @@ def _wire_parts(block: Any) -> list[Part]:
         detail = {"detail": block.detail} if block.detail else {}
         return [{"type": "image_url", "image_url": {"url": url, **detail}}]
     if isinstance(block, AudioBlock):
-        audio = _base64_text(block.resolve_audio(as_base64=True))
+        audio = _base64_text(block.resolve_audio())
         return [{"type": "input_audio", "input_audio": {"data": audio, "format": block.format or "wav"}}]
     if isinstance(block, DocumentBlock):
         return [_wire_document(block)]
@@ -128,13 +128,8 @@ def _wire_document(block: DocumentBlock) -> Part:
 
 
 def _base64_text(stream: IOBase) -> str:
-    """What a block holds as base64: blocks keep some data encoded and some not."""
     content: bytes = stream.read()
-    try:
-        base64.b64decode(content, validate=True)
-    except ValueError:
-        return base64.b64encode(content).decode()
-    return content.decode()
+    return base64.b64encode(content).decode()
 
 
 def _wire_assistant(
