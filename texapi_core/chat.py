@@ -18,6 +18,7 @@ import openai
 
 from texapi_core import error_mapping, errors
 from texapi_core.client import async_client, call_timeout, sync_client
+from texapi_core.connection import aread_to_end, read_to_end
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.sse import BYTE_ORDER_MARK
 from texapi_core.streaming import StreamReader, looks_like_sse
@@ -71,13 +72,15 @@ def stream(
             settings, {**payload, "stream": True}, _request_options(settings, options, stream=True)
         )
     answer = _AnswerStream(settings, sent.response)
+    packets = sent.response.iter_bytes()
     try:
         with _errors_of_reading(settings, sent.response, answer):
-            for packet in sent.response.iter_bytes():
+            for packet in packets:
                 yield from answer.feed(packet)
                 if answer.done:
                     break
         yield from answer.finish()
+        read_to_end(sent.response, packets)
     finally:
         sent.response.close()
 
@@ -91,15 +94,17 @@ async def astream(
             settings, {**payload, "stream": True}, _request_options(settings, options, stream=True)
         )
     answer = _AnswerStream(settings, sent.response)
+    packets = sent.response.aiter_bytes()
     try:
         with _errors_of_reading(settings, sent.response, answer):
-            async for packet in sent.response.aiter_bytes():
+            async for packet in packets:
                 for delta in answer.feed(packet):
                     yield delta
                 if answer.done:
                     break
         for item in answer.finish():
             yield item
+        await aread_to_end(packets)
     finally:
         await sent.response.aclose()
 

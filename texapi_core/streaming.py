@@ -38,11 +38,16 @@ from texapi_core.wire import (
     reply_extras,
     string,
     text_or_none,
+    timestamp,
     with_usage,
 )
 
 _DONE = b"[DONE]"
 _SSE_STARTS = (b"data", b"event", b"id", b"retry", b":")
+_CHUNK_FIELDS = frozenset({"choices", "object", "usage"})
+"""Members of a chunk that are read from each one in their own way."""
+_ALWAYS_READ = frozenset({"error", "type", "x_groq"})
+"""Members that may say something new in a later chunk."""
 _PLAIN_DELTA_FIELDS = frozenset({"role", "content"})
 
 
@@ -68,6 +73,7 @@ class StreamState:
         self._id: str | None = None
         self._created: int | None = None
         self._extras: dict[str, Any] = {}
+        self._noted = set(_CHUNK_FIELDS)
         self._raw: Mapping[str, Any] = {}
         self._has_choice = False
 
@@ -100,31 +106,44 @@ class StreamState:
 
     def feed(self, chunk: dict[str, Any]) -> ChatDelta | None:
         """What one chunk adds, `None` when it adds nothing to see."""
-        raise_for_error_object(chunk)
+        if not chunk.keys() <= self._noted or chunk.get("object") == "error":
+            self._note_envelope(chunk)
         self._raw = chunk
-        self._note_envelope(chunk)
+        if chunk.get("usage"):
+            self._note_usage(chunk)
+        choices = chunk.get("choices")
+        if isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict):
+            choice = choices[0]
+            return self._feed_choice(choice, chunk) if choice_index(choice) == 0 else None
         for choice in read_choices(chunk):
             if choice_index(choice) == 0:
                 return self._feed_choice(choice, chunk)
         return None
 
     def _note_envelope(self, chunk: Mapping[str, Any]) -> None:
+        """Members outside of `choices`. Most chunks repeat those of the first, and are not looked at."""
+        raise_for_error_object(chunk)
         for name, value in chunk.items():
-            if value is None or name in ("choices", "object"):
+            if value is None or name in _CHUNK_FIELDS:
                 continue
-            if name == "id":
+            if name not in _ALWAYS_READ:
+                self._noted.add(name)
+            if name == "x_groq":
+                self._note_usage(chunk)
+            elif name == "id":
                 self._id = self._id or text_or_none(value)
             elif name == "model":
                 self._model = self._model or text_or_none(value)
             elif name == "created":
-                if self._created is None and isinstance(value, int):
-                    self._created = value
-            elif name in ("usage", "x_groq"):
-                self._usage = merge_usage(self._usage, find_usage(chunk))
-                if name == "usage" and isinstance(value, dict):
-                    self._raw_usage.update(value)
-            elif name != "error":
+                self._created = self._created or timestamp(value)
+            else:
                 self._extras[name] = value
+
+    def _note_usage(self, chunk: Mapping[str, Any]) -> None:
+        self._usage = merge_usage(self._usage, find_usage(chunk))
+        reported = chunk.get("usage")
+        if isinstance(reported, dict):
+            self._raw_usage.update(reported)
 
     def _feed_choice(self, choice: dict[str, Any], chunk: dict[str, Any]) -> ChatDelta | None:
         self._has_choice = True
@@ -248,7 +267,7 @@ class StreamState:
             created=self._created,
             request_id=request_id,
             headers=headers,
-            extras=reply_extras(self._extras),
+            extras={**reply_extras(self._extras), **reply_extras(self._raw)},
             raw=with_usage(self._raw, self._raw_usage, self._usage),
         )
 

@@ -20,7 +20,7 @@ from texapi_core.reasoning import (
 from texapi_core.tool_calls import ToolCall, ToolCallDelta, parse_tool_calls
 from texapi_core.usage import TokenUsage, parse_usage
 
-_KNOWN_REPLY_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
+_KNOWN_REPLY_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "x_groq"})
 _KNOWN_MESSAGE_FIELDS = REASONING_FIELDS | {
     "role",
     "content",
@@ -129,7 +129,7 @@ def parse_reply(body: Mapping[str, Any], *, request_id: str | None, headers: Map
         usage=usage,
         model=text_or_none(body.get("model")),
         id=text_or_none(body.get("id")),
-        created=_timestamp(body.get("created")),
+        created=timestamp(body.get("created")),
         request_id=request_id,
         headers=headers,
         extras=reply_extras(body),
@@ -261,7 +261,8 @@ def text_or_none(value: Any) -> str | None:
     return str(value)
 
 
-def _timestamp(value: Any) -> int | None:
+def timestamp(value: Any) -> int | None:
+    """Seconds since 1970, when the value is a number of them."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import http.server
+import json
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -99,6 +101,41 @@ def test_equal_settings_share_a_client_and_its_connection(gateway: Gateway, endp
         texapi_core.complete(settings(endpoint), PAYLOAD)
 
     assert len({request.client for request in gateway.requests}) == 1
+
+
+def test_streams_read_to_their_end_share_a_connection(gateway: Gateway, endpoint: Endpoint) -> None:
+    for _ in range(3):
+        *_, last = texapi_core.stream(settings(endpoint), PAYLOAD)
+        assert isinstance(last, ChatReply)
+
+    assert len({request.client for request in gateway.requests}) == 1
+
+
+async def test_async_streams_read_to_their_end_share_a_connection(
+    gateway: Gateway, endpoint: Endpoint
+) -> None:
+    for _ in range(3):
+        await _last(settings(endpoint))
+
+    assert len({request.client for request in gateway.requests}) == 1
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_body_that_never_ends_holds_nobody_up(
+    gateway: Gateway, endpoint: Endpoint, asynchronous: bool
+) -> None:
+    choice = {"index": 0, "delta": {"content": "ok"}, "finish_reason": "stop"}
+    event = f"data: {json.dumps({'choices': [choice]})}\n\ndata: [DONE]\n\n".encode()
+    gateway.misbehave(Fault(raw=[event, 5.0, b": still here\n\n"]))
+    started = time.monotonic()
+
+    if asynchronous:
+        assert asyncio.run(_last(settings(endpoint))).choice.text == "ok"
+    else:
+        *_, last = texapi_core.stream(settings(endpoint), PAYLOAD)
+        assert isinstance(last, ChatReply)
+    assert time.monotonic() - started < 2
+    assert texapi_core.complete(settings(endpoint), PAYLOAD).choice.text
 
 
 def test_a_client_per_running_loop(endpoint: Endpoint) -> None:

@@ -1,0 +1,59 @@
+"""Reading a stream to its very end, so that its connection can serve the next call.
+
+After `[DONE]` there is only the end of the HTTP body to read. Without it the connection is dropped, and
+the next call pays for TCP and TLS anew (openai/openai-python#3440). Servers may keep a body open for
+ever, so the wait for its end is short, and comes after the caller has everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+_LONGEST_WAIT = 0.1
+"""Seconds to wait for the end of a body."""
+
+
+def read_to_end(response: Any, packets: Iterator[bytes]) -> None:
+    """Read what is left of a body, or give its connection up."""
+    connection = _socket_of(response)
+    if connection is None:
+        return
+    # A blocked read has no time limit of its own that could be changed now; shutting the connection
+    # down from another thread is what ends it.
+    watchdog = threading.Timer(_LONGEST_WAIT, _shut_down, [connection])
+    watchdog.daemon = True
+    watchdog.start()
+    deadline = time.monotonic() + _LONGEST_WAIT
+    try:
+        with contextlib.suppress(Exception):
+            for _ in packets:
+                if time.monotonic() > deadline:
+                    break
+    finally:
+        watchdog.cancel()
+
+
+async def aread_to_end(packets: AsyncIterator[bytes]) -> None:
+    """Read what is left of a body, or give its connection up. Async twin of `read_to_end`."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(_LONGEST_WAIT):
+            async for _ in packets:
+                pass
+
+
+def _socket_of(response: Any) -> socket.socket | None:
+    """The socket under a response, by httpx's documented `network_stream` extension."""
+    stream = response.extensions.get("network_stream")
+    connection = stream.get_extra_info("socket") if stream is not None else None
+    return connection if isinstance(connection, socket.socket) else None
+
+
+def _shut_down(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
