@@ -11,10 +11,11 @@ except ImportError as error:
         'langchain_texapi needs langchain-core. Install it with: pip install "texapi-integrations[langchain]"'
     ) from error
 
+from langchain_texapi._init_chat_model import register_init_chat_model
 from langchain_texapi.chat_models import ChatTexAPI
 from texapi_core._version import __version__
 
-__all__ = ["ChatTexAPI", "__version__"]
+__all__ = ["ChatTexAPI", "__version__", "register_init_chat_model"]
 
 
 def __getattr__(name: str) -> Any:

@@ -32,6 +32,7 @@ _SIBLINGS: dict[type[errors.TexAPIError], type[ModelError]] = {
     errors.TexAPIStatusError: ModelError,
     errors.TexAPIBadRequestError: ModelInvalidRequestError,
     errors.TexAPIContextLengthError: ContextOverflowError,
+    errors.TexAPIToolChoiceError: ModelInvalidRequestError,
     errors.TexAPIAuthenticationError: ModelAuthenticationError,
     errors.TexAPIInsufficientCreditsError: ModelError,
     errors.TexAPIInsufficientQuotaError: ModelError,

@@ -53,15 +53,10 @@ def structured_output(
         "schema": None if schema is None else convert_to_openai_tool(schema),
     }
     tool_name = None
+    bound: Runnable[LanguageModelInput, AIMessage]
     if method == "function_calling":
         tool_name = convert_to_openai_tool(schema)["function"]["name"]  # type: ignore[arg-type] # not None here
-        choice = {"tool_choice": tool_name, **kwargs}
-        bound = model.bind_tools(
-            [schema],  # type: ignore[list-item] # not None here
-            strict=strict,
-            ls_structured_output_format=traced,
-            **choice,
-        )
+        bound = _bind_forced_tool(model, schema, tool_name, strict, traced, kwargs)
     elif method == "json_schema":
         response_format = format_response_format(schema, strict=strict)
         bound = model.bind(response_format=response_format, ls_structured_output_format=traced, **kwargs)
@@ -81,6 +76,30 @@ def structured_output(
     parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
     unparsed = RunnablePassthrough.assign(parsed=lambda _: None)
     return RunnableMap(raw=bound) | parsed.with_fallbacks([unparsed], exception_key="parsing_error")
+
+
+def _bind_forced_tool(
+    model: ChatTexAPI,
+    schema: Any,
+    tool_name: str,
+    strict: bool | None,
+    traced: dict[str, Any],
+    kwargs: dict[str, Any],
+) -> Runnable[LanguageModelInput, AIMessage]:
+    """The model made to call the tool; if it refuses to be made to, the model free to call it.
+
+    Claude refuses while it thinks. A refused request costs nothing.
+    """
+    from texapi_core.errors import TexAPIToolChoiceError  # imports the SDK, put off until it is needed
+
+    def bind(tool_choice: Any) -> Runnable[LanguageModelInput, AIMessage]:
+        return model.bind_tools(
+            [schema], tool_choice=tool_choice, strict=strict, ls_structured_output_format=traced, **kwargs
+        )
+
+    if "tool_choice" in kwargs:
+        return bind(kwargs.pop("tool_choice"))
+    return bind(tool_name).with_fallbacks([bind("auto")], exceptions_to_handle=(TexAPIToolChoiceError,))
 
 
 def _is_pydantic_class(schema: Any) -> bool:

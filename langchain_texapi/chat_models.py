@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
     CallbackManagerForLLMRun,
 )
-from langchain_core.language_models import LangSmithParams, LanguageModelInput
+from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
@@ -26,7 +27,13 @@ from langchain_texapi._messages import (
 from langchain_texapi._streaming import _convert_delta_to_generation_chunk, create_final_chunk
 from langchain_texapi._structured_output import StructuredMethod, structured_output
 from langchain_texapi._tools import format_response_format, format_tool_choice, format_tools
-from texapi_core.models import ModelInfo, alist_models, list_models
+from texapi_core.models import (
+    UNKNOWN_MODEL,
+    ModelInfo,
+    alist_models,
+    capabilities,
+    list_models,
+)
 from texapi_core.payload import ReplayReasoning, ToolMedia
 from texapi_core.settings import (
     API_KEY_ENV,
@@ -335,6 +342,41 @@ class ChatTexAPI(BaseChatModel):
         return structured_output(
             self, schema, method=method, include_raw=include_raw, strict=strict, **kwargs
         )
+
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
+        """About how many tokens the messages and tools take: counted offline, for any model.
+
+        An approximation by length, good for trimming a history. What a call took is in
+        `usage_metadata`. A tokenizer passed as `custom_get_token_ids` is used instead.
+        """
+        if self.custom_get_token_ids is not None:
+            return super().get_num_tokens_from_messages(messages, tools)
+        formatted: list[BaseTool | dict[str, Any]] = [*format_tools(tools or [])]
+        return count_tokens_approximately(messages, tools=formatted or None)
+
+    def get_num_tokens(self, text: str) -> int:
+        """About how many tokens the text takes. See `get_num_tokens_from_messages`."""
+        if self.custom_get_token_ids is not None:
+            return super().get_num_tokens(text)
+        return count_tokens_approximately([text], extra_tokens_per_message=0)
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        """What the model table knows. Not `structured_output`: a gateway's routes differ in it."""
+        known = capabilities(self.model_name)
+        if known == UNKNOWN_MODEL:
+            return None
+        facts = {
+            "max_input_tokens": known.context_window,
+            "max_output_tokens": known.max_output_tokens,
+            "image_inputs": known.image_inputs,
+            "audio_inputs": known.audio_inputs,
+            "pdf_inputs": known.pdf_inputs,
+            "reasoning_output": known.reasoning_output,
+            "tool_calling": known.tool_calling,
+        }
+        return cast("ModelProfile", {name: fact for name, fact in facts.items() if fact is not None})
 
     # Public methods of our own
 

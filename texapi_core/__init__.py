@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         TexAPIStatusError,
         TexAPIStreamInterruptedError,
         TexAPITimeoutError,
+        TexAPIToolChoiceError,
         TexAPIUnprocessableEntityError,
     )
 
@@ -80,6 +81,7 @@ __all__ = [
     "TexAPIStatusError",
     "TexAPIStreamInterruptedError",
     "TexAPITimeoutError",
+    "TexAPIToolChoiceError",
     "TexAPIUnprocessableEntityError",
     "TokenUsage",
     "ToolCall",

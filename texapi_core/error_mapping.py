@@ -85,9 +85,18 @@ def classify(error: Any, status: int | None) -> _Status:
         return error_class
     if status is None:
         return errors.TexAPIServerError
+    if status == 400 and _is_about_tool_choice(error):
+        return errors.TexAPIToolChoiceError
     if status >= 500:
         return errors.TexAPIServerError
     return _CLASS_BY_STATUS.get(status, errors.TexAPIStatusError)
+
+
+def _is_about_tool_choice(error: Any) -> bool:
+    """Providers name the parameter in `param` or in the message; there is no code for it."""
+    if not isinstance(error, Mapping):
+        return False
+    return error.get("param") == "tool_choice" or "tool_choice" in str(error.get("message"))
 
 
 def _names_of(error: Any) -> list[str]:

@@ -8,7 +8,8 @@
     ├── TexAPIResponseError                (openai.APIResponseValidationError)  no chat completion
     └── TexAPIStatusError                  (openai.APIStatusError)
         ├── TexAPIBadRequestError          (openai.BadRequestError)          400
-        │   └── TexAPIContextLengthError   the prompt is longer than the model's context
+        │   ├── TexAPIContextLengthError   the prompt is longer than the model's context
+        │   └── TexAPIToolChoiceError      the model cannot be forced to call a tool
         ├── TexAPIAuthenticationError      (openai.AuthenticationError)      401
         ├── TexAPIInsufficientCreditsError 402, or the same as 429: never retried
         │   └── TexAPIInsufficientQuotaError  (openai.RateLimitError)        429
@@ -121,6 +122,12 @@ class TexAPIContextLengthError(TexAPIBadRequestError):
     """The prompt is longer than the model's context."""
 
     advice = "Shorten the prompt or choose a model with a longer context."
+
+
+class TexAPIToolChoiceError(TexAPIBadRequestError):
+    """400 about `tool_choice`: some models refuse to be forced while they reason."""
+
+    advice = 'Pass `tool_choice="auto"`, or turn reasoning off for this call.'
 
 
 class TexAPIAuthenticationError(TexAPIStatusError, openai.AuthenticationError):

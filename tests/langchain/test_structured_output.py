@@ -163,3 +163,26 @@ def test_an_agent_with_a_response_format(endpoint: Endpoint) -> None:
     state = agent.invoke({"messages": [HumanMessage(PROMPT)]})
 
     assert state["structured_response"] == Person(name="Lan", age=30)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_model_that_refuses_to_be_forced_is_asked_freely(
+    gateway: Gateway, endpoint: Endpoint, streamed: bool
+) -> None:
+    message = "Thinking may not be enabled when tool_choice forces tool use."
+    gateway.misbehave(Fault(status=400, error_type="invalid_request_error", message=message))
+    gateway.misbehave(answer('{"name": "Lan", "age": 30}'))
+    structured = model(endpoint).with_structured_output(Person)
+
+    person = list(structured.stream(PROMPT))[-1] if streamed else structured.invoke(PROMPT)
+
+    assert person == Person(name="Lan", age=30)
+    assert [request.body["tool_choice"] for request in gateway.requests][1] == "auto"
+    assert len(gateway.requests) == 2
+
+
+def test_a_tool_choice_of_the_user_s_is_kept(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.misbehave(answer('{"name": "Lan", "age": 30}'))
+    model(endpoint).with_structured_output(Person, tool_choice="auto").invoke(PROMPT)
+
+    assert gateway.requests[0].body["tool_choice"] == "auto"

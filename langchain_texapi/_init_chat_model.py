@@ -1,0 +1,37 @@
+"""An opt-in for `init_chat_model("texapi:...")`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_texapi._messages import MODEL_PROVIDER
+
+
+def register_init_chat_model() -> bool:
+    """Make `langchain.chat_models.init_chat_model("texapi:<model>")` build a `ChatTexAPI`.
+
+    LangChain knows providers by a private table and offers no public way to add one, so this writes into
+    that table. Call it once, if you want it; nothing else here depends on it.
+
+    Returns:
+        True if it worked; False, with nothing changed, if `langchain` is not installed or its table is no
+        longer of the form that this knows.
+    """
+    try:
+        from langchain.chat_models import base
+    except ImportError:
+        return False
+    providers = getattr(base, "_BUILTIN_PROVIDERS", None)
+    if not isinstance(providers, dict) or not all(_is_known_form(entry) for entry in providers.values()):
+        return False
+    providers.setdefault(MODEL_PROVIDER, ("langchain_texapi", "ChatTexAPI", _create))
+    return True
+
+
+def _is_known_form(entry: Any) -> bool:
+    """`(package, class name, creator)`."""
+    return isinstance(entry, tuple) and len(entry) == 3 and callable(entry[2])
+
+
+def _create(cls: Any, **kwargs: Any) -> Any:
+    return cls(**kwargs)

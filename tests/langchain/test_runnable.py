@@ -1,0 +1,280 @@
+"""ChatTexAPI in LangChain's machinery: callbacks, caches, retries, fallbacks, tracing, LangGraph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import ModelRetryMiddleware
+from langchain.chat_models import init_chat_model
+from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.exceptions import ModelError
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.rate_limiters import InMemoryRateLimiter
+from langchain_core.runnables import ConfigurableField, RunnablePassthrough
+from langchain_core.tools import tool
+from langchain_core.tracers.context import collect_runs
+from langgraph.checkpoint.memory import InMemorySaver
+
+from langchain_texapi import ChatTexAPI, TexAPIError, register_init_chat_model
+from tests.conftest import Endpoint
+from tests.gateway import Fault, Gateway
+from tests.langchain.test_chat import add_up, model
+
+DOCUMENTS = Path(__file__).parents[2] / "demo" / "documents"
+
+
+@tool
+def get_weather(city: str) -> str:
+    """Tell the weather of a city."""
+    return f"It is sunny in {city}, 31 degrees."
+
+
+@tool
+def multiply(a: int, b: int) -> int:
+    """Multiply two numbers."""
+    return a * b
+
+
+class _Seen(BaseCallbackHandler):
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+        self.errors: list[BaseException] = []
+
+    def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        self.tokens.append(token)
+
+    def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
+        self.errors.append(error)
+
+
+@pytest.mark.parametrize("through", ["stream", "invoke"])
+def test_each_token_is_told_once(endpoint: Endpoint, through: str) -> None:
+    seen = _Seen()
+    chat = model(endpoint, callbacks=[seen], streaming=True)
+
+    text = (
+        chat.invoke("Say one").text
+        if through == "invoke"
+        else "".join(c.text for c in chat.stream("Say one"))
+    )
+
+    assert "".join(seen.tokens) == text
+
+
+async def test_events_of_a_stream(endpoint: Endpoint) -> None:
+    events = [event async for event in model(endpoint).astream_events("Say one", version="v2")]
+
+    assert events[0]["event"] == "on_chat_model_start"
+    assert events[-1]["event"] == "on_chat_model_end"
+    assert events[-1]["data"]["output"].usage_metadata["output_tokens"] > 0
+
+
+async def test_events_of_the_new_protocol(endpoint: Endpoint) -> None:
+    chat = model(endpoint, reasoning_effort="low")
+
+    stream = chat.stream_events("What is 12 * 7?", version="v3")
+
+    assert "84" in str(stream.output.text)
+    assert [block["type"] for block in stream.output.content_blocks] == ["reasoning", "text"]
+
+
+@pytest.mark.parametrize("through", ["invoke", "stream"])
+def test_a_tracer_sees_provider_model_and_true_counts(endpoint: Endpoint, through: str) -> None:
+    chat = model(endpoint)
+    with collect_runs() as runs:
+        message = chat.invoke("Say one") if through == "invoke" else add_up(list(chat.stream("Say one")))
+
+    (run,) = runs.traced_runs
+    assert run.extra is not None
+    assert run.extra["metadata"]["ls_provider"] == "texapi"
+    assert run.extra["metadata"]["ls_model_name"] == "claude-sonnet-4-6"
+    assert run.outputs is not None
+    traced = run.outputs["generations"][0][0]["message"]["kwargs"]["usage_metadata"]
+    assert message.usage_metadata is not None
+    assert traced["total_tokens"] == message.usage_metadata["total_tokens"]
+
+
+def test_a_cached_answer_sends_nothing(gateway: Gateway, endpoint: Endpoint) -> None:
+    chat = model(endpoint, cache=InMemoryCache())
+
+    first, second = chat.invoke("Say one"), chat.invoke("Say one")
+    chat.bind(temperature=1).invoke("Say one")
+
+    assert first.content == second.content
+    assert len(gateway.requests) == 2
+
+
+def test_a_rate_limiter_is_asked(endpoint: Endpoint) -> None:
+    limiter = InMemoryRateLimiter(requests_per_second=1000)
+
+    assert model(endpoint, rate_limiter=limiter).invoke("Say one").text
+
+
+def test_fallbacks_and_retries_of_the_framework(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.misbehave(Fault(status=503), times=1)
+    assert model(endpoint).with_fallbacks([model(endpoint, model="gpt-5.2")]).invoke("Say one").text
+
+    gateway.misbehave(Fault(status=503), times=1)
+    retrying = model(endpoint).with_retry(
+        retry_if_exception_type=(TexAPIError,), wait_exponential_jitter=False
+    )
+    assert retrying.invoke("Say one").text
+
+
+def test_fields_may_be_configured_per_call(gateway: Gateway, endpoint: Endpoint) -> None:
+    chat = model(endpoint).configurable_fields(model_name=ConfigurableField(id="model"))
+
+    chat.invoke("Say one", {"configurable": {"model": "gpt-5.2"}})
+
+    assert gateway.requests[0].body["model"] == "gpt-5.2"
+
+
+@pytest.mark.parametrize(
+    ("type_", "status", "requests"),
+    [("insufficient_quota", 429, 1), ("daily_spending_cap_exceeded", 429, 1), ("rate_limited", 429, 3)],
+)
+def test_a_retrying_middleware_retries_only_what_may_succeed(
+    gateway: Gateway, endpoint: Endpoint, type_: str, status: int, requests: int
+) -> None:
+    gateway.misbehave(Fault(status=status, error_type=type_), times=9)
+    middleware: Any = ModelRetryMiddleware(max_retries=2, initial_delay=0.0, jitter=False, on_failure="error")
+    agent = create_agent(model(endpoint), [get_weather], middleware=[middleware])
+
+    with pytest.raises(TexAPIError) as caught:
+        agent.invoke({"messages": [HumanMessage("Hello")]})
+
+    assert isinstance(caught.value, ModelError)
+    assert len(gateway.requests) == requests
+
+
+def test_an_error_reaches_the_callbacks(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.misbehave(Fault(cut_after=4))
+    seen = _Seen()
+
+    with pytest.raises(TexAPIError):
+        list(model(endpoint, callbacks=[seen]).stream("What is the capital of Vietnam?"))
+
+    assert isinstance(seen.errors[0], ModelError)
+
+
+def test_tokens_are_counted_offline(endpoint: Endpoint) -> None:
+    chat = model(endpoint)
+    messages = [HumanMessage("What is the weather in Hanoi?")]
+
+    plain = chat.get_num_tokens_from_messages(list(messages))
+    with_tools = chat.get_num_tokens_from_messages(list(messages), tools=[get_weather])
+
+    assert 5 <= plain <= 30
+    assert with_tools > plain
+    assert chat.get_num_tokens("a" * 400) == 101
+    assert model(endpoint, custom_get_token_ids=lambda text: [1] * len(text)).get_num_tokens("abc") == 3
+
+
+def test_a_profile_of_a_known_model_and_none_of_another(endpoint: Endpoint) -> None:
+    profile = model(endpoint).profile
+    assert profile is not None
+    assert profile["max_input_tokens"] == 1_000_000
+    assert "structured_output" not in profile
+    assert model(endpoint, model="never-heard-of").profile is None
+    assert model(endpoint, profile={"max_input_tokens": 5}).profile == {"max_input_tokens": 5}
+
+
+def test_init_chat_model_by_an_opt_in(monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint) -> None:
+    from langchain.chat_models import base
+
+    monkeypatch.setattr(base, "_BUILTIN_PROVIDERS", dict(base._BUILTIN_PROVIDERS))
+    assert register_init_chat_model()
+
+    chat: Any = init_chat_model("texapi:gpt-5.2", base_url=endpoint.base_url, api_key=endpoint.api_key)
+
+    assert isinstance(chat, ChatTexAPI)
+    assert chat.invoke("Say one").response_metadata["model_name"] == "gpt-5.2"
+
+
+def test_the_opt_in_changes_nothing_where_the_table_has_another_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    from langchain.chat_models import base
+
+    monkeypatch.setattr(base, "_BUILTIN_PROVIDERS", {"openai": "langchain_openai:ChatOpenAI"})
+
+    assert not register_init_chat_model()
+    assert list(base._BUILTIN_PROVIDERS) == ["openai"]
+
+
+def test_a_graph_with_two_tools_and_a_checkpointer(recorded: Endpoint) -> None:
+    agent = create_agent(model(recorded), [get_weather, multiply], checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "1"}}
+
+    first = agent.invoke({"messages": [HumanMessage("What is the weather in Hanoi?")]}, config)
+    second = agent.invoke({"messages": [HumanMessage("Multiply 12 by 7")]}, config)
+
+    assert "31" in first["messages"][-1].text
+    assert "84" in second["messages"][-1].text
+    assert len(second["messages"]) == 8
+
+
+def test_a_graph_streams_tokens(recorded: Endpoint) -> None:
+    agent = create_agent(model(recorded), [get_weather, multiply])
+
+    pieces = [
+        chunk.text
+        for chunk, _ in agent.stream({"messages": [HumanMessage("Multiply 12 by 7")]}, stream_mode="messages")
+        if isinstance(chunk, AIMessageChunk)
+    ]
+
+    assert "84" in "".join(pieces)
+
+
+def test_a_rag_chain_with_sources(recorded: Endpoint) -> None:
+    import bm25s
+
+    pages = sorted(DOCUMENTS.glob("*.md"))
+    texts = [page.read_text("utf-8") for page in pages]
+    retriever = bm25s.BM25(
+        corpus=[{"text": text, "source": page.name} for text, page in zip(texts, pages, strict=True)]
+    )
+    retriever.index(bm25s.tokenize(texts, show_progress=False), show_progress=False)
+
+    def retrieve(question: str) -> list[dict[str, str]]:
+        found, _ = retriever.retrieve(bm25s.tokenize(question, show_progress=False), k=2, show_progress=False)
+        return list(found[0])
+
+    prompt = ChatPromptTemplate(
+        [("human", "Context:\n{context}\n\nAnswer the question from the context.\nQuestion: {question}")]
+    )
+    answer = prompt | model(recorded) | StrOutputParser()
+    chain = RunnablePassthrough.assign(documents=lambda state: retrieve(state["question"])).assign(
+        answer=lambda state: answer.invoke(
+            {"context": "\n".join(d["text"] for d in state["documents"]), "question": state["question"]}
+        )
+    )
+
+    state = chain.invoke({"question": "Which error comes when the balance is empty?"})
+
+    assert "insufficient_credits" in state["answer"]
+    assert "billing.md" in [document["source"] for document in state["documents"]]
+
+
+def test_history_of_another_provider_is_accepted(gateway: Gateway, endpoint: Endpoint) -> None:
+    anthropic = AIMessage(
+        [{"type": "thinking", "thinking": "hm", "signature": "x"}, {"type": "text", "text": "Hello, Lan."}],
+        response_metadata={"model_provider": "anthropic"},
+    )
+    responses = AIMessage(
+        [
+            {"type": "reasoning", "id": "rs_1", "summary": []},
+            {"type": "text", "text": "Nice to meet you.", "annotations": []},
+        ],
+        response_metadata={"model_provider": "openai"},
+    )
+    model(endpoint).invoke(
+        [HumanMessage("My name is Lan."), anthropic, HumanMessage("Hi"), responses, HumanMessage("Hi")]
+    )
+
+    contents = [message["content"] for message in gateway.requests[0].body["messages"]]
+    assert contents == ["My name is Lan.", "Hello, Lan.", "Hi", "Nice to meet you.", "Hi"]
