@@ -15,9 +15,10 @@ except ImportError as error:
 from llama_index.core.llms import loading
 
 from llama_index_texapi.base import TexAPI
+from llama_index_texapi.usage import UsageCounter
 from texapi_core._version import __version__
 
-__all__ = ["TexAPI", "__version__"]
+__all__ = ["TexAPI", "UsageCounter", "__version__"]
 
 # So that extractors and pipelines can load what they saved.
 loading.RECOGNIZED_LLMS.setdefault(TexAPI.class_name(), TexAPI)

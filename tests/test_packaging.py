@@ -31,7 +31,7 @@ def run(code: str) -> str:
 
 def test_public_names() -> None:
     assert langchain_texapi.__all__ == ["ChatTexAPI", "__version__", "register_init_chat_model"]
-    assert llama_index_texapi.__all__ == ["TexAPI", "__version__"]
+    assert llama_index_texapi.__all__ == ["TexAPI", "UsageCounter", "__version__"]
     assert texapi_core.__all__ == sorted(texapi_core.__all__)
     for module in PACKAGES.values():
         for name in module.__all__:

@@ -136,3 +136,12 @@ def _amount(value: Any) -> float | None:
     except ValueError:
         return None
     return number if 0 <= number < float("inf") else None
+
+
+def add_usage(one: TokenUsage, other: TokenUsage) -> TokenUsage:
+    """The usage of two calls together. A count that neither reports stays unknown."""
+    sums: dict[str, Any] = {}
+    for name in (*_FIELD_PATHS, "cost"):
+        counts = [count for count in (getattr(one, name), getattr(other, name)) if count is not None]
+        sums[name] = sum(counts) if counts else None
+    return TokenUsage(**sums)

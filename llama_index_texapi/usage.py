@@ -1,0 +1,95 @@
+"""`UsageCounter`: what an agent, a query engine or a workflow took, per model."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from functools import reduce
+from types import TracebackType
+from typing import Any
+
+from llama_index.core.bridge.pydantic import PrivateAttr
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.instrumentation.events.llm import LLMChatEndEvent, LLMCompletionEndEvent
+
+from texapi_core.usage import TokenUsage, add_usage, parse_usage
+
+_active: ContextVar[tuple[UsageCounter, ...]] = ContextVar("texapi_usage_counters", default=())
+
+
+class UsageCounter(BaseEventHandler):
+    """Adds up the usage of every LLM call made inside a `with` block, cached and reasoning tokens too.
+
+    Examples:
+        ```python
+        with UsageCounter() as usage:
+            llm.complete("Xin chào!")
+        print(usage.calls, usage.total.total_tokens, usage.by_model)
+        ```
+
+    Calls of tasks and of LlamaIndex's own threads that start inside the block count; calls that other
+    code makes at the same time do not. Any LLM class that reports usage is counted.
+    """
+
+    _by_model: dict[str, TokenUsage] = PrivateAttr(default_factory=dict)
+    _calls: int = PrivateAttr(default=0)
+    _token: Token[tuple[UsageCounter, ...]] | None = PrivateAttr(default=None)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name in LlamaIndex's instrumentation."""
+        return "TexAPIUsageCounter"
+
+    @property
+    def calls(self) -> int:
+        """LLM calls that came to an end."""
+        return self._calls
+
+    @property
+    def by_model(self) -> dict[str, TokenUsage]:
+        """Usage per model that served."""
+        return dict(self._by_model)
+
+    @property
+    def total(self) -> TokenUsage:
+        """Usage of all models together."""
+        return reduce(add_usage, self._by_model.values(), TokenUsage())
+
+    def __enter__(self) -> UsageCounter:
+        self._token = _active.set((*_active.get(), self))
+        get_dispatcher().add_event_handler(self)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        dispatcher = get_dispatcher()
+        dispatcher.event_handlers = [one for one in dispatcher.event_handlers if one is not self]
+        if self._token is not None:
+            _active.reset(self._token)
+
+    def handle(self, event: BaseEvent, **kwargs: Any) -> None:
+        """Count an event that ends a call."""
+        if not isinstance(event, (LLMChatEndEvent, LLMCompletionEndEvent)) or event.response is None:
+            return
+        if not any(counter is self for counter in _active.get()):
+            return
+        self._calls += 1
+        raw = event.response.raw
+        usage = parse_usage(
+            raw.get("usage") if isinstance(raw, dict) else _dumped(getattr(raw, "usage", None))
+        )
+        if usage is None:
+            return
+        model = str(event.response.additional_kwargs.get("model") or _member(raw, "model") or "unknown")
+        self._by_model[model] = add_usage(self._by_model.get(model, TokenUsage()), usage)
+
+
+def _member(raw: Any, name: str) -> Any:
+    """A member of the raw response: a dict here, an object of the openai SDK with other LLM classes."""
+    member = raw.get(name) if isinstance(raw, dict) else getattr(raw, name, None)
+    return member.model_dump() if hasattr(member, "model_dump") else member

@@ -1,0 +1,49 @@
+"""UsageCounter adds up what a run took, per model, and nothing that others do at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from llama_index.core.agent.workflow import FunctionAgent
+
+from llama_index_texapi import UsageCounter
+from tests.conftest import Endpoint
+from tests.gateway import Gateway
+from tests.llama_index.test_chat import llm
+from tests.llama_index.test_tools import WEATHER
+
+
+async def test_an_agent_s_run(gateway: Gateway, endpoint: Endpoint) -> None:
+    agent = FunctionAgent(llm=llm(endpoint, reasoning_effort="low"), tools=[WEATHER])
+
+    with UsageCounter() as usage:
+        await agent.run("What is the weather in Hanoi?")
+
+    assert usage.calls == len(gateway.ledger) == 2
+    assert usage.total.input_tokens == sum(entry.prompt_tokens for entry in gateway.ledger)
+    assert usage.total.output_tokens == sum(entry.completion_tokens for entry in gateway.ledger)
+    assert usage.total.reasoning_tokens == sum(entry.reasoning_tokens for entry in gateway.ledger)
+    assert usage.total.cached_tokens == sum(entry.cached_tokens for entry in gateway.ledger)
+
+
+def test_models_are_kept_apart_and_calls_outside_do_not_count(endpoint: Endpoint) -> None:
+    llm(endpoint).complete("Say one")
+    with UsageCounter() as usage:
+        llm(endpoint).complete("Say one")
+        list(llm(endpoint, model="gpt-5.2").stream_complete("Say one"))
+    llm(endpoint).complete("Say one")
+
+    assert usage.calls == 2
+    assert set(usage.by_model) == {"claude-sonnet-4-6", "gpt-5.2"}
+
+
+async def test_two_runs_at_the_same_time(endpoint: Endpoint) -> None:
+    async def run(times: int) -> int:
+        with UsageCounter() as usage:
+            for _ in range(times):
+                await llm(endpoint).acomplete("Say one")
+        return usage.calls
+
+    one, three = await asyncio.gather(run(1), run(3))
+
+    assert (one, three) == (1, 3)
