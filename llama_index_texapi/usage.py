@@ -7,7 +7,7 @@ from functools import reduce
 from types import TracebackType
 from typing import Any
 
-from llama_index.core.bridge.pydantic import PrivateAttr
+from llama_index.core.bridge.pydantic import BaseModel, PrivateAttr
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
@@ -80,9 +80,7 @@ class UsageCounter(BaseEventHandler):
             return
         self._calls += 1
         raw = event.response.raw
-        usage = parse_usage(
-            raw.get("usage") if isinstance(raw, dict) else _dumped(getattr(raw, "usage", None))
-        )
+        usage = parse_usage(_member(raw, "usage"))
         if usage is None:
             return
         model = str(event.response.additional_kwargs.get("model") or _member(raw, "model") or "unknown")
@@ -92,4 +90,4 @@ class UsageCounter(BaseEventHandler):
 def _member(raw: Any, name: str) -> Any:
     """A member of the raw response: a dict here, an object of the openai SDK with other LLM classes."""
     member = raw.get(name) if isinstance(raw, dict) else getattr(raw, name, None)
-    return member.model_dump() if hasattr(member, "model_dump") else member
+    return member.model_dump() if isinstance(member, BaseModel) else member
