@@ -25,12 +25,12 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.bridge.pydantic import ConfigDict, Field, SecretStr
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
-from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.utils import parse_partial_json
 
 from llama_index_texapi._messages import create_chat_response, to_openai_message_dicts
 from llama_index_texapi._streaming import ResponseStream
+from llama_index_texapi._structured_output import StructuredOutputLLM
 from llama_index_texapi._tools import prepare_tools
 from texapi_core.models import (
     DEFAULT_CONTEXT_WINDOW,
@@ -61,7 +61,7 @@ _TOOL_NAMES = "tool_names"
 _OWN_ARGUMENTS = frozenset({*CALL_OPTIONS, "extra_body", "stream", "stream_usage", _TOOL_NAMES})
 
 
-class TexAPI(FunctionCallingLLM):
+class TexAPI(StructuredOutputLLM):
     """Models behind the TexAPI gateway.
 
     Examples:
@@ -176,11 +176,12 @@ class TexAPI(FunctionCallingLLM):
         refuse_unknown_arguments(type(self).__name__, kwargs, type(self).model_fields)
         if async_http_client is not None:
             kwargs["http_async_client"] = async_http_client
+        if api_key is not None:
+            kwargs["api_key"] = api_key
         kwargs = {name: value for name, value in kwargs.items() if value is not None}
         super().__init__(
             model=model,
             api_base=api_base or base_url or env_base_url(),
-            **({} if api_key is None else {"api_key": api_key}),
             **kwargs,
         )
         self._settings()  # a setting that cannot work is an error here, not at the first call

@@ -1,0 +1,194 @@
+"""Structured predictions: LlamaIndex's own programs, made to force the tool, and JSON-schema mode.
+
+LlamaIndex's `FunctionCallingProgram` does not force the tool when it streams, and loses `system_prompt`
+when it is asynchronous (llama-index-core 0.14.25, `program/function_program.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncGenerator, Generator
+from typing import Any, TypeVar
+
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.bridge.pydantic import BaseModel, Field, ValidationError
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.program.utils import get_program_for_llm, process_streaming_objects
+from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate
+from llama_index.core.types import PydanticProgramMode
+
+from texapi_core.wire import excerpt
+
+_Answer = TypeVar("_Answer", bound=BaseModel)
+_FENCED = re.compile(r"```(?:json)?\s*\n?(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
+
+
+class StructuredOutputLLM(FunctionCallingLLM):
+    """What `TexAPI` does of its own when it is asked for an object."""
+
+    should_use_structured_outputs: bool = Field(
+        default=False,
+        description="Whether objects are asked for by the provider's JSON-schema mode instead of a tool.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+    def structured_predict(
+        self,
+        output_cls: type[_Answer],
+        prompt: Any,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> _Answer:
+        """An object of `output_cls`, as the model answers the prompt.
+
+        Raises:
+            ValueError: the answer is not of the form of `output_cls`; the text says what came.
+        """
+        if not self.should_use_structured_outputs:
+            answer: _Answer = super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            return answer
+        messages = self._messages_of(prompt, prompt_args)
+        response = self.chat(messages, **self._schema_kwargs(output_cls, llm_kwargs))
+        return parse_answer(output_cls, response)
+
+    async def astructured_predict(
+        self,
+        output_cls: type[_Answer],
+        prompt: Any,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> _Answer:
+        """Async twin of `structured_predict`."""
+        if self.should_use_structured_outputs:
+            messages = self._messages_of(prompt, prompt_args)
+            response = await self.achat(messages, **self._schema_kwargs(output_cls, llm_kwargs))
+            return parse_answer(output_cls, response)
+        if self.system_prompt and self._calls_functions():
+            prompt, prompt_args = self._with_system_prompt(prompt, prompt_args), {}
+        answer: _Answer = await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+        return answer
+
+    def _structured_stream_call(
+        self,
+        output_cls: type[BaseModel],
+        prompt: Any,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Generator[Any, None, None]:
+        if not self.should_use_structured_outputs:
+            program = self._forcing_program(output_cls, prompt)
+            return program.stream_call(llm_kwargs=llm_kwargs, **prompt_args)
+        messages = self._messages_of(prompt, prompt_args)
+        return self._stream_objects(output_cls, messages, self._schema_kwargs(output_cls, llm_kwargs))
+
+    async def _structured_astream_call(
+        self,
+        output_cls: type[BaseModel],
+        prompt: Any,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> AsyncGenerator[Any, None]:
+        if not self.should_use_structured_outputs:
+            program = self._forcing_program(output_cls, prompt)
+            stream: AsyncGenerator[Any, None] = await program.astream_call(
+                llm_kwargs=llm_kwargs, **prompt_args
+            )
+            return stream
+        messages = self._messages_of(prompt, prompt_args)
+        return self._astream_objects(output_cls, messages, self._schema_kwargs(output_cls, llm_kwargs))
+
+    def _stream_objects(
+        self, output_cls: type[BaseModel], messages: list[ChatMessage], kwargs: dict[str, Any]
+    ) -> Generator[Any, None, None]:
+        growing = _GrowingObject(output_cls)
+        for response in self.stream_chat(messages, **kwargs):
+            yield growing.feed(response)
+        yield growing.finish()
+
+    async def _astream_objects(
+        self, output_cls: type[BaseModel], messages: list[ChatMessage], kwargs: dict[str, Any]
+    ) -> AsyncGenerator[Any, None]:
+        growing = _GrowingObject(output_cls)
+        async for response in await self.astream_chat(messages, **kwargs):
+            yield growing.feed(response)
+        yield growing.finish()
+
+    def _calls_functions(self) -> bool:
+        """Whether LlamaIndex takes a program that calls a tool for this LLM."""
+        by_default = self.pydantic_program_mode == PydanticProgramMode.DEFAULT
+        return self.pydantic_program_mode == PydanticProgramMode.FUNCTION or (
+            by_default and self.metadata.is_function_calling_model
+        )
+
+    def _forcing_program(self, output_cls: type[BaseModel], prompt: Any) -> Any:
+        forced = {"tool_choice": "required"} if self._calls_functions() else {}
+        return get_program_for_llm(
+            output_cls, prompt, self, pydantic_program_mode=self.pydantic_program_mode, **forced
+        )
+
+    def _messages_of(self, prompt: BasePromptTemplate, prompt_args: dict[str, Any]) -> list[ChatMessage]:
+        messages = prompt.format_messages(llm=self, **prompt_args)
+        if self.system_prompt:
+            messages = [ChatMessage(self.system_prompt, role="system"), *messages]
+        return messages
+
+    def _with_system_prompt(
+        self, prompt: BasePromptTemplate, prompt_args: dict[str, Any]
+    ) -> ChatPromptTemplate:
+        """The prompt filled in, behind the system prompt. Without arguments a template stays as it is."""
+        return ChatPromptTemplate(message_templates=self._messages_of(prompt, prompt_args))
+
+    @staticmethod
+    def _schema_kwargs(output_cls: type[BaseModel], llm_kwargs: dict[str, Any] | None) -> dict[str, Any]:
+        name = re.sub(r"[^a-zA-Z0-9_-]", "_", output_cls.__name__)
+        schema = {"name": name, "schema": output_cls.model_json_schema()}
+        kwargs = {"response_format": {"type": "json_schema", "json_schema": schema}, **(llm_kwargs or {})}
+        for of_tools in ("tool_required", "tool_choice", "allow_parallel_tool_calls"):
+            kwargs.pop(of_tools, None)
+        return kwargs
+
+
+def parse_answer(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
+    """The JSON in an answer's text as an object; fences and prose around it do no harm.
+
+    Raises:
+        ValueError: a refusal, an answer cut at its token limit, or text of another form.
+    """
+    text = (response.message.content or "").strip()
+    if refusal := response.message.additional_kwargs.get("refusal"):
+        raise ValueError(f"The model refused to answer with {output_cls.__name__}: {refusal}")
+    cut = response.additional_kwargs.get("finish_reason") == "length"
+    note = " It was cut at its token limit: raise `max_tokens`." if cut else ""
+    fenced = _FENCED.search(text)
+    candidate = fenced.group(1) if fenced else text[max(text.find("{"), 0) :]
+    try:
+        return output_cls.model_validate(json.JSONDecoder().raw_decode(candidate.strip())[0])
+    except ValidationError as error:
+        raise ValueError(f"The answer is not of the form of {output_cls.__name__}.{note} {error}") from error
+    except ValueError as error:
+        raise ValueError(
+            f"The model did not answer with JSON for {output_cls.__name__}: {excerpt(text)!r}.{note}"
+        ) from error
+
+
+class _GrowingObject:
+    """An object while its JSON streams in; it never loses a field that it had."""
+
+    def __init__(self, output_cls: type[BaseModel]) -> None:
+        self._output_cls = output_cls
+        self._objects: list[Any] | None = None
+        self._last: ChatResponse | None = None
+
+    def feed(self, response: ChatResponse) -> Any:
+        self._last = response
+        partial = process_streaming_objects(response, self._output_cls, cur_objects=self._objects)
+        self._objects = [partial]
+        return partial
+
+    def finish(self) -> BaseModel:
+        if self._last is None:
+            raise ValueError(f"The model sent nothing for {self._output_cls.__name__}.")
+        return parse_answer(self._output_cls, self._last)

@@ -1,0 +1,150 @@
+"""Structured predictions: the tool is forced, the system prompt kept, and failures say what came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from llama_index.core.llms import ChatMessage
+from llama_index.core.program import FunctionCallingProgram, LLMTextCompletionProgram
+from llama_index.core.prompts import PromptTemplate
+from pydantic import BaseModel
+
+from llama_index_texapi import TexAPI
+from tests.conftest import Endpoint
+from tests.gateway import Fault, Gateway
+from tests.llama_index.test_chat import llm
+
+PROMPT = PromptTemplate("name: {name}, age: 30. Answer in JSON with the keys name and age.")
+
+
+class Person(BaseModel):
+    """A person."""
+
+    name: str
+    age: int
+
+
+LAN = Person(name="Lan", age=30)
+
+
+def predict(llm: TexAPI) -> Any:
+    return llm.structured_predict(Person, PROMPT, name="Lan")
+
+
+def apredict(llm: TexAPI) -> Any:
+    return asyncio.run(llm.astructured_predict(Person, PROMPT, name="Lan"))
+
+
+def stream(llm: TexAPI) -> Any:
+    return list(llm.stream_structured_predict(Person, PROMPT, name="Lan"))[-1]
+
+
+def astream(llm: TexAPI) -> Any:
+    async def last() -> Any:
+        partials = await llm.astream_structured_predict(Person, PROMPT, name="Lan")
+        return [partial async for partial in partials][-1]
+
+    return asyncio.run(last())
+
+
+WAYS = [predict, apredict, stream, astream]
+Way = Callable[[TexAPI], Any]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("by_schema", [False, True])
+def test_an_object(recorded: Endpoint, way: Way, by_schema: bool) -> None:
+    assert way(llm(recorded, should_use_structured_outputs=by_schema)) == LAN
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("by_schema", [False, True])
+def test_what_is_asked_of_the_gateway(
+    gateway: Gateway, endpoint: Endpoint, way: Way, by_schema: bool
+) -> None:
+    way(llm(endpoint, should_use_structured_outputs=by_schema, system_prompt="Be {exact}."))
+
+    (request,) = gateway.requests
+    assert [message["role"] for message in request.body["messages"]] == ["system", "user"]
+    assert request.body["messages"][0]["content"] == "Be {exact}."
+    if by_schema:
+        assert request.body["response_format"]["json_schema"]["name"] == "Person"
+        assert "tools" not in request.body
+    else:
+        assert request.body["tool_choice"] == "required"
+        assert request.body["tools"][0]["function"]["name"] == "Person"
+
+
+@pytest.mark.parametrize("by_schema", [False, True])
+def test_partial_objects_never_go_backwards(endpoint: Endpoint, by_schema: bool) -> None:
+    model = llm(endpoint, should_use_structured_outputs=by_schema)
+    names: list[str] = []
+    ages: list[int] = []
+
+    partial: Any
+    for partial in model.stream_structured_predict(Person, PROMPT, name="Lan"):
+        names += [partial.name] if partial.name is not None else [""]
+        ages += [partial.age] if partial.age is not None else [0]
+
+    assert [len(name) for name in names] == sorted(len(name) for name in names)
+    assert ages == sorted(ages)
+
+
+def answer(content: str | None, finish_reason: str = "stop", **message: Any) -> Fault:
+    whole = {"role": "assistant", "content": content, **message}
+    return Fault(
+        body={"id": "c", "choices": [{"index": 0, "message": whole, "finish_reason": finish_reason}]}
+    )
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"name": "Lan", "age": 30}',
+        '```json\n{"name": "Lan", "age": 30}\n```',
+        'Here: {"name": "Lan", "age": 30}',
+    ],
+)
+def test_fences_and_prose_do_no_harm(gateway: Gateway, endpoint: Endpoint, way: Way, content: str) -> None:
+    gateway.misbehave(answer(content))
+
+    assert way(llm(endpoint, should_use_structured_outputs=True)) == LAN
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (answer(None, refusal="That is not allowed."), "refused to answer with Person: That is not allowed"),
+        (answer('{"name": "La', "length"), "token limit"),
+        (answer("I would rather not."), "I would rather not"),
+        (answer('{"name": "Lan"}'), "age"),
+    ],
+)
+def test_a_failure_says_what_came(
+    gateway: Gateway, endpoint: Endpoint, way: Way, fault: Fault, message: str
+) -> None:
+    gateway.misbehave(fault)
+
+    with pytest.raises(ValueError, match=message):
+        way(llm(endpoint, should_use_structured_outputs=True))
+
+
+@pytest.mark.parametrize("program", [FunctionCallingProgram, LLMTextCompletionProgram])
+def test_programs_of_the_framework(endpoint: Endpoint, program: Any) -> None:
+    made = program.from_defaults(output_cls=Person, llm=llm(endpoint), prompt=PROMPT)
+
+    assert made(name="Lan") == LAN
+
+
+def test_as_a_structured_llm(endpoint: Endpoint) -> None:
+    structured = llm(endpoint).as_structured_llm(Person)
+    message = ChatMessage(PROMPT.format(name="Lan"))
+
+    assert structured.chat([message]).raw == LAN
+    assert asyncio.run(structured.achat([message])).raw == LAN
+    assert list(structured.stream_chat([message]))[-1].raw == LAN
