@@ -80,7 +80,8 @@ class StructuredOutputLLM(FunctionCallingLLM):
     ) -> Generator[Any, None, None]:
         if not self.should_use_structured_outputs:
             program = self._forcing_program(output_cls, prompt)
-            return program.stream_call(llm_kwargs=llm_kwargs, **prompt_args)
+            stream: Generator[Any, None, None] = program.stream_call(llm_kwargs=llm_kwargs, **prompt_args)
+            return stream
         messages = self._messages_of(prompt, prompt_args)
         return self._stream_objects(output_cls, messages, self._schema_kwargs(output_cls, llm_kwargs))
 
