@@ -232,7 +232,7 @@ def message_kwargs(choice: ChatChoice) -> dict[str, Any]:
 
 def response_metadata(reply: ChatReply, choice: ChatChoice, *, requested_model: str) -> dict[str, Any]:
     """Where an answer comes from and how it ended; the same streamed or not."""
-    metadata: dict[str, Any] = {
+    known: dict[str, Any] = {
         "model_provider": MODEL_PROVIDER,
         "model_name": reply.model or requested_model,
         "finish_reason": choice.finish_reason,
@@ -241,13 +241,13 @@ def response_metadata(reply: ChatReply, choice: ChatChoice, *, requested_model: 
         "request_id": reply.request_id,
         "logprobs": choice.logprobs,
         "cost": reply.usage.cost if reply.usage else None,
-        **reply.extras,
     }
+    metadata = {**reply.extras, **{name: value for name, value in known.items() if value is not None}}
     if choice.reasoning.field not in (None, "reasoning_content"):
         metadata["reasoning_field"] = choice.reasoning.field
     if truncated := truncated_tool_calls(choice):
         metadata["truncated_tool_calls"] = truncated
-    return {name: value for name, value in metadata.items() if value is not None}
+    return metadata
 
 
 def truncated_tool_calls(choice: ChatChoice) -> list[str]:

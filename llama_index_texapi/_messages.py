@@ -206,7 +206,8 @@ def from_openai_message(
         blocks.append(_thinking_block(reasoning, reasoning_tokens))
     if text or not tool_calls:
         blocks.append(TextBlock(text=text))
-    additional_kwargs = dict(extras)
+    # LlamaIndex takes `images` there for documents of its own.
+    additional_kwargs = {"generated_images" if k == "images" else k: v for k, v in extras.items()}
     if refusal:
         additional_kwargs["refusal"] = refusal
     if tool_calls:
@@ -297,16 +298,20 @@ def create_logprobs(logprobs: Mapping[str, Any] | None) -> list[list[LogProb]] |
     tokens = (logprobs or {}).get("content")
     if not isinstance(tokens, list):
         return None
-    return [
-        [_create_logprob(likely) for likely in token.get("top_logprobs") or [token]]
-        for token in tokens
-        if isinstance(token, dict)
-    ]
+    return [[_create_logprob(likely) for likely in _likeliest(token)] for token in tokens]
+
+
+def _likeliest(token: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    likeliest = token.get("top_logprobs")
+    if not isinstance(likeliest, list):
+        return [token]
+    return [likely for likely in likeliest if isinstance(likely, dict)] or [token]
 
 
 def _create_logprob(token: Mapping[str, Any]) -> LogProb:
+    logprob, text_bytes = token.get("logprob"), token.get("bytes")
     return LogProb(
-        token=token.get("token") or "",
-        logprob=token.get("logprob") or 0.0,
-        bytes=token.get("bytes") or [],
+        token=str(token.get("token") or ""),
+        logprob=logprob if isinstance(logprob, (int, float)) else 0.0,
+        bytes=text_bytes if isinstance(text_bytes, list) else [],
     )

@@ -25,7 +25,6 @@ from texapi_core.streaming import StreamReader, looks_like_sse
 from texapi_core.wire import (
     ChatDelta,
     ChatReply,
-    ErrorAnswer,
     MalformedAnswer,
     excerpt,
     parse_json_object,
@@ -35,6 +34,9 @@ from texapi_core.wire import (
 
 _PATH = "/chat/completions"
 _MODELS_PATH = "/models"
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What reading an answer may raise: `ErrorAnswer` and `MalformedAnswer`, which are ValueErrors, and what
+a form of answer that nobody has thought of might set off."""
 
 
 def complete(settings: Settings, payload: Mapping[str, Any], options: CallOptions = NO_OPTIONS) -> ChatReply:
@@ -289,7 +291,7 @@ class _BodyReader:
     def _errors_of_parsing(self) -> Generator[None]:
         try:
             yield
-        except (ErrorAnswer, MalformedAnswer) as error:
+        except _UNREADABLE as error:
             raise error_mapping.from_answer(
                 error, self._response, secret=self._settings.api_key, streamed=False
             ) from None
@@ -314,7 +316,7 @@ class _AnswerStream:
             for delta in self._reader.feed(packet):
                 brought_content = True
                 yield delta
-        except (ErrorAnswer, MalformedAnswer) as error:
+        except _UNREADABLE as error:
             raise self._failed(error) from None
         if brought_content:
             self._last_content = time.monotonic()
@@ -324,7 +326,7 @@ class _AnswerStream:
     def finish(self) -> Generator[ChatDelta | ChatReply]:
         try:
             yield from self._reader.finish()
-        except (ErrorAnswer, MalformedAnswer) as error:
+        except _UNREADABLE as error:
             raise self._failed(error) from None
         yield self._reply()
 
@@ -336,7 +338,7 @@ class _AnswerStream:
     def _reply(self) -> ChatReply:
         return self._reader.state.reply(**_origin(self._response))
 
-    def _failed(self, error: ErrorAnswer | MalformedAnswer) -> errors.TexAPIError:
+    def _failed(self, error: Exception) -> errors.TexAPIError:
         failure = error_mapping.from_answer(
             error, self._response, secret=self._settings.api_key, streamed=True
         )

@@ -16,7 +16,7 @@ from typing import Any
 
 import openai
 
-from texapi_core.error_mapping import must_not_retry, redirect_refused
+from texapi_core.error_mapping import from_response, must_not_retry, redirect_refused
 from texapi_core.settings import CONNECT_TIMEOUT, Settings
 
 _MOST_CLIENTS = 32
@@ -194,17 +194,26 @@ def _add_hook(http_client: Any, hook: Any) -> None:
 
 
 def _inspect_response(response: Any) -> None:
-    """Keep the SDK from retrying what only costs money, and from following to another host."""
+    """Keep the SDK from retrying what only costs money, and from following to another host.
+
+    A failure whose body cannot be read, broken gzip say, is told by its status alone.
+    """
     _refuse_foreign_redirect(response)
     if response.status_code >= 400:
-        response.read()
+        try:
+            response.read()
+        except Exception as error:
+            raise from_response(response, "", secret="") from error
         _forbid_hopeless_retry(response)
 
 
 async def _ainspect_response(response: Any) -> None:
     _refuse_foreign_redirect(response)
     if response.status_code >= 400:
-        await response.aread()
+        try:
+            await response.aread()
+        except Exception as error:
+            raise from_response(response, "", secret="") from error
         _forbid_hopeless_retry(response)
 
 

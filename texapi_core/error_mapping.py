@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import json
 import math
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 import openai
 
 from texapi_core import errors
-from texapi_core.wire import CutStream, ErrorAnswer, MalformedAnswer, excerpt
+from texapi_core.wire import CutStream, ErrorAnswer, MalformedAnswer, excerpt, is_deep
 
 LONGEST_RETRY_AFTER = 60.0
 """Seconds. A server that asks for a longer pause is not asked again: the caller is told instead."""
@@ -54,6 +55,13 @@ _CLASS_BY_TYPE: dict[str, _Status] = {
 _ONLY_WITHOUT_STATUS = frozenset({"invalid_request_error", "server_error", "api_error"})
 """Types that say less than a status does, so the status decides when there is one."""
 
+_SPENT = re.compile(
+    "insufficient_(?:credits|quota|balance|user_quota)|daily_spending_cap_exceeded"
+    "|api_key_monthly_limit_exceeded|billing_hard_limit_reached"
+)
+"""What must not be retried is found wherever an error says it: a retry costs the user."""
+_MOST_WRAPPERS = 6
+
 _CLASS_BY_STATUS: dict[int, _Status] = {
     400: errors.TexAPIBadRequestError,
     401: errors.TexAPIAuthenticationError,
@@ -75,7 +83,7 @@ def classify(error: Any, status: int | None) -> _Status:
     """
     names = _names_of(error)
     if status is None:
-        status = next((int(name) for name in names if name.isdigit()), None)
+        status = next((int(name) for name in names if re.fullmatch("[1-5][0-9][0-9]", name)), None)
     for name in names:
         error_class = _CLASS_BY_TYPE.get(name)
         if error_class is None or (status is not None and name in _ONLY_WITHOUT_STATUS):
@@ -83,6 +91,8 @@ def classify(error: Any, status: int | None) -> _Status:
         if error_class is errors.TexAPIInsufficientCreditsError and status == 429:
             return errors.TexAPIInsufficientQuotaError
         return error_class
+    if status in (402, 403, 429) and (spent := _SPENT.search(str(error))):
+        return classify({"type": spent.group()}, status)
     if status is None:
         return errors.TexAPIServerError
     if status == 400 and _is_about_tool_choice(error):
@@ -107,19 +117,44 @@ def _names_of(error: Any) -> list[str]:
 
 
 def error_object(body: Any) -> Any:
-    """The error in an error response's body: `{"error": {...}}`, or a flat object, or text."""
-    if isinstance(body, (bytes, str)):
-        try:
-            body = json.loads(body)
-        except (ValueError, RecursionError):
-            return body if isinstance(body, str) else body.decode("utf-8", "replace")
-    if isinstance(body, Mapping):
-        inner = body.get("error")
-        if isinstance(inner, Mapping):
-            return inner
-        if isinstance(inner, str):
-            return {"message": inner, **{k: v for k, v in body.items() if k != "error"}}
-    return body
+    """The error in a response's body, out of whatever it is wrapped in; text when it is no JSON.
+
+    `{"error": {...}}` by the protocol; flat, in a list, twice wrapped or as JSON in a string by others.
+    """
+    value = body
+    for _ in range(_MOST_WRAPPERS):
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "replace")
+        if isinstance(value, str):
+            parsed = _json_in(value)
+            if parsed is None:
+                return value
+            value = parsed
+        elif isinstance(value, list) and value:
+            value = value[0]
+        elif isinstance(value, Mapping):
+            inner = next((value[name] for name in ("error", "errors", "detail") if value.get(name)), None)
+            if inner is None:
+                return value
+            if isinstance(inner, str) and _json_in(inner) is None:
+                named = {"type": inner} if inner.isidentifier() else {}
+                return {**named, **value, "message": value.get("message") or inner}
+            value = inner
+        else:
+            return value
+    return value
+
+
+def _json_in(text: str) -> Any:
+    """The object or list that a text begins with, `None` when it begins with neither."""
+    text = text.lstrip("\ufeff \t\r\n")
+    if not text.startswith(("{", "[", '"')):
+        return None
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return None if is_deep(value) else value
 
 
 def parse_retry_after(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
@@ -156,7 +191,7 @@ def from_openai(error: openai.APIError, *, secret: str) -> errors.TexAPIError:
     if isinstance(error, openai.APIStatusError) and secret in error.response.text:
         _hide_quoted_secret(error, secret)
     if isinstance(error, openai.APIStatusError):
-        return from_response(error.response, error_object(error.body), secret=secret)
+        return from_response(error.response, error_object(error.response.content), secret=secret)
     if isinstance(error, openai.APITimeoutError):
         return errors.TexAPITimeoutError(
             _sentence("TexAPI did not answer in time.", errors.TexAPITimeoutError.advice),
@@ -210,7 +245,7 @@ def from_response(response: Any, error: Any, *, secret: str, inside: str = "") -
     return exception
 
 
-def from_answer(error: ValueError, response: Any, *, secret: str, streamed: bool) -> errors.TexAPIError:
+def from_answer(error: Exception, response: Any, *, secret: str, streamed: bool) -> errors.TexAPIError:
     """The error of ours for an answer that `texapi_core.wire` could not accept."""
     exception: errors.TexAPIError
     if isinstance(error, ErrorAnswer):
@@ -219,7 +254,9 @@ def from_answer(error: ValueError, response: Any, *, secret: str, streamed: bool
     elif isinstance(error, CutStream):
         exception = interrupted("TexAPI's stream ended before the answer did.", response)
     else:
-        seen = _redact(error.excerpt if isinstance(error, MalformedAnswer) else "", secret)
+        if not isinstance(error, MalformedAnswer):
+            error = MalformedAnswer(f"an answer of no known form ({_describe_cause(error)})")
+        seen = _redact(error.excerpt, secret)
         exception = errors.TexAPIResponseError(
             _sentence(
                 f"TexAPI sent {error} where an answer was due" + (f": {seen}" if seen else ""),

@@ -31,6 +31,10 @@ _KNOWN_MESSAGE_FIELDS = REASONING_FIELDS | {
 _FINISH_REASON_ERROR = "error"
 
 
+_DEEPEST = 100
+"""Levels of nesting. No answer needs them, and code that walks deeper ones runs out of stack."""
+
+
 class ErrorAnswer(ValueError):
     """The gateway answered with an error object where an answer was due."""
 
@@ -106,15 +110,32 @@ class ChatDelta:
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 
-def parse_json_object(text: bytes | str) -> dict[str, Any]:
+def parse_json_object(text: bytes) -> dict[str, Any]:
     """The JSON object in `text`, or `MalformedAnswer` with the start of what came instead."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         raise MalformedAnswer(_describe(text), excerpt(text)) from None
+    if text.count(b"{") + text.count(b"[") > _DEEPEST and is_deep(value):
+        raise MalformedAnswer("JSON nested too deeply", excerpt(text))
     if not isinstance(value, dict):
         raise MalformedAnswer("JSON that is no object", excerpt(text))
     return value
+
+
+def is_deep(value: Any) -> bool:
+    """Whether a JSON value is nested deeper than any answer is."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, (dict, list))
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def parse_reply(body: Mapping[str, Any], *, request_id: str | None, headers: Mapping[str, str]) -> ChatReply:
@@ -246,7 +267,12 @@ def logprobs_of(choice: Mapping[str, Any]) -> Mapping[str, Any] | None:
     logprobs = choice.get("logprobs")
     if not isinstance(logprobs, dict):
         return None
-    return {name: tokens for name, tokens in logprobs.items() if tokens is not None} or None
+    found = {
+        name: [token for token in tokens if isinstance(token, dict)]
+        for name, tokens in logprobs.items()
+        if isinstance(tokens, list)
+    }
+    return found or None
 
 
 def string(value: Any) -> str:

@@ -295,6 +295,8 @@ def test_a_key_that_the_gateway_quotes_is_not_shown(gateway: Gateway, endpoint: 
         ({"code": 402}, None, "TexAPIInsufficientCreditsError"),
         ({"type": "overloaded_error"}, None, "TexAPIServerError"),
         ({"type": "server_error"}, 400, "TexAPIBadRequestError"),
+        ({"code": "²"}, None, "TexAPIServerError"),
+        ({"code": "9" * 5000}, None, "TexAPIServerError"),
         ({}, None, "TexAPIServerError"),
         ("text", 418, "TexAPIStatusError"),
         (None, 599, "TexAPIServerError"),
@@ -327,3 +329,44 @@ def test_every_public_error_class_is_exported() -> None:
     classes = {name for name in vars(errors) if name.startswith("TexAPI")}
 
     assert classes == {name for name in texapi_core.__all__ if name.startswith("TexAPI")}
+
+
+@pytest.mark.parametrize("way", [_complete, _astream])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error": {}, "code": "insufficient_quota"}',
+        b'[{"error": {"type": "insufficient_quota"}}]',
+        b'{"error": {"error": {"code": "insufficient_quota"}}}',
+        b'{"errors": [{"code": "insufficient_quota"}]}',
+        b'{"detail": {"error": {"code": "insufficient_quota"}}}',
+        b'{"error": "insufficient_quota"}',
+        b'{"error": {"message": "upstream said: insufficient_quota"}}',
+        b'{"error": {"code": "insufficient_quota"}} trailing',
+        b'{"error": {"message": "\xff", "code": "insufficient_quota"}}',
+        b'"{\\"error\\": {\\"code\\": \\"insufficient_quota\\"}}"',
+        b"<p>insufficient_quota</p>",
+        b'{"error": ' * 5000 + b'"insufficient_quota"' + b"}" * 5000,
+    ],
+)
+def test_an_empty_balance_is_found_in_whatever_it_is_wrapped(
+    gateway: Gateway, endpoint: Endpoint, way: Way, body: bytes
+) -> None:
+    gateway.misbehave(Fault(status=429, body=body, content_type="application/json"), times=5)
+
+    with pytest.raises(texapi_core.TexAPIInsufficientQuotaError):
+        way(settings(endpoint))
+
+    assert len(gateway.requests) == 1
+
+
+@pytest.mark.parametrize("way", [_complete, _acomplete])
+def test_a_failure_that_cannot_be_unpacked_is_told_by_its_status(
+    gateway: Gateway, endpoint: Endpoint, way: Way
+) -> None:
+    gateway.misbehave(Fault(status=402, body=b"no gzip", headers={"content-encoding": "gzip"}), times=5)
+
+    with pytest.raises(texapi_core.TexAPIInsufficientCreditsError):
+        way(settings(endpoint))
+
+    assert len(gateway.requests) == 1

@@ -20,6 +20,7 @@ from texapi_core.usage import TokenUsage, merge_usage, parse_usage
         ({"prompt_tokens": 3}, TokenUsage(3)),
         ({"prompt_tokens": None, "completion_tokens": None}, None),
         ({"prompt_tokens": True, "completion_tokens": -1}, None),
+        ({"prompt_tokens": 10**400, "completion_tokens": 4}, TokenUsage(None, 4)),
         ({"prompt_tokens": float("nan"), "completion_tokens": float("inf")}, None),
         ({}, None),
         (None, None),

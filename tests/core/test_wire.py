@@ -147,6 +147,7 @@ def test_no_usage_is_none_and_not_in_the_raw_answer(usage: Any) -> None:
         (b"[1]", "JSON that is no object"),
         (b"\xff\xfe\x00", "text that is no JSON"),
         (b"[" * 100_000, "broken JSON"),
+        (b'{"a": ' * 200 + b"1" + b"}" * 200, "nested too deeply"),
     ],
 )
 def test_what_is_no_json_object_is_named(text: bytes, reason: str) -> None:
@@ -157,3 +158,13 @@ def test_what_is_no_json_object_is_named(text: bytes, reason: str) -> None:
 def test_an_excerpt_is_short_and_on_one_line() -> None:
     assert excerpt("a\n b" + "x" * 500) == "a b" + "x" * 196 + "…"
     assert excerpt(json.dumps("Hà Nội", ensure_ascii=False).encode()) == '"Hà Nội"'
+
+
+def test_log_probabilities_of_any_form_do_no_harm() -> None:
+    choice = {
+        "index": 0,
+        "message": {"content": "ok"},
+        "logprobs": {"content": [None, {"token": "a"}], "mean": 0.5},
+    }
+
+    assert parse({"choices": [choice]}).choice.logprobs == {"content": [{"token": "a"}]}

@@ -269,3 +269,13 @@ def test_logprobs_streamed_and_whole(endpoint: Endpoint) -> None:
 
     assert whole.logprobs
     assert last.logprobs == whole.logprobs
+
+
+def test_pictures_in_an_answer_are_kept(gateway: Gateway, endpoint: Endpoint) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    message = {"role": "assistant", "content": "Here.", "images": [picture]}
+    gateway.misbehave(Fault(body={"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}))
+
+    response = llm(endpoint).chat([ChatMessage("Draw")])
+
+    assert response.message.additional_kwargs["generated_images"] == [picture]
