@@ -44,6 +44,7 @@ from texapi_core.settings import (
     Settings,
     call_options,
     env_base_url,
+    key_text,
     refuse_unknown_arguments,
     resolve_settings,
 )
@@ -176,9 +177,9 @@ class ChatTexAPI(BaseChatModel):
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> ChatTexAPI:
         memo = {} if memo is None else memo
-        for shared in (self.http_client, self.http_async_client):
+        for shared in (self.http_client, self.http_async_client, self.rate_limiter):
             if shared is not None:
-                memo[id(shared)] = shared  # connections are not copied
+                memo[id(shared)] = shared  # connections and locks are not copied
         return super().__deepcopy__(memo)
 
     # BaseChatModel method overrides
@@ -398,7 +399,7 @@ class ChatTexAPI(BaseChatModel):
 
     def _settings(self) -> Settings:
         return resolve_settings(
-            api_key=self.texapi_api_key.get_secret_value() if self.texapi_api_key else None,
+            api_key=key_text(self.texapi_api_key),
             base_url=self.texapi_api_base,
             timeout=self.request_timeout,
             stream_idle_timeout=self.stream_idle_timeout,

@@ -100,7 +100,9 @@ def _wire_parts(block: Any) -> list[Part]:
     if isinstance(block, TextBlock):
         return [{"type": "text", "text": block.text}]
     if isinstance(block, ImageBlock):
-        url = str(block.url) if block.url else block.inline_url()
+        url = str(block.url) if block.url else ""
+        if not url.startswith(("http:", "https:", "data:")):
+            url = block.inline_url()
         detail = {"detail": block.detail} if block.detail else {}
         return [{"type": "image_url", "image_url": {"url": url, **detail}}]
     if isinstance(block, AudioBlock):
@@ -158,8 +160,8 @@ def _wire_tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
             )
             for block in blocks
         ]
-    calls = message.additional_kwargs.get("tool_calls") or []
-    return [_wire_foreign_tool_call(call) for call in calls]
+    calls = message.additional_kwargs.get("tool_calls")
+    return [_wire_foreign_tool_call(call) for call in calls] if isinstance(calls, list) else []
 
 
 def _wire_foreign_tool_call(call: Any) -> dict[str, Any]:

@@ -47,8 +47,8 @@ from texapi_core.settings import (
     CallOptions,
     Settings,
     call_options,
-    env_api_key,
     env_base_url,
+    key_text,
     refuse_unknown_arguments,
     resolve_settings,
 )
@@ -322,11 +322,9 @@ class TexAPI(StructuredOutputLLM):
             ValueError: no call, or one whose arguments cannot be read, and `error_on_no_tool_call`.
         """
         calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
-        if not calls and error_on_no_tool_call:
-            raise ValueError(
-                f"Expected at least one tool call, but the model answered: {response.message.content!r}"
-            )
         finish_reason = response.additional_kwargs.get("finish_reason")
+        if not calls and error_on_no_tool_call:
+            raise ValueError(f"Expected at least one tool call. {_what_came(response, finish_reason)}")
         return [
             _select_tool(call, finish_reason=finish_reason, strict=error_on_no_tool_call) for call in calls
         ]
@@ -354,9 +352,9 @@ class TexAPI(StructuredOutputLLM):
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> TexAPI:
         memo = {} if memo is None else memo
-        for shared in (self.http_client, self.http_async_client):
+        for shared in (self.http_client, self.http_async_client, self.rate_limiter):
             if shared is not None:
-                memo[id(shared)] = shared  # connections are not copied
+                memo[id(shared)] = shared  # connections and locks are not copied
         return super().__deepcopy__(memo)
 
     # Internal methods: undecorated, so that one call of the user makes one event and one span
@@ -408,7 +406,7 @@ class TexAPI(StructuredOutputLLM):
 
     def _settings(self) -> Settings:
         return resolve_settings(
-            api_key=self.api_key.get_secret_value() if self.api_key else env_api_key(),
+            api_key=key_text(self.api_key),
             base_url=self.api_base,
             timeout=self.timeout,
             stream_idle_timeout=self.stream_idle_timeout,
@@ -464,6 +462,14 @@ class TexAPI(StructuredOutputLLM):
 
 def _tool_names(kwargs: Mapping[str, Any]) -> Mapping[str, str]:
     return kwargs.get(_TOOL_NAMES) or {}
+
+
+def _what_came(response: ChatResponse, finish_reason: str | None) -> str:
+    """What an answer without a tool call was instead."""
+    if refusal := response.message.additional_kwargs.get("refusal"):
+        return f"The model refused to answer: {refusal}"
+    cut = " It was cut at its token limit: raise `max_tokens`." if finish_reason == "length" else ""
+    return f"The model answered: {response.message.content!r}.{cut}"
 
 
 def _select_tool(call: ToolCallBlock, *, finish_reason: str | None, strict: bool) -> ToolSelection:

@@ -213,6 +213,12 @@ def _errors_of_sending(settings: Settings) -> Generator[None]:
         yield
     except openai.APIError as error:
         raise error_mapping.from_openai(error, secret=settings.api_key) from error
+    except (TypeError, ValueError) as error:
+        if isinstance(error, errors.TexAPIError):
+            raise
+        raise errors.TexAPISettingsError(
+            f"The request cannot be sent as JSON: {error}. Nothing was sent."
+        ) from error
 
 
 @contextmanager

@@ -1,17 +1,20 @@
 """The openai clients: one per settings, one async client per running event loop, closed with it.
 
-Models hold settings, never clients, so they can be copied, pickled and used after a fork. Clients are
-shared by models with equal settings, for the TLS set-up of a client costs more than a call.
+Models hold settings, never clients, so they can be copied, pickled and used after a fork. All clients
+share one pool of connections per process, and per event loop one for async calls: the TLS set-up of a
+pool costs more than a call.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import openai
@@ -19,11 +22,12 @@ import openai
 from texapi_core.error_mapping import from_response, must_not_retry, redirect_refused
 from texapi_core.settings import CONNECT_TIMEOUT, Settings
 
-_MOST_CLIENTS = 32
-"""Sync clients kept for re-use; the one unused for longest goes first."""
+_MOST_CLIENTS = 64
+"""Clients kept for re-use; the one unused for longest goes first. They are small: a pool is not theirs."""
 
 _ClientKey = tuple[Any, ...]
 _clients: OrderedDict[_ClientKey, openai.OpenAI] = OrderedDict()
+_pool: Any = None
 _loop_clients: dict[int, _LoopClients] = {}
 _lock = threading.Lock()
 
@@ -72,6 +76,7 @@ class _LoopClients:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = weakref.ref(loop)
         self._clients: OrderedDict[_ClientKey, openai.AsyncOpenAI] = OrderedDict()
+        self._pool = _new_pool(openai.DefaultAsyncHttpxClient, _ainspect_response)
         self._until_shutdown: AsyncGenerator[None, None] | None = None
 
     @classmethod
@@ -93,7 +98,7 @@ class _LoopClients:
         key = _client_key(settings, settings.http_async_client)
         client = self._clients.get(key)
         if client is None:
-            client = self._clients[key] = _new_async_client(settings)
+            client = self._clients[key] = _new_async_client(settings, self._pool)
             if len(self._clients) > _MOST_CLIENTS:
                 self._clients.popitem(last=False)
         else:
@@ -108,9 +113,8 @@ class _LoopClients:
                 for key, clients in list(_loop_clients.items()):
                     if clients is self:
                         del _loop_clients[key]
-            for client in self._clients.values():
-                await client.close()
             self._clients.clear()
+            await self._pool.aclose()
 
 
 def _client_key(settings: Settings, http_client: Any) -> _ClientKey:
@@ -125,27 +129,41 @@ def _client_key(settings: Settings, http_client: Any) -> _ClientKey:
 
 
 def _new_sync_client(settings: Settings) -> openai.OpenAI:
+    """Called with the lock held."""
     http_client = settings.http_client
     if http_client is None:
-        http_client = openai.DefaultHttpxClient(event_hooks={"response": [_inspect_response]})
+        http_client = _shared_pool()
     else:
         _add_hook(http_client, _inspect_response)
     client = openai.OpenAI(http_client=http_client, **_client_arguments(settings))
     _forget_ambient_identity(client)
-    if settings.http_client is None:
-        weakref.finalize(client, http_client.close)
     return client
 
 
-def _new_async_client(settings: Settings) -> openai.AsyncOpenAI:
+def _new_async_client(settings: Settings, pool: Any) -> openai.AsyncOpenAI:
     http_client = settings.http_async_client
     if http_client is None:
-        http_client = openai.DefaultAsyncHttpxClient(event_hooks={"response": [_ainspect_response]})
+        http_client = pool
     else:
         _add_hook(http_client, _ainspect_response)
     client = openai.AsyncOpenAI(http_client=http_client, **_client_arguments(settings))
     _forget_ambient_identity(client)
     return client
+
+
+def _shared_pool() -> Any:
+    """The connections of all sync clients of this process, closed when it ends."""
+    global _pool
+    if _pool is None:
+        _pool = _new_pool(openai.DefaultHttpxClient, _inspect_response)
+        atexit.register(_pool.close)
+    return _pool
+
+
+def _new_pool(make: Callable[..., Any], hook: Any) -> Any:
+    """Takes no cookies: keys of different accounts may share its connections."""
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    return make(event_hooks={"response": [hook]}, cookies=no_cookies)
 
 
 def _client_arguments(settings: Settings) -> dict[str, Any]:
@@ -238,8 +256,9 @@ def _refuse_foreign_redirect(response: Any) -> None:
 
 def _forget_all_clients() -> None:
     """After a fork the parent's connections are not ours to use."""
-    global _lock
+    global _lock, _pool
     _lock = threading.Lock()
+    _pool = None
     _clients.clear()
     _loop_clients.clear()
 

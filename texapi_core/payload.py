@@ -42,7 +42,7 @@ def tool_call(
 ) -> dict[str, Any]:
     """A call in an earlier answer. Arguments that are no JSON are wrapped: providers refuse them bare."""
     if not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False)
+        arguments = json.dumps(arguments, ensure_ascii=False, default=str)
     elif not _is_json_object(arguments):
         invalid = {"invalid_arguments": arguments}
         arguments = json.dumps(invalid, ensure_ascii=False) if arguments.strip() else "{}"

@@ -73,16 +73,25 @@ def env_base_url() -> str:
     return DEFAULT_BASE_URL
 
 
-def check_api_key(api_key: str | None) -> str:
+def check_api_key(api_key: Any) -> str:
     """The key if it can be sent, else a `TexAPISettingsError` that names the way out."""
     way_out = f"Set `{API_KEY_ENV}` or pass `api_key=...`."
     if not api_key:
         raise _settings_error(f"TexAPI needs an API key. {way_out}")
+    if not isinstance(api_key, str):
+        raise _settings_error(f"`api_key` must be a string, not {type(api_key).__name__}. {way_out}")
     if any(character.isspace() for character in api_key):
         raise _settings_error(f"`api_key` holds white space or a line break. {way_out}")
     if not api_key.isascii() or not api_key.isprintable():
         raise _settings_error(f"`api_key` holds characters that no key has. {way_out}")
     return api_key
+
+
+def key_text(api_key: Any) -> str | None:
+    """The text of a key that may be a `SecretStr`."""
+    reveal = getattr(api_key, "get_secret_value", None)
+    text: str | None = reveal() if reveal else api_key
+    return text
 
 
 def check_base_url(base_url: str) -> str:

@@ -103,6 +103,35 @@ def test_equal_settings_share_a_client_and_its_connection(gateway: Gateway, endp
     assert len({request.client for request in gateway.requests}) == 1
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_accounts_that_share_connections_share_no_cookies(
+    gateway: Gateway, endpoint: Endpoint, asynchronous: bool
+) -> None:
+    gateway.misbehave(Fault(headers={"set-cookie": "account=one; Path=/"}))
+
+    async def both() -> None:
+        await texapi_core.acomplete(settings(endpoint), PAYLOAD)
+        await texapi_core.acomplete(settings(endpoint, default_headers={"X-B": "2"}), PAYLOAD)
+
+    if asynchronous:
+        asyncio.run(both())
+    else:
+        texapi_core.complete(settings(endpoint), PAYLOAD)
+        texapi_core.complete(settings(endpoint, default_headers={"X-B": "2"}), PAYLOAD)
+
+    first, second = gateway.requests
+    assert first.client == second.client
+    assert "cookie" not in second.headers
+
+
+async def test_more_clients_than_are_kept_leave_nothing_open(endpoint: Endpoint) -> None:
+    for number in range(80):
+        await texapi_core.acomplete(settings(endpoint, default_headers={"X-N": str(number)}), PAYLOAD)
+
+    gc.collect()
+    assert (await texapi_core.acomplete(settings(endpoint), PAYLOAD)).choice.text
+
+
 def test_streams_read_to_their_end_share_a_connection(gateway: Gateway, endpoint: Endpoint) -> None:
     for _ in range(3):
         *_, last = texapi_core.stream(settings(endpoint), PAYLOAD)

@@ -17,7 +17,7 @@ from texapi_core import CallOptions, ChatReply, TexAPIError, resolve_settings
 from texapi_core.error_mapping import classify, parse_retry_after
 from texapi_core.settings import Settings
 
-PAYLOAD = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello"}]}
+PAYLOAD: dict[str, Any] = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello"}]}
 
 
 def settings(endpoint: Endpoint, **changes: Any) -> Settings:
@@ -370,3 +370,16 @@ def test_a_failure_that_cannot_be_unpacked_is_told_by_its_status(
         way(settings(endpoint))
 
     assert len(gateway.requests) == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("unsendable", [object(), "\ud800"])
+def test_what_cannot_be_sent_is_told_before_anything_is(
+    gateway: Gateway, endpoint: Endpoint, way: Way, unsendable: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PAYLOAD, "metadata", {"a": unsendable})
+
+    with pytest.raises(texapi_core.TexAPISettingsError, match="cannot be sent as JSON"):
+        way(settings(endpoint))
+
+    assert gateway.requests == []

@@ -152,3 +152,18 @@ def test_an_llm_with_connections_of_the_user_s_is_not_pickled() -> None:
         with pytest.raises(TypeError, match="http_client"):
             pickle.dumps(llm(http_client=own))
         assert copy.deepcopy(llm(http_client=own)).http_client is own
+
+
+def test_a_key_may_be_changed_later(endpoint: Endpoint) -> None:
+    changed = llm(api_base=endpoint.base_url)
+    changed.api_key = endpoint.api_key  # type: ignore[assignment] # as users do
+
+    assert changed.complete("Say one").text
+
+
+def test_a_rate_limiter_is_shared_by_copies() -> None:
+    from llama_index.core.rate_limiter import TokenBucketRateLimiter
+
+    limiter = TokenBucketRateLimiter(requests_per_minute=1000)
+
+    assert copy.deepcopy(llm(rate_limiter=limiter)).rate_limiter is limiter
