@@ -251,10 +251,7 @@ def response_metadata(reply: ChatReply, choice: ChatChoice, *, requested_model: 
 
 
 def truncated_tool_calls(choice: ChatChoice) -> list[str]:
-    """Ids of the tool calls whose arguments the token limit cut.
-
-    LangChain repairs cut JSON when it adds up the chunks of a stream, so a cut call looks whole.
-    """
+    """Ids of the tool calls whose arguments the token limit cut."""
     if choice.finish_reason != "length":
         return []
     return [call.id for call in choice.tool_calls if call.parse_arguments() is None]

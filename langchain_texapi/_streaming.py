@@ -13,6 +13,7 @@ from langchain_core.messages import content as types
 from langchain_core.messages.block_translators import register_translator
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.utils.json import parse_partial_json
 
 from langchain_texapi._messages import (
     MODEL_PROVIDER,
@@ -22,6 +23,7 @@ from langchain_texapi._messages import (
 )
 from texapi_core.wire import ChatDelta, ChatReply
 
+_SPOILERS = ("", "]", '"]', "}]", '"}]')
 _BLOCK_INDEXES = {"reasoning": "lc_rs_0", "text": "lc_txt_0", "refusal": "lc_rf_0"}
 
 
@@ -48,15 +50,36 @@ def _convert_delta_to_generation_chunk(delta: ChatDelta) -> ChatGenerationChunk:
 def create_final_chunk(reply: ChatReply, *, requested_model: str) -> ChatGenerationChunk:
     """Usage, origin and extras of the whole answer, which `delta`s do not carry."""
     choice = reply.choice
+    spoilers = [
+        tool_call_chunk(name=None, args=_spoiler(call.arguments), id=None, index=index)
+        for index, call in enumerate(choice.tool_calls)
+        if call.parse_arguments() is None
+    ]
     metadata = response_metadata(reply, choice, requested_model=requested_model)
     metadata.pop("logprobs", None)
     message = AIMessageChunk(
         content="",
         additional_kwargs=message_kwargs(choice),
         response_metadata=metadata,
+        tool_call_chunks=spoilers,
         usage_metadata=create_usage_metadata(reply.usage),
     )
     return ChatGenerationChunk(message=message)
+
+
+def _spoiler(arguments: str) -> str:
+    """What to add to arguments that are no JSON object, so that LangChain does not take them for one.
+
+    When LangChain adds up a stream it closes open strings and brackets: `{"path": "/ho` would become a
+    valid call, and an agent would run it. Whole answers give an invalid tool call, and so must streams.
+    """
+    for spoiler in _SPOILERS:
+        try:
+            if not isinstance(parse_partial_json(arguments + spoiler), dict):
+                return spoiler
+        except ValueError:
+            return spoiler
+    return ""
 
 
 def _translate_content(message: AIMessage) -> list[types.ContentBlock]:

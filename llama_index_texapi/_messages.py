@@ -315,5 +315,5 @@ def _create_logprob(token: Mapping[str, Any]) -> LogProb:
     return LogProb(
         token=str(token.get("token") or ""),
         logprob=logprob if isinstance(logprob, (int, float)) else 0.0,
-        bytes=text_bytes if isinstance(text_bytes, list) else [],
+        bytes=[byte for byte in text_bytes if isinstance(byte, int)] if isinstance(text_bytes, list) else [],
     )

@@ -217,6 +217,16 @@ EVENTS: dict[str, tuple[list[bytes | float], Seen]] = {
     "byte order mark": ([b"\xef\xbb\xbf" + PLAIN], OK),
     "no [DONE]": ([PLAIN.removesuffix(DONE)], OK),
     "no last line end": ([PLAIN.removesuffix(DONE) + b"data: [DONE]"], OK),
+    "torn after the end": ([PLAIN.removesuffix(DONE) + b'data: {"id": "c'], OK),
+    "blanks before the first event": ([b"\n" * 200, 0.05, PLAIN], OK),
+    "blanks around [DONE]": ([PLAIN.replace(b"[DONE]", b" [DONE] ")], OK),
+    "an empty first chunk": (
+        [
+            b'data: {"choices": [], "id": "", "model": "", "created": 0, "prompt_filter_results": []}\n\n',
+            PLAIN,
+        ],
+        OK,
+    ),
     "more after [DONE]": ([PLAIN + event({"content": "not this"})], OK),
     "null deltas and no choices": (
         [event(None), b'data: {"choices": null}\n\ndata: {"choices": []}\n\ndata: {}\n\n', PLAIN],
@@ -275,6 +285,14 @@ BROKEN: dict[str, tuple[Fault, type[texapi_core.TexAPIError]]] = {
         Fault(body={"error": {"type": "rate_limited", "message": "slow down"}}),
         texapi_core.TexAPIRateLimitError,
     ),
+    "flat error": (
+        Fault(body={"code": "insufficient_credits", "message": "empty"}),
+        texapi_core.TexAPIInsufficientCreditsError,
+    ),
+    "text like events": (
+        Fault(raw=b"database is down", content_type="text/plain"),
+        texapi_core.TexAPIResponseError,
+    ),
     "error text": (Fault(body={"error": "no"}), texapi_core.TexAPIServerError),
 }
 
@@ -290,6 +308,7 @@ def test_what_is_no_answer(gateway: Gateway, endpoint: Endpoint, name: str, way:
 
     assert caught.value.request_id == "req_000001"
     assert isinstance(caught.value, ModelError) == (way in LANGCHAIN)
+    assert isinstance(caught.value.response.text, str)  # type: ignore[attr-defined] # all have a response
     assert len(gateway.requests) == 1
 
 
@@ -312,6 +331,23 @@ BREAKS: dict[str, tuple[Fault, type[texapi_core.TexAPIError]]] = {
         texapi_core.TexAPIServerError,
     ),
     "finished by an error": (Fault(raw=HALF + event({}, "error") + DONE), texapi_core.TexAPIServerError),
+    "a flat error": (
+        Fault(raw=HALF + b'data: {"message": "gone", "code": 503}\n\n' + DONE),
+        texapi_core.TexAPIServerError,
+    ),
+    "an empty error event": (Fault(raw=HALF + b"event: error\n\n" + DONE), texapi_core.TexAPIServerError),
+    "an error without a field name": (
+        Fault(raw=HALF + b'{"error": {"type": "rate_limited"}}\n\n' + DONE),
+        texapi_core.TexAPIRateLimitError,
+    ),
+    "a page in the middle": (
+        Fault(raw=HALF + b"<html>502</html>\n\n" + DONE),
+        texapi_core.TexAPIResponseError,
+    ),
+    "torn in an event": (
+        Fault(raw=HALF + b'data: {"id": "c1", "ch'),
+        texapi_core.TexAPIStreamInterruptedError,
+    ),
     "broken JSON": (Fault(raw=HALF + b"data: {broken\n\n" + DONE), texapi_core.TexAPIResponseError),
 }
 

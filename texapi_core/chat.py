@@ -8,6 +8,7 @@ themselves: building the SDK's pydantic objects costs more than all the rest of 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ def complete(settings: Settings, payload: Mapping[str, Any], options: CallOption
     Raises:
         TexAPIError: see `texapi_core.errors`.
     """
-    with _errors_of_sending(settings):
+    with _errors_of_sending(settings, payload):
         sent = _sync_post(settings, payload, _request_options(settings, options))
     return _read_body(settings, options, sent.response).reply()
 
@@ -54,7 +55,7 @@ async def acomplete(
     settings: Settings, payload: Mapping[str, Any], options: CallOptions = NO_OPTIONS
 ) -> ChatReply:
     """The whole answer to one request. Async twin of `complete`."""
-    with _errors_of_sending(settings):
+    with _errors_of_sending(settings, payload):
         sent = await _async_post(settings, payload, _request_options(settings, options))
     return (await _aread_body(settings, options, sent.response)).reply()
 
@@ -69,7 +70,7 @@ def stream(
     Raises:
         TexAPIError: see `texapi_core.errors`. What had come is in the error's `partial`.
     """
-    with _errors_of_sending(settings):
+    with _errors_of_sending(settings, payload):
         sent = _sync_post(
             settings, {**payload, "stream": True}, _request_options(settings, options, stream=True)
         )
@@ -91,7 +92,7 @@ async def astream(
     settings: Settings, payload: Mapping[str, Any], options: CallOptions = NO_OPTIONS
 ) -> AsyncGenerator[ChatDelta | ChatReply]:
     """The answer as it arrives. Async twin of `stream`."""
-    with _errors_of_sending(settings):
+    with _errors_of_sending(settings, payload):
         sent = await _async_post(
             settings, {**payload, "stream": True}, _request_options(settings, options, stream=True)
         )
@@ -113,7 +114,7 @@ async def astream(
 
 def fetch_models(settings: Settings) -> list[Any]:
     """The rows of `GET /v1/models`, as they come."""
-    with _errors_of_sending(settings):
+    with _errors_of_sending(settings, {}):
         sent = sync_client(settings).get(
             _MODELS_PATH,
             cast_to=object,
@@ -126,7 +127,7 @@ def fetch_models(settings: Settings) -> list[Any]:
 
 async def afetch_models(settings: Settings) -> list[Any]:
     """The rows of `GET /v1/models`. Async twin of `fetch_models`."""
-    with _errors_of_sending(settings):
+    with _errors_of_sending(settings, {}):
         client = await async_client(settings)
         sent = await client.get(
             _MODELS_PATH,
@@ -207,18 +208,28 @@ def _request_options(
 
 
 @contextmanager
-def _errors_of_sending(settings: Settings) -> Generator[None]:
+def _errors_of_sending(settings: Settings, payload: Mapping[str, Any]) -> Generator[None]:
     """Errors of ours for what the SDK raises before an answer begins."""
     try:
         yield
+    except errors.TexAPIError:
+        raise
     except openai.APIError as error:
         raise error_mapping.from_openai(error, secret=settings.api_key) from error
-    except (TypeError, ValueError) as error:
-        if isinstance(error, errors.TexAPIError):
-            raise
-        raise errors.TexAPISettingsError(
-            f"The request cannot be sent as JSON: {error}. Nothing was sent."
-        ) from error
+    except Exception as error:
+        if not _can_be_sent(payload):
+            raise errors.TexAPISettingsError(
+                f"The request cannot be sent as JSON: {error}. Nothing was sent."
+            ) from error
+        raise error_mapping.not_sent(error) from error
+
+
+def _can_be_sent(payload: Mapping[str, Any]) -> bool:
+    try:
+        json.dumps(payload, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 @contextmanager
@@ -243,8 +254,10 @@ def _errors_of_reading(
         raise broken from error
 
 
-def _origin(response: Any) -> _Origin:
-    return {"request_id": error_mapping.request_id_of(response), "headers": dict(response.headers)}
+def _origin(settings: Settings, response: Any) -> _Origin:
+    """Where an answer comes from. A header that quotes the key stays out of it."""
+    headers = {name: value for name, value in response.headers.items() if settings.api_key not in value}
+    return {"request_id": error_mapping.request_id_of(response), "headers": headers}
 
 
 class _Origin(TypedDict):
@@ -271,14 +284,21 @@ class _BodyReader:
     def reply(self) -> ChatReply:
         """The body as an answer; some gateways stream it although nobody asked."""
         body = self._text()
-        origin = _origin(self._response)
-        with self._errors_of_parsing():
-            if looks_like_sse(body):
-                reader = StreamReader()
-                for _ in chain(reader.feed(body), reader.finish()):
-                    pass
-                return reader.state.reply(**origin)
-            return parse_reply(parse_json_object(body), **origin)
+        origin = _origin(self._settings, self._response)
+        if not looks_like_sse(body):
+            with self._errors_of_parsing():
+                return parse_reply(parse_json_object(body), **origin)
+        reader = StreamReader()
+        try:
+            for _ in chain(reader.feed(body), reader.finish()):
+                pass
+        except _UNREADABLE as error:
+            failure = error_mapping.from_answer(
+                error, self._response, secret=self._settings.api_key, streamed=True
+            )
+            failure.partial = reader.state.reply(**origin)
+            raise failure from None
+        return reader.state.reply(**origin)
 
     def model_rows(self) -> list[Any]:
         """The body as a list of models."""
@@ -342,7 +362,7 @@ class _AnswerStream:
         error.usage = self._reader.state.usage
 
     def _reply(self) -> ChatReply:
-        return self._reader.state.reply(**_origin(self._response))
+        return self._reader.state.reply(**_origin(self._settings, self._response))
 
     def _failed(self, error: Exception) -> errors.TexAPIError:
         failure = error_mapping.from_answer(

@@ -19,7 +19,13 @@ from typing import Any
 
 import openai
 
-from texapi_core.error_mapping import from_response, must_not_retry, redirect_refused
+from texapi_core.connection import ending_after
+from texapi_core.error_mapping import (
+    from_response,
+    must_not_retry,
+    readable,
+    redirect_refused,
+)
 from texapi_core.settings import CONNECT_TIMEOUT, Settings
 
 _MOST_CLIENTS = 64
@@ -163,7 +169,7 @@ def _shared_pool() -> Any:
 def _new_pool(make: Callable[..., Any], hook: Any) -> Any:
     """Takes no cookies: keys of different accounts may share its connections."""
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    return make(event_hooks={"response": [hook]}, cookies=no_cookies)
+    return make(event_hooks={"response": [hook]}, cookies=no_cookies, max_redirects=3)
 
 
 def _client_arguments(settings: Settings) -> dict[str, Any]:
@@ -212,27 +218,41 @@ def _add_hook(http_client: Any, hook: Any) -> None:
 
 
 def _inspect_response(response: Any) -> None:
-    """Keep the SDK from retrying what only costs money, and from following to another host.
-
-    A failure whose body cannot be read, broken gzip say, is told by its status alone.
-    """
-    _refuse_foreign_redirect(response)
+    """Keep the SDK from retrying what only costs money, and from following to another host."""
+    _refuse_bad_redirect(response)
     if response.status_code >= 400:
         try:
-            response.read()
+            with ending_after(_read_timeout(response), response):
+                response.read()
         except Exception as error:
-            raise from_response(response, "", secret="") from error
+            raise _unreadable(response, error) from error
         _forbid_hopeless_retry(response)
 
 
 async def _ainspect_response(response: Any) -> None:
-    _refuse_foreign_redirect(response)
+    _refuse_bad_redirect(response)
     if response.status_code >= 400:
         try:
-            await response.aread()
+            async with asyncio.timeout(_read_timeout(response)):
+                await response.aread()
         except Exception as error:
-            raise from_response(response, "", secret="") from error
+            raise _unreadable(response, error) from error
         _forbid_hopeless_retry(response)
+
+
+def _read_timeout(response: Any) -> float | None:
+    """Seconds that the request allows for reading, by httpx's documented `timeout` extension."""
+    seconds: float | None = response.request.extensions.get("timeout", {}).get("read")
+    return seconds
+
+
+def _unreadable(response: Any, error: Exception) -> Exception:
+    """What to raise for a failure whose body cannot be read, broken gzip say.
+
+    Where another try may help, the error of the connection, which the SDK retries; else the status.
+    """
+    may_pass = response.status_code in (408, 409, 429) or response.status_code >= 500
+    return error if may_pass else from_response(readable(response), "", secret="")
 
 
 def _forbid_hopeless_retry(response: Any) -> None:
@@ -240,18 +260,26 @@ def _forbid_hopeless_retry(response: Any) -> None:
 
     `x-should-retry` is the header by which a server tells it.
     """
+    response.encoding = "utf-8"  # a charset that does not exist would make the SDK stumble
     if must_not_retry(response.status_code, response.content, response.headers):
         response.headers["x-should-retry"] = "false"
 
 
-def _refuse_foreign_redirect(response: Any) -> None:
+def _refuse_bad_redirect(response: Any) -> None:
     if not response.has_redirect_location:
         return
-    here, there = response.url, response.url.join(response.headers["location"])
-    same_host = here.host == there.host and here.port == there.port
-    upgraded = here.host == there.host and there.scheme == "https"
-    if not (same_host and here.scheme == there.scheme) and not upgraded:
-        raise redirect_refused(response, there.host)
+    here = response.url
+    try:
+        there = here.join(response.headers["location"])
+    except Exception:
+        raise redirect_refused(response, "an address that is none") from None
+    same_host = here.host == there.host
+    same_place = same_host and here.port == there.port and here.scheme == there.scheme
+    upgraded = same_host and there.scheme == "https"
+    if not (same_place or upgraded):
+        raise redirect_refused(response, f"another host, {there.host}")
+    if here == there:
+        raise redirect_refused(response, "itself")
 
 
 def _forget_all_clients() -> None:

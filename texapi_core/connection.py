@@ -12,7 +12,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any
 
 _LONGEST_WAIT = 0.1
@@ -21,20 +21,29 @@ _LONGEST_WAIT = 0.1
 
 def read_to_end(response: Any, packets: Iterator[bytes]) -> None:
     """Read what is left of a body, or give its connection up."""
-    connection = _socket_of(response)
-    if connection is None:
+    if _socket_of(response) is None:
         return
     # A blocked read has no time limit of its own that could be changed now; shutting the connection
     # down from another thread is what ends it.
-    watchdog = threading.Timer(_LONGEST_WAIT, _shut_down, [connection])
+    deadline = time.monotonic() + _LONGEST_WAIT
+    with contextlib.suppress(Exception), ending_after(_LONGEST_WAIT, response):
+        for _ in packets:
+            if time.monotonic() > deadline:
+                break
+
+
+@contextlib.contextmanager
+def ending_after(seconds: float | None, response: Any) -> Generator[None]:
+    """Shut the connection of a response down if the block is not done with it in time."""
+    connection = _socket_of(response)
+    if seconds is None or connection is None:
+        yield
+        return
+    watchdog = threading.Timer(seconds, _shut_down, [connection])
     watchdog.daemon = True
     watchdog.start()
-    deadline = time.monotonic() + _LONGEST_WAIT
     try:
-        with contextlib.suppress(Exception):
-            for _ in packets:
-                if time.monotonic() > deadline:
-                    break
+        yield
     finally:
         watchdog.cancel()
 

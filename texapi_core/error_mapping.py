@@ -184,11 +184,18 @@ def must_not_retry(status: int, body: bytes, headers: Mapping[str, str]) -> bool
     return issubclass(error_class, (errors.TexAPIInsufficientCreditsError, errors.TexAPISpendingLimitError))
 
 
+def not_sent(error: Exception) -> errors.TexAPIConnectionError:
+    """The error for anything else that keeps a request from being sent: proxies, certificates, ..."""
+    advice = "Check the network settings of this machine: proxy, certificates, and your own HTTP client."
+    return errors.TexAPIConnectionError(
+        _sentence(f"The request to TexAPI could not be sent ({_describe_cause(error)}).", advice),
+        request=None,
+    )
+
+
 def from_openai(error: openai.APIError, *, secret: str) -> errors.TexAPIError:
     """The error of ours for one that the SDK raised before an answer began."""
-    if isinstance(error, errors.TexAPIError):
-        return error
-    if isinstance(error, openai.APIStatusError) and secret in error.response.text:
+    if isinstance(error, openai.APIStatusError) and _quotes(error, secret):
         _hide_quoted_secret(error, secret)
     if isinstance(error, openai.APIStatusError):
         return from_response(error.response, error_object(error.response.content), secret=secret)
@@ -210,16 +217,27 @@ def _hide_quoted_secret(error: openai.APIStatusError, secret: str) -> None:
 
     The SDK's error stays on as our cause, and LangChain hands the response's body to tracers.
     """
-    response = error.response
     error.message = _redact(error.message, secret)
     error.args = (error.message,)
     error.body = _redact_json(error.body, secret)
-    headers = {k: v for k, v in response.headers.items() if k not in ("content-encoding", "content-length")}
-    error.response = type(response)(
-        status_code=response.status_code,
-        headers=headers,
-        content=_redact(response.text, secret).encode(),
-        request=response.request,
+    text = error.response.text
+    said = _redact(text, secret) if secret in text else json.dumps({"error": error.body})
+    error.response = readable(error.response, said.encode(), secret=secret)
+
+
+def _quotes(error: openai.APIStatusError, secret: str) -> bool:
+    response = error.response
+    return (
+        secret in response.text or secret in str(error.body) or secret in str(response.headers.multi_items())
+    )
+
+
+def readable(response: Any, content: bytes = b"", *, secret: str = "") -> Any:
+    """The response with the content that was read of it, for `error.response.text` to show."""
+    dropped = ("content-encoding", "content-length", "transfer-encoding")
+    headers = [(k, _redact(v, secret)) for k, v in response.headers.multi_items() if k not in dropped]
+    return type(response)(
+        status_code=response.status_code, headers=headers, content=content, request=response.request
     )
 
 
@@ -250,7 +268,7 @@ def from_answer(error: Exception, response: Any, *, secret: str, streamed: bool)
     exception: errors.TexAPIError
     if isinstance(error, ErrorAnswer):
         inside = "in the stream" if streamed else "in the answer"
-        exception = from_response(response, error.error, secret=secret, inside=inside)
+        exception = from_response(readable(response), error.error, secret=secret, inside=inside)
     elif isinstance(error, CutStream):
         exception = interrupted("TexAPI's stream ended before the answer did.", response)
     else:
@@ -263,7 +281,7 @@ def from_answer(error: Exception, response: Any, *, secret: str, streamed: bool)
                 errors.TexAPIResponseError.advice,
                 _id_note(response),
             ),
-            response=response,
+            response=readable(response),
             body=seen,
         )
     exception.request_id = request_id_of(response)
@@ -310,9 +328,9 @@ def connection_broke(
 
 def redirect_refused(response: Any, target: str) -> errors.TexAPIRedirectError:
     """The error for a redirect that leaves the host of `base_url`."""
-    message = f"TexAPI's address {response.url.host} redirects to another host, {target}: refused."
+    message = f"TexAPI's address {response.url.host} redirects to {target}: refused."
     return errors.TexAPIRedirectError(
-        _sentence(message, errors.TexAPIRedirectError.advice), response=response, body=None
+        _sentence(message, errors.TexAPIRedirectError.advice), response=readable(response), body=None
     )
 
 

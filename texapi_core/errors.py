@@ -61,10 +61,27 @@ class TexAPIError(openai.OpenAIError):
     usage: TokenUsage | None = None
     """The usage that the gateway reported before it failed."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross processes as what they say; the request and the response stay behind."""
+        kept = {name: value for name, value in vars(self).items() if name in _PICKLED}
+        return _restore, (type(self).__name__, self.args, kept)
+
     @property
     def partial_text(self) -> str:
         """The text that a broken stream had given before it broke."""
         return self.partial.choice.text if self.partial else ""
+
+
+_PICKLED = frozenset(
+    {"message", "body", "code", "param", "type", "status_code", "request_id", "retry_after", "usage"}
+)
+
+
+def _restore(name: str, args: tuple[Any, ...], kept: dict[str, Any]) -> TexAPIError:
+    error_class: type[TexAPIError] = globals()[name]
+    error = error_class.__new__(error_class, *args)
+    vars(error).update(kept)
+    return error
 
 
 class TexAPISettingsError(TexAPIError, ValueError):

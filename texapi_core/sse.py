@@ -5,8 +5,11 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-inte
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
+_IGNORED_LINE = re.compile(rb":|(data|id|retry|[a-z_-]+)(:|$)")
+"""Comments, and fields that say nothing here: ids, pauses, and what servers make up."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -31,6 +34,8 @@ class SSEDecoder:
         self._at_start = True
         self._event = b""
         self._data: list[bytes] = []
+        self.stray_line = b""
+        """The first line that belongs to no stream of events: an error page, say."""
 
     def feed(self, packet: bytes) -> list[ServerSentEvent]:
         """The events that this packet completes."""
@@ -65,11 +70,13 @@ class SSEDecoder:
             if line.startswith(b"data:"):
                 self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
             elif not line:
-                if self._data:
+                if self._data or self._event == b"error":
                     data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
                     events.append(ServerSentEvent(self._event.decode("utf-8", "replace"), data))
                     self._data = []
                 self._event = b""
             elif line.startswith(b"event:"):
                 self._event = line[6:].strip()
+            elif not (self.stray_line or _IGNORED_LINE.match(line)):
+                self.stray_line = line
         return events

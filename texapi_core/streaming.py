@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -43,7 +44,7 @@ from texapi_core.wire import (
 )
 
 _DONE = b"[DONE]"
-_SSE_STARTS = (b"data", b"event", b"id", b"retry", b":")
+_SSE_START = re.compile(rb"(?:data|event|id|retry)?:")
 _CHUNK_FIELDS = frozenset({"choices", "object", "usage"})
 """Members of a chunk that are read from each one in their own way."""
 _ALWAYS_READ = frozenset({"error", "type", "x_groq"})
@@ -94,14 +95,14 @@ class StreamState:
 
         Raises `ErrorAnswer` for an error in the stream, `MalformedAnswer` for data that is no JSON.
         """
-        data = event.data
+        data = event.data.strip()
         if data.startswith(_DONE):
             self.done = True
             return None
-        if not data.strip():
-            return None
         if event.event == "error":
             raise ErrorAnswer(_error_of(data))
+        if not data:
+            return None
         return self.feed(parse_json_object(data))
 
     def feed(self, chunk: dict[str, Any]) -> ChatDelta | None:
@@ -126,7 +127,7 @@ class StreamState:
         for name, value in chunk.items():
             if value is None or name in _CHUNK_FIELDS:
                 continue
-            if name not in _ALWAYS_READ:
+            if value and name not in _ALWAYS_READ:
                 self._noted.add(name)
             if name == "x_groq":
                 self._note_usage(chunk)
@@ -191,7 +192,8 @@ class StreamState:
         if delta.get("tool_calls") or delta.get("function_call"):
             tool_calls = self._tool_calls.feed(tool_call_entries(delta))
         self._note_message(text, reasoning, refusal, other_parts, delta)
-        if not (text or reasoning is not NO_REASONING or refusal or tool_calls or logprobs):
+        extras = other_parts or message_extras(delta)
+        if not (text or reasoning is not NO_REASONING or refusal or tool_calls or logprobs or extras):
             return None
         return ChatDelta(text, reasoning, refusal, tool_calls, logprobs, chunk)
 
@@ -216,21 +218,28 @@ class StreamState:
         if other_parts:
             self._message_extras.setdefault("content_parts", []).extend(other_parts)
         for name, value in message_extras(delta).items():
-            old = self._message_extras.get(name)
-            if isinstance(old, list) and isinstance(value, list):
-                value = [*old, *value]
-            self._message_extras[name] = value
+            self._message_extras[name] = _joined(self._message_extras.get(name), value)
 
     def _note_logprobs(self, logprobs: Mapping[str, Any]) -> None:
         for name, tokens in logprobs.items():
             if isinstance(tokens, list):
                 self._logprobs.setdefault(name, []).extend(tokens)
 
-    def finish(self) -> ChatDelta | None:
+    @property
+    def has_finished(self) -> bool:
+        """Whether the model has said why it stopped."""
+        return self._finish_reason is not None
+
+    def finish(self, *, stray_line: bytes = b"") -> ChatDelta | None:
         """What the end of the stream adds: ids for tool calls that came without one.
 
-        Raises `MalformedAnswer` when the stream ended before the answer did.
+        Raises `MalformedAnswer` when the stream ended before the answer did, or when something else,
+        `stray_line`, stood where the rest of the answer should be.
         """
+        if stray_line and not self.has_finished:
+            if b"error" in stray_line:
+                raise ErrorAnswer(_error_of(stray_line))
+            raise MalformedAnswer("a stream broken by other text", excerpt(stray_line), self._usage)
         if not self._has_choice:
             raise MalformedAnswer(
                 "a stream without an answer", excerpt(json.dumps(dict(self._raw))), self._usage
@@ -272,6 +281,20 @@ class StreamState:
         )
 
 
+def _joined(old: Any, new: Any) -> Any:
+    """A member of a message that comes in pieces, such as `audio`: lists and base64 data grow."""
+    if isinstance(old, list) and isinstance(new, list):
+        return [*old, *new]
+    if isinstance(old, dict) and isinstance(new, dict):
+        grown = {
+            name: old[name] + new[name]
+            for name in ("data", "transcript")
+            if isinstance(old.get(name), str) and isinstance(new.get(name), str)
+        }
+        return {**old, **new, **grown}
+    return new
+
+
 def _error_of(data: bytes) -> Any:
     try:
         body = parse_json_object(data)
@@ -282,7 +305,7 @@ def _error_of(data: bytes) -> Any:
 
 def looks_like_sse(start: bytes) -> bool:
     """Whether a body that starts so is a stream of events: content types are not to be trusted."""
-    return start.startswith(_SSE_STARTS)
+    return _SSE_START.match(start) is not None
 
 
 class StreamReader:
@@ -313,8 +336,10 @@ class StreamReader:
     def _sniff(self, packet: bytes) -> bytes:
         """All bytes so far once they are known to be events, `b""` until then."""
         self._start += packet
-        start = bytes(self._start[:64]).removeprefix(BYTE_ORDER_MARK).lstrip()
-        if self._is_sse is None and len(start) >= len("event"):
+        if self._is_sse is None:
+            start = bytes(self._start).removeprefix(BYTE_ORDER_MARK).lstrip()
+            self._start = bytearray(start)
+        if self._is_sse is None and len(start) >= len("event:"):
             self._is_sse = looks_like_sse(start)
         if not self._is_sse:
             return b""
@@ -332,10 +357,18 @@ class StreamReader:
             if delta is not None:
                 yield delta
         if not self.done:
-            yield from self._read(self._decoder.finish())
-        last = self.state.finish()
+            yield from self._read_rest()
+        last = self.state.finish(stray_line=self._decoder.stray_line)
         if last is not None:
             yield last
+
+    def _read_rest(self) -> Iterator[ChatDelta]:
+        """The event that the stream ended in: a torn one tells that the stream was cut."""
+        try:
+            yield from self._read(self._decoder.finish())
+        except MalformedAnswer as error:
+            if not self.state.has_finished:
+                raise CutStream("a stream cut before its end", usage=self.state.usage) from error
 
     def _read(self, events: list[ServerSentEvent]) -> Iterator[ChatDelta]:
         for event in events:

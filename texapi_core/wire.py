@@ -29,6 +29,8 @@ _KNOWN_MESSAGE_FIELDS = REASONING_FIELDS | {
     "function_call",
 }
 _FINISH_REASON_ERROR = "error"
+_ANSWER_FIELDS = frozenset({"choices", "usage", "x_groq"})
+_ERROR_FIELDS = frozenset({"message", "msg", "detail", "errors", "error_code", "error_msg", "error_message"})
 
 
 _DEEPEST = 100
@@ -190,11 +192,16 @@ def raise_for_error(body: Mapping[str, Any]) -> None:
 
 
 def raise_for_error_object(body: Mapping[str, Any]) -> None:
-    """Raise `ErrorAnswer` when the answer or chunk is an error: OpenAI's, vLLM's, Anthropic's form."""
+    """Raise `ErrorAnswer` when the answer or chunk is an error: OpenAI's form, vLLM's, a flat one."""
     if body.get("error"):
         raise ErrorAnswer(body["error"])
-    if body.get("object") == "error" or body.get("type") == "error":
+    if body.get("object") == "error" or body.get("type") == "error" or _looks_like_error(body):
         raise ErrorAnswer({name: body[name] for name in body if name != "object"})
+
+
+def _looks_like_error(body: Mapping[str, Any]) -> bool:
+    """Whether a document that is no answer says what went wrong, in one of many flat forms."""
+    return not _ANSWER_FIELDS.intersection(body) and bool(_ERROR_FIELDS.intersection(body))
 
 
 def read_choices(body: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -337,6 +337,30 @@ def test_a_redirect_to_another_host_is_refused(
     assert gateway.requests == []
 
 
+@pytest.mark.parametrize("target", ["/v1/chat/completions", "http://[::1"])
+def test_a_redirect_that_leads_nowhere_is_refused_at_once(
+    redirector: http.server.HTTPServer, target: str
+) -> None:
+    _Redirector.target = target
+    address = f"http://127.0.0.1:{redirector.server_port}/v1"
+    moved = resolve_settings(api_key="sk-tex-1", base_url=address, timeout=5, max_retries=2)
+
+    with pytest.raises(texapi_core.TexAPIRedirectError) as caught:
+        texapi_core.complete(moved, PAYLOAD)
+
+    assert caught.value.status_code == 307
+    assert caught.value.__cause__ is not caught.value
+
+
+async def test_the_user_s_own_async_http_client_stays_open(endpoint: Endpoint) -> None:
+    own = openai.DefaultAsyncHttpxClient()
+    await asyncio.to_thread(
+        asyncio.run, texapi_core.acomplete(settings(endpoint, http_async_client=own), PAYLOAD)
+    )
+
+    assert not own.is_closed
+
+
 @pytest.mark.parametrize(
     ("timeout", "longest_read", "connect", "read"),
     [

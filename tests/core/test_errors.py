@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import time
 from collections.abc import Callable
 from typing import Any
@@ -383,3 +384,62 @@ def test_what_cannot_be_sent_is_told_before_anything_is(
         way(settings(endpoint))
 
     assert gateway.requests == []
+
+
+@pytest.mark.parametrize("way", [_complete, _acomplete, _stream])
+def test_a_failure_that_drips_in_is_not_waited_for(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+    gateway.misbehave(Fault(status=402, raw=[b"{", *[0.2, b" "] * 30]))
+    started = time.monotonic()
+
+    with pytest.raises(texapi_core.TexAPIInsufficientCreditsError):
+        way(settings(endpoint, timeout=0.5))
+
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
+def test_settings_of_the_machine_that_cannot_work_are_told(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    from texapi_core import client
+
+    monkeypatch.setattr(client, "_pool", None)
+    monkeypatch.setattr(client, "_clients", client._clients.__class__())
+    monkeypatch.setenv(variable, "gopher://127.0.0.1:1")
+
+    with pytest.raises(texapi_core.TexAPIConnectionError, match="proxy"):
+        _complete(settings(endpoint, default_headers={"X-Run": variable}))
+
+
+def test_a_status_error_crosses_processes(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.misbehave(Fault(status=402, error_type="insufficient_credits", message="Empty."))
+    with pytest.raises(texapi_core.TexAPIInsufficientCreditsError) as caught:
+        _complete(settings(endpoint))
+
+    crossed = pickle.loads(pickle.dumps(caught.value))
+
+    assert type(crossed) is texapi_core.TexAPIInsufficientCreditsError
+    assert (str(crossed), crossed.request_id, crossed.status_code) == (str(caught.value), "req_000001", 402)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=401, headers={"x-echo": "sk-tex-standin-000000000000"}),
+        Fault(status=401, body=b'{"error": {"message": "Wrong key sk-\\u0074ex-standin-000000000000"}}'),
+    ],
+)
+def test_a_key_quoted_in_a_header_or_in_escapes_is_not_shown(
+    gateway: Gateway, endpoint: Endpoint, fault: Fault
+) -> None:
+    gateway.misbehave(fault)
+
+    with pytest.raises(texapi_core.TexAPIAuthenticationError) as caught:
+        _complete(settings(endpoint))
+
+    error: Any = caught.value
+    while error is not None:
+        assert endpoint.api_key not in f"{error} {getattr(error, 'body', '')}"
+        if hasattr(error, "response"):
+            assert endpoint.api_key not in f"{error.response.headers} {error.response.text}"
+        error = error.__cause__
