@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import mimetypes
 import re
 from collections.abc import Mapping, Sequence
 from io import IOBase
@@ -23,6 +24,7 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
     ToolCallBlock,
 )
+from llama_index.core.bridge.pydantic import BaseModel
 
 from texapi_core.payload import (
     Part,
@@ -101,8 +103,8 @@ def _wire_parts(block: Any) -> list[Part]:
         return [{"type": "text", "text": block.text}]
     if isinstance(block, ImageBlock):
         url = str(block.url) if block.url else ""
-        if not url.startswith(("http:", "https:", "data:")):
-            url = block.inline_url()
+        if not url:
+            url = _inline_image(block)
         detail = {"detail": block.detail} if block.detail else {}
         return [{"type": "image_url", "image_url": {"url": url, **detail}}]
     if isinstance(block, AudioBlock):
@@ -123,10 +125,21 @@ def _wire_parts(block: Any) -> list[Part]:
 def _wire_document(block: DocumentBlock) -> Part:
     if block.url and not block.data and not block.path:
         return {"type": "file", "file": {"filename": block.title, "file_data": block.url}}
-    data = _base64_text(block.resolve_document())
-    mimetype = block.document_mimetype or "application/pdf"
+    content: bytes = block.resolve_document().read()
+    is_pdf = content.startswith(b"%PDF")
+    data = base64.b64encode(content).decode()
+    guessed, _ = mimetypes.guess_type(str(block.path or block.title or ""))
+    mimetype = block.document_mimetype or guessed or ("application/pdf" if is_pdf else "text/plain")
     file = {"filename": block.title, "file_data": f"data:{mimetype};base64,{data}"}
     return {"type": "file", "file": file}
+
+
+def _inline_image(block: ImageBlock) -> str:
+    content: bytes = block.resolve_image().read()
+    guessed, _ = mimetypes.guess_type(str(block.path or ""))
+    return (
+        f"data:{block.image_mimetype or guessed or 'image/png'};base64,{base64.b64encode(content).decode()}"
+    )
 
 
 def _base64_text(stream: IOBase) -> str:
@@ -166,8 +179,12 @@ def _wire_tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
 
 def _wire_foreign_tool_call(call: Any) -> dict[str, Any]:
     """A call in the form that other LLM classes leave in `additional_kwargs`: a dict or SDK object."""
-    if not isinstance(call, Mapping):
+    if isinstance(call, BaseModel):
         call = call.model_dump(exclude_none=True)
+    if not isinstance(call, Mapping):
+        raise ValueError(f"Unsupported tool call in `additional_kwargs`: {type(call).__name__}.")
+    if call.get("type") == "tool_use":  # Anthropic's form
+        return tool_call(call.get("id"), call.get("name"), call.get("input") or {})
     function = call.get("function") or {}
     extras = {k: v for k, v in call.items() if k not in ("id", "type", "function", "index")}
     return tool_call(call.get("id"), function.get("name"), function.get("arguments") or "", extras)

@@ -12,6 +12,9 @@ from texapi_core.reasoning import Reasoning
 from texapi_core.tool_calls import ToolCall, ToolCallDelta
 from texapi_core.wire import ChatDelta, ChatReply
 
+PARTIAL = "partial"
+"""Key of `additional_kwargs` that marks a response of a stream as not yet the whole answer."""
+
 
 class ResponseStream:
     """What a streamed answer has come to so far, without I/O.
@@ -56,7 +59,10 @@ class ResponseStream:
             raw=item.raw,
             delta=item.text,
             logprobs=create_logprobs(item.logprobs),
-            additional_kwargs=({"thinking_delta": item.reasoning.text} if item.reasoning.text else {}),
+            additional_kwargs={
+                PARTIAL: True,
+                **({"thinking_delta": item.reasoning.text} if item.reasoning.text else {}),
+            },
         )
 
     def _grow(self, delta: ToolCallDelta) -> None:

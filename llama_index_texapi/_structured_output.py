@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from typing import Any, TypeVar
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
@@ -21,7 +21,6 @@ from llama_index.core.types import PydanticProgramMode
 from texapi_core.wire import excerpt
 
 _Answer = TypeVar("_Answer", bound=BaseModel)
-_FENCED = re.compile(r"```(?:json)?\s*\n?(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
 
 
 class StructuredOutputLLM(FunctionCallingLLM):
@@ -48,7 +47,9 @@ class StructuredOutputLLM(FunctionCallingLLM):
             ValueError: the answer is not of the form of `output_cls`; the text says what came.
         """
         if not self.should_use_structured_outputs:
-            answer: _Answer = super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            answer: _Answer = super().structured_predict(
+                output_cls, prompt, dict(llm_kwargs or {}), **prompt_args
+            )
             return answer
         messages = self._messages_of(prompt, prompt_args)
         response = self.chat(messages, **self._schema_kwargs(output_cls, llm_kwargs))
@@ -68,7 +69,9 @@ class StructuredOutputLLM(FunctionCallingLLM):
             return parse_answer(output_cls, response)
         if self.system_prompt and self._calls_functions():
             prompt, prompt_args = self._with_system_prompt(prompt, prompt_args), {}
-        answer: _Answer = await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+        answer: _Answer = await super().astructured_predict(
+            output_cls, prompt, dict(llm_kwargs or {}), **prompt_args
+        )
         return answer
 
     def _structured_stream_call(
@@ -80,8 +83,10 @@ class StructuredOutputLLM(FunctionCallingLLM):
     ) -> Generator[Any, None, None]:
         if not self.should_use_structured_outputs:
             program = self._forcing_program(output_cls, prompt)
-            stream: Generator[Any, None, None] = program.stream_call(llm_kwargs=llm_kwargs, **prompt_args)
-            return stream
+            stream: Generator[Any, None, None] = program.stream_call(
+                llm_kwargs=dict(llm_kwargs or {}), **prompt_args
+            )
+            return _whole_at_the_end(stream, output_cls)
         messages = self._messages_of(prompt, prompt_args)
         return self._stream_objects(output_cls, messages, self._schema_kwargs(output_cls, llm_kwargs))
 
@@ -95,9 +100,9 @@ class StructuredOutputLLM(FunctionCallingLLM):
         if not self.should_use_structured_outputs:
             program = self._forcing_program(output_cls, prompt)
             stream: AsyncGenerator[Any, None] = await program.astream_call(
-                llm_kwargs=llm_kwargs, **prompt_args
+                llm_kwargs=dict(llm_kwargs or {}), **prompt_args
             )
-            return stream
+            return _awhole_at_the_end(stream, output_cls)
         messages = self._messages_of(prompt, prompt_args)
         return self._astream_objects(output_cls, messages, self._schema_kwargs(output_cls, llm_kwargs))
 
@@ -163,16 +168,59 @@ def parse_answer(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
         raise ValueError(f"The model refused to answer with {output_cls.__name__}: {refusal}")
     cut = response.additional_kwargs.get("finish_reason") == "length"
     note = " It was cut at its token limit: raise `max_tokens`." if cut else ""
-    fenced = _FENCED.search(text)
-    candidate = fenced.group(1) if fenced else text[max(text.find("{"), 0) :]
-    try:
-        return output_cls.model_validate(json.JSONDecoder().raw_decode(candidate.strip())[0])
-    except ValidationError as error:
-        raise ValueError(f"The answer is not of the form of {output_cls.__name__}.{note} {error}") from error
-    except ValueError as error:
+    failure: ValidationError | None = None
+    for candidate in _json_objects(text):
+        try:
+            return output_cls.model_validate(candidate)
+        except ValidationError as error:
+            failure = failure or error
+    if failure is not None:
         raise ValueError(
-            f"The model did not answer with JSON for {output_cls.__name__}: {excerpt(text)!r}.{note}"
-        ) from error
+            f"The answer is not of the form of {output_cls.__name__}.{note} {failure}"
+        ) from failure
+    raise ValueError(
+        f"The model did not answer with JSON for {output_cls.__name__}: {excerpt(text)!r}.{note}"
+    )
+
+
+def _json_objects(text: str) -> Iterator[dict[str, Any]]:
+    """Every JSON object that begins somewhere in a text, the outer ones first."""
+    start = text.find("{")
+    while start >= 0:
+        end = start + 1
+        try:
+            value, end = json.JSONDecoder().raw_decode(text, start)
+            yield value
+        except (ValueError, RecursionError):
+            pass
+        start = text.find("{", end)
+
+
+def _whole_at_the_end(
+    objects: Generator[Any, None, None], output_cls: type[BaseModel]
+) -> Generator[Any, None, None]:
+    """The objects of a stream, and an error if the last one is not whole."""
+    last = None
+    for last in objects:
+        yield last
+    _check_whole(last, output_cls)
+
+
+async def _awhole_at_the_end(
+    objects: AsyncGenerator[Any, None], output_cls: type[BaseModel]
+) -> AsyncGenerator[Any, None]:
+    last = None
+    async for last in objects:
+        yield last
+    _check_whole(last, output_cls)
+
+
+def _check_whole(last: Any, output_cls: type[BaseModel]) -> None:
+    if not isinstance(last, (output_cls, list)):
+        raise ValueError(
+            f"The stream ended without a whole {output_cls.__name__}; the last that came was {last!r}. "
+            "The model may have answered in prose, refused, or been cut at its token limit."
+        )
 
 
 class _GrowingObject:

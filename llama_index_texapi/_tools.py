@@ -25,10 +25,14 @@ def prepare_tools(
         return {}
     specs = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
     prepared: dict[str, Any] = {"tools": specs}
-    choice = resolve_tool_choice(tool_choice, tool_required, [spec["function"]["name"] for spec in specs])
+    names = [spec["function"]["name"] for spec in specs]
+    wire_names = dict(zip((tool.metadata.name for tool in tools), names, strict=True))
+    if isinstance(tool_choice, str):
+        tool_choice = wire_names.get(tool_choice, tool_choice)
+    choice = resolve_tool_choice(tool_choice, tool_required, names)
     if choice is not None:
         prepared["tool_choice"] = choice
-    if not allow_parallel_tool_calls and len(specs) > 1:
+    if not allow_parallel_tool_calls:
         prepared["parallel_tool_calls"] = False
     own_names = {
         spec["function"]["name"]: tool.metadata.name

@@ -29,7 +29,7 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.utils import parse_partial_json
 
 from llama_index_texapi._messages import create_chat_response, to_openai_message_dicts
-from llama_index_texapi._streaming import ResponseStream
+from llama_index_texapi._streaming import PARTIAL, ResponseStream
 from llama_index_texapi._structured_output import StructuredOutputLLM
 from llama_index_texapi._tools import prepare_tools
 from texapi_core.models import (
@@ -178,7 +178,7 @@ class TexAPI(StructuredOutputLLM):
             kwargs["http_async_client"] = async_http_client
         if api_key is not None:
             kwargs["api_key"] = api_key
-        kwargs = {name: value for name, value in kwargs.items() if value is not None}
+        kwargs = {k: v for k, v in kwargs.items() if v is not None or k == "stream_idle_timeout"}
         super().__init__(
             model=model,
             api_base=api_base or base_url or env_base_url(),
@@ -326,7 +326,13 @@ class TexAPI(StructuredOutputLLM):
         if not calls and error_on_no_tool_call:
             raise ValueError(f"Expected at least one tool call. {_what_came(response, finish_reason)}")
         return [
-            _select_tool(call, finish_reason=finish_reason, strict=error_on_no_tool_call) for call in calls
+            _select_tool(
+                call,
+                partial=bool(response.additional_kwargs.get(PARTIAL)),
+                finish_reason=finish_reason,
+                strict=error_on_no_tool_call,
+            )
+            for call in calls
         ]
 
     # Public methods of our own
@@ -435,29 +441,36 @@ class TexAPI(StructuredOutputLLM):
             "service_tier": self.service_tier,
             "modalities": self.modalities,
         }
-        set_params = {name: value for name, value in params.items() if value is not None}
-        return {**set_params, **self.additional_kwargs}
+        return {name: value for name, value in params.items() if value is not None}
 
     def _request(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool = False
     ) -> tuple[dict[str, Any], CallOptions]:
-        per_call = {
-            name: value for name, value in kwargs.items() if name not in _OWN_ARGUMENTS and value is not None
+        arguments = {**self.additional_kwargs, **kwargs}
+        params = {
+            name: value
+            for name, value in arguments.items()
+            if name not in _OWN_ARGUMENTS and value is not None
         }
-        payload = {"model": self.model, **self._model_kwargs, **per_call}
+        payload = {"model": self.model, **self._model_kwargs, **params}
         if not payload.get("tools"):
             for name in ("tools", "tool_choice", "parallel_tool_calls"):
                 payload.pop(name, None)
         payload["messages"] = to_openai_message_dicts(
             messages, replay_reasoning=self.replay_reasoning, tool_media=self.tool_media
         )
-        usage_wanted = kwargs.get("stream_usage")
+        usage_wanted = arguments.get("stream_usage")
         if stream and (self.stream_usage if usage_wanted is None else usage_wanted):
             payload.setdefault("stream_options", {"include_usage": True})
         if not stream:
             payload.pop("stream_options", None)
-        payload |= {**(self.extra_body or {}), **(kwargs.get("extra_body") or {})}
-        return payload, call_options(kwargs)
+        for extra_body in (
+            self.extra_body,
+            self.additional_kwargs.get("extra_body"),
+            kwargs.get("extra_body"),
+        ):
+            payload |= extra_body or {}
+        return payload, call_options(arguments)
 
 
 def _tool_names(kwargs: Mapping[str, Any]) -> Mapping[str, str]:
@@ -472,10 +485,12 @@ def _what_came(response: ChatResponse, finish_reason: str | None) -> str:
     return f"The model answered: {response.message.content!r}.{cut}"
 
 
-def _select_tool(call: ToolCallBlock, *, finish_reason: str | None, strict: bool) -> ToolSelection:
+def _select_tool(
+    call: ToolCallBlock, *, partial: bool, finish_reason: str | None, strict: bool
+) -> ToolSelection:
     arguments = call.tool_kwargs
     if isinstance(arguments, str):
-        if finish_reason is None:
+        if partial:
             arguments = _parse_so_far(arguments)
         elif strict:
             cut = " It was cut at its token limit: raise `max_tokens`." if finish_reason == "length" else ""

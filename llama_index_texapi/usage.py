@@ -34,7 +34,7 @@ class UsageCounter(BaseEventHandler):
 
     _by_model: dict[str, TokenUsage] = PrivateAttr(default_factory=dict)
     _calls: int = PrivateAttr(default=0)
-    _token: Token[tuple[UsageCounter, ...]] | None = PrivateAttr(default=None)
+    _tokens: list[Token[tuple[UsageCounter, ...]]] = PrivateAttr(default_factory=list)
 
     @classmethod
     def class_name(cls) -> str:
@@ -57,8 +57,9 @@ class UsageCounter(BaseEventHandler):
         return reduce(add_usage, self._by_model.values(), TokenUsage())
 
     def __enter__(self) -> UsageCounter:
-        self._token = _active.set((*_active.get(), self))
-        get_dispatcher().add_event_handler(self)
+        if not self._tokens:
+            get_dispatcher().add_event_handler(self)
+        self._tokens.append(_active.set((*_active.get(), self)))
         return self
 
     def __exit__(
@@ -67,10 +68,10 @@ class UsageCounter(BaseEventHandler):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        dispatcher = get_dispatcher()
-        dispatcher.event_handlers = [one for one in dispatcher.event_handlers if one is not self]
-        if self._token is not None:
-            _active.reset(self._token)
+        _active.reset(self._tokens.pop())
+        if not self._tokens:
+            dispatcher = get_dispatcher()
+            dispatcher.event_handlers = [one for one in dispatcher.event_handlers if one is not self]
 
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
         """Count an event that ends a call."""
@@ -78,8 +79,10 @@ class UsageCounter(BaseEventHandler):
             return
         if not any(counter is self for counter in _active.get()):
             return
-        self._calls += 1
         raw = event.response.raw
+        if _member(raw, "choices") is None:
+            return  # a structured LLM fires events of its own, with the object as the raw answer
+        self._calls += 1
         usage = parse_usage(_member(raw, "usage"))
         if usage is None:
             return

@@ -353,12 +353,11 @@ def test_a_redirect_that_leads_nowhere_is_refused_at_once(
 
 
 async def test_the_user_s_own_async_http_client_stays_open(endpoint: Endpoint) -> None:
-    own = openai.DefaultAsyncHttpxClient()
-    await asyncio.to_thread(
-        asyncio.run, texapi_core.acomplete(settings(endpoint, http_async_client=own), PAYLOAD)
-    )
+    async with openai.DefaultAsyncHttpxClient() as own:
+        await texapi_core.acomplete(settings(endpoint, http_async_client=own), PAYLOAD)
+        await asyncio.get_running_loop().shutdown_asyncgens()
 
-    assert not own.is_closed
+        assert not own.is_closed
 
 
 @pytest.mark.parametrize(

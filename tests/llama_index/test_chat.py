@@ -279,3 +279,16 @@ def test_pictures_in_an_answer_are_kept(gateway: Gateway, endpoint: Endpoint) ->
     response = llm(endpoint).chat([ChatMessage("Draw")])
 
     assert response.message.additional_kwargs["generated_images"] == [picture]
+
+
+def test_options_in_additional_kwargs_are_options(gateway: Gateway, endpoint: Endpoint) -> None:
+    options = {"extra_body": {"enable_thinking": False}, "extra_headers": {"X-A": "1"}, "timeout": 5}
+
+    llm(endpoint, additional_kwargs=options).complete(QUESTION)
+
+    assert set(gateway.requests[0].body) == {"model", "messages", "enable_thinking"}
+    assert gateway.requests[0].headers["x-a"] == "1"
+
+
+def test_no_limit_between_pieces_of_a_stream(endpoint: Endpoint) -> None:
+    assert llm(endpoint, stream_idle_timeout=None).stream_idle_timeout is None

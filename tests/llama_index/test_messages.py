@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,32 @@ def test_a_document_from_a_file(tmp_path: Path) -> None:
     (wire,) = to_openai_message_dicts([message("user", block)])
 
     assert wire["content"][0]["file"]["file_data"] == f"data:application/pdf;base64,{b64(PDF)}"
+
+
+@pytest.mark.parametrize(
+    ("title", "content", "mimetype"),
+    [("notes.csv", b"a,b", "text/csv"), ("notes", b"a,b!", "text/plain"), ("notes", PDF, "application/pdf")],
+)
+def test_the_type_of_a_document_is_told_by_name_or_content(title: str, content: bytes, mimetype: str) -> None:
+    (wire,) = to_openai_message_dicts([message("user", DocumentBlock(data=content, title=title))])
+
+    assert wire["content"][0]["file"]["file_data"].startswith(f"data:{mimetype};base64,")
+
+
+def test_an_image_from_memory() -> None:
+    (wire,) = to_openai_message_dicts([message("user", ImageBlock(image=BytesIO(PNG)))])
+
+    assert wire["content"][0]["image_url"]["url"] == f"data:image/png;base64,{b64(PNG)}"
+
+
+def test_anthropic_s_tool_calls_in_a_history() -> None:
+    given = message(
+        "assistant", tool_calls=[{"type": "tool_use", "id": "c1", "name": "f", "input": {"x": 1}}]
+    )
+
+    (wire,) = to_openai_message_dicts([given])
+
+    assert wire["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"x": 1}'}
 
 
 def test_citable_and_cited_text_is_text() -> None:

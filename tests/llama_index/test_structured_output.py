@@ -107,6 +107,8 @@ def answer(content: str | None, finish_reason: str = "stop", **message: Any) -> 
         '{"name": "Lan", "age": 30}',
         '```json\n{"name": "Lan", "age": 30}\n```',
         'Here: {"name": "Lan", "age": 30}',
+        'Note {braces}: {"name": "Lan", "age": 30}',
+        '<think>{"name": "?"}</think>{"name": "Lan", "age": 30}',
     ],
 )
 def test_fences_and_prose_do_no_harm(gateway: Gateway, endpoint: Endpoint, way: Way, content: str) -> None:
@@ -148,3 +150,25 @@ def test_as_a_structured_llm(endpoint: Endpoint) -> None:
     assert structured.chat([message]).raw == LAN
     assert asyncio.run(structured.achat([message])).raw == LAN
     assert list(structured.stream_chat([message]))[-1].raw == LAN
+
+
+@pytest.mark.parametrize("way", [stream, astream])
+def test_a_stream_without_a_whole_object_is_an_error(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+    gateway.misbehave(answer("I would rather not."))
+
+    with pytest.raises(ValueError, match="without a whole Person"):
+        way(llm(endpoint))
+
+
+def test_code_in_an_answer_does_no_harm(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.misbehave(answer('{"name": "```\\nls\\n```", "age": 30}'))
+
+    assert predict(llm(endpoint, should_use_structured_outputs=True)).name == "```\nls\n```"
+
+
+def test_the_caller_s_arguments_stay_as_they_were(endpoint: Endpoint) -> None:
+    arguments = {"tool_choice": "auto", "max_tokens": 50}
+
+    llm(endpoint).structured_predict(Person, PROMPT, llm_kwargs=arguments, name="Lan")
+
+    assert arguments == {"tool_choice": "auto", "max_tokens": 50}

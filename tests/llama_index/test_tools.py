@@ -159,6 +159,40 @@ def test_arguments_cut_by_the_token_limit_are_named_so(gateway: Gateway, endpoin
         llm(endpoint).predict_and_call([WEATHER], QUESTION)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_cut_arguments_never_run_a_tool(gateway: Gateway, endpoint: Endpoint, way: Any) -> None:
+    """Even where the gateway does not say why the answer ends."""
+    call = {"id": "a", "function": {"name": "get_weather", "arguments": '{"city": "Ha'}}
+    gateway.misbehave(Fault(body={"choices": [{"index": 0, "message": {"tool_calls": [call]}}]}))
+    model = llm(endpoint)
+
+    response = way(model)
+
+    (selected,) = model.get_tool_calls_from_response(response, error_on_no_tool_call=False)
+    assert selected.tool_kwargs == {"invalid_arguments": '{"city": "Ha'}
+
+
+def test_arguments_show_as_they_stream(endpoint: Endpoint) -> None:
+    model = llm(endpoint)
+    seen = [
+        call.tool_kwargs
+        for response in model.stream_chat_with_tools([WEATHER], "What is the weather in Hanoi?")
+        for call in model.get_tool_calls_from_response(response, error_on_no_tool_call=False)
+    ]
+
+    assert {} in seen
+    assert seen[-1] == {"city": "Hanoi"}
+
+
+def test_a_tool_s_own_name_may_be_chosen() -> None:
+    tool = FunctionTool.from_defaults(get_weather, name="weather[int]")
+
+    prepared = TexAPI("m", api_key="k")._prepare_chat_with_tools([tool], "Hi", tool_choice="weather[int]")
+
+    assert prepared["tool_choice"] == {"type": "function", "function": {"name": "weather_int_"}}
+    assert prepared["tool_names"] == {"weather_int_": "weather[int]"}
+
+
 def test_no_call_where_one_was_expected_is_an_error(endpoint: Endpoint) -> None:
     model = llm(endpoint)
     response = model.chat([ChatMessage("Hello")])

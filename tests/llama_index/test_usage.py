@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from llama_index.core.agent.workflow import FunctionAgent
+from llama_index.core.llms import ChatMessage
+from pydantic import BaseModel
 
 from llama_index_texapi import UsageCounter
 from tests.conftest import Endpoint
@@ -47,3 +49,20 @@ async def test_two_runs_at_the_same_time(endpoint: Endpoint) -> None:
     one, three = await asyncio.gather(run(1), run(3))
 
     assert (one, three) == (1, 3)
+
+
+class Person(BaseModel):
+    """A person."""
+
+    name: str
+    usage: dict[str, int] = {"prompt_tokens": 1_000_000}
+
+
+def test_a_structured_llm_counts_its_requests(gateway: Gateway, endpoint: Endpoint) -> None:
+    structured = llm(endpoint).as_structured_llm(Person)
+
+    with UsageCounter() as usage, usage:
+        structured.chat([ChatMessage("name: Lan. Answer in JSON.")])
+
+    assert usage.calls == len(gateway.requests) == 1
+    assert usage.total.input_tokens == gateway.ledger[0].prompt_tokens
