@@ -53,6 +53,7 @@ def test_a_block_of_python_runs(
 ) -> None:
     monkeypatch.setenv("TEXAPI_API_KEY", endpoint.api_key)
     monkeypatch.setenv("TEXAPI_BASE_URL", endpoint.base_url)
+    monkeypatch.setattr(providers, "_BUILTIN_PROVIDERS", dict(providers._BUILTIN_PROVIDERS))
     names: dict[str, Any] = {"__name__": "__main__"}
 
     exec(compile(block.code, str(block), "exec", dont_inherit=True), names)
