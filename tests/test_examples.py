@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from langchain.chat_models import base as providers
 
 from tests.conftest import Endpoint
 
