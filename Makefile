@@ -7,7 +7,7 @@ PIP_OPTIONS := --quiet --disable-pip-version-check
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format typecheck record matrix notebooks bench clean
+.PHONY: help demo test lint format typecheck record matrix clean
 
 help: ## Show this text
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -51,12 +51,6 @@ matrix-%:
 	.venv-$*/bin/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test $(VERSIONS)
 	.venv-$*/bin/python -m pip list --disable-pip-version-check | grep -E "^(openai|langchain-core|llama-index-core|pydantic|vcrpy) "
 	.venv-$*/bin/python -m pytest -n $(WORKERS)
-
-notebooks: $(VENV)/ready ## Execute the notebooks in place
-	$(BIN)/python -m notebooks
-
-bench: $(VENV)/ready ## Measure what a call costs beside the bare openai SDK
-	$(BIN)/python -m benchmarks
 
 clean: ## Remove the environments that make has set up
 	rm -rf .venv .venv-openai2 .venv-openai3 .venv-lowest

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_IGNORED_LINE = re.compile(rb":|(data|id|retry|[a-z_-]+)(:|$)")
+_IGNORED_LINE = re.compile(rb":|[a-z_-]+(:|$)")
 """Comments, and fields that say nothing here: ids, pauses, and what servers make up."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
