@@ -34,7 +34,8 @@ from texapi_core.models import (
     capabilities,
     list_models,
 )
-from texapi_core.payload import ReplayReasoning, ToolMedia
+from texapi_core.parameters import ChatParameters
+from texapi_core.payload import build_payload
 from texapi_core.settings import (
     API_KEY_ENV,
     CALL_OPTIONS,
@@ -50,13 +51,10 @@ from texapi_core.settings import (
 )
 from texapi_core.wire import ChatDelta, ChatReply
 
-if TYPE_CHECKING:
-    pass
-
 _OWN_KWARGS = ("stream", "stream_usage", "extra_body", "ls_structured_output_format")
 
 
-class ChatTexAPI(BaseChatModel):
+class ChatTexAPI(ChatParameters, BaseChatModel):
     """Chat models behind the TexAPI gateway.
 
     Example:
@@ -102,43 +100,14 @@ class ChatTexAPI(BaseChatModel):
     http_async_client: Any = Field(default=None, repr=False, exclude=True)
     """An `openai.DefaultAsyncHttpxClient` of your own for async calls, in one event loop."""
 
-    temperature: float | None = None
-    top_p: float | None = None
-    max_tokens: int | None = None
-    """Most tokens of an answer, sent as `max_tokens`."""
-    max_completion_tokens: int | None = None
-    """Most tokens of an answer, reasoning included, sent as `max_completion_tokens`."""
     stop: list[str] | str | None = Field(alias="stop_sequences", default=None)
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    logit_bias: dict[str, int] | None = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = None
-    n: int | None = None
+    """Texts that end the answer."""
+    n: int | None = Field(default=None, ge=1)
     """Answers per call; more than one only where nothing streams."""
-    seed: int | None = None
-    reasoning_effort: str | None = None
-    """How much a reasoning model thinks, e.g. `"low"`, `"medium"`, `"high"`."""
-    reasoning: dict[str, Any] | None = None
-    """Reasoning settings as an object, for providers that take one."""
-    verbosity: str | None = None
-    service_tier: str | None = None
-    modalities: list[str] | None = None
-    user: str | None = None
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Further parameters of the payload."""
-    extra_body: dict[str, Any] | None = None
-    """Members put into the payload as they are; they win over all others."""
-
     streaming: bool = False
     """Whether `invoke` streams inside, for callbacks that want tokens."""
-    stream_usage: bool = True
-    """Whether streams ask for usage."""
-    replay_reasoning: ReplayReasoning = "auto"
-    """When reasoning goes back to the model: `auto` with messages that call tools (where DeepSeek,
-    Claude and Gemini need it), `always`, or `never`."""
-    tool_media: ToolMedia = "user_message"
-    """Where images and files of tool results go: into a user message after them, or in place."""
 
     if not TYPE_CHECKING:
 
@@ -413,28 +382,8 @@ class ChatTexAPI(BaseChatModel):
     @property
     def _default_params(self) -> dict[str, Any]:
         """The constructor's parameters of the payload; those not set are left out."""
-        params: dict[str, Any] = {
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "max_tokens": self.max_tokens,
-            "max_completion_tokens": self.max_completion_tokens,
-            "stop": self.stop or None,
-            "presence_penalty": self.presence_penalty,
-            "frequency_penalty": self.frequency_penalty,
-            "logit_bias": self.logit_bias,
-            "logprobs": self.logprobs,
-            "top_logprobs": self.top_logprobs,
-            "n": self.n if self.n != 1 else None,
-            "seed": self.seed,
-            "reasoning_effort": self.reasoning_effort,
-            "reasoning": self.reasoning,
-            "verbosity": self.verbosity,
-            "service_tier": self.service_tier,
-            "modalities": self.modalities,
-            "user": self.user,
-        }
-        set_params = {name: value for name, value in params.items() if value is not None}
-        return {**set_params, **self.model_kwargs}
+        n = {} if self.n is None else {"n": self.n}
+        return {**self.payload_parameters, **n, **self.model_kwargs}
 
     def _get_request_payload(
         self,
@@ -444,29 +393,7 @@ class ChatTexAPI(BaseChatModel):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """The JSON of one request, but for what streaming adds."""
-        messages = self._convert_input(input_).to_messages()
-        return self._payload(messages, stop, kwargs)
-
-    def _payload(
-        self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        per_call = {
-            name: value
-            for name, value in kwargs.items()
-            if name not in CALL_OPTIONS and name not in _OWN_KWARGS and value is not None
-        }
-        payload = {"model": self.model_name, **self._default_params, **per_call}
-        if stop:
-            payload["stop"] = stop
-        if not payload.get("tools"):
-            for name in ("tools", "tool_choice", "parallel_tool_calls"):
-                payload.pop(name, None)
-        if payload.get("n") == 1:
-            del payload["n"]
-        payload["messages"] = convert_messages(
-            messages, replay_reasoning=self.replay_reasoning, tool_media=self.tool_media
-        )
-        return {**payload, **(self.extra_body or {}), **(kwargs.get("extra_body") or {})}
+        return self._request(self._convert_input(input_).to_messages(), stop, kwargs)[0]
 
     def _request(
         self,
@@ -476,13 +403,23 @@ class ChatTexAPI(BaseChatModel):
         *,
         stream: bool = False,
     ) -> tuple[dict[str, Any], CallOptions]:
-        payload = self._payload(messages, stop, kwargs)
-        if stream:
-            if (payload.get("n") or 1) > 1:
-                raise ValueError("`n` above 1 cannot be streamed. Use `invoke`, or leave `n` out.")
-            usage_wanted = kwargs.get("stream_usage")
-            if self.stream_usage if usage_wanted is None else usage_wanted:
-                payload.setdefault("stream_options", {"include_usage": True})
+        per_call = {
+            name: value
+            for name, value in kwargs.items()
+            if name not in CALL_OPTIONS and name not in _OWN_KWARGS and value is not None
+        }
+        if stop:
+            per_call["stop"] = stop
+        usage_wanted = kwargs.get("stream_usage")
+        payload = build_payload(
+            {"model": self.model_name, **self._default_params, **per_call},
+            convert_messages(messages, replay_reasoning=self.replay_reasoning, tool_media=self.tool_media),
+            self.extra_body,
+            kwargs.get("extra_body"),
+            stream_usage=stream and (self.stream_usage if usage_wanted is None else usage_wanted),
+        )
+        if stream and (payload.get("n") or 1) > 1:
+            raise ValueError("`n` above 1 cannot be streamed. Use `invoke`, or leave `n` out.")
         return payload, call_options(kwargs)
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from llama_index.core.base.llms.types import ChatResponse, ToolCallBlock
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.llms.utils import parse_partial_json
+
+from llama_index_texapi._streaming import PARTIAL
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
@@ -62,3 +68,51 @@ def resolve_tool_choice(
         f"`tool_choice` names no tool: {tool_choice!r}. It may be 'auto', 'none', 'any', 'required' "
         f"or one of {list(names)}."
     )
+
+
+def select_tools(response: ChatResponse, *, strict: bool) -> list[ToolSelection]:
+    """The tool calls of an answer, or of as much of it as has streamed.
+
+    Raises:
+        ValueError: no call, or one whose arguments cannot be read, and `strict`.
+    """
+    calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
+    finish_reason = response.additional_kwargs.get("finish_reason")
+    if not calls and strict:
+        raise ValueError(f"Expected at least one tool call. {_what_came(response, finish_reason)}")
+    partial = bool(response.additional_kwargs.get(PARTIAL))
+    return [_select_tool(call, partial=partial, finish_reason=finish_reason, strict=strict) for call in calls]
+
+
+def _what_came(response: ChatResponse, finish_reason: str | None) -> str:
+    """What an answer without a tool call was instead."""
+    if refusal := response.message.additional_kwargs.get("refusal"):
+        return f"The model refused to answer: {refusal}"
+    cut = " It was cut at its token limit: raise `max_tokens`." if finish_reason == "length" else ""
+    return f"The model answered: {response.message.content!r}.{cut}"
+
+
+def _select_tool(
+    call: ToolCallBlock, *, partial: bool, finish_reason: str | None, strict: bool
+) -> ToolSelection:
+    arguments = call.tool_kwargs
+    if isinstance(arguments, str):
+        if partial:
+            arguments = _parse_so_far(arguments)
+        elif strict:
+            cut = " It was cut at its token limit: raise `max_tokens`." if finish_reason == "length" else ""
+            raise ValueError(
+                f"The arguments of the call of {call.tool_name} are no JSON object: {arguments!r}.{cut}"
+            )
+        else:
+            arguments = {"invalid_arguments": arguments}
+    return ToolSelection(tool_id=call.tool_call_id or "", tool_name=call.tool_name, tool_kwargs=arguments)
+
+
+def _parse_so_far(arguments: str) -> dict[str, Any]:
+    """As much of streamed arguments as can be read yet."""
+    try:
+        parsed: object = parse_partial_json(arguments)
+    except (ValueError, IndexError):
+        return {}
+    return dict(parsed) if isinstance(parsed, Mapping) else {}

@@ -26,12 +26,11 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.bridge.pydantic import ConfigDict, Field, SecretStr
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import ToolSelection
-from llama_index.core.llms.utils import parse_partial_json
 
 from llama_index_texapi._messages import create_chat_response, to_openai_message_dicts
-from llama_index_texapi._streaming import PARTIAL, ResponseStream
+from llama_index_texapi._streaming import ResponseStream
 from llama_index_texapi._structured_output import StructuredOutputLLM
-from llama_index_texapi._tools import prepare_tools
+from llama_index_texapi._tools import prepare_tools, select_tools
 from texapi_core.models import (
     DEFAULT_CONTEXT_WINDOW,
     ModelInfo,
@@ -39,7 +38,8 @@ from texapi_core.models import (
     capabilities,
     list_models,
 )
-from texapi_core.payload import ReplayReasoning, ToolMedia
+from texapi_core.parameters import ChatParameters
+from texapi_core.payload import build_payload
 from texapi_core.settings import (
     CALL_OPTIONS,
     DEFAULT_MAX_RETRIES,
@@ -61,7 +61,7 @@ _TOOL_NAMES = "tool_names"
 _OWN_ARGUMENTS = frozenset({*CALL_OPTIONS, "extra_body", "stream", "stream_usage", _TOOL_NAMES})
 
 
-class TexAPI(StructuredOutputLLM):
+class TexAPI(StructuredOutputLLM, ChatParameters):
     """Models behind the TexAPI gateway.
 
     Examples:
@@ -119,48 +119,14 @@ class TexAPI(StructuredOutputLLM):
         description="An `openai.DefaultAsyncHttpxClient` of your own, for one event loop.",
     )
 
-    temperature: float | None = Field(default=None, description="Not sent unless set.")
-    top_p: float | None = Field(default=None)
-    max_tokens: int | None = Field(
-        default=None, description="Most tokens of an answer, sent as `max_tokens`."
-    )
-    max_completion_tokens: int | None = Field(
-        default=None,
-        description="Most tokens of an answer, reasoning included, sent as named.",
-    )
-    stop: list[str] | str | None = Field(default=None)
-    seed: int | None = Field(default=None)
-    presence_penalty: float | None = Field(default=None)
-    frequency_penalty: float | None = Field(default=None)
-    logprobs: bool | None = Field(default=None)
-    top_logprobs: int | None = Field(default=None)
-    reasoning_effort: str | None = Field(
-        default=None, description='How much a reasoning model thinks, e.g. "low" or "high".'
-    )
-    service_tier: str | None = Field(default=None)
-    modalities: list[str] | None = Field(default=None)
     additional_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="Further parameters of the payload."
     )
-    extra_body: dict[str, Any] | None = Field(
-        default=None,
-        description="Members put into the payload as they are; they win over all others.",
-    )
-
     context_window: int | None = Field(
-        default=None, description="Tokens of context; default by the model table, else 128,000."
+        default=None, ge=1, description="Tokens of context; default by the model table, else 128,000."
     )
     is_function_calling_model: bool = Field(
         default=True, description="Whether agents and programs may give the model tools."
-    )
-    stream_usage: bool = Field(default=True, description="Whether streams ask for usage.")
-    replay_reasoning: ReplayReasoning = Field(
-        default="auto",
-        description="When reasoning goes back to the model: auto (beside tool calls), always, never.",
-    )
-    tool_media: ToolMedia = Field(
-        default="user_message",
-        description="Where images and files of tool results go: after them, or in place.",
     )
 
     def __init__(
@@ -321,19 +287,7 @@ class TexAPI(StructuredOutputLLM):
         Raises:
             ValueError: no call, or one whose arguments cannot be read, and `error_on_no_tool_call`.
         """
-        calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
-        finish_reason = response.additional_kwargs.get("finish_reason")
-        if not calls and error_on_no_tool_call:
-            raise ValueError(f"Expected at least one tool call. {_what_came(response, finish_reason)}")
-        return [
-            _select_tool(
-                call,
-                partial=bool(response.additional_kwargs.get(PARTIAL)),
-                finish_reason=finish_reason,
-                strict=error_on_no_tool_call,
-            )
-            for call in calls
-        ]
+        return select_tools(response, strict=error_on_no_tool_call)
 
     # Public methods of our own
 
@@ -423,89 +377,30 @@ class TexAPI(StructuredOutputLLM):
             http_async_client=self.http_async_client,
         )
 
-    @property
-    def _model_kwargs(self) -> dict[str, Any]:
-        """The constructor's parameters of the payload; those not set are left out."""
-        params: dict[str, Any] = {
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "max_tokens": self.max_tokens,
-            "max_completion_tokens": self.max_completion_tokens,
-            "stop": self.stop or None,
-            "seed": self.seed,
-            "presence_penalty": self.presence_penalty,
-            "frequency_penalty": self.frequency_penalty,
-            "logprobs": self.logprobs,
-            "top_logprobs": self.top_logprobs,
-            "reasoning_effort": self.reasoning_effort,
-            "service_tier": self.service_tier,
-            "modalities": self.modalities,
-        }
-        return {name: value for name, value in params.items() if value is not None}
-
     def _request(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool = False
     ) -> tuple[dict[str, Any], CallOptions]:
         arguments = {**self.additional_kwargs, **kwargs}
-        params = {
+        per_call = {
             name: value
             for name, value in arguments.items()
             if name not in _OWN_ARGUMENTS and value is not None
         }
-        payload = {"model": self.model, **self._model_kwargs, **params}
-        if not payload.get("tools"):
-            for name in ("tools", "tool_choice", "parallel_tool_calls"):
-                payload.pop(name, None)
-        payload["messages"] = to_openai_message_dicts(
-            messages, replay_reasoning=self.replay_reasoning, tool_media=self.tool_media
-        )
-        usage_wanted = arguments.get("stream_usage")
-        if stream and (self.stream_usage if usage_wanted is None else usage_wanted):
-            payload.setdefault("stream_options", {"include_usage": True})
         if not stream:
-            payload.pop("stream_options", None)
-        for extra_body in (
+            per_call.pop("stream_options", None)
+        usage_wanted = arguments.get("stream_usage")
+        payload = build_payload(
+            {"model": self.model, **self.payload_parameters, **per_call},
+            to_openai_message_dicts(
+                messages, replay_reasoning=self.replay_reasoning, tool_media=self.tool_media
+            ),
             self.extra_body,
             self.additional_kwargs.get("extra_body"),
             kwargs.get("extra_body"),
-        ):
-            payload |= extra_body or {}
+            stream_usage=stream and (self.stream_usage if usage_wanted is None else usage_wanted),
+        )
         return payload, call_options(arguments)
 
 
 def _tool_names(kwargs: Mapping[str, Any]) -> Mapping[str, str]:
     return kwargs.get(_TOOL_NAMES) or {}
-
-
-def _what_came(response: ChatResponse, finish_reason: str | None) -> str:
-    """What an answer without a tool call was instead."""
-    if refusal := response.message.additional_kwargs.get("refusal"):
-        return f"The model refused to answer: {refusal}"
-    cut = " It was cut at its token limit: raise `max_tokens`." if finish_reason == "length" else ""
-    return f"The model answered: {response.message.content!r}.{cut}"
-
-
-def _select_tool(
-    call: ToolCallBlock, *, partial: bool, finish_reason: str | None, strict: bool
-) -> ToolSelection:
-    arguments = call.tool_kwargs
-    if isinstance(arguments, str):
-        if partial:
-            arguments = _parse_so_far(arguments)
-        elif strict:
-            cut = " It was cut at its token limit: raise `max_tokens`." if finish_reason == "length" else ""
-            raise ValueError(
-                f"The arguments of the call of {call.tool_name} are no JSON object: {arguments!r}.{cut}"
-            )
-        else:
-            arguments = {"invalid_arguments": arguments}
-    return ToolSelection(tool_id=call.tool_call_id or "", tool_name=call.tool_name, tool_kwargs=arguments)
-
-
-def _parse_so_far(arguments: str) -> dict[str, Any]:
-    """As much of streamed arguments as can be read yet."""
-    try:
-        parsed: object = parse_partial_json(arguments)
-    except (ValueError, IndexError):
-        return {}
-    return dict(parsed) if isinstance(parsed, Mapping) else {}

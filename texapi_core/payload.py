@@ -16,6 +16,33 @@ WireMessage = dict[str, Any]
 Part = dict[str, Any]
 
 
+def build_payload(
+    parameters: Mapping[str, Any],
+    messages: Sequence[WireMessage],
+    *extra_bodies: Mapping[str, Any] | None,
+    stream_usage: bool = False,
+) -> dict[str, Any]:
+    """The JSON of one request. `None` means "leave it out"; extra bodies win, the last one first.
+
+    Members that say nothing are left out, for strict providers refuse them: empty `tools` and what
+    belongs to them, an empty `stop`, `n` of 1.
+    """
+    payload = {name: value for name, value in parameters.items() if value is not None}
+    if not payload.get("tools"):
+        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+            payload.pop(name, None)
+    if not payload.get("stop"):
+        payload.pop("stop", None)
+    if payload.get("n") == 1:
+        del payload["n"]
+    payload["messages"] = messages
+    if stream_usage:
+        payload.setdefault("stream_options", {"include_usage": True})
+    for extra_body in extra_bodies:
+        payload |= extra_body or {}
+    return payload
+
+
 def assistant_message(
     content: str | list[Part],
     *,

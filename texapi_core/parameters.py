@@ -1,0 +1,72 @@
+"""What both adapters' constructors take for the payload, beside the model and the messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from texapi_core.payload import ReplayReasoning, ToolMedia
+
+
+class ChatParameters(BaseModel):
+    """Parameters of `POST /v1/chat/completions`; one that is `None` is not sent.
+
+    The limits of numbers are those of the chat completions protocol.
+    """
+
+    model_config = ConfigDict(allow_inf_nan=False, hide_input_in_errors=True)
+
+    temperature: float | None = Field(default=None, ge=0, le=2, description="Not sent unless set.")
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="Most tokens of an answer, sent as `max_tokens`."
+    )
+    max_completion_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most tokens of an answer, reasoning included, sent as `max_completion_tokens`.",
+    )
+    stop: list[str] | str | None = Field(default=None, description="Texts that end the answer.")
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    logit_bias: dict[str, float] | None = Field(default=None, description="Token id -> -100 to 100.")
+    logprobs: bool | None = Field(default=None)
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    seed: int | None = Field(default=None)
+    reasoning_effort: str | None = Field(
+        default=None, description='How much a reasoning model thinks, e.g. "low", "medium", "high".'
+    )
+    reasoning: dict[str, Any] | None = Field(
+        default=None, description="Reasoning settings as an object, for providers that take one."
+    )
+    verbosity: str | None = Field(default=None, description='How long answers are, e.g. "low".')
+    service_tier: str | None = Field(default=None)
+    modalities: list[str] | None = Field(default=None)
+    user: str | None = Field(default=None, description="Your user's id, for the provider's abuse checks.")
+    extra_body: dict[str, Any] | None = Field(
+        default=None, description="Members put into the payload as they are; they win over all others."
+    )
+
+    stream_usage: bool = Field(default=True, description="Whether streams ask for usage.")
+    replay_reasoning: ReplayReasoning = Field(
+        default="auto",
+        description="When reasoning goes back to the model: `auto` with messages that call tools (where "
+        "DeepSeek, Claude and Gemini need it), `always`, or `never`.",
+    )
+    tool_media: ToolMedia = Field(
+        default="user_message",
+        description="Where images and files of tool results go: into a user message after them, or in place.",
+    )
+
+    @property
+    def payload_parameters(self) -> dict[str, Any]:
+        """The parameters that are set, by their names in the payload."""
+        return {name: value for name in _SENT if (value := getattr(self, name)) is not None}
+
+
+_SENT = tuple(
+    name
+    for name in ChatParameters.model_fields
+    if name not in ("extra_body", "stream_usage", "replay_reasoning", "tool_media")
+)
