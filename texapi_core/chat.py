@@ -19,7 +19,7 @@ import openai
 
 from texapi_core import error_mapping, errors
 from texapi_core.client import async_client, call_timeout, sync_client
-from texapi_core.connection import aread_to_end, read_to_end
+from texapi_core.connection import aread_to_end, closing, read_to_end
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.sse import BYTE_ORDER_MARK
 from texapi_core.streaming import StreamReader, looks_like_sse
@@ -76,7 +76,7 @@ def stream(
         )
     answer = _AnswerStream(settings, sent.response)
     packets = sent.response.iter_bytes()
-    try:
+    with closing(sent.response):
         with _errors_of_reading(settings, sent.response, answer):
             for packet in packets:
                 yield from answer.feed(packet)
@@ -84,8 +84,6 @@ def stream(
                     break
         yield from answer.finish()
         read_to_end(sent.response, packets)
-    finally:
-        sent.response.close()
 
 
 async def astream(

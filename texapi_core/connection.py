@@ -1,4 +1,4 @@
-"""Reading a stream to its very end, so that its connection can serve the next call.
+"""The end of a stream: its connection is kept for the next call, or given up.
 
 After `[DONE]` there is only the end of the HTTP body to read. Without it the connection is dropped, and
 the next call pays for TCP and TLS anew (openai/openai-python#3440). Servers may keep a body open for
@@ -7,6 +7,7 @@ ever, so the wait for its end is short, and comes after the caller has everythin
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextlib
 import socket
@@ -16,7 +17,43 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any
 
 _LONGEST_WAIT = 0.1
-"""Seconds to wait for the end of a body."""
+"""Seconds to wait for the end of a body, or for another thread to close it."""
+
+
+@contextlib.contextmanager
+def closing(response: Any) -> Generator[None]:
+    """Close a response after the block, which belongs to a generator that may be dropped half read."""
+    try:
+        yield
+    except GeneratorExit:
+        _close_dropped(response)
+        raise
+    except BaseException:
+        response.close()
+        raise
+    response.close()
+
+
+def _close_dropped(response: Any) -> None:
+    """Close a response from wherever its generator was dropped.
+
+    A stream that is dropped in a reference cycle is closed by the garbage collector: perhaps in the middle
+    of another call of the same thread, which holds the lock of the HTTP library's connection pool. Closing
+    takes that lock, which is not reentrant, so another thread does it, and nobody waits for it for ever.
+    """
+    closed = threading.Event()
+
+    def close() -> None:
+        with contextlib.suppress(Exception):
+            response.close()
+        closed.set()
+
+    try:
+        _thread.start_new_thread(close, ())  # `threading.Thread` takes a lock that may be held, too
+    except RuntimeError:  # the interpreter is ending
+        response.close()
+    else:
+        closed.wait(_LONGEST_WAIT)
 
 
 def read_to_end(response: Any, packets: Iterator[bytes]) -> None:

@@ -1,0 +1,1 @@
+"""What a call costs on this side of the wire: `make bench`."""
