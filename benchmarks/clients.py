@@ -208,7 +208,7 @@ class ChatOpenAIClient(_LangChain):
     def model(self, name: str) -> Any:
         from langchain_openai import ChatOpenAI
 
-        return ChatOpenAI(model=name, base_url=self.base_url, api_key=KEY, stream_usage=True)
+        return ChatOpenAI(model=name, base_url=self.base_url, api_key=SecretStr(KEY), stream_usage=True)
 
 
 class _LlamaIndex(Client):

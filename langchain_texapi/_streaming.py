@@ -6,12 +6,13 @@ the last, which `create_final_chunk` makes of the whole reply.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages import content as types
 from langchain_core.messages.block_translators import register_translator
-from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils.json import parse_partial_json
 
@@ -21,10 +22,15 @@ from langchain_texapi._messages import (
     message_kwargs,
     response_metadata,
 )
+from texapi_core.tool_calls import ToolCallDelta
 from texapi_core.wire import ChatDelta, ChatReply
 
 _SPOILERS = ("", "]", '"]', "}]", '"}]')
 _BLOCK_INDEXES = {"reasoning": "lc_rs_0", "text": "lc_txt_0", "refusal": "lc_rf_0"}
+
+
+_MESSAGE = AIMessageChunk(content="", additional_kwargs={}, response_metadata={})
+_GENERATION = ChatGenerationChunk(message=_MESSAGE)
 
 
 def _convert_delta_to_generation_chunk(delta: ChatDelta) -> ChatGenerationChunk:
@@ -35,16 +41,42 @@ def _convert_delta_to_generation_chunk(delta: ChatDelta) -> ChatGenerationChunk:
     metadata: dict[str, Any] = {"model_provider": MODEL_PROVIDER}
     if delta.logprobs:
         metadata["logprobs"] = delta.logprobs
-    message = AIMessageChunk(
-        content=delta.text,
-        additional_kwargs=additional_kwargs,
-        response_metadata=metadata,
-        tool_call_chunks=[
-            tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=call.index)
-            for call in delta.tool_calls
-        ],
+    # Copies of chunks that LangChain's validators have seen: they take most of the time of a chunk.
+    message = _MESSAGE.model_copy(
+        update={
+            "content": delta.text,
+            "additional_kwargs": additional_kwargs,
+            "response_metadata": metadata,
+            "tool_calls": [],
+            "invalid_tool_calls": [],
+            "tool_call_chunks": [],
+        }
     )
-    return ChatGenerationChunk(message=message)
+    if delta.tool_calls:
+        message = _with_fragments(message, delta.tool_calls)
+    return _GENERATION.model_copy(update={"message": message, "text": delta.text})
+
+
+def _with_fragments(message: AIMessageChunk, calls: Sequence[ToolCallDelta]) -> AIMessageChunk:
+    """The chunk with pieces of tool calls, as its validators would have made it.
+
+    They try the arguments of every piece as JSON, bit by bit. Only a piece that opens an object can be
+    one, and is left to them; any other is an invalid call.
+    """
+    fragments = [
+        tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=call.index) for call in calls
+    ]
+    if any(not call.arguments or call.arguments.lstrip().startswith("{") for call in calls):
+        return AIMessageChunk(
+            content=message.content,
+            additional_kwargs=message.additional_kwargs,
+            response_metadata=message.response_metadata,
+            tool_call_chunks=fragments,
+        )
+    invalid = [
+        invalid_tool_call(name=call.name, args=call.arguments, id=call.id, error=None) for call in calls
+    ]
+    return message.model_copy(update={"tool_call_chunks": fragments, "invalid_tool_calls": invalid})
 
 
 def create_final_chunk(reply: ChatReply, *, requested_model: str) -> ChatGenerationChunk:

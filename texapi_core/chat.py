@@ -334,18 +334,13 @@ class _AnswerStream:
     def done(self) -> bool:
         return self._reader.done
 
-    def feed(self, packet: bytes) -> Generator[ChatDelta]:
-        brought_content = False
-        try:
-            for delta in self._reader.feed(packet):
-                brought_content = True
-                yield delta
-        except _UNREADABLE as error:
-            raise self._failed(error) from None
-        if brought_content:
+    def feed(self, packet: bytes) -> list[ChatDelta]:
+        deltas = self._reader.feed(packet)
+        if deltas:
             self._last_content = time.monotonic()
         else:
             self._check_idle()
+        return deltas
 
     def finish(self) -> Generator[ChatDelta | ChatReply]:
         try:

@@ -30,6 +30,8 @@ class SSEDecoder:
 
     def __init__(self) -> None:
         self._line_parts: list[bytes] = []
+        self._between_events = False
+        """Whether the next byte begins an event, and is not the first of all."""
         self._ends_in_cr = False
         self._at_start = True
         self._event = b""
@@ -39,6 +41,11 @@ class SSEDecoder:
 
     def feed(self, packet: bytes) -> list[ServerSentEvent]:
         """The events that this packet completes."""
+        if self._between_events and packet.endswith(b"\n\n") and b"\r" not in packet:
+            plain = _plain_events(packet)
+            if plain is not None:
+                return plain
+        self._between_events = False
         if self._ends_in_cr:
             packet = b"\r" + packet
         if b"\r" in packet:
@@ -52,8 +59,10 @@ class SSEDecoder:
         if b"\n" not in packet:
             return []
         *lines, rest = b"".join(self._line_parts).split(b"\n")
-        self._line_parts = [rest]
-        return self._take_lines(lines)
+        self._line_parts = [rest] if rest else []
+        events = self._take_lines(lines)
+        self._between_events = not (self._line_parts or self._data or self._event or self._ends_in_cr)
+        return events
 
     def finish(self) -> list[ServerSentEvent]:
         """The event that the end of the stream completes: servers forget the last empty line."""
@@ -72,7 +81,8 @@ class SSEDecoder:
             elif not line:
                 if self._data or self._event == b"error":
                     data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-                    events.append(ServerSentEvent(self._event.decode("utf-8", "replace"), data))
+                    event = self._event.decode("utf-8", "replace") if self._event else ""
+                    events.append(ServerSentEvent(event, data))
                     self._data = []
                 self._event = b""
             elif line.startswith(b"event:"):
@@ -80,3 +90,13 @@ class SSEDecoder:
             elif not (self.stray_line or _IGNORED_LINE.match(line)):
                 self.stray_line = line
         return events
+
+
+def _plain_events(packet: bytes) -> list[ServerSentEvent] | None:
+    """The events of a packet that holds whole ones of a single data line: what nearly every packet is."""
+    events = []
+    for event in packet[:-2].split(b"\n\n"):
+        if not event.startswith(b"data: ") or b"\n" in event:
+            return None
+        events.append(ServerSentEvent("", event[6:]))
+    return events

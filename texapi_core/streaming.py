@@ -95,15 +95,16 @@ class StreamState:
 
         Raises `ErrorAnswer` for an error in the stream, `MalformedAnswer` for data that is no JSON.
         """
-        data = event.data.strip()
+        data = event.data
+        if event.event == "error":
+            raise ErrorAnswer(_error_of(data.strip()))
+        if data.startswith(b"{"):
+            return self.feed(parse_json_object(data))
+        data = data.strip()
         if data.startswith(_DONE):
             self.done = True
             return None
-        if event.event == "error":
-            raise ErrorAnswer(_error_of(data))
-        if not data:
-            return None
-        return self.feed(parse_json_object(data))
+        return self.feed(parse_json_object(data)) if data else None
 
     def feed(self, chunk: dict[str, Any]) -> ChatDelta | None:
         """What one chunk adds, `None` when it adds nothing to see."""
@@ -320,18 +321,18 @@ class StreamReader:
         self._decoder = SSEDecoder()
         self._start = bytearray()
         self._is_sse: bool | None = None
+        self._failure: Exception | None = None
 
     @property
     def done(self) -> bool:
-        """Whether the stream said that nothing follows."""
-        return self.state.done
+        """Whether nothing more is to be read: the stream said so, or could not be understood."""
+        return self.state.done or self._failure is not None
 
-    def feed(self, packet: bytes) -> Iterator[ChatDelta]:
-        """The deltas that this packet completes."""
+    def feed(self, packet: bytes) -> list[ChatDelta]:
+        """The deltas that this packet completes; `finish` raises what it could not read."""
         if not self._is_sse:
             packet = self._sniff(packet)
-        if packet:
-            yield from self._read(self._decoder.feed(packet))
+        return self._read(self._decoder.feed(packet)) if packet else []
 
     def _sniff(self, packet: bytes) -> bytes:
         """All bytes so far once they are known to be events, `b""` until then."""
@@ -347,36 +348,39 @@ class StreamReader:
         self._start.clear()
         return packet
 
+    def _read(self, events: list[ServerSentEvent]) -> list[ChatDelta]:
+        deltas = []
+        for event in events:
+            try:
+                delta = self.state.feed_event(event)
+            except Exception as error:
+                self._failure = error
+                break
+            if delta is not None:
+                deltas.append(delta)
+            if self.state.done:
+                break
+        return deltas
+
     def finish(self) -> Iterator[ChatDelta]:
         """The deltas that the end of the bytes completes.
 
-        Raises `MalformedAnswer` when the answer is not whole.
+        Raises what `feed` could not read: `ErrorAnswer`, or `MalformedAnswer` when the answer is not whole.
         """
         if not self._is_sse:
             delta = self._read_document(bytes(self._start))
             if delta is not None:
                 yield delta
         if not self.done:
-            yield from self._read_rest()
+            yield from self._read(self._decoder.finish())
+            if isinstance(self._failure, MalformedAnswer):  # the event that the stream ends in is torn
+                cut = CutStream("a stream cut before its end", usage=self.state.usage)
+                self._failure = None if self.state.has_finished else cut
+        if self._failure is not None:
+            raise self._failure
         last = self.state.finish(stray_line=self._decoder.stray_line)
         if last is not None:
             yield last
-
-    def _read_rest(self) -> Iterator[ChatDelta]:
-        """The event that the stream ended in: a torn one tells that the stream was cut."""
-        try:
-            yield from self._read(self._decoder.finish())
-        except MalformedAnswer as error:
-            if not self.state.has_finished:
-                raise CutStream("a stream cut before its end", usage=self.state.usage) from error
-
-    def _read(self, events: list[ServerSentEvent]) -> Iterator[ChatDelta]:
-        for event in events:
-            if self.done:
-                break
-            delta = self.state.feed_event(event)
-            if delta is not None:
-                yield delta
 
     def _read_document(self, document: bytes) -> ChatDelta | None:
         body = parse_json_object(document.removeprefix(BYTE_ORDER_MARK))

@@ -25,10 +25,13 @@ class ToolCall:
 
     def parse_arguments(self) -> dict[str, Any] | None:
         """The arguments as a dict, `None` when the text is no JSON object."""
-        if not self.arguments.strip():
+        text = self.arguments.strip()
+        if not text:
             return {}
+        if not text.endswith("}"):  # nearly always so while a call streams
+            return None
         try:
-            arguments = json.loads(self.arguments)
+            arguments = json.loads(text)
         except (ValueError, RecursionError):
             return None
         return arguments if isinstance(arguments, dict) else None
@@ -39,7 +42,7 @@ class ToolCall:
         return {"id": self.id, "type": "function", "function": function, **self.extras}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ToolCallDelta:
     """What one chunk of a stream adds to one tool call."""
 
@@ -148,7 +151,7 @@ class ToolCallAssembler:
         return fragment.name != call.name and bool(call.arguments)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Fragment:
     index: int | None
     id: str

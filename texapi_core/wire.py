@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import jiter
+
 from texapi_core.reasoning import (
     NO_REASONING,
     REASONING_FIELDS,
@@ -33,7 +35,7 @@ _ANSWER_FIELDS = frozenset({"choices", "usage", "x_groq"})
 _ERROR_FIELDS = frozenset({"message", "msg", "detail", "errors", "error_code", "error_msg", "error_message"})
 
 
-_DEEPEST = 100
+_DEEPEST = 200
 """Levels of nesting. No answer needs them, and code that walks deeper ones runs out of stack."""
 
 
@@ -100,7 +102,7 @@ class ChatReply:
         return self.choices[0]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one that is frozen takes three times as long to make, and each chunk makes one
 class ChatDelta:
     """What one chunk of a stream adds to the answer."""
 
@@ -115,13 +117,22 @@ class ChatDelta:
 def parse_json_object(text: bytes) -> dict[str, Any]:
     """The JSON object in `text`, or `MalformedAnswer` with the start of what came instead."""
     try:
+        value = jiter.from_json(text)  # comes with the openai SDK, and takes a quarter of json's time
+    except ValueError:
+        value = _parse_what_jiter_refuses(text)
+    if not isinstance(value, dict):
+        raise MalformedAnswer("JSON that is no object", excerpt(text))
+    return value
+
+
+def _parse_what_jiter_refuses(text: bytes) -> Any:
+    """Half of a surrogate pair and UTF-16 are JSON to Python; deeper nesting than jiter walks is not."""
+    try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         raise MalformedAnswer(_describe(text), excerpt(text)) from None
-    if text.count(b"{") + text.count(b"[") > _DEEPEST and is_deep(value):
+    if is_deep(value):
         raise MalformedAnswer("JSON nested too deeply", excerpt(text))
-    if not isinstance(value, dict):
-        raise MalformedAnswer("JSON that is no object", excerpt(text))
     return value
 
 

@@ -256,8 +256,10 @@ def test_what_is_no_stream_is_named(body: bytes, reason: str) -> None:
     ],
 )
 def test_an_error_in_the_stream_is_raised_after_what_came_before(event: bytes) -> None:
-    deltas = StreamReader().feed(sse(chunk({"content": "half"}), done=False) + event)
+    reader = StreamReader()
+    deltas = reader.feed(sse(chunk({"content": "half"}), done=False) + event)
 
-    assert next(deltas).text == "half"
+    assert [delta.text for delta in deltas] == ["half"]
+    assert reader.done
     with pytest.raises(ErrorAnswer):
-        next(deltas)
+        list(reader.finish())

@@ -147,7 +147,7 @@ def test_no_usage_is_none_and_not_in_the_raw_answer(usage: Any) -> None:
         (b"[1]", "JSON that is no object"),
         (b"\xff\xfe\x00", "text that is no JSON"),
         (b"[" * 100_000, "broken JSON"),
-        (b'{"a": ' * 200 + b"1" + b"}" * 200, "nested too deeply"),
+        (b'{"a": ' * 300 + b"1" + b"}" * 300, "nested too deeply"),
     ],
 )
 def test_what_is_no_json_object_is_named(text: bytes, reason: str) -> None:
