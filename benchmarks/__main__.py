@@ -33,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="rounds of each row")
     parser.add_argument("--only", default="", help="rows whose title holds this text")
+    parser.add_argument("--async-transport", choices=["httpx", "aiohttp"], default="httpx", help="of ours")
     parser.add_argument("--json", type=Path, help="file for the figures of every round")
     arguments = parser.parse_args()
     clients = installed()
@@ -41,7 +42,9 @@ def main() -> None:
     print(_line("CPU, median", "unit", [client.name for client in clients]))
     rows: list[Figures] = []
     with stub() as server, asyncio.Runner() as runner:
-        work = Workloads([client(server.base_url) for client in clients], server, runner)
+        work = Workloads(
+            [client(server.base_url, arguments.async_transport) for client in clients], server, runner
+        )
         for title, measure in rows_of(work, arguments.rounds).items():
             for figures in measure() if arguments.only in title else ():
                 rows.append(figures)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, SecretStr
 
@@ -66,8 +66,9 @@ class Client(ABC):
     construction: ClassVar[str]
     first_call: ClassVar[str]
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, async_transport: Literal["httpx", "aiohttp"] = "httpx") -> None:
         self.base_url = base_url
+        self.async_transport = async_transport
 
     @abstractmethod
     def model(self, name: str) -> Any:
@@ -194,7 +195,12 @@ class ChatTexAPIClient(_LangChain):
     def model(self, name: str) -> Any:
         from langchain_texapi import ChatTexAPI
 
-        return ChatTexAPI(model=name, base_url=self.base_url, api_key=SecretStr(KEY))
+        return ChatTexAPI(
+            model=name,
+            base_url=self.base_url,
+            api_key=SecretStr(KEY),
+            async_transport=self.async_transport,
+        )
 
 
 class ChatOpenAIClient(_LangChain):
@@ -272,7 +278,7 @@ class TexAPIClient(_LlamaIndex):
     def model(self, name: str) -> Any:
         from llama_index_texapi import TexAPI
 
-        return TexAPI(model=name, api_base=self.base_url, api_key=KEY)
+        return TexAPI(model=name, api_base=self.base_url, api_key=KEY, async_transport=self.async_transport)
 
 
 class OpenAILikeClient(_LlamaIndex):

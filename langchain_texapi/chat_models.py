@@ -41,6 +41,7 @@ from texapi_core.settings import (
     CALL_OPTIONS,
     DEFAULT_MAX_RETRIES,
     DEFAULT_STREAM_IDLE_TIMEOUT,
+    AsyncTransport,
     CallOptions,
     Settings,
     call_options,
@@ -99,6 +100,8 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
     One response hook is added to it, which keeps failed calls from being retried in vain."""
     http_async_client: Any = Field(default=None, repr=False, exclude=True)
     """An `openai.DefaultAsyncHttpxClient` of your own for async calls, in one event loop."""
+    async_transport: AsyncTransport = "httpx"
+    """What carries async calls; `"aiohttp"` (extra `aiohttp`) is faster with many calls at once."""
 
     stop: list[str] | str | None = Field(alias="stop_sequences", default=None)
     """Texts that end the answer."""
@@ -377,6 +380,7 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
             default_query=self.default_query,
             http_client=self.http_client,
             http_async_client=self.http_async_client,
+            async_transport=self.async_transport,
         )
 
     @property

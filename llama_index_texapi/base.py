@@ -44,6 +44,7 @@ from texapi_core.settings import (
     CALL_OPTIONS,
     DEFAULT_MAX_RETRIES,
     DEFAULT_STREAM_IDLE_TIMEOUT,
+    AsyncTransport,
     CallOptions,
     Settings,
     call_options,
@@ -117,6 +118,10 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         exclude=True,
         repr=False,
         description="An `openai.DefaultAsyncHttpxClient` of your own, for one event loop.",
+    )
+    async_transport: AsyncTransport = Field(
+        default="httpx",
+        description="What carries async calls; aiohttp (extra `aiohttp`) is faster with many at once.",
     )
 
     additional_kwargs: dict[str, Any] = Field(
@@ -375,6 +380,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
             default_query=self.default_query,
             http_client=self.http_client,
             http_async_client=self.http_async_client,
+            async_transport=self.async_transport,
         )
 
     def _request(

@@ -26,10 +26,15 @@ from texapi_core.error_mapping import (
     readable,
     redirect_refused,
 )
-from texapi_core.settings import CONNECT_TIMEOUT, Settings
+from texapi_core.settings import CONNECT_TIMEOUT, AsyncTransport, Settings
 
 _MOST_CLIENTS = 64
 """Clients kept for re-use; the one unused for longest goes first. They are small: a pool is not theirs."""
+
+_ASYNC_HTTP_CLIENTS: Mapping[AsyncTransport, Callable[..., Any]] = {
+    "httpx": openai.DefaultAsyncHttpxClient,
+    "aiohttp": openai.DefaultAioHttpClient,
+}
 
 _ClientKey = tuple[Any, ...]
 _clients: OrderedDict[_ClientKey, openai.OpenAI] = OrderedDict()
@@ -82,7 +87,7 @@ class _LoopClients:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = weakref.ref(loop)
         self._clients: OrderedDict[_ClientKey, openai.AsyncOpenAI] = OrderedDict()
-        self._pool = _new_pool(openai.DefaultAsyncHttpxClient, _ainspect_response)
+        self._pools: dict[AsyncTransport, Any] = {}
         self._until_shutdown: AsyncGenerator[None, None] | None = None
 
     @classmethod
@@ -104,12 +109,17 @@ class _LoopClients:
         key = _client_key(settings, settings.http_async_client)
         client = self._clients.get(key)
         if client is None:
-            client = self._clients[key] = _new_async_client(settings, self._pool)
+            client = self._clients[key] = _new_async_client(settings, self._pool(settings.async_transport))
             if len(self._clients) > _MOST_CLIENTS:
                 self._clients.popitem(last=False)
         else:
             self._clients.move_to_end(key)
         return client
+
+    def _pool(self, transport: AsyncTransport) -> Any:
+        if transport not in self._pools:
+            self._pools[transport] = _new_pool(_ASYNC_HTTP_CLIENTS[transport], _ainspect_response)
+        return self._pools[transport]
 
     async def _close_at_shutdown(self) -> AsyncGenerator[None, None]:
         try:
@@ -120,7 +130,8 @@ class _LoopClients:
                     if clients is self:
                         del _loop_clients[key]
             self._clients.clear()
-            await self._pool.aclose()
+            for pool in self._pools.values():
+                await pool.aclose()
 
 
 def _client_key(settings: Settings, http_client: Any) -> _ClientKey:
@@ -131,6 +142,7 @@ def _client_key(settings: Settings, http_client: Any) -> _ClientKey:
         settings.default_headers,
         repr(settings.default_query),
         id(http_client) if http_client is not None else None,
+        settings.async_transport,
     )
 
 
