@@ -32,6 +32,11 @@ def _format_tool(tool: ToolLike, strict: bool | None) -> dict[str, Any]:
     return {**formatted, **found}
 
 
+def format_bound_tools(tools: Sequence[ToolLike]) -> list[Any]:
+    """Tools passed to a call: definitions of the wire as they are, functions and classes formatted."""
+    return [tool if isinstance(tool, Mapping) else _format_tool(tool, None) for tool in tools]
+
+
 def format_tool_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
     """`tool_choice` of the wire: `"any"` and `True` mean `"required"`, a tool's name means that tool.
 
@@ -56,7 +61,9 @@ def format_tool_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> 
         if tool_choice.get("type") in ("any", "auto", "none"):
             return {"any": "required"}.get(tool_choice["type"], tool_choice["type"])
         if tool_choice.get("type") == "tool":
-            return {"type": "function", "function": {"name": tool_choice["name"]}}
+            tool_choice = {"type": "function", "function": {"name": tool_choice["name"]}}
+        if tool_choice.get("type") == "function" and tool_choice["function"]["name"] not in names:
+            raise ValueError(f"`tool_choice` names no bound tool: {tool_choice!r}. There are {names}.")
         return tool_choice
     raise ValueError(f"`tool_choice` must be a string, a bool or a dict, not {tool_choice!r}.")
 
@@ -74,6 +81,8 @@ def format_response_format(schema: Any, *, strict: bool | None = None) -> dict[s
             schema = inner["schema"]
         elif "schema" in schema and "name" in schema:
             return {"type": "json_schema", "json_schema": schema}
+    if strict is None and isinstance(schema, dict) and isinstance(schema.get("strict"), bool):
+        strict = schema["strict"]
     json_schema = convert_to_json_schema(schema, strict=strict)
     json_schema.pop("$schema", None)
     name = str(json_schema.pop("title", None) or "response_format")
