@@ -27,8 +27,11 @@ PER_CALL_ONLY = (
 
 N_AND_STREAM = "`n` above 1 cannot be streamed. Use `invoke` without `streaming`, or leave `n` out."
 
-_PAYLOAD = frozenset({*ChatParameters.model_fields, "model", "n", "metadata"})
-"""Constructor fields that one call may change. `metadata` is a member of the payload there."""
+_METADATA = "metadata"
+"""A member of the payload in `model_kwargs`, for the constructor's is LangChain's."""
+
+_PAYLOAD = frozenset({*ChatParameters.model_fields, "model", "n", _METADATA})
+"""Constructor fields that are members of the payload."""
 
 
 @cache
@@ -53,7 +56,7 @@ def arguments_of_a_call(kwargs: Mapping[str, Any], fields: Collection[str]) -> d
 
 
 def check_model_kwargs(
-    model_kwargs: Mapping[str, Any], given: Collection[str], fields: Collection[str]
+    model_kwargs: Mapping[str, Any], given: Mapping[str, Any], fields: Collection[str]
 ) -> None:
     """Refuse what would be sent twice, or as a member of the payload that nobody knows.
 
@@ -61,7 +64,7 @@ def check_model_kwargs(
         ValueError: a name that the constructor was given too, or that is no parameter of the payload.
     """
     for name in model_kwargs:
-        if name in given:
+        if given.get(name) is not None and name != _METADATA:
             raise ValueError(f"`{name}` was given twice: to the constructor and in `model_kwargs`.")
         if name in fields and name not in _PAYLOAD:
             raise ValueError(

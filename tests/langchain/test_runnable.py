@@ -128,11 +128,15 @@ def test_fallbacks_and_retries_of_the_framework(gateway: Gateway, endpoint: Endp
 
 
 def test_fields_may_be_configured_per_call(gateway: Gateway, endpoint: Endpoint) -> None:
-    chat = model(endpoint).configurable_fields(model_name=ConfigurableField(id="model"))
+    chat = model(endpoint, model_kwargs={"seed": 1}, default_headers={"X-Tenant": "a"}).configurable_fields(
+        model_name=ConfigurableField(id="model"), temperature=ConfigurableField(id="heat")
+    )
 
-    chat.invoke("Say one", {"configurable": {"model": "gpt-5.2"}})
+    chat.invoke("Say one", {"configurable": {"model": "gpt-5.2", "heat": 0.5}})
 
-    assert gateway.requests[0].body["model"] == "gpt-5.2"
+    (request,) = gateway.requests
+    assert (request.body["model"], request.body["temperature"], request.body["seed"]) == ("gpt-5.2", 0.5, 1)
+    assert request.headers["x-tenant"] == "a"
 
 
 @pytest.mark.parametrize(
