@@ -34,6 +34,9 @@ _PAYLOAD = frozenset({*ChatParameters.model_fields, "model", "n", _METADATA})
 """Constructor fields that are members of the payload."""
 
 
+_SECRETS = ("extra_headers", "extra_query")
+
+
 @cache
 def argument_names(model_class: type[BaseModel]) -> frozenset[str]:
     """The names that the constructor takes, aliases included."""
@@ -78,7 +81,7 @@ def without_secrets(arguments: Mapping[str, Any]) -> dict[str, Any]:
     They may hold secrets, and they may change an answer.
     """
     return {
-        name: digest(value) if name in ("extra_headers", "extra_query") and value else value
+        name: digest(value) if name in _SECRETS and isinstance(value, Mapping) else value
         for name, value in arguments.items()
     }
 

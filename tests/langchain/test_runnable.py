@@ -9,7 +9,6 @@ import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelRetryMiddleware
 from langchain.chat_models import init_chat_model
-from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import ModelError
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
@@ -18,13 +17,12 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import ConfigurableField, RunnablePassthrough
 from langchain_core.tools import tool
-from langchain_core.tracers.context import collect_runs
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_texapi import ChatTexAPI, TexAPIError, register_init_chat_model
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
-from tests.langchain.test_chat import add_up, model
+from tests.langchain.test_chat import model
 
 DOCUMENTS = Path(__file__).parents[2] / "demo" / "documents"
 
@@ -43,36 +41,10 @@ def multiply(a: int, b: int) -> int:
 
 class _Seen(BaseCallbackHandler):
     def __init__(self) -> None:
-        self.tokens: list[str] = []
         self.errors: list[BaseException] = []
-
-    def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
-        self.tokens.append(token)
 
     def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
         self.errors.append(error)
-
-
-@pytest.mark.parametrize("through", ["stream", "invoke"])
-def test_each_token_is_told_once(endpoint: Endpoint, through: str) -> None:
-    seen = _Seen()
-    chat = model(endpoint, callbacks=[seen], streaming=True)
-
-    text = (
-        chat.invoke("Say one").text
-        if through == "invoke"
-        else "".join(c.text for c in chat.stream("Say one"))
-    )
-
-    assert "".join(seen.tokens) == text
-
-
-async def test_events_of_a_stream(endpoint: Endpoint) -> None:
-    events = [event async for event in model(endpoint).astream_events("Say one", version="v2")]
-
-    assert events[0]["event"] == "on_chat_model_start"
-    assert events[-1]["event"] == "on_chat_model_end"
-    assert events[-1]["data"]["output"].usage_metadata["output_tokens"] > 0
 
 
 async def test_events_of_the_new_protocol(endpoint: Endpoint) -> None:
@@ -82,32 +54,6 @@ async def test_events_of_the_new_protocol(endpoint: Endpoint) -> None:
 
     assert "84" in str(stream.output.text)
     assert [block["type"] for block in stream.output.content_blocks] == ["reasoning", "text"]
-
-
-@pytest.mark.parametrize("through", ["invoke", "stream"])
-def test_a_tracer_sees_provider_model_and_true_counts(endpoint: Endpoint, through: str) -> None:
-    chat = model(endpoint)
-    with collect_runs() as runs:
-        message = chat.invoke("Say one") if through == "invoke" else add_up(list(chat.stream("Say one")))
-
-    (run,) = runs.traced_runs
-    assert run.extra is not None
-    assert run.extra["metadata"]["ls_provider"] == "texapi"
-    assert run.extra["metadata"]["ls_model_name"] == "claude-sonnet-4-6"
-    assert run.outputs is not None
-    traced = run.outputs["generations"][0][0]["message"]["kwargs"]["usage_metadata"]
-    assert message.usage_metadata is not None
-    assert traced["total_tokens"] == message.usage_metadata["total_tokens"]
-
-
-def test_a_cached_answer_sends_nothing(gateway: Gateway, endpoint: Endpoint) -> None:
-    chat = model(endpoint, cache=InMemoryCache())
-
-    first, second = chat.invoke("Say one"), chat.invoke("Say one")
-    chat.bind(temperature=1).invoke("Say one")
-
-    assert first.content == second.content
-    assert len(gateway.requests) == 2
 
 
 def test_a_rate_limiter_is_asked(endpoint: Endpoint) -> None:
