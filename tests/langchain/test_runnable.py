@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import bm25s
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelRetryMiddleware
 from langchain.chat_models import init_chat_model
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
+from langchain_core.documents import Document
 from langchain_core.exceptions import ModelError
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.rate_limiters import InMemoryRateLimiter
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import ConfigurableField, RunnablePassthrough
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -156,58 +161,103 @@ def test_the_opt_in_changes_nothing_where_the_table_has_another_form(monkeypatch
     assert list(base._BUILTIN_PROVIDERS) == ["openai"]
 
 
-def test_a_graph_with_two_tools_and_a_checkpointer(recorded: Endpoint) -> None:
-    agent = create_agent(model(recorded), [get_weather, multiply], checkpointer=InMemorySaver())
-    config: Any = {"configurable": {"thread_id": "1"}}
-
-    first = agent.invoke({"messages": [HumanMessage("What is the weather in Hanoi?")]}, config)
-    second = agent.invoke({"messages": [HumanMessage("Multiply 12 by 7")]}, config)
-
-    assert "31" in first["messages"][-1].text
-    assert "84" in second["messages"][-1].text
-    assert len(second["messages"]) == 8
+def _turn(agent: Any, question: str, config: Any) -> list[str]:
+    state = agent.invoke({"messages": [HumanMessage(question)]}, config)
+    return [state["messages"][-1].text]
 
 
-def test_a_graph_streams_tokens(recorded: Endpoint) -> None:
-    agent = create_agent(model(recorded), [get_weather, multiply])
+def _streamed_turn(agent: Any, question: str, config: Any) -> list[str]:
+    chunks = agent.stream({"messages": [HumanMessage(question)]}, config, stream_mode="messages")
+    return [chunk.text for chunk, _ in chunks if isinstance(chunk, AIMessageChunk) and chunk.text]
 
-    pieces = [
-        chunk.text
-        for chunk, _ in agent.stream({"messages": [HumanMessage("Multiply 12 by 7")]}, stream_mode="messages")
-        if isinstance(chunk, AIMessageChunk)
+
+def _async_streamed_turn(agent: Any, question: str, config: Any) -> list[str]:
+    async def collect() -> list[str]:
+        chunks = agent.astream({"messages": [HumanMessage(question)]}, config, stream_mode="messages")
+        return [chunk.text async for chunk, _ in chunks if isinstance(chunk, AIMessageChunk) and chunk.text]
+
+    return asyncio.run(collect())
+
+
+@pytest.mark.parametrize("turn", [_turn, _streamed_turn, _async_streamed_turn])
+def test_a_graph_with_two_tools_and_a_checkpointer(recorded: Endpoint, turn: Any) -> None:
+    usage = UsageMetadataCallbackHandler()
+    saver = InMemorySaver()
+    agent: Any = create_agent(model(recorded), [get_weather, multiply], checkpointer=saver)
+    config: Any = {"configurable": {"thread_id": "1"}, "callbacks": [usage]}
+
+    first = turn(agent, "What is the weather in Hanoi?", config)
+    second = turn(agent, "Multiply 12 by 7", config)
+
+    assert "31" in "".join(first)
+    assert "84" in "".join(second)
+    assert (len(second) > 1) is (turn is not _turn)
+    messages = agent.get_state(config).values["messages"]
+    assert [type(message).__name__ for message in messages] == [
+        *["HumanMessage", "AIMessage", "ToolMessage", "AIMessage"] * 2
     ]
-
-    assert "84" in "".join(pieces)
-
-
-def test_a_rag_chain_with_sources(recorded: Endpoint) -> None:
-    import bm25s
-
-    pages = sorted(DOCUMENTS.glob("*.md"))
-    texts = [page.read_text("utf-8") for page in pages]
-    retriever = bm25s.BM25(
-        corpus=[{"text": text, "source": page.name} for text, page in zip(texts, pages, strict=True)]
+    assert [message.name for message in messages if isinstance(message, ToolMessage)] == [
+        "get_weather",
+        "multiply",
+    ]
+    answers = [message for message in messages if isinstance(message, AIMessage)]
+    (counted,) = usage.usage_metadata.values()
+    assert counted["total_tokens"] == sum(
+        answer.usage_metadata["total_tokens"] for answer in answers if answer.usage_metadata
     )
-    retriever.index(bm25s.tokenize(texts, show_progress=False), show_progress=False)
+    assert agent.get_state({"configurable": {"thread_id": "2"}}).values == {}
 
-    def retrieve(question: str) -> list[dict[str, str]]:
-        found, _ = retriever.retrieve(bm25s.tokenize(question, show_progress=False), k=2, show_progress=False)
-        return list(found[0])
 
+class BM25Retriever(BaseRetriever):
+    """The pages that share the most telling words with the question."""
+
+    pages: list[Document]
+    index: Any
+
+    @classmethod
+    def of(cls, pages: list[Document]) -> BM25Retriever:
+        index = bm25s.BM25()
+        index.index(bm25s.tokenize([p.page_content for p in pages], show_progress=False), show_progress=False)
+        return cls(pages=pages, index=index)
+
+    def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+        words = bm25s.tokenize(query, show_progress=False)
+        numbers, _ = self.index.retrieve(words, k=2, show_progress=False)
+        return [self.pages[number] for number in numbers[0]]
+
+
+def _joined(documents: list[Document]) -> str:
+    return "\n\n".join(f"[{d.metadata['source']}]\n{d.page_content}" for d in documents)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_rag_chain_with_sources(recorded: Endpoint, streamed: bool) -> None:
+    pages = [
+        Document(page.read_text("utf-8"), metadata={"source": page.name})
+        for page in sorted(DOCUMENTS.glob("*.md"))
+    ]
     prompt = ChatPromptTemplate(
         [("human", "Context:\n{context}\n\nAnswer the question from the context.\nQuestion: {question}")]
     )
-    answer = prompt | model(recorded) | StrOutputParser()
-    chain = RunnablePassthrough.assign(documents=lambda state: retrieve(state["question"])).assign(
-        answer=lambda state: answer.invoke(
-            {"context": "\n".join(d["text"] for d in state["documents"]), "question": state["question"]}
-        )
+    answer = (
+        RunnablePassthrough.assign(context=lambda state: _joined(state["documents"]))
+        | prompt
+        | model(recorded)
+        | StrOutputParser()
     )
+    chain = RunnablePassthrough.assign(documents=itemgetter("question") | BM25Retriever.of(pages)).assign(
+        answer=answer
+    )
+    question = {"question": "Which error comes when the balance is empty?"}
 
-    state = chain.invoke({"question": "Which error comes when the balance is empty?"})
+    parts: list[Any] = list(chain.stream(question)) if streamed else [chain.invoke(question)]
 
-    assert "insufficient_credits" in state["answer"]
-    assert "billing.md" in [document["source"] for document in state["documents"]]
+    assert "insufficient_credits" in "".join(part.get("answer", "") for part in parts)
+    assert (sum("answer" in part for part in parts) > 1) is streamed
+    (documents,) = [part["documents"] for part in parts if "documents" in part]
+    sources = [document.metadata["source"] for document in documents]
+    assert len(sources) == 2
+    assert "billing.md" in sources
 
 
 def test_history_of_another_provider_is_accepted(gateway: Gateway, endpoint: Endpoint) -> None:
