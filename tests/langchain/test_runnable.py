@@ -12,13 +12,14 @@ import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelRetryMiddleware
 from langchain.chat_models import init_chat_model
+from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.exceptions import ModelError
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.rate_limiters import InMemoryRateLimiter
+from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import ConfigurableField, RunnablePassthrough
 from langchain_core.tools import tool
@@ -27,7 +28,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langchain_texapi import ChatTexAPI, TexAPIError, register_init_chat_model
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
-from tests.langchain.test_chat import model
+from tests.langchain.test_chat import WAYS, Way, model
 
 DOCUMENTS = Path(__file__).parents[2] / "demo" / "documents"
 
@@ -61,10 +62,27 @@ async def test_events_of_the_new_protocol(endpoint: Endpoint) -> None:
     assert [block["type"] for block in stream.output.content_blocks] == ["reasoning", "text"]
 
 
-def test_a_rate_limiter_is_asked(endpoint: Endpoint) -> None:
-    limiter = InMemoryRateLimiter(requests_per_second=1000)
+class _Counting(BaseRateLimiter):
+    def __init__(self) -> None:
+        self.asked = 0
 
-    assert model(endpoint, rate_limiter=limiter).invoke("Say one").text
+    def acquire(self, *, blocking: bool = True) -> bool:
+        self.asked += 1
+        return True
+
+    async def aacquire(self, *, blocking: bool = True) -> bool:
+        return self.acquire(blocking=blocking)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_rate_limiter_is_asked_once_per_call(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+    limiter = _Counting()
+    chat = model(endpoint, rate_limiter=limiter, cache=InMemoryCache())
+
+    for _ in range(2):
+        way(chat, "Say one")
+
+    assert limiter.asked == len(gateway.requests)
 
 
 def test_fallbacks_and_retries_of_the_framework(gateway: Gateway, endpoint: Endpoint) -> None:
