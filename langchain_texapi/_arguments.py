@@ -15,7 +15,7 @@ from texapi_core.settings import CALL_OPTIONS
 _ALIASES = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
 """The constructor's other names for what one call may change."""
 
-PER_CALL_ONLY = (
+NOT_IN_PAYLOAD = (
     "stream",
     "stream_usage",
     "extra_body",
@@ -23,16 +23,18 @@ PER_CALL_ONLY = (
     "tool_media",
     "ls_structured_output_format",
 )
-"""Arguments of one call that are neither options of sending nor members of the payload."""
+"""Arguments of one call that are neither options of sending nor members of the payload themselves."""
 
 N_AND_STREAM = "`n` above 1 cannot be streamed. Use `invoke` without `streaming`, or leave `n` out."
 
 _METADATA = "metadata"
 """A member of the payload in `model_kwargs`, for the constructor's is LangChain's."""
 
-_PAYLOAD = frozenset({*ChatParameters.model_fields, "model", "n", _METADATA})
+_PAYLOAD = frozenset({*ChatParameters.model_fields, "model", "n", _METADATA}).difference(NOT_IN_PAYLOAD)
 """Constructor fields that are members of the payload."""
 
+_PER_CALL = _PAYLOAD.union(NOT_IN_PAYLOAD, CALL_OPTIONS)
+"""Constructor fields that one call may change."""
 
 _SECRETS = ("extra_headers", "extra_query")
 
@@ -53,7 +55,7 @@ def arguments_of_a_call(kwargs: Mapping[str, Any], fields: Collection[str]) -> d
     """
     arguments = {_ALIASES.get(name, name): value for name, value in kwargs.items() if value is not None}
     for name in arguments:
-        if name in fields and name not in _PAYLOAD and name not in CALL_OPTIONS:
+        if name in fields and name not in _PER_CALL:
             raise ValueError(f"`{name}` cannot be changed for one call. Pass it to the constructor.")
     return arguments
 

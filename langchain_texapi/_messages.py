@@ -133,7 +133,8 @@ def _convert_ai_message(
     audio = message.additional_kwargs.get("audio")
     if isinstance(audio, dict) and audio.get("id"):
         wire["audio"] = {"id": audio["id"]}  # spoken before: the provider knows it by its id
-    if function_call := message.additional_kwargs.get("function_call"):
+    function_call = message.additional_kwargs.get("function_call")
+    if function_call and not wire.get("tool_calls"):
         wire["function_call"] = function_call  # what a FunctionMessage answers
     return wire
 

@@ -93,8 +93,8 @@ class _RefusalError(OutputParserException, _REFUSAL_BASE):  # type: ignore[misc]
     It is LangChain's `ModelRefusalError` too where langchain-core has that (1.7.5 and later).
     """
 
-    def __init__(self, error: str, message: AIMessage) -> None:
-        OutputParserException.__init__(self, error, llm_output=message.text)
+    def __init__(self, error: str, message: AIMessage | None = None) -> None:
+        OutputParserException.__init__(self, error, llm_output=message.text if message else None)
         self.raw_message = message
 
 

@@ -60,11 +60,12 @@ def format_tool_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> 
     if isinstance(tool_choice, dict):
         if tool_choice.get("type") in ("any", "auto", "none"):
             return {"any": "required"}.get(tool_choice["type"], tool_choice["type"])
-        if tool_choice.get("type") == "tool":
-            tool_choice = {"type": "function", "function": {"name": tool_choice["name"]}}
-        if tool_choice.get("type") == "function" and tool_choice["function"]["name"] not in names:
+        if tool_choice.get("type") not in ("tool", "function"):
+            return tool_choice
+        name = (tool_choice.get("function") or tool_choice).get("name")
+        if name not in names:
             raise ValueError(f"`tool_choice` names no bound tool: {tool_choice!r}. There are {names}.")
-        return tool_choice
+        return {"type": "function", "function": {"name": name}}
     raise ValueError(f"`tool_choice` must be a string, a bool or a dict, not {tool_choice!r}.")
 
 

@@ -21,7 +21,7 @@ from pydantic import ConfigDict, Field, SecretStr
 
 from langchain_texapi._arguments import (
     N_AND_STREAM,
-    PER_CALL_ONLY,
+    NOT_IN_PAYLOAD,
     argument_names,
     arguments_of_a_call,
     check_model_kwargs,
@@ -440,7 +440,7 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
         per_call = {
             name: value
             for name, value in arguments.items()
-            if name not in CALL_OPTIONS and name not in PER_CALL_ONLY
+            if name not in CALL_OPTIONS and name not in NOT_IN_PAYLOAD
         }
         if stop:
             per_call["stop"] = stop

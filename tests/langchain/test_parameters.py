@@ -274,6 +274,7 @@ def test_what_is_no_parameter_of_ours_is_told(name: str) -> None:
         ({"temperature": 1, "model_kwargs": {"temperature": 0}}, "`temperature` was given twice"),
         ({"model_kwargs": {"default_headers": {}}}, "`default_headers` in `model_kwargs` is no parameter"),
         ({"model_kwargs": {"timeout": 5}}, "`timeout` in `model_kwargs` is no parameter"),
+        ({"model_kwargs": {"tool_media": "x"}}, "`tool_media` in `model_kwargs` is no parameter"),
         ({"n": 0}, "n"),
         ({"n": 2, "streaming": True}, "`n` above 1 cannot be streamed"),
     ],

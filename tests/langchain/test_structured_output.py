@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any, TypedDict
 
 import pydantic
@@ -228,6 +229,7 @@ def test_a_refusal_is_langchain_s_refusal_where_it_has_one(
 
     assert isinstance(caught.value, OutputParserException)
     assert caught.value.raw_message.response_metadata["model_provider"] == "texapi"  # type: ignore[attr-defined] # ours
+    assert str(pickle.loads(pickle.dumps(caught.value))).startswith(str(caught.value))
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -166,6 +166,10 @@ def test_a_provider_s_own_tool_goes_as_it_is() -> None:
             {"type": "function", "function": {"name": "get_weather"}},
         ),
         (
+            {"type": "function", "name": "get_weather"},
+            {"type": "function", "function": {"name": "get_weather"}},
+        ),
+        (
             {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}},
             {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}},
         ),
