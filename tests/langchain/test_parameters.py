@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
+from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
 from langchain_texapi import ChatTexAPI, TexAPITimeoutError
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.langchain.test_chat import WAYS, Way, model
+from texapi_core.parameters import ChatParameters
 
 ANSWER = Fault(body={"choices": [{"index": 0, "message": {"content": "Hi."}, "finish_reason": "stop"}]})
 WEATHER = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
@@ -121,6 +125,46 @@ def test_a_parameter_reaches_the_wire(
     assert sent in request.raw
     assert set(request.body) <= {"model", "messages", *arguments, "stop", "provider"}
     assert request.body["messages"] == [{"role": "user", "content": "Hello"}]
+
+
+def test_the_table_holds_every_parameter_of_the_constructor() -> None:
+    sent = {name for arguments, _ in SENT for name in arguments}
+
+    assert set(ChatParameters.model_fields) - {"stream_usage", "replay_reasoning", "tool_media"} <= sent
+
+
+ELSEWHERE = {
+    "messages",
+    "model",
+    "metadata",  # LangChain's, per call
+    "stream_options",  # only beside `stream`
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+}
+KNOWN_TO_THE_SDK = sorted(set(CompletionCreateParamsBase.__annotations__) - ELSEWHERE)
+
+
+@pytest.mark.parametrize("name", KNOWN_TO_THE_SDK)
+def test_whatever_the_openai_sdk_knows_reaches_the_wire(
+    gateway: Gateway, endpoint: Endpoint, name: str
+) -> None:
+    gateway.misbehave(ANSWER)
+    chat: Any = model(endpoint)
+
+    chat.invoke("Hello", **{name: ["x"]})
+
+    assert gateway.requests[0].body[name] == ["x"]
+
+
+def test_the_documentation_names_every_argument() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "langchain.md").read_text("utf-8")
+    table = page[page.index("## API reference") :]
+
+    for name, field in ChatTexAPI.model_fields.items():
+        if name not in BaseChatModel.model_fields:
+            assert f"`{field.alias if name != 'stop' and field.alias else name}`" in table
 
 
 def test_metadata_of_the_provider_goes_into_model_kwargs(gateway: Gateway, endpoint: Endpoint) -> None:
