@@ -7,7 +7,7 @@ PIP_OPTIONS := --quiet --disable-pip-version-check
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format typecheck record matrix bench clean
+.PHONY: help demo test lint format typecheck record features matrix bench clean
 
 help: ## Show this text
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ typecheck: $(VENV)/ready ## Check types, strictly, in packages and tests
 
 record: $(VENV)/ready ## Record every cassette, live with TEXAPI_API_KEY, else from the stand-in
 	$(BIN)/python -m pytest -m vcr --record-mode=rewrite
+
+features: $(VENV)/ready ## Make the feature table of docs/langchain.md anew, by running each feature
+	$(BIN)/python -m tests.langchain.features --write
 
 bench: $(VENV)/ready ## Measure what a call costs beside the openai SDK; BENCH="--rounds 3" for less
 	@$(BIN)/python -m benchmarks $(BENCH)

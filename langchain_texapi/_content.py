@@ -8,16 +8,20 @@ from typing import Any
 Block = Mapping[str, Any]
 Part = dict[str, Any]
 
+CACHE_MARKS = ("cache_control", "prompt_cache_breakpoint")
+"""Members of a block that tell a provider where its prompt cache may end."""
+
 _AUDIO_FORMATS = {"x-wav": "wav", "wave": "wav", "mpeg": "mp3", "x-m4a": "m4a", "mp4": "m4a"}
 """MIME subtype -> `format` of an `input_audio` part where they differ."""
 
-IGNORED_IN_ASSISTANT = frozenset(
+_ELSEWHERE_IN_ASSISTANT = frozenset(
     {
         "tool_use",
         "tool_call",
         "tool_call_chunk",
         "invalid_tool_call",
         "function_call",
+        "custom_tool_call",
         "thinking",
         "redacted_thinking",
         "reasoning",
@@ -27,6 +31,34 @@ IGNORED_IN_ASSISTANT = frozenset(
 )
 """Blocks that an assistant message carries to the wire outside of `content`: its tool calls, its
 reasoning and its refusal have fields of their own."""
+
+_SERVER_SIDE = (
+    "server_tool_",
+    "mcp_",
+    "web_search_",
+    "web_fetch_",
+    "file_search_",
+    "tool_search_",
+    "code_interpreter_",
+    "code_execution_",
+    "bash_code_execution_",
+    "text_editor_code_execution_",
+    "computer_call",
+    "image_generation_call",
+    "executable_code",
+    "non_standard",
+)
+"""How the types of blocks begin that record what another provider's own servers did, in the words of
+Anthropic, OpenAI Responses, Google and LangChain. Chat completions have no place for them, and what came
+of them stands in the text."""
+
+
+def is_left_out_of_assistant(block: str | Block) -> bool:
+    """Whether the content of an assistant message goes to the wire without this block."""
+    if isinstance(block, str):
+        return False
+    block_type = str(block.get("type"))
+    return block_type in _ELSEWHERE_IN_ASSISTANT or block_type.startswith(_SERVER_SIDE)
 
 
 def text_of(content: str | list[Any]) -> str:
@@ -58,10 +90,10 @@ def to_part(block: str | Block, *, where: str) -> Part:
             f"{', '.join(sorted(_CONVERTERS))}."
         )
     part = convert(block)
-    if block.get("cache_control"):
-        part["cache_control"] = block["cache_control"]
-    elif isinstance(extras := block.get("extras"), dict) and extras.get("cache_control"):
-        part["cache_control"] = extras["cache_control"]
+    extras = block.get("extras")
+    for name in CACHE_MARKS:
+        if mark := block.get(name) or (isinstance(extras, dict) and extras.get(name)):
+            part[name] = mark
     return part
 
 

@@ -19,18 +19,21 @@ from langchain_core.messages import (
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.messages.tool import tool_call as parsed_tool_call
+from langchain_core.outputs import ChatGeneration, ChatResult
 
-from langchain_texapi._content import IGNORED_IN_ASSISTANT, text_of, to_parts
+from langchain_texapi._content import CACHE_MARKS, is_left_out_of_assistant, text_of, to_parts
 from texapi_core.payload import (
     Part,
     ReplayReasoning,
     ToolMedia,
     WireMessage,
+    assistant_media,
     assistant_message,
     place_media,
     tool_call,
     tool_message,
 )
+from texapi_core.reasoning import DETAIL_FIELDS
 from texapi_core.usage import TokenUsage
 from texapi_core.wire import ChatChoice, ChatReply
 
@@ -55,7 +58,8 @@ def convert_messages(
     converted: list[tuple[WireMessage, list[Part]]] = []
     for message in messages:
         if isinstance(message, AIMessage):
-            converted.append((_convert_ai_message(message, replay_reasoning, answered), []))
+            wire = _convert_ai_message(message, replay_reasoning, answered)
+            converted.append(assistant_media(wire, tool_media=tool_media))
         elif isinstance(message, ToolMessage):
             content = _wire_content(message)
             converted.append(tool_message(message.tool_call_id, content, tool_media=tool_media))
@@ -117,46 +121,75 @@ def _convert_human_message(message: HumanMessage) -> list[WireMessage]:
 def _convert_ai_message(
     message: AIMessage, replay_reasoning: ReplayReasoning, answered: set[str]
 ) -> WireMessage:
-    refusal = message.additional_kwargs.get("refusal")
     wire = assistant_message(
         _assistant_content(message.content),
         tool_calls=_wire_tool_calls(message, answered),
         reasoning=_wire_reasoning(message),
-        refusal=refusal if isinstance(refusal, str) else None,
+        refusal=_wire_refusal(message),
         replay_reasoning=replay_reasoning,
     )
     if message.name:
         wire["name"] = message.name
+    audio = message.additional_kwargs.get("audio")
+    if isinstance(audio, dict) and audio.get("id"):
+        wire["audio"] = {"id": audio["id"]}  # spoken before: the provider knows it by its id
+    function_call = message.additional_kwargs.get("function_call")
+    if function_call and not wire.get("tool_calls"):
+        wire["function_call"] = function_call  # what a FunctionMessage answers
     return wire
+
+
+def _wire_refusal(message: AIMessage) -> str | None:
+    refusal = message.additional_kwargs.get("refusal")
+    if isinstance(refusal, str):
+        return refusal
+    texts = [block.get("refusal") for block in _blocks(message) if block.get("type") == "refusal"]
+    return "".join(text for text in texts if isinstance(text, str)) or None
 
 
 def _assistant_content(content: str | list[Any]) -> str | list[Part]:
     if isinstance(content, str):
         return content
-    kept = [b for b in content if isinstance(b, str) or b.get("type") not in IGNORED_IN_ASSISTANT]
+    kept = [block for block in content if not is_left_out_of_assistant(block)]
     if all(isinstance(block, str) or _is_plain_text(block) for block in kept):
         return text_of(kept)
     return to_parts(kept, where="AIMessage.content")
 
 
 def _is_plain_text(block: Mapping[str, Any]) -> bool:
-    return block.get("type") == "text" and not block.get("cache_control")
+    extras = block.get("extras")
+    marked = any(block.get(name) or (isinstance(extras, dict) and extras.get(name)) for name in CACHE_MARKS)
+    return block.get("type") == "text" and not marked
 
 
 def _wire_tool_calls(message: AIMessage, answered: set[str]) -> list[dict[str, Any]]:
-    extras = message.additional_kwargs.get(_TOOL_CALL_EXTRAS) or {}
+    extras = _tool_call_extras(message)
     calls = [
-        tool_call(call["id"], call["name"], call["args"], extras.get(call["id"]))
+        tool_call(call["id"], call["name"], call["args"], extras.get(call["id"] or ""))
         for call in message.tool_calls
     ]
     # A call whose arguments are no JSON ran no tool, unless somebody answered it: providers refuse a
     # call without its result.
     calls += [
-        tool_call(bad["id"], bad["name"], bad["args"] or "", extras.get(bad["id"]))
+        tool_call(bad["id"], bad["name"], bad["args"] or "", extras.get(bad["id"] or ""))
         for bad in message.invalid_tool_calls
         if bad["id"] in answered
     ]
     return calls
+
+
+def _tool_call_extras(message: AIMessage) -> Mapping[str, Any]:
+    """What a provider put on its tool calls, by their ids."""
+    kept: Mapping[str, Any] | None = message.additional_kwargs.get(_TOOL_CALL_EXTRAS)
+    if kept or message.response_metadata.get("model_provider") != MODEL_PROVIDER:
+        return kept or {}
+    return {block["id"]: block["extras"] for block in _blocks(message) if _is_call_with_extras(block)}
+
+
+def _is_call_with_extras(block: Mapping[str, Any]) -> bool:
+    return (
+        block.get("type") == "tool_call" and bool(block.get("id")) and isinstance(block.get("extras"), dict)
+    )
 
 
 def _wire_reasoning(message: AIMessage) -> dict[str, Any]:
@@ -164,8 +197,9 @@ def _wire_reasoning(message: AIMessage) -> dict[str, Any]:
     wire: dict[str, Any] = {}
     text = message.additional_kwargs.get("reasoning_content") or _reasoning_in_blocks(message)
     field = message.response_metadata.get("reasoning_field", "reasoning_content")
-    for name in ("reasoning_details", "thinking_blocks"):
-        if details := message.additional_kwargs.get(name):
+    in_blocks = _reasoning_extras(message)
+    for name in DETAIL_FIELDS:
+        if details := message.additional_kwargs.get(name) or in_blocks.get(name):
             wire[name] = details
     if text and field not in wire:
         wire[field] = text
@@ -173,15 +207,36 @@ def _wire_reasoning(message: AIMessage) -> dict[str, Any]:
 
 
 def _reasoning_in_blocks(message: AIMessage) -> str:
-    if isinstance(message.content, str):
-        return ""
-    blocks = [block for block in message.content if isinstance(block, dict)]
     texts = [
         block.get("reasoning") if block.get("type") == "reasoning" else block.get("thinking")
-        for block in blocks
+        for block in _blocks(message)
         if block.get("type") in ("reasoning", "thinking")
     ]
     return "".join(text for text in texts if isinstance(text, str))
+
+
+def _reasoning_extras(message: AIMessage) -> Mapping[str, Any]:
+    """The signed reasoning that a reasoning block of ours carries."""
+    if message.response_metadata.get("model_provider") != MODEL_PROVIDER:
+        return {}
+    found = [block.get("extras") for block in _blocks(message) if block.get("type") == "reasoning"]
+    return next((extras for extras in found if isinstance(extras, dict)), {})
+
+
+def _blocks(message: BaseMessage) -> list[Mapping[str, Any]]:
+    if isinstance(message.content, str):
+        return []
+    return [block for block in message.content if isinstance(block, dict)]
+
+
+def create_chat_result(reply: ChatReply, *, requested_model: str) -> ChatResult:
+    """All answers of a reply, with its usage on the first."""
+    generations = []
+    for choice in reply.choices:
+        message = create_ai_message(reply, choice, requested_model=requested_model)
+        info = {"finish_reason": choice.finish_reason} if choice.finish_reason else None
+        generations.append(ChatGeneration(message=message, generation_info=info))
+    return ChatResult(generations=generations, llm_output={"model_name": reply.model or requested_model})
 
 
 def create_ai_message(reply: ChatReply, choice: ChatChoice, *, requested_model: str) -> AIMessage:
@@ -241,6 +296,7 @@ def response_metadata(reply: ChatReply, choice: ChatChoice, *, requested_model: 
         "request_id": reply.request_id,
         "logprobs": choice.logprobs,
         "cost": reply.usage.cost if reply.usage else None,
+        "cost_details": (reply.raw.get("usage") or {}).get("cost_details"),
     }
     metadata = {**reply.extras, **{name: value for name, value in known.items() if value is not None}}
     if choice.reasoning.field not in (None, "reasoning_content"):

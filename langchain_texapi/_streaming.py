@@ -22,6 +22,7 @@ from langchain_texapi._messages import (
     message_kwargs,
     response_metadata,
 )
+from texapi_core.reasoning import DETAIL_FIELDS
 from texapi_core.tool_calls import ToolCallDelta
 from texapi_core.wire import ChatDelta, ChatReply
 
@@ -153,11 +154,12 @@ def _translate_content_chunk(message: AIMessageChunk) -> list[types.ContentBlock
 def _reasoning_and_text(message: AIMessage) -> list[Any]:
     blocks: list[Any] = []
     reasoning = message.additional_kwargs.get("reasoning_content")
-    details = message.additional_kwargs.get("reasoning_details")
+    kwargs = message.additional_kwargs
+    details = {name: kwargs[name] for name in DETAIL_FIELDS if kwargs.get(name)}
     if reasoning or details:
         block: dict[str, Any] = {"type": "reasoning", "reasoning": reasoning or ""}
         if details:
-            block["extras"] = {"reasoning_details": details}
+            block["extras"] = details
         blocks.append(block)
     if isinstance(message.content, str):
         if message.content:

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
-from langchain_core.exceptions import OutputParserException
+from langchain_core import exceptions
+from langchain_core.exceptions import LangChainException, OutputParserException
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, BaseMessageChunk
 from langchain_core.output_parsers import BaseTransformOutputParser
@@ -23,13 +24,14 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from langchain_texapi._tools import format_response_format
 from texapi_core.wire import excerpt
 
 if TYPE_CHECKING:
     from langchain_texapi.chat_models import ChatTexAPI
 
 StructuredMethod = Literal["function_calling", "json_schema", "json_mode"]
+
+_REFUSAL_BASE: Any = getattr(exceptions, "ModelRefusalError", LangChainException)
 
 _FENCED = re.compile(r"```(?:json|JSON)?\s*\n?(.*?)(?:```|\Z)", re.DOTALL)
 
@@ -52,59 +54,48 @@ def structured_output(
         "kwargs": {"method": method, "strict": strict},
         "schema": None if schema is None else convert_to_openai_tool(schema),
     }
-    tool_name = None
-    bound: Runnable[LanguageModelInput, AIMessage]
-    if method == "function_calling":
-        tool_name = convert_to_openai_tool(schema)["function"]["name"]  # type: ignore[arg-type] # not None here
-        bound = _bind_forced_tool(model, schema, tool_name, strict, traced, kwargs)
-    elif method == "json_schema":
-        response_format = format_response_format(schema, strict=strict)
-        bound = model.bind(response_format=response_format, ls_structured_output_format=traced, **kwargs)
-    elif method == "json_mode":
-        bound = model.bind(
-            response_format={"type": "json_object"}, ls_structured_output_format=traced, **kwargs
+    if strict is not None and method == "json_mode":
+        raise ValueError("`strict` has no meaning with method='json_mode', which sends no schema.")
+    if kwargs.get("tools") and method == "function_calling":
+        raise ValueError(
+            "`tools` beside a schema need method='json_schema' or 'json_mode': 'function_calling' forces the "
+            "tool that stands for the schema."
         )
+    parser = StructuredOutputParser(answer_class=schema if _is_pydantic_class(schema) else None)
+    kwargs["ls_structured_output_format"] = traced
+    if method == "function_calling":
+        parser.tool_name = convert_to_openai_tool(schema)["function"]["name"]  # type: ignore[arg-type] # not None here
+        bound = model.bind_tools([schema], strict=strict, **{"tool_choice": parser.tool_name, **kwargs})  # type: ignore[list-item] # nor here
+    elif method in ("json_schema", "json_mode"):
+        parser.other_tools = bool(kwargs.get("tools"))
+        wanted = {"type": "json_object"} if method == "json_mode" else schema
+        bound = model.bind_tools(kwargs.pop("tools", ()), strict=strict, response_format=wanted, **kwargs)
     else:
         raise ValueError(
             f"`method` must be 'function_calling', 'json_schema' or 'json_mode', not {method!r}."
         )
-    parser = StructuredOutputParser(
-        answer_class=schema if _is_pydantic_class(schema) else None, tool_name=tool_name
-    )
     if not include_raw:
         return bound | parser
+    parser.raw_is_included = True
     parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
     unparsed = RunnablePassthrough.assign(parsed=lambda _: None)
     return RunnableMap(raw=bound) | parsed.with_fallbacks([unparsed], exception_key="parsing_error")
 
 
-def _bind_forced_tool(
-    model: ChatTexAPI,
-    schema: Any,
-    tool_name: str,
-    strict: bool | None,
-    traced: dict[str, Any],
-    kwargs: dict[str, Any],
-) -> Runnable[LanguageModelInput, AIMessage]:
-    """The model made to call the tool; if it refuses to be made to, the model free to call it.
-
-    Claude refuses while it thinks. A refused request costs nothing.
-    """
-    from texapi_core.errors import TexAPIToolChoiceError  # imports the SDK, put off until it is needed
-
-    def bind(tool_choice: Any) -> Runnable[LanguageModelInput, AIMessage]:
-        return model.bind_tools(
-            [schema], tool_choice=tool_choice, strict=strict, ls_structured_output_format=traced, **kwargs
-        )
-
-    if "tool_choice" in kwargs:
-        return bind(kwargs.pop("tool_choice"))
-    return bind(tool_name).with_fallbacks([bind("auto")], exceptions_to_handle=(TexAPIToolChoiceError,))
-
-
 def _is_pydantic_class(schema: Any) -> bool:
     """Of version 2 or 1."""
     return isinstance(schema, type) and is_basemodel_subclass(schema)
+
+
+class _RefusalError(OutputParserException, _REFUSAL_BASE):  # type: ignore[misc] # known at run time
+    """No answer in the form of the schema will come: the model, or a filter, declined.
+
+    It is LangChain's `ModelRefusalError` too where langchain-core has that (1.7.5 and later).
+    """
+
+    def __init__(self, error: str, message: AIMessage | None = None) -> None:
+        OutputParserException.__init__(self, error, llm_output=message.text if message else None)
+        self.raw_message = message
 
 
 class StructuredOutputParser(BaseTransformOutputParser[Any]):
@@ -114,6 +105,10 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
     """A Pydantic class to make of the answer; `None` for a dict."""
     tool_name: str | None = None
     """The tool whose arguments are the answer; `None` when the text is."""
+    other_tools: bool = False
+    """Whether the model may call a tool of the user's instead of answering."""
+    raw_is_included: bool = False
+    """Whether such a call can be read beside the answer, which is `None` then."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         generation = result[0]
@@ -121,6 +116,9 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         if not isinstance(message, AIMessage):
             message = AIMessage(content=generation.text)
         try:
+            self._raise_if_refused(message)
+            if self.other_tools and message.tool_calls and self.raw_is_included:
+                return None
             return self._to_answer(self._find_answer(message, partial))
         except OutputParserException:
             if partial:
@@ -154,7 +152,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
     def _find_answer(self, message: AIMessage, partial: bool) -> dict[str, Any]:
         """The answer as a dict, wherever the model put it."""
         for call in message.tool_calls:
-            if self.tool_name in (None, call["name"]):
+            if not self.other_tools and self.tool_name in (None, call["name"]):
                 return call["args"]
         text = message.text.strip()
         fenced = _FENCED.search(text)
@@ -167,14 +165,24 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
             return answer
         raise OutputParserException(self._what_came(message), llm_output=text)
 
+    def _raise_if_refused(self, message: AIMessage) -> None:
+        refusal = message.additional_kwargs.get("refusal")
+        if refusal:
+            raise _RefusalError(f"The model refused to answer: {refusal}", message)
+        if message.response_metadata.get("finish_reason") == "content_filter":
+            raise _RefusalError("The provider's content filter stopped the answer.", message)
+
     def _what_came(self, message: AIMessage) -> str:
         cut = message.response_metadata.get("finish_reason") == "length"
         note = " It was cut at its token limit: raise `max_tokens`." if cut else ""
-        if refusal := message.additional_kwargs.get("refusal"):
-            return f"The model refused to answer: {refusal}"
         if message.invalid_tool_calls:
             arguments = excerpt(message.invalid_tool_calls[0]["args"] or "")
             return f"The arguments for {self._schema_name()} are no JSON object: {arguments}.{note}"
+        if self.other_tools and message.tool_calls:
+            names = ", ".join(call["name"] for call in message.tool_calls)
+            return (
+                f"The model called {names} instead of answering. Pass `include_raw=True` to read such calls."
+            )
         called = f" without calling {self.tool_name}" if self.tool_name else ""
         return f"The model answered{called} and not with JSON: {excerpt(message.text)!r}.{note}"
 
@@ -208,8 +216,12 @@ class _GrowingAnswer:
 
     def finish(self) -> Iterator[Any]:
         """Raises `OutputParserException` when the whole answer does not fit the schema."""
-        if self._whole is not None:
-            yield from self._if_new(self._parser.parse_result([self._whole]))
+        if self._whole is None:
+            return
+        answer = self._parser.parse_result([self._whole])
+        if answer is None:
+            yield None  # a call of another tool, which is beside it
+        yield from self._if_new(answer)
 
     def _if_new(self, answer: Any) -> Iterator[Any]:
         if answer is not None and answer != self._last:

@@ -32,6 +32,11 @@ def _format_tool(tool: ToolLike, strict: bool | None) -> dict[str, Any]:
     return {**formatted, **found}
 
 
+def format_bound_tools(tools: Sequence[ToolLike]) -> list[Any]:
+    """Tools passed to a call: definitions of the wire as they are, functions and classes formatted."""
+    return [tool if isinstance(tool, Mapping) else _format_tool(tool, None) for tool in tools]
+
+
 def format_tool_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
     """`tool_choice` of the wire: `"any"` and `True` mean `"required"`, a tool's name means that tool.
 
@@ -55,9 +60,12 @@ def format_tool_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> 
     if isinstance(tool_choice, dict):
         if tool_choice.get("type") in ("any", "auto", "none"):
             return {"any": "required"}.get(tool_choice["type"], tool_choice["type"])
-        if tool_choice.get("type") == "tool":
-            return {"type": "function", "function": {"name": tool_choice["name"]}}
-        return tool_choice
+        if tool_choice.get("type") not in ("tool", "function"):
+            return tool_choice
+        name = (tool_choice.get("function") or tool_choice).get("name")
+        if name not in names:
+            raise ValueError(f"`tool_choice` names no bound tool: {tool_choice!r}. There are {names}.")
+        return {"type": "function", "function": {"name": name}}
     raise ValueError(f"`tool_choice` must be a string, a bool or a dict, not {tool_choice!r}.")
 
 
@@ -74,6 +82,8 @@ def format_response_format(schema: Any, *, strict: bool | None = None) -> dict[s
             schema = inner["schema"]
         elif "schema" in schema and "name" in schema:
             return {"type": "json_schema", "json_schema": schema}
+    if strict is None and isinstance(schema, dict) and isinstance(schema.get("strict"), bool):
+        strict = schema["strict"]
     json_schema = convert_to_json_schema(schema, strict=strict)
     json_schema.pop("$schema", None)
     name = str(json_schema.pop("title", None) or "response_format")

@@ -13,20 +13,35 @@ from langchain_core.language_models import LangSmithParams, LanguageModelInput, 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils import secret_from_env
 from pydantic import ConfigDict, Field, SecretStr
 
+from langchain_texapi._arguments import (
+    N_AND_STREAM,
+    NOT_IN_PAYLOAD,
+    argument_names,
+    arguments_of_a_call,
+    check_model_kwargs,
+    digest,
+    without_secrets,
+)
 from langchain_texapi._messages import (
     MODEL_PROVIDER,
     convert_messages,
-    create_ai_message,
+    create_chat_result,
 )
 from langchain_texapi._streaming import _convert_delta_to_generation_chunk, create_final_chunk
 from langchain_texapi._structured_output import StructuredMethod, structured_output
-from langchain_texapi._tools import format_response_format, format_tool_choice, format_tools
+from langchain_texapi._tools import (
+    format_bound_tools,
+    format_response_format,
+    format_tool_choice,
+    format_tools,
+)
+from texapi_core._version import __version__
 from texapi_core.models import (
     UNKNOWN_MODEL,
     ModelInfo,
@@ -35,7 +50,7 @@ from texapi_core.models import (
     list_models,
 )
 from texapi_core.parameters import ChatParameters
-from texapi_core.payload import build_payload
+from texapi_core.payload import build_payload, merge_parameters
 from texapi_core.settings import (
     API_KEY_ENV,
     CALL_OPTIONS,
@@ -51,8 +66,6 @@ from texapi_core.settings import (
     resolve_settings,
 )
 from texapi_core.wire import ChatDelta, ChatReply
-
-_OWN_KWARGS = ("stream", "stream_usage", "extra_body", "ls_structured_output_format")
 
 
 class ChatTexAPI(ChatParameters, BaseChatModel):
@@ -111,17 +124,18 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
     """Further parameters of the payload."""
     streaming: bool = False
     """Whether `invoke` streams inside, for callbacks that want tokens."""
+    include_response_headers: bool = False
+    """Whether `response_metadata["headers"]` holds the response's headers, e.g. those of rate limits."""
 
     if not TYPE_CHECKING:
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            fields = type(self).model_fields
-            aliases = {field.alias for field in fields.values() if field.alias}
-            refuse_unknown_arguments(type(self).__name__, kwargs, {*fields, *aliases})
+            refuse_unknown_arguments(type(self).__name__, kwargs, argument_names(type(self)))
             if kwargs.get("base_url", "") is None:
                 del kwargs["base_url"]
             super().__init__(*args, **kwargs)
-            self._settings()  # a setting that cannot work is an error here, not at the first call
+            self._check_arguments(kwargs)
+            self._note_version()
 
     # Serializable class method overrides
 
@@ -168,7 +182,7 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         """All that changes an answer, and no secret: the key of LangChain's caches."""
-        return {
+        identifying = {
             "model_name": self.model_name,
             "base_url": self.texapi_api_base,
             **self._default_params,
@@ -176,17 +190,36 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
             "tool_media": self.tool_media,
             "extra_body": self.extra_body,
         }
+        for name in ("default_headers", "default_query"):
+            if mapping := getattr(self, name):
+                identifying[name] = digest(mapping)
+        return identifying
+
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        """What traces show of a call: no headers."""
+        return super()._get_invocation_params(stop=stop, **without_secrets(kwargs))
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        """What caches know a call by: no headers."""
+        return super()._get_llm_string(stop=stop, **without_secrets(kwargs))
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
+        arguments = merge_parameters(
+            {"model": self.model_name, **self._default_params}, arguments_of_a_call(kwargs, ())
+        )
         params["ls_provider"] = MODEL_PROVIDER
-        params["ls_model_name"] = kwargs.get("model") or self.model_name
-        if ls_stop := stop or self.stop:
+        params["ls_model_name"] = arguments["model"]
+        if ls_stop := stop or arguments.get("stop"):
             params["ls_stop"] = [ls_stop] if isinstance(ls_stop, str) else ls_stop
-        max_tokens = kwargs.get("max_completion_tokens") or self.max_completion_tokens
-        if max_tokens and "ls_max_tokens" not in params:
+        if max_tokens := arguments.get("max_completion_tokens") or arguments.get("max_tokens"):
             params["ls_max_tokens"] = max_tokens
         return params
+
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
+        """The `llm_output` of `generate`; answers that were streamed bring none of their own."""
+        named = [output["model_name"] for output in llm_outputs if output]
+        return {"model_name": named[0] if named else self.model_name}
 
     def _generate(
         self,
@@ -196,12 +229,12 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         from langchain_texapi._errors import model_errors  # imports the SDK, put off until a call
-        from texapi_core.chat import complete
+        from texapi_core.tool_choice import complete
 
         payload, options = self._request(messages, stop, kwargs)
         with model_errors():
             reply = complete(self._settings(), payload, options)
-        return _create_chat_result(reply, payload["model"])
+        return self._create_chat_result(reply, payload["model"])
 
     async def _agenerate(
         self,
@@ -211,12 +244,12 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         from langchain_texapi._errors import model_errors
-        from texapi_core.chat import acomplete
+        from texapi_core.tool_choice import acomplete
 
         payload, options = self._request(messages, stop, kwargs)
         with model_errors():
             reply = await acomplete(self._settings(), payload, options)
-        return _create_chat_result(reply, payload["model"])
+        return self._create_chat_result(reply, payload["model"])
 
     def _stream(
         self,
@@ -226,12 +259,12 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         from langchain_texapi._errors import model_errors
-        from texapi_core.chat import stream
+        from texapi_core.tool_choice import stream
 
         payload, options = self._request(messages, stop, kwargs, stream=True)
         with model_errors():
             for item in stream(self._settings(), payload, options):
-                chunk = _convert_stream_item(item, payload["model"])
+                chunk = self._convert_stream_item(item, payload["model"])
                 if run_manager:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
@@ -244,12 +277,12 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         from langchain_texapi._errors import model_errors
-        from texapi_core.chat import astream
+        from texapi_core.tool_choice import astream
 
         payload, options = self._request(messages, stop, kwargs, stream=True)
         with model_errors():
             async for item in astream(self._settings(), payload, options):
-                chunk = _convert_stream_item(item, payload["model"])
+                chunk = self._convert_stream_item(item, payload["model"])
                 if run_manager:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
@@ -407,36 +440,62 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
         *,
         stream: bool = False,
     ) -> tuple[dict[str, Any], CallOptions]:
+        arguments = arguments_of_a_call(kwargs, argument_names(type(self)))
         per_call = {
             name: value
-            for name, value in kwargs.items()
-            if name not in CALL_OPTIONS and name not in _OWN_KWARGS and value is not None
+            for name, value in arguments.items()
+            if name not in CALL_OPTIONS and name not in NOT_IN_PAYLOAD
         }
         if stop:
             per_call["stop"] = stop
-        usage_wanted = kwargs.get("stream_usage")
+        if "tools" in per_call:
+            per_call["tools"] = format_bound_tools(per_call["tools"])
+        if not isinstance(per_call.get("response_format", {}), dict):
+            per_call["response_format"] = format_response_format(per_call["response_format"])
+        parameters = merge_parameters({"model": self.model_name, **self._default_params}, per_call)
+        if not stream:
+            parameters.pop("stream_options", None)
         payload = build_payload(
-            {"model": self.model_name, **self._default_params, **per_call},
-            convert_messages(messages, replay_reasoning=self.replay_reasoning, tool_media=self.tool_media),
+            parameters,
+            convert_messages(
+                messages,
+                replay_reasoning=arguments.get("replay_reasoning", self.replay_reasoning),
+                tool_media=arguments.get("tool_media", self.tool_media),
+            ),
             self.extra_body,
-            kwargs.get("extra_body"),
-            stream_usage=stream and (self.stream_usage if usage_wanted is None else usage_wanted),
+            arguments.get("extra_body"),
+            stream_usage=stream and arguments.get("stream_usage", self.stream_usage),
         )
         if stream and (payload.get("n") or 1) > 1:
-            raise ValueError("`n` above 1 cannot be streamed. Use `invoke`, or leave `n` out.")
-        return payload, call_options(kwargs)
+            raise ValueError(N_AND_STREAM)
+        return payload, call_options(arguments)
 
+    def _create_chat_result(self, reply: ChatReply, requested_model: str) -> ChatResult:
+        result = create_chat_result(reply, requested_model=requested_model)
+        for generation in result.generations:
+            self._note_headers(generation.message, reply)
+        return result
 
-def _create_chat_result(reply: ChatReply, requested_model: str) -> ChatResult:
-    generations = []
-    for choice in reply.choices:
-        message = create_ai_message(reply, choice, requested_model=requested_model)
-        info = {"finish_reason": choice.finish_reason} if choice.finish_reason else None
-        generations.append(ChatGeneration(message=message, generation_info=info))
-    return ChatResult(generations=generations, llm_output={"model_name": reply.model or requested_model})
+    def _convert_stream_item(self, item: ChatDelta | ChatReply, requested_model: str) -> ChatGenerationChunk:
+        if isinstance(item, ChatDelta):
+            return _convert_delta_to_generation_chunk(item)
+        chunk = create_final_chunk(item, requested_model=requested_model)
+        self._note_headers(chunk.message, item)
+        return chunk
 
+    def _note_headers(self, message: BaseMessage, reply: ChatReply) -> None:
+        if self.include_response_headers:
+            message.response_metadata["headers"] = dict(reply.headers)
 
-def _convert_stream_item(item: ChatDelta | ChatReply, requested_model: str) -> ChatGenerationChunk:
-    if isinstance(item, ChatDelta):
-        return _convert_delta_to_generation_chunk(item)
-    return create_final_chunk(item, requested_model=requested_model)
+    def _check_arguments(self, given: Mapping[str, Any]) -> None:
+        """What cannot work is an error at once, not at the first call."""
+        self._settings()
+        check_model_kwargs(self.model_kwargs, given, argument_names(type(self)))
+        if self.streaming and (self.n or 1) > 1:
+            raise ValueError(N_AND_STREAM)
+
+    def _note_version(self) -> None:
+        """Tell traces which version of this package made the call, beside LangChain's own."""
+        metadata = self.metadata or {}
+        versions = {**metadata.get("lc_versions", {}), "texapi-integrations": __version__}
+        self.metadata = {**metadata, "lc_versions": versions}

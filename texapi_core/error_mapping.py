@@ -60,6 +60,13 @@ _SPENT = re.compile(
     "|api_key_monthly_limit_exceeded|billing_hard_limit_reached"
 )
 """What must not be retried is found wherever an error says it: a retry costs the user."""
+_OVERFLOW = re.compile(
+    r"context[ _]?length|context ?window|prompt is too long|input tokens exceed|too many input tokens"
+    r"|input is too long|reduce the length of (?:the|your) (?:messages|prompt)",
+    re.IGNORECASE,
+)
+"""How providers say that a request is too long for the model where no code says it: OpenAI, Anthropic,
+LiteLLM, Google, Bedrock, vLLM."""
 _MOST_WRAPPERS = 6
 
 _CLASS_BY_STATUS: dict[int, _Status] = {
@@ -97,6 +104,8 @@ def classify(error: Any, status: int | None) -> _Status:
         return errors.TexAPIServerError
     if status == 400 and _is_about_tool_choice(error):
         return errors.TexAPIToolChoiceError
+    if status == 400 and isinstance(error, Mapping) and _OVERFLOW.search(str(error.get("message"))):
+        return errors.TexAPIContextLengthError
     if status >= 500:
         return errors.TexAPIServerError
     return _CLASS_BY_STATUS.get(status, errors.TexAPIStatusError)

@@ -44,6 +44,11 @@ class ChatParameters(BaseModel):
     service_tier: str | None = Field(default=None)
     modalities: list[str] | None = Field(default=None)
     user: str | None = Field(default=None, description="Your user's id, for the provider's abuse checks.")
+    store: bool | None = Field(default=None, description="Whether the provider may keep the exchange.")
+    prompt_cache_key: str | None = Field(default=None, description="What calls share a prompt cache by.")
+    prompt_cache_options: dict[str, Any] | None = Field(
+        default=None, description="Prompt cache settings as an object, for providers that take one."
+    )
     extra_body: dict[str, Any] | None = Field(
         default=None, description="Members put into the payload as they are; they win over all others."
     )

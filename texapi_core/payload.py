@@ -10,7 +10,8 @@ ReplayReasoning = Literal["auto", "always", "never"]
 """When reasoning goes back to the model: `auto` with messages that call tools, where DeepSeek, Claude
 and Gemini need it and other places refuse it; `always`; `never`."""
 ToolMedia = Literal["user_message", "tool_message"]
-"""Where images and files of a tool's result go: into a user message after it, or in place."""
+"""Where images and files of a tool's result, or of an earlier answer, go: into a user message after it,
+or in place."""
 
 WireMessage = dict[str, Any]
 Part = dict[str, Any]
@@ -41,6 +42,19 @@ def build_payload(
     for extra_body in extra_bodies:
         payload |= extra_body or {}
     return payload
+
+
+_TOKEN_LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
+
+
+def merge_parameters(defaults: Mapping[str, Any], per_call: Mapping[str, Any]) -> dict[str, Any]:
+    """The constructor's parameters with those of one call over them.
+
+    A call's limit of tokens replaces the constructor's under either name: providers refuse both at once.
+    """
+    if not _TOKEN_LIMITS.isdisjoint(per_call):
+        defaults = {name: value for name, value in defaults.items() if name not in _TOKEN_LIMITS}
+    return {**defaults, **per_call}
 
 
 def assistant_message(
@@ -96,8 +110,23 @@ def tool_message(
     return message, [note, *media]
 
 
+def assistant_media(
+    message: WireMessage, *, tool_media: ToolMedia = "user_message"
+) -> tuple[WireMessage, list[Part]]:
+    """An assistant message, and the images and files of it that must follow in a user message."""
+    content = message["content"]
+    if not isinstance(content, list) or tool_media == "tool_message":
+        return message, []
+    media = [part for part in content if part.get("type") != "text"]
+    if not media:
+        return message, []
+    texts = [part for part in content if part.get("type") == "text"]
+    note = {"type": "text", "text": "Attached to the assistant's message:"}
+    return {**message, "content": texts or ""}, [note, *media]
+
+
 def place_media(messages: Sequence[tuple[WireMessage, list[Part]]]) -> list[WireMessage]:
-    """Messages in order, the media of tool results in one user message after the last of them."""
+    """Messages in order, the media of an answer and its tool results in one user message after them."""
     placed: list[WireMessage] = []
     media: list[Part] = []
     for message, its_media in messages:

@@ -158,6 +158,86 @@ def test_anthropic_s_tool_results_become_tool_messages() -> None:
     ]
 
 
+SERVER_SIDE: list[list[dict[str, Any]]] = [
+    [
+        {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "x"}},
+        {"type": "web_search_tool_result", "tool_use_id": "s1", "content": []},
+    ],
+    [{"type": "mcp_tool_use", "id": "m1"}, {"type": "mcp_tool_result", "tool_use_id": "m1"}],
+    [{"type": "web_search_call", "id": "w1"}, {"type": "file_search_call", "id": "f1"}],
+    [{"type": "code_interpreter_call", "id": "c1"}, {"type": "computer_call", "id": "c2"}],
+    [{"type": "mcp_list_tools"}, {"type": "image_generation_call", "id": "i1", "result": "AAAA"}],
+    [{"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"}],
+    [{"type": "executable_code", "executable_code": "1"}, {"type": "code_execution_result"}],
+    [{"type": "reasoning_content", "reasoning_content": {"text": "hm", "signature": "x"}}],
+    [
+        {"type": "server_tool_call", "id": "s1", "name": "web_search", "args": {}},
+        {"type": "server_tool_result", "tool_call_id": "s1", "status": "success", "output": []},
+        {"type": "non_standard", "value": {"type": "x"}},
+    ],
+]
+
+
+@pytest.mark.parametrize("blocks", SERVER_SIDE, ids=lambda blocks: blocks[0]["type"])
+def test_what_another_provider_s_servers_did_is_left_out(blocks: list[dict[str, Any]]) -> None:
+    """Anthropic's, OpenAI Responses', Google's, Bedrock's and LangChain's words for it."""
+    content: Any = [*blocks, {"type": "text", "text": "It is so.", "annotations": []}]
+
+    assert convert_messages([AIMessage(content)]) == [{"role": "assistant", "content": "It is so."}]
+    with pytest.raises(ValueError, match="Unsupported content block"):
+        convert_messages([HumanMessage([{"type": "non_standard", "value": {}}])])
+
+
+@pytest.mark.parametrize(("where", "apart"), [("user_message", True), ("tool_message", False)])
+def test_an_image_of_the_model_s_follows_in_a_user_message(where: Any, apart: bool) -> None:
+    image = {"type": "image", "base64": "AAAA", "mime_type": "image/png"}
+    part = {"type": "image_url", "image_url": {"url": PNG}}
+    text = {"type": "text", "text": "Here."}
+    drawn: Any = AIMessage([text, image], tool_calls=[CALL])
+
+    wire = convert_messages(
+        [drawn, ToolMessage("t", tool_call_id="c1"), HumanMessage("Thanks")], tool_media=where
+    )
+
+    if apart:
+        assert [message["role"] for message in wire] == ["assistant", "tool", "user", "user"]
+        assert wire[0]["content"] == [text]
+        assert wire[2]["content"][1] == part
+    else:
+        assert [message["role"] for message in wire] == ["assistant", "tool", "user"]
+        assert wire[0]["content"] == [text, part]
+
+
+@pytest.mark.parametrize(
+    ("message", "wire"),
+    [
+        (AIMessage([{"type": "refusal", "refusal": "no"}]), {"content": None, "refusal": "no"}),
+        (AIMessage("", additional_kwargs={"audio": {"id": "a1", "data": "AAAA"}}), {"audio": {"id": "a1"}}),
+        (
+            AIMessage("", additional_kwargs={"function_call": {"name": "f", "arguments": "{}"}}),
+            {"function_call": {"name": "f", "arguments": "{}"}},
+        ),
+        (AIMessage("a", name="ann"), {"content": "a", "name": "ann"}),
+        (AIMessage("a", additional_kwargs={"lc_source": "x", "unknown": 1}), {"content": "a"}),
+    ],
+)
+def test_what_else_an_earlier_answer_carries(message: AIMessage, wire: dict[str, Any]) -> None:
+    assert convert_messages([message]) == [{"role": "assistant", "content": "", **wire}]
+
+
+@pytest.mark.parametrize("name", ["cache_control", "prompt_cache_breakpoint"])
+@pytest.mark.parametrize("in_extras", [False, True])
+@pytest.mark.parametrize("message_class", [SystemMessage, HumanMessage, AIMessage, ToolMessage])
+def test_marks_of_a_prompt_cache_stay_on_their_block(message_class: Any, name: str, in_extras: bool) -> None:
+    mark = {name: {"type": "ephemeral"}}
+    block = {"type": "text", "text": "a", "id": "lc_1", **({"extras": mark} if in_extras else mark)}
+    kwargs = {"tool_call_id": "c1"} if message_class is ToolMessage else {}
+
+    (wire,) = convert_messages([message_class([block], **kwargs)])
+
+    assert wire["content"] == [{"type": "text", "text": "a", **mark}]
+
+
 @pytest.mark.parametrize(
     ("policy", "with_calls", "without_calls"),
     [("auto", True, False), ("always", True, True), ("never", False, False)],

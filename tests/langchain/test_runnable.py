@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import bm25s
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelRetryMiddleware
 from langchain.chat_models import init_chat_model
 from langchain_core.caches import InMemoryCache
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
+from langchain_core.documents import Document
 from langchain_core.exceptions import ModelError
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.rate_limiters import InMemoryRateLimiter
+from langchain_core.rate_limiters import BaseRateLimiter
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import ConfigurableField, RunnablePassthrough
 from langchain_core.tools import tool
-from langchain_core.tracers.context import collect_runs
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_texapi import ChatTexAPI, TexAPIError, register_init_chat_model
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
-from tests.langchain.test_chat import add_up, model
+from tests.langchain.test_chat import WAYS, Way, model
 
 DOCUMENTS = Path(__file__).parents[2] / "demo" / "documents"
 
@@ -43,36 +47,10 @@ def multiply(a: int, b: int) -> int:
 
 class _Seen(BaseCallbackHandler):
     def __init__(self) -> None:
-        self.tokens: list[str] = []
         self.errors: list[BaseException] = []
-
-    def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
-        self.tokens.append(token)
 
     def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
         self.errors.append(error)
-
-
-@pytest.mark.parametrize("through", ["stream", "invoke"])
-def test_each_token_is_told_once(endpoint: Endpoint, through: str) -> None:
-    seen = _Seen()
-    chat = model(endpoint, callbacks=[seen], streaming=True)
-
-    text = (
-        chat.invoke("Say one").text
-        if through == "invoke"
-        else "".join(c.text for c in chat.stream("Say one"))
-    )
-
-    assert "".join(seen.tokens) == text
-
-
-async def test_events_of_a_stream(endpoint: Endpoint) -> None:
-    events = [event async for event in model(endpoint).astream_events("Say one", version="v2")]
-
-    assert events[0]["event"] == "on_chat_model_start"
-    assert events[-1]["event"] == "on_chat_model_end"
-    assert events[-1]["data"]["output"].usage_metadata["output_tokens"] > 0
 
 
 async def test_events_of_the_new_protocol(endpoint: Endpoint) -> None:
@@ -84,36 +62,27 @@ async def test_events_of_the_new_protocol(endpoint: Endpoint) -> None:
     assert [block["type"] for block in stream.output.content_blocks] == ["reasoning", "text"]
 
 
-@pytest.mark.parametrize("through", ["invoke", "stream"])
-def test_a_tracer_sees_provider_model_and_true_counts(endpoint: Endpoint, through: str) -> None:
-    chat = model(endpoint)
-    with collect_runs() as runs:
-        message = chat.invoke("Say one") if through == "invoke" else add_up(list(chat.stream("Say one")))
+class _Counting(BaseRateLimiter):
+    def __init__(self) -> None:
+        self.asked = 0
 
-    (run,) = runs.traced_runs
-    assert run.extra is not None
-    assert run.extra["metadata"]["ls_provider"] == "texapi"
-    assert run.extra["metadata"]["ls_model_name"] == "claude-sonnet-4-6"
-    assert run.outputs is not None
-    traced = run.outputs["generations"][0][0]["message"]["kwargs"]["usage_metadata"]
-    assert message.usage_metadata is not None
-    assert traced["total_tokens"] == message.usage_metadata["total_tokens"]
+    def acquire(self, *, blocking: bool = True) -> bool:
+        self.asked += 1
+        return True
+
+    async def aacquire(self, *, blocking: bool = True) -> bool:
+        return self.acquire(blocking=blocking)
 
 
-def test_a_cached_answer_sends_nothing(gateway: Gateway, endpoint: Endpoint) -> None:
-    chat = model(endpoint, cache=InMemoryCache())
+@pytest.mark.parametrize("way", WAYS)
+def test_a_rate_limiter_is_asked_once_per_call(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+    limiter = _Counting()
+    chat = model(endpoint, rate_limiter=limiter, cache=InMemoryCache())
 
-    first, second = chat.invoke("Say one"), chat.invoke("Say one")
-    chat.bind(temperature=1).invoke("Say one")
+    for _ in range(2):
+        way(chat, "Say one")
 
-    assert first.content == second.content
-    assert len(gateway.requests) == 2
-
-
-def test_a_rate_limiter_is_asked(endpoint: Endpoint) -> None:
-    limiter = InMemoryRateLimiter(requests_per_second=1000)
-
-    assert model(endpoint, rate_limiter=limiter).invoke("Say one").text
+    assert limiter.asked == len(gateway.requests)
 
 
 def test_fallbacks_and_retries_of_the_framework(gateway: Gateway, endpoint: Endpoint) -> None:
@@ -128,11 +97,15 @@ def test_fallbacks_and_retries_of_the_framework(gateway: Gateway, endpoint: Endp
 
 
 def test_fields_may_be_configured_per_call(gateway: Gateway, endpoint: Endpoint) -> None:
-    chat = model(endpoint).configurable_fields(model_name=ConfigurableField(id="model"))
+    chat = model(endpoint, model_kwargs={"seed": 1}, default_headers={"X-Tenant": "a"}).configurable_fields(
+        model_name=ConfigurableField(id="model"), temperature=ConfigurableField(id="heat")
+    )
 
-    chat.invoke("Say one", {"configurable": {"model": "gpt-5.2"}})
+    chat.invoke("Say one", {"configurable": {"model": "gpt-5.2", "heat": 0.5}})
 
-    assert gateway.requests[0].body["model"] == "gpt-5.2"
+    (request,) = gateway.requests
+    assert (request.body["model"], request.body["temperature"], request.body["seed"]) == ("gpt-5.2", 0.5, 1)
+    assert request.headers["x-tenant"] == "a"
 
 
 @pytest.mark.parametrize(
@@ -206,58 +179,103 @@ def test_the_opt_in_changes_nothing_where_the_table_has_another_form(monkeypatch
     assert list(base._BUILTIN_PROVIDERS) == ["openai"]
 
 
-def test_a_graph_with_two_tools_and_a_checkpointer(recorded: Endpoint) -> None:
-    agent = create_agent(model(recorded), [get_weather, multiply], checkpointer=InMemorySaver())
-    config: Any = {"configurable": {"thread_id": "1"}}
-
-    first = agent.invoke({"messages": [HumanMessage("What is the weather in Hanoi?")]}, config)
-    second = agent.invoke({"messages": [HumanMessage("Multiply 12 by 7")]}, config)
-
-    assert "31" in first["messages"][-1].text
-    assert "84" in second["messages"][-1].text
-    assert len(second["messages"]) == 8
+def _turn(agent: Any, question: str, config: Any) -> list[str]:
+    state = agent.invoke({"messages": [HumanMessage(question)]}, config)
+    return [state["messages"][-1].text]
 
 
-def test_a_graph_streams_tokens(recorded: Endpoint) -> None:
-    agent = create_agent(model(recorded), [get_weather, multiply])
+def _streamed_turn(agent: Any, question: str, config: Any) -> list[str]:
+    chunks = agent.stream({"messages": [HumanMessage(question)]}, config, stream_mode="messages")
+    return [chunk.text for chunk, _ in chunks if isinstance(chunk, AIMessageChunk) and chunk.text]
 
-    pieces = [
-        chunk.text
-        for chunk, _ in agent.stream({"messages": [HumanMessage("Multiply 12 by 7")]}, stream_mode="messages")
-        if isinstance(chunk, AIMessageChunk)
+
+def _async_streamed_turn(agent: Any, question: str, config: Any) -> list[str]:
+    async def collect() -> list[str]:
+        chunks = agent.astream({"messages": [HumanMessage(question)]}, config, stream_mode="messages")
+        return [chunk.text async for chunk, _ in chunks if isinstance(chunk, AIMessageChunk) and chunk.text]
+
+    return asyncio.run(collect())
+
+
+@pytest.mark.parametrize("turn", [_turn, _streamed_turn, _async_streamed_turn])
+def test_a_graph_with_two_tools_and_a_checkpointer(recorded: Endpoint, turn: Any) -> None:
+    usage = UsageMetadataCallbackHandler()
+    saver = InMemorySaver()
+    agent: Any = create_agent(model(recorded), [get_weather, multiply], checkpointer=saver)
+    config: Any = {"configurable": {"thread_id": "1"}, "callbacks": [usage]}
+
+    first = turn(agent, "What is the weather in Hanoi?", config)
+    second = turn(agent, "Multiply 12 by 7", config)
+
+    assert "31" in "".join(first)
+    assert "84" in "".join(second)
+    assert (len(second) > 1) is (turn is not _turn)
+    messages = agent.get_state(config).values["messages"]
+    assert [type(message).__name__ for message in messages] == [
+        *["HumanMessage", "AIMessage", "ToolMessage", "AIMessage"] * 2
     ]
-
-    assert "84" in "".join(pieces)
-
-
-def test_a_rag_chain_with_sources(recorded: Endpoint) -> None:
-    import bm25s
-
-    pages = sorted(DOCUMENTS.glob("*.md"))
-    texts = [page.read_text("utf-8") for page in pages]
-    retriever = bm25s.BM25(
-        corpus=[{"text": text, "source": page.name} for text, page in zip(texts, pages, strict=True)]
+    assert [message.name for message in messages if isinstance(message, ToolMessage)] == [
+        "get_weather",
+        "multiply",
+    ]
+    answers = [message for message in messages if isinstance(message, AIMessage)]
+    (counted,) = usage.usage_metadata.values()
+    assert counted["total_tokens"] == sum(
+        answer.usage_metadata["total_tokens"] for answer in answers if answer.usage_metadata
     )
-    retriever.index(bm25s.tokenize(texts, show_progress=False), show_progress=False)
+    assert agent.get_state({"configurable": {"thread_id": "2"}}).values == {}
 
-    def retrieve(question: str) -> list[dict[str, str]]:
-        found, _ = retriever.retrieve(bm25s.tokenize(question, show_progress=False), k=2, show_progress=False)
-        return list(found[0])
 
+class BM25Retriever(BaseRetriever):
+    """The pages that share the most telling words with the question."""
+
+    pages: list[Document]
+    index: Any
+
+    @classmethod
+    def of(cls, pages: list[Document]) -> BM25Retriever:
+        index = bm25s.BM25()
+        index.index(bm25s.tokenize([p.page_content for p in pages], show_progress=False), show_progress=False)
+        return cls(pages=pages, index=index)
+
+    def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+        words = bm25s.tokenize(query, show_progress=False)
+        numbers, _ = self.index.retrieve(words, k=2, show_progress=False)
+        return [self.pages[number] for number in numbers[0]]
+
+
+def _joined(documents: list[Document]) -> str:
+    return "\n\n".join(f"[{d.metadata['source']}]\n{d.page_content}" for d in documents)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_rag_chain_with_sources(recorded: Endpoint, streamed: bool) -> None:
+    pages = [
+        Document(page.read_text("utf-8"), metadata={"source": page.name})
+        for page in sorted(DOCUMENTS.glob("*.md"))
+    ]
     prompt = ChatPromptTemplate(
         [("human", "Context:\n{context}\n\nAnswer the question from the context.\nQuestion: {question}")]
     )
-    answer = prompt | model(recorded) | StrOutputParser()
-    chain = RunnablePassthrough.assign(documents=lambda state: retrieve(state["question"])).assign(
-        answer=lambda state: answer.invoke(
-            {"context": "\n".join(d["text"] for d in state["documents"]), "question": state["question"]}
-        )
+    answer = (
+        RunnablePassthrough.assign(context=lambda state: _joined(state["documents"]))
+        | prompt
+        | model(recorded)
+        | StrOutputParser()
     )
+    chain = RunnablePassthrough.assign(documents=itemgetter("question") | BM25Retriever.of(pages)).assign(
+        answer=answer
+    )
+    question = {"question": "Which error comes when the balance is empty?"}
 
-    state = chain.invoke({"question": "Which error comes when the balance is empty?"})
+    parts: list[Any] = list(chain.stream(question)) if streamed else [chain.invoke(question)]
 
-    assert "insufficient_credits" in state["answer"]
-    assert "billing.md" in [document["source"] for document in state["documents"]]
+    assert "insufficient_credits" in "".join(part.get("answer", "") for part in parts)
+    assert (sum("answer" in part for part in parts) > 1) is streamed
+    (documents,) = [part["documents"] for part in parts if "documents" in part]
+    sources = [document.metadata["source"] for document in documents]
+    assert len(sources) == 2
+    assert "billing.md" in sources
 
 
 def test_history_of_another_provider_is_accepted(gateway: Gateway, endpoint: Endpoint) -> None:

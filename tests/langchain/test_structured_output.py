@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any, TypedDict
 
 import pydantic
 import pydantic.v1
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
+from langchain_core import exceptions
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import HumanMessage
+from langchain_core.tools import tool
 from pydantic import BaseModel
 
+from langchain_texapi import TexAPIToolChoiceError
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
-from tests.langchain.test_chat import model
+from tests.langchain.test_chat import WAYS, Way, model
 
 PROMPT = "name: Lan, age: 30. Answer in JSON with the keys name and age."
 
@@ -38,6 +43,12 @@ class OldPerson(pydantic.v1.BaseModel):
 
     name: str
     age: int
+
+
+@tool
+def get_weather(city: str) -> str:
+    """Tell the weather of a city."""
+    return f"It is sunny in {city}."
 
 
 METHODS: list[Any] = ["function_calling", "json_schema", "json_mode"]
@@ -70,7 +81,8 @@ def test_a_class_of_pydantic_1(endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_asked_of_the_gateway(gateway: Gateway, endpoint: Endpoint, method: Any) -> None:
-    model(endpoint).with_structured_output(Person, method=method, strict=True).invoke(PROMPT)
+    strict = None if method == "json_mode" else True
+    model(endpoint).with_structured_output(Person, method=method, strict=strict).invoke(PROMPT)
 
     body = gateway.requests[0].body
     if method == "function_calling":
@@ -148,7 +160,12 @@ def test_include_raw(gateway: Gateway, endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
-    [({"schema": None}, "schema"), ({"schema": Person, "method": "magic"}, "method")],
+    [
+        ({"schema": None}, "schema"),
+        ({"schema": Person, "method": "magic"}, "method"),
+        ({"schema": Person, "method": "json_mode", "strict": True}, "strict"),
+        ({"schema": Person, "tools": [PersonDict]}, "tools"),
+    ],
 )
 def test_a_wrong_argument_is_named(arguments: dict[str, Any], named: str) -> None:
     chat = model(Endpoint("http://127.0.0.1:1/v1", "sk-tex-1"))
@@ -157,8 +174,138 @@ def test_a_wrong_argument_is_named(arguments: dict[str, Any], named: str) -> Non
         chat.with_structured_output(**arguments)
 
 
-def test_an_agent_with_a_response_format(endpoint: Endpoint) -> None:
-    agent = create_agent(model(endpoint), [], response_format=Person)
+@pytest.mark.parametrize("strategy", [Person, ToolStrategy(Person), ProviderStrategy(Person)])
+@pytest.mark.parametrize("with_tools", [False, True])
+def test_an_agent_with_a_response_format(endpoint: Endpoint, strategy: Any, with_tools: bool) -> None:
+    agent: Any = create_agent(model(endpoint), [get_weather] if with_tools else [], response_format=strategy)
+
+    state = agent.invoke({"messages": [HumanMessage(PROMPT)]})
+
+    assert state["structured_response"] == Person(name="Lan", age=30)
+
+
+OPENAI_FUNCTION = {
+    "name": "person",
+    "description": "A person.",
+    "strict": True,
+    "parameters": {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+        "required": ["name", "age"],
+        "additionalProperties": False,
+    },
+}
+
+
+@pytest.mark.parametrize("method", METHODS[:2])
+def test_a_function_in_openai_s_form_keeps_its_strictness(
+    gateway: Gateway, endpoint: Endpoint, method: Any
+) -> None:
+    person = model(endpoint).with_structured_output(OPENAI_FUNCTION, method=method).invoke(PROMPT)
+
+    assert person == {"name": "Lan", "age": 30}
+    body = gateway.requests[0].body
+    described = body["tools"][0]["function"] if "tools" in body else body["response_format"]["json_schema"]
+    assert (described["name"], described["description"], described["strict"]) == ("person", "A person.", True)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (answer(None, refusal="That is not allowed."), "refused to answer: That is not allowed."),
+        (answer('{"na', finish_reason="content_filter"), "content filter"),
+    ],
+)
+def test_a_refusal_is_langchain_s_refusal_where_it_has_one(
+    gateway: Gateway, endpoint: Endpoint, fault: Fault, text: str, method: Any, streamed: bool
+) -> None:
+    gateway.misbehave(fault)
+    structured = model(endpoint).with_structured_output(Person, method=method)
+
+    with pytest.raises(getattr(exceptions, "ModelRefusalError", OutputParserException), match=text) as caught:
+        list(structured.stream(PROMPT)) if streamed else structured.invoke(PROMPT)
+
+    assert isinstance(caught.value, OutputParserException)
+    assert caught.value.raw_message.response_metadata["model_provider"] == "texapi"  # type: ignore[attr-defined] # ours
+    assert str(pickle.loads(pickle.dumps(caught.value))).startswith(str(caught.value))
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_tools_beside_a_schema(gateway: Gateway, endpoint: Endpoint, streamed: bool) -> None:
+    structured = model(endpoint).with_structured_output(
+        Person, method="json_schema", include_raw=True, tools=[get_weather]
+    )
+    question = "What is the weather in Hanoi?"
+    asked: dict[str, Any] = {}
+    for part in structured.stream(question) if streamed else [structured.invoke(question)]:
+        asked |= part
+
+    assert asked["raw"].tool_calls[0]["name"] == "get_weather"
+    assert (asked["parsed"], asked["parsing_error"]) == (None, None)
+    body = gateway.requests[0].body
+    assert body["tools"][0]["function"]["name"] == "get_weather"
+    assert body["response_format"]["json_schema"]["name"] == "Person"
+    assert structured.invoke(PROMPT)["parsed"] == Person(name="Lan", age=30)
+
+
+def test_a_call_of_a_tool_is_no_answer(endpoint: Endpoint) -> None:
+    structured = model(endpoint).with_structured_output(Person, method="json_schema", tools=[get_weather])
+
+    with pytest.raises(OutputParserException, match="called get_weather instead"):
+        structured.invoke("What is the weather in Hanoi?")
+
+
+NOT_FORCED = Fault(
+    status=400,
+    error_type="invalid_request_error",
+    message="Thinking may not be enabled when tool_choice forces tool use.",
+)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_model_that_refuses_to_be_forced_is_asked_freely(
+    gateway: Gateway, endpoint: Endpoint, way: Way, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway.misbehave(NOT_FORCED)
+    gateway.misbehave(answer('{"name": "Lan", "age": 30}'))
+    forced = model(endpoint).bind_tools([Person], tool_choice="any")
+
+    assert way(forced, PROMPT).content == '{"name": "Lan", "age": 30}'
+    assert [request.body["tool_choice"] for request in gateway.requests] == ["required", "auto"]
+    assert "cannot be forced" in caplog.text
+
+
+CALLS_PERSON = answer(
+    None,
+    "tool_calls",
+    tool_calls=[
+        {
+            "id": "call_1",
+            "type": "function",
+            "function": {"name": "Person", "arguments": '{"name": "Lan", "age": 30}'},
+        }
+    ],
+)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_so_is_one_asked_for_structured_output(gateway: Gateway, endpoint: Endpoint, streamed: bool) -> None:
+    structured = model(endpoint).with_structured_output(Person)
+    gateway.misbehave(NOT_FORCED)
+    gateway.misbehave(CALLS_PERSON)
+
+    person = list(structured.stream(PROMPT))[-1] if streamed else structured.invoke(PROMPT)
+
+    assert person == Person(name="Lan", age=30)
+
+
+@pytest.mark.parametrize("tools", [[], [get_weather]])
+def test_so_is_an_agent_s(gateway: Gateway, endpoint: Endpoint, tools: list[Any]) -> None:
+    gateway.misbehave(NOT_FORCED)
+    gateway.misbehave(CALLS_PERSON)
+    agent: Any = create_agent(model(endpoint), tools, response_format=ToolStrategy(Person))
 
     state = agent.invoke({"messages": [HumanMessage(PROMPT)]})
 
@@ -166,19 +313,16 @@ def test_an_agent_with_a_response_format(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_model_that_refuses_to_be_forced_is_asked_freely(
+def test_a_choice_that_the_model_may_make_is_not_asked_again(
     gateway: Gateway, endpoint: Endpoint, streamed: bool
 ) -> None:
-    message = "Thinking may not be enabled when tool_choice forces tool use."
-    gateway.misbehave(Fault(status=400, error_type="invalid_request_error", message=message))
-    gateway.misbehave(answer('{"name": "Lan", "age": 30}'))
-    structured = model(endpoint).with_structured_output(Person)
+    gateway.misbehave(NOT_FORCED)
+    free = model(endpoint).bind_tools([Person], tool_choice="auto")
 
-    person = list(structured.stream(PROMPT))[-1] if streamed else structured.invoke(PROMPT)
+    with pytest.raises(TexAPIToolChoiceError):
+        list(free.stream(PROMPT)) if streamed else free.invoke(PROMPT)
 
-    assert person == Person(name="Lan", age=30)
-    assert [request.body["tool_choice"] for request in gateway.requests][1] == "auto"
-    assert len(gateway.requests) == 2
+    assert len(gateway.requests) == 1
 
 
 def test_a_tool_choice_of_the_user_s_is_kept(gateway: Gateway, endpoint: Endpoint) -> None:

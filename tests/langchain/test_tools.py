@@ -161,14 +161,33 @@ def test_a_provider_s_own_tool_goes_as_it_is() -> None:
         ({"type": "auto"}, "auto"),
         ("get_weather", {"type": "function", "function": {"name": "get_weather"}}),
         ({"type": "tool", "name": "get_weather"}, {"type": "function", "function": {"name": "get_weather"}}),
-        ({"type": "function", "function": {"name": "x"}}, {"type": "function", "function": {"name": "x"}}),
+        (
+            {"type": "function", "function": {"name": "get_weather"}},
+            {"type": "function", "function": {"name": "get_weather"}},
+        ),
+        (
+            {"type": "function", "name": "get_weather"},
+            {"type": "function", "function": {"name": "get_weather"}},
+        ),
+        (
+            {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}},
+            {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}},
+        ),
     ],
 )
 def test_tool_choice(choice: Any, wire: Any) -> None:
     assert format_tool_choice(choice, format_tools([get_weather])) == wire
 
 
-@pytest.mark.parametrize("choice", ["get_whether", 5])
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "get_whether",
+        5,
+        {"type": "tool", "name": "get_whether"},
+        {"type": "function", "function": {"name": "get_whether"}},
+    ],
+)
 def test_a_tool_choice_that_names_no_tool_is_an_error(choice: Any) -> None:
     with pytest.raises(ValueError, match="tool_choice"):
         format_tool_choice(choice, format_tools([get_weather]))
@@ -210,6 +229,14 @@ def test_a_response_format_in_openai_s_form_goes_as_it_is() -> None:
     assert format_response_format(whole) == whole
     assert format_response_format(whole["json_schema"]) == whole
     assert format_response_format({"type": "json_object"}) == {"type": "json_object"}
+
+
+def test_tools_and_a_format_passed_to_one_call_may_be_classes(gateway: Gateway, endpoint: Endpoint) -> None:
+    model(endpoint).invoke("Hello", tools=[get_weather], response_format=Weather)
+
+    body = gateway.requests[0].body
+    assert body["tools"] == format_tools([get_weather])
+    assert body["response_format"] == format_response_format(Weather)
 
 
 def _answer_with_arguments(arguments: str, finish_reason: str) -> Fault:

@@ -1,0 +1,94 @@
+"""What users may pass: names of parameters, for a constructor and for one call."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+
+from texapi_core.parameters import ChatParameters
+from texapi_core.settings import CALL_OPTIONS
+
+_ALIASES = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
+"""The constructor's other names for what one call may change."""
+
+NOT_IN_PAYLOAD = (
+    "stream",
+    "stream_usage",
+    "extra_body",
+    "replay_reasoning",
+    "tool_media",
+    "ls_structured_output_format",
+)
+"""Arguments of one call that are neither options of sending nor members of the payload themselves."""
+
+N_AND_STREAM = "`n` above 1 cannot be streamed. Use `invoke` without `streaming`, or leave `n` out."
+
+_METADATA = "metadata"
+"""A member of the payload in `model_kwargs`, for the constructor's is LangChain's."""
+
+_PAYLOAD = frozenset({*ChatParameters.model_fields, "model", "n", _METADATA}).difference(NOT_IN_PAYLOAD)
+"""Constructor fields that are members of the payload."""
+
+_PER_CALL = _PAYLOAD.union(NOT_IN_PAYLOAD, CALL_OPTIONS)
+"""Constructor fields that one call may change."""
+
+_SECRETS = ("extra_headers", "extra_query")
+
+
+@cache
+def argument_names(model_class: type[BaseModel]) -> frozenset[str]:
+    """The names that the constructor takes, aliases included."""
+    fields = model_class.model_fields
+    return frozenset({*fields, *(field.alias for field in fields.values() if field.alias)})
+
+
+def arguments_of_a_call(kwargs: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+    """The arguments of one call by their names in the payload; `None` means "not given".
+
+    Raises:
+        ValueError: an argument that only the constructor takes. As a member of the payload it would do
+            nothing, or send a secret.
+    """
+    arguments = {_ALIASES.get(name, name): value for name, value in kwargs.items() if value is not None}
+    for name in arguments:
+        if name in fields and name not in _PER_CALL:
+            raise ValueError(f"`{name}` cannot be changed for one call. Pass it to the constructor.")
+    return arguments
+
+
+def check_model_kwargs(
+    model_kwargs: Mapping[str, Any], given: Mapping[str, Any], fields: Collection[str]
+) -> None:
+    """Refuse what would be sent twice, or as a member of the payload that nobody knows.
+
+    Raises:
+        ValueError: a name that the constructor was given too, or that is no parameter of the payload.
+    """
+    for name in model_kwargs:
+        if given.get(name) is not None and name != _METADATA:
+            raise ValueError(f"`{name}` was given twice: to the constructor and in `model_kwargs`.")
+        if name in fields and name not in _PAYLOAD:
+            raise ValueError(
+                f"`{name}` in `model_kwargs` is no parameter of the payload. Pass it to the constructor."
+            )
+
+
+def without_secrets(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments fit for traces and cache keys: headers and queries as digests.
+
+    They may hold secrets, and they may change an answer.
+    """
+    return {
+        name: digest(value) if name in _SECRETS and isinstance(value, Mapping) else value
+        for name, value in arguments.items()
+    }
+
+
+def digest(mapping: Mapping[str, Any]) -> str:
+    """The same for equal mappings; tells nothing of what is in them."""
+    pairs = sorted((name.lower(), str(value)) for name, value in mapping.items())
+    return "sha256:" + hashlib.sha256(repr(pairs).encode()).hexdigest()[:16]

@@ -1,0 +1,24 @@
+"""The feature table of docs/langchain.md is what a run makes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.gateway import Fault, Gateway
+from tests.langchain import features
+
+
+@pytest.mark.timeout(300)  # a hundred runs
+def test_the_table_in_the_page_is_what_a_run_makes(gateway: Gateway) -> None:
+    assert features.tables_in(features.PAGE.read_text("utf-8")) == features.make_tables(gateway)
+
+
+def test_what_does_not_work_shows(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(bench: features.Bench) -> None:
+        bench.gateway.misbehave(Fault(status=500))
+        bench.way.message(bench.model(), "Say one")
+
+    monkeypatch.setattr(features, "FEATURES", (features.Feature("Broken", broken, ("invoke",)),))
+    monkeypatch.setattr(features, "OBJECT_FEATURES", {})
+
+    assert "| Broken | ❌ |  |  |  |" in features.make_tables(gateway)
