@@ -1,26 +1,42 @@
 """Structured predictions: LlamaIndex's own programs, made to force the tool, and JSON-schema mode.
 
 LlamaIndex's `FunctionCallingProgram` does not force the tool when it streams, and loses `system_prompt`
-when it is asynchronous (llama-index-core 0.14.25, `program/function_program.py`).
+when it is asynchronous (llama-index-core 0.14.25, `program/function_program.py`). Both are mended where
+its tool passes by, in the `chat_with_tools` family, so a program that is used directly is mended too.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, Generator, Iterator
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    MessageRole,
+)
 from llama_index.core.bridge.pydantic import BaseModel, Field, ValidationError
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.events.llm import (
+    LLMStructuredPredictEndEvent,
+    LLMStructuredPredictStartEvent,
+)
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.program.utils import get_program_for_llm, process_streaming_objects
-from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate
-from llama_index.core.types import PydanticProgramMode
+from llama_index.core.prompts import BasePromptTemplate
 
+from llama_index_texapi._tools import is_program_tool
 from texapi_core.wire import excerpt
 
+if TYPE_CHECKING:
+    from llama_index.core.tools.types import BaseTool
+
 _Answer = TypeVar("_Answer", bound=BaseModel)
+_dispatcher = get_dispatcher(__name__)
 
 
 class StructuredOutputLLM(FunctionCallingLLM):
@@ -34,6 +50,9 @@ class StructuredOutputLLM(FunctionCallingLLM):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
 
+    # LlamaIndex wraps overrides of these two in a span of their own, so they call no `super()`: one call
+    # would be two spans.
+
     def structured_predict(
         self,
         output_cls: type[_Answer],
@@ -46,14 +65,18 @@ class StructuredOutputLLM(FunctionCallingLLM):
         Raises:
             ValueError: the answer is not of the form of `output_cls`; the text says what came.
         """
-        if not self.should_use_structured_outputs:
-            answer: _Answer = super().structured_predict(
-                output_cls, prompt, dict(llm_kwargs or {}), **prompt_args
-            )
-            return answer
-        messages = self._messages_of(prompt, prompt_args)
-        response = self.chat(messages, **self._schema_kwargs(output_cls, llm_kwargs))
-        return parse_answer(output_cls, response)
+        _dispatcher.event(
+            LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
+        )
+        answer: Any
+        if self.should_use_structured_outputs:
+            messages = self._messages_of(prompt, prompt_args)
+            response = self.chat(messages, **self._schema_kwargs(output_cls, llm_kwargs))
+            answer = parse_answer(output_cls, response)
+        else:
+            answer = self._program(output_cls, prompt)(llm_kwargs=dict(llm_kwargs or {}), **prompt_args)
+        _dispatcher.event(LLMStructuredPredictEndEvent(output=answer))
+        return answer  # type: ignore[no-any-return] # a program's answer is of its `output_cls`
 
     async def astructured_predict(
         self,
@@ -63,16 +86,67 @@ class StructuredOutputLLM(FunctionCallingLLM):
         **prompt_args: Any,
     ) -> _Answer:
         """Async twin of `structured_predict`."""
+        _dispatcher.event(
+            LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
+        )
+        answer: Any
         if self.should_use_structured_outputs:
             messages = self._messages_of(prompt, prompt_args)
             response = await self.achat(messages, **self._schema_kwargs(output_cls, llm_kwargs))
-            return parse_answer(output_cls, response)
-        if self.system_prompt and self._calls_functions():
-            prompt, prompt_args = self._with_system_prompt(prompt, prompt_args), {}
-        answer: _Answer = await super().astructured_predict(
-            output_cls, prompt, dict(llm_kwargs or {}), **prompt_args
+            answer = parse_answer(output_cls, response)
+        else:
+            program = self._program(output_cls, prompt)
+            answer = await program.acall(llm_kwargs=dict(llm_kwargs or {}), **prompt_args)
+        _dispatcher.event(LLMStructuredPredictEndEvent(output=answer))
+        return answer  # type: ignore[no-any-return] # as above
+
+    async def achat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        **kwargs: Any,
+    ) -> ChatResponse:
+        """The answer of the model that has these tools; a program's system prompt is put in."""
+        if self.system_prompt and is_program_tool(tools):
+            system, history = self._system_messages(), chat_history or []
+            chat_history = history if history[:1] == system else [*system, *history]
+        return await super().achat_with_tools(
+            tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, tool_required, **kwargs
         )
-        return answer
+
+    def stream_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool | None = None,
+        **kwargs: Any,
+    ) -> ChatResponseGen:
+        """The answer of the model that has these tools as it arrives; a program's tool is forced."""
+        required = is_program_tool(tools) if tool_required is None else tool_required
+        return super().stream_chat_with_tools(tools, user_msg, chat_history, tool_required=required, **kwargs)
+
+    async def astream_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool | None = None,
+        **kwargs: Any,
+    ) -> ChatResponseAsyncGen:
+        """Async twin of `stream_chat_with_tools`."""
+        required = is_program_tool(tools) if tool_required is None else tool_required
+        return await super().astream_chat_with_tools(
+            tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, required, **kwargs
+        )
 
     def _structured_stream_call(
         self,
@@ -82,8 +156,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
         **prompt_args: Any,
     ) -> Generator[Any, None, None]:
         if not self.should_use_structured_outputs:
-            program = self._forcing_program(output_cls, prompt)
-            stream: Generator[Any, None, None] = program.stream_call(
+            stream: Generator[Any, None, None] = self._program(output_cls, prompt).stream_call(
                 llm_kwargs=dict(llm_kwargs or {}), **prompt_args
             )
             return _whole_at_the_end(stream, output_cls)
@@ -98,8 +171,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
         **prompt_args: Any,
     ) -> AsyncGenerator[Any, None]:
         if not self.should_use_structured_outputs:
-            program = self._forcing_program(output_cls, prompt)
-            stream: AsyncGenerator[Any, None] = await program.astream_call(
+            stream: AsyncGenerator[Any, None] = await self._program(output_cls, prompt).astream_call(
                 llm_kwargs=dict(llm_kwargs or {}), **prompt_args
             )
             return _awhole_at_the_end(stream, output_cls)
@@ -122,30 +194,14 @@ class StructuredOutputLLM(FunctionCallingLLM):
             yield growing.feed(response)
         yield growing.finish()
 
-    def _calls_functions(self) -> bool:
-        """Whether LlamaIndex takes a program that calls a tool for this LLM."""
-        by_default = self.pydantic_program_mode == PydanticProgramMode.DEFAULT
-        return self.pydantic_program_mode == PydanticProgramMode.FUNCTION or (
-            by_default and self.metadata.is_function_calling_model
-        )
-
-    def _forcing_program(self, output_cls: type[BaseModel], prompt: Any) -> Any:
-        forced = {"tool_choice": "required"} if self._calls_functions() else {}
-        return get_program_for_llm(
-            output_cls, prompt, self, pydantic_program_mode=self.pydantic_program_mode, **forced
-        )
+    def _program(self, output_cls: type[BaseModel], prompt: Any) -> Any:
+        return get_program_for_llm(output_cls, prompt, self, pydantic_program_mode=self.pydantic_program_mode)
 
     def _messages_of(self, prompt: BasePromptTemplate, prompt_args: dict[str, Any]) -> list[ChatMessage]:
-        messages = prompt.format_messages(llm=self, **prompt_args)
-        if self.system_prompt:
-            messages = [ChatMessage(self.system_prompt, role="system"), *messages]
-        return messages
+        return [*self._system_messages(), *prompt.format_messages(llm=self, **prompt_args)]
 
-    def _with_system_prompt(
-        self, prompt: BasePromptTemplate, prompt_args: dict[str, Any]
-    ) -> ChatPromptTemplate:
-        """The prompt filled in, behind the system prompt. Without arguments a template stays as it is."""
-        return ChatPromptTemplate(message_templates=self._messages_of(prompt, prompt_args))
+    def _system_messages(self) -> list[ChatMessage]:
+        return [ChatMessage(self.system_prompt, role=MessageRole.SYSTEM)] if self.system_prompt else []
 
     @staticmethod
     def _schema_kwargs(output_cls: type[BaseModel], llm_kwargs: dict[str, Any] | None) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.base.llms.types import ChatResponse, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.utils import parse_partial_json
+from llama_index.core.program.function_program import get_function_tool
+from llama_index.core.tools import FunctionTool
 
 from llama_index_texapi._streaming import PARTIAL
 
@@ -48,6 +50,14 @@ def prepare_tools(
     if own_names:
         prepared["tool_names"] = own_names
     return prepared
+
+
+def is_program_tool(tools: Sequence[BaseTool]) -> bool:
+    """Whether this is the one tool by which LlamaIndex's `FunctionCallingProgram` asks for an object."""
+    if len(tools) != 1:
+        return False
+    (tool,) = tools
+    return isinstance(tool, FunctionTool) and tool.real_fn.__module__ == get_function_tool.__module__
 
 
 def resolve_tool_choice(

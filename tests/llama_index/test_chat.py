@@ -14,11 +14,6 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
 )
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
-from llama_index.core.instrumentation import get_dispatcher
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
-from llama_index.core.instrumentation.events import BaseEvent
-from llama_index.core.instrumentation.span import BaseSpan
-from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
 
 from llama_index_texapi import TexAPI
 from tests.conftest import Endpoint
@@ -128,65 +123,6 @@ def test_a_gateway_that_reports_no_usage_leaves_the_framework_its_estimate(
     way(llm(endpoint, callback_manager=CallbackManager([counter])))
 
     assert counter.total_llm_token_count > 0
-
-
-class _Recorder(BaseEventHandler):
-    names: list[str]
-
-    @classmethod
-    def class_name(cls) -> str:
-        return "Recorder"
-
-    def handle(self, event: BaseEvent, **kwargs: Any) -> None:
-        self.names.append(type(event).__name__)
-
-
-class _Spans(BaseSpanHandler[BaseSpan]):
-    ids: list[str] = []
-
-    def new_span(self, id_: str, *args: Any, **kwargs: Any) -> BaseSpan:
-        self.ids.append(id_)
-        return BaseSpan(id_=id_)
-
-    def prepare_to_exit_span(self, id_: str, *args: Any, **kwargs: Any) -> BaseSpan | None:
-        return None
-
-    def prepare_to_drop_span(self, id_: str, *args: Any, **kwargs: Any) -> BaseSpan | None:
-        return None
-
-
-@pytest.fixture
-def recorder() -> Any:
-    dispatcher, events, spans = get_dispatcher(), _Recorder(names=[]), _Spans()
-    spans.ids = []
-    dispatcher.add_event_handler(events)
-    dispatcher.add_span_handler(spans)
-    yield events, spans
-    dispatcher.event_handlers.remove(events)
-    dispatcher.span_handlers.remove(spans)
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_one_call_is_one_start_one_end_and_one_span(endpoint: Endpoint, way: Way, recorder: Any) -> None:
-    events, spans = recorder
-
-    way(llm(endpoint))
-
-    names = [name for name in events.names if "InProgress" not in name]
-    kind = "Completion" if "complete" in way.__name__ else "Chat"
-    assert names == [f"LLM{kind}StartEvent", f"LLM{kind}EndEvent"]
-    assert len(spans.ids) == 1
-
-
-@pytest.mark.parametrize("way", [stream_chat, astream_chat])
-def test_a_failing_stream_says_so(gateway: Gateway, endpoint: Endpoint, way: Way, recorder: Any) -> None:
-    gateway.misbehave(Fault(cut_after=4))
-
-    with pytest.raises(Exception, match="whole"):
-        way(llm(endpoint))
-
-    assert "ExceptionEvent" in recorder[0].names
-    assert "LLMChatEndEvent" not in recorder[0].names
 
 
 def test_the_deltas_of_a_stream_add_up_to_its_answer(recorded: Endpoint) -> None:

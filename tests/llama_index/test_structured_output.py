@@ -10,6 +10,7 @@ import pytest
 from llama_index.core.llms import ChatMessage
 from llama_index.core.program import FunctionCallingProgram, LLMTextCompletionProgram
 from llama_index.core.prompts import PromptTemplate
+from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
 from llama_index_texapi import TexAPI
@@ -172,3 +173,45 @@ def test_the_caller_s_arguments_stay_as_they_were(endpoint: Endpoint) -> None:
     llm(endpoint).structured_predict(Person, PROMPT, llm_kwargs=arguments, name="Lan")
 
     assert arguments == {"tool_choice": "auto", "max_tokens": 50}
+
+
+PROGRAM_WAYS: dict[str, Callable[[FunctionCallingProgram[Person]], Any]] = {
+    "call": lambda program: program(name="Lan"),
+    "acall": lambda program: asyncio.run(program.acall(name="Lan")),
+    "stream_call": lambda program: list(program.stream_call(name="Lan"))[-1],
+    "astream_call": lambda program: asyncio.run(_last_of(program)),
+}
+
+
+async def _last_of(program: FunctionCallingProgram[Person]) -> Any:
+    return [partial async for partial in await program.astream_call(name="Lan")][-1]
+
+
+@pytest.mark.parametrize("way", PROGRAM_WAYS)
+def test_a_program_used_directly_forces_its_tool_and_keeps_the_system_prompt(
+    gateway: Gateway, endpoint: Endpoint, way: str
+) -> None:
+    model = llm(endpoint, system_prompt="Be exact.")
+    program = FunctionCallingProgram.from_defaults(output_cls=Person, llm=model, prompt=PROMPT)
+
+    assert PROGRAM_WAYS[way](program) == LAN
+
+    (request,) = gateway.requests
+    assert request.body["tool_choice"] == "required"
+    assert [message["role"] for message in request.body["messages"]] == ["system", "user"]
+
+
+def test_a_program_s_tool_may_be_left_unforced(gateway: Gateway, endpoint: Endpoint) -> None:
+    program = FunctionCallingProgram.from_defaults(
+        output_cls=Person, llm=llm(endpoint), prompt=PROMPT, tool_required=False
+    )
+
+    program(name="Lan")
+
+    assert "tool_choice" not in gateway.requests[0].body
+
+
+def test_tools_of_the_user_s_are_not_forced(gateway: Gateway, endpoint: Endpoint) -> None:
+    list(llm(endpoint).stream_chat_with_tools([FunctionTool.from_defaults(len)], "Hello"))
+
+    assert "tool_choice" not in gateway.requests[0].body
