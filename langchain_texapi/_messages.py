@@ -29,7 +29,7 @@ from texapi_core.payload import (
     WireMessage,
     assistant_media,
     assistant_message,
-    place_media,
+    place_messages,
     tool_call,
     tool_message,
 )
@@ -67,7 +67,7 @@ def convert_messages(
             converted += [(wire, []) for wire in _convert_human_message(message)]
         else:
             converted.append((_convert_message_to_dict(message), []))
-    return place_media(converted)
+    return place_messages(converted)
 
 
 def _convert_message_to_dict(message: BaseMessage) -> WireMessage:

@@ -16,6 +16,7 @@ from llama_index.core.base.llms.types import (
     ChatResponse,
     CitableBlock,
     CitationBlock,
+    CompletionResponse,
     DocumentBlock,
     ImageBlock,
     LogProb,
@@ -32,7 +33,7 @@ from texapi_core.payload import (
     ToolMedia,
     WireMessage,
     assistant_message,
-    place_media,
+    place_messages,
     tool_call,
     tool_message,
 )
@@ -53,6 +54,7 @@ _ROLES = {
 }
 _TOOL_CALL_EXTRAS = "tool_call_extras"
 """Key of a message's `additional_kwargs` that keeps what a provider put on its tool calls, by id."""
+_SAME_NAMES: Mapping[str, str] = {}
 _ILLEGAL_IN_TOOL_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 
 
@@ -61,8 +63,9 @@ def to_openai_message_dicts(
     *,
     replay_reasoning: ReplayReasoning = "auto",
     tool_media: ToolMedia = "user_message",
+    wire_names: Mapping[str, str] = _SAME_NAMES,
 ) -> list[WireMessage]:
-    """The messages of a payload.
+    """The messages of a payload. `wire_names` are the names that go to the model for the tools' own.
 
     Raises:
         ValueError: a content block that chat completions cannot carry, by its name.
@@ -72,7 +75,8 @@ def to_openai_message_dicts(
         role = _ROLES[message.role]
         content = _wire_content(message)
         if role == "assistant":
-            converted.append((_wire_assistant(message, content, replay_reasoning), []))
+            calls = _wire_tool_calls(message, wire_names)
+            converted.append((_wire_assistant(message, content, calls, replay_reasoning), []))
         elif role == "tool":
             tool_call_id = message.additional_kwargs.get("tool_call_id")
             converted.append(tool_message(tool_call_id, content, tool_media=tool_media))
@@ -81,7 +85,7 @@ def to_openai_message_dicts(
             if name := message.additional_kwargs.get("name"):
                 wire["name"] = name
             converted.append((wire, []))
-    return place_media(converted)
+    return place_messages(converted)
 
 
 def _wire_content(message: ChatMessage) -> str | list[Part]:
@@ -148,33 +152,39 @@ def _base64_text(stream: IOBase) -> str:
 
 
 def _wire_assistant(
-    message: ChatMessage, content: str | list[Part], replay_reasoning: ReplayReasoning
+    message: ChatMessage,
+    content: str | list[Part],
+    tool_calls: Sequence[Mapping[str, Any]],
+    replay_reasoning: ReplayReasoning,
 ) -> WireMessage:
     refusal = message.additional_kwargs.get("refusal")
     return assistant_message(
         content,
-        tool_calls=_wire_tool_calls(message),
+        tool_calls=tool_calls,
         reasoning=_wire_reasoning(message),
         refusal=refusal if isinstance(refusal, str) else None,
         replay_reasoning=replay_reasoning,
     )
 
 
-def _wire_tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
+def _wire_tool_calls(message: ChatMessage, wire_names: Mapping[str, str]) -> list[dict[str, Any]]:
     extras = message.additional_kwargs.get(_TOOL_CALL_EXTRAS) or {}
     blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
     if blocks:
         return [
             tool_call(
                 block.tool_call_id,
-                _ILLEGAL_IN_TOOL_NAMES.sub("_", block.tool_name),
+                wire_names.get(block.tool_name) or _ILLEGAL_IN_TOOL_NAMES.sub("_", block.tool_name),
                 block.tool_kwargs,
                 extras.get(block.tool_call_id),
             )
             for block in blocks
         ]
     calls = message.additional_kwargs.get("tool_calls")
-    return [_wire_foreign_tool_call(call) for call in calls] if isinstance(calls, list) else []
+    if isinstance(calls, list) and calls:
+        return [_wire_foreign_tool_call(call) for call in calls]
+    legacy = message.additional_kwargs.get("function_call")
+    return [_wire_foreign_tool_call({"function": legacy})] if legacy else []
 
 
 def _wire_foreign_tool_call(call: Any) -> dict[str, Any]:
@@ -186,6 +196,8 @@ def _wire_foreign_tool_call(call: Any) -> dict[str, Any]:
     if call.get("type") == "tool_use":  # Anthropic's form
         return tool_call(call.get("id"), call.get("name"), call.get("input") or {})
     function = call.get("function") or {}
+    if isinstance(function, BaseModel):
+        function = function.model_dump(exclude_none=True)
     extras = {k: v for k, v in call.items() if k not in ("id", "type", "function", "index")}
     return tool_call(call.get("id"), function.get("name"), function.get("arguments") or "", extras)
 
@@ -290,6 +302,17 @@ def create_chat_response(
         delta=delta,
         logprobs=create_logprobs(choice.logprobs),
         additional_kwargs=_response_kwargs(reply, requested_model),
+    )
+
+
+def create_completion_response(response: ChatResponse) -> CompletionResponse:
+    """The response of a chat as that of a completion. LlamaIndex's own converter loses log probabilities."""
+    return CompletionResponse(
+        text=response.message.content or "",
+        additional_kwargs={**response.message.additional_kwargs, **response.additional_kwargs},
+        raw=response.raw,
+        logprobs=response.logprobs,
+        delta=response.delta,
     )
 
 

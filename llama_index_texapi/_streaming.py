@@ -20,7 +20,7 @@ class ResponseStream:
     """What a streamed answer has come to so far, without I/O.
 
     LlamaIndex reads usage and the final answer from the last response of a stream, so the reply always
-    makes one of its own, with an empty delta.
+    makes one of its own, with an empty delta. Log probabilities come once, each with its delta.
     """
 
     def __init__(self, *, requested_model: str, tool_names: Mapping[str, str]) -> None:
@@ -30,21 +30,26 @@ class ResponseStream:
         self._reasoning_text = ""
         self._refusal = ""
         self._tool_calls: list[_GrowingCall] = []
+        self._logprobs_given = 0
 
     def feed(self, item: ChatDelta | ChatReply) -> ChatResponse:
         """The response that one delta makes, or the reply at the end."""
         if isinstance(item, ChatReply):
-            return create_chat_response(
+            response = create_chat_response(
                 item,
                 requested_model=self._requested_model,
                 tool_names=self._tool_names,
                 delta="",
             )
+            response.logprobs = (response.logprobs or [])[self._logprobs_given :] or None
+            return response
         self._text += item.text
         self._reasoning_text += item.reasoning.text
         self._refusal += item.refusal
         for call_delta in item.tool_calls:
             self._grow(call_delta)
+        logprobs = create_logprobs(item.logprobs)
+        self._logprobs_given += len(logprobs or ())
         message = from_openai_message(
             text=self._text,
             reasoning=Reasoning(self._reasoning_text),
@@ -58,7 +63,7 @@ class ResponseStream:
             message=message,
             raw=item.raw,
             delta=item.text,
-            logprobs=create_logprobs(item.logprobs),
+            logprobs=logprobs,
             additional_kwargs={
                 PARTIAL: True,
                 **({"thinking_delta": item.reasoning.text} if item.reasoning.text else {}),

@@ -130,7 +130,9 @@ class StructuredOutputLLM(FunctionCallingLLM):
     ) -> ChatResponseGen:
         """The answer of the model that has these tools as it arrives; a program's tool is forced."""
         required = is_program_tool(tools) if tool_required is None else tool_required
-        return super().stream_chat_with_tools(tools, user_msg, chat_history, tool_required=required, **kwargs)
+        return super().stream_chat_with_tools(
+            tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, required, **kwargs
+        )
 
     async def astream_chat_with_tools(
         self,

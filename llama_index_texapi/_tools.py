@@ -16,6 +16,9 @@ from llama_index_texapi._streaming import PARTIAL
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
+UNKNOWN_TOOLS = "unknown_tools"
+"""Key of a response's `additional_kwargs`: names that the model called and nobody gave it."""
+
 
 def prepare_tools(
     tools: Sequence[BaseTool],
@@ -31,7 +34,7 @@ def prepare_tools(
     """
     if not tools:
         return {}
-    specs = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
+    specs = _tool_specs(tools)
     prepared: dict[str, Any] = {"tools": specs}
     names = [spec["function"]["name"] for spec in specs]
     wire_names = dict(zip((tool.metadata.name for tool in tools), names, strict=True))
@@ -42,14 +45,28 @@ def prepare_tools(
         prepared["tool_choice"] = choice
     if not allow_parallel_tool_calls:
         prepared["parallel_tool_calls"] = False
-    own_names = {
-        spec["function"]["name"]: tool.metadata.name
-        for spec, tool in zip(specs, tools, strict=True)
-        if tool.metadata.name and tool.metadata.name != spec["function"]["name"]
-    }
+    own_names = {wire_name: own for own, wire_name in wire_names.items() if own and own != wire_name}
     if own_names:
         prepared["tool_names"] = own_names
     return prepared
+
+
+def _tool_specs(tools: Sequence[BaseTool]) -> list[dict[str, Any]]:
+    """The tools as the payload has them.
+
+    LlamaIndex puts `_` for what a name may not hold, so `a.b` and `a_b` are kept apart by a number.
+    """
+    specs: list[dict[str, Any]] = []
+    own_name_of: dict[str, str | None] = {}
+    for tool in tools:
+        spec = tool.metadata.to_openai_tool(skip_length_check=True)
+        name, number = spec["function"]["name"], 1
+        while own_name_of.get(name, tool.metadata.name) != tool.metadata.name:
+            number += 1
+            name = f"{spec['function']['name']}_{number}"
+        own_name_of[name] = tool.metadata.name
+        specs.append({**spec, "function": {**spec["function"], "name": name}})
+    return specs
 
 
 def is_program_tool(tools: Sequence[BaseTool]) -> bool:
@@ -80,6 +97,38 @@ def resolve_tool_choice(
     )
 
 
+def check_tool_calls(
+    response: ChatResponse, tools: Sequence[BaseTool], *, allow_parallel_tool_calls: bool
+) -> ChatResponse:
+    """The response with one call where only one is allowed, and a note of calls that name no tool.
+
+    A program has one tool, which it forces: whatever name the model gave it, that tool was meant.
+    """
+    calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
+    if not allow_parallel_tool_calls and len(calls) > 1:
+        response, calls = _with_calls(response, calls[:1]), calls[:1]
+    names = [tool.metadata.name for tool in tools]
+    unknown = [call.tool_name for call in calls if call.tool_name not in names]
+    if not unknown:
+        return response
+    if is_program_tool(tools):
+        return _with_calls(response, [call.model_copy(update={"tool_name": names[0]}) for call in calls])
+    return response.model_copy(
+        update={"additional_kwargs": {**response.additional_kwargs, UNKNOWN_TOOLS: unknown}}
+    )
+
+
+def _with_calls(response: ChatResponse, calls: Sequence[ToolCallBlock]) -> ChatResponse:
+    """The response with these calls instead of its own."""
+    message = response.message
+    others = [block for block in message.blocks if not isinstance(block, ToolCallBlock)]
+    kwargs = dict(message.additional_kwargs)
+    if "tool_calls" in kwargs:
+        kwargs["tool_calls"] = kwargs["tool_calls"][: len(calls)]
+    message = message.model_copy(update={"blocks": [*others, *calls], "additional_kwargs": kwargs})
+    return response.model_copy(update={"message": message})
+
+
 def select_tools(response: ChatResponse, *, strict: bool) -> list[ToolSelection]:
     """The tool calls of an answer, or of as much of it as has streamed.
 
@@ -90,6 +139,8 @@ def select_tools(response: ChatResponse, *, strict: bool) -> list[ToolSelection]
     finish_reason = response.additional_kwargs.get("finish_reason")
     if not calls and strict:
         raise ValueError(f"Expected at least one tool call. {_what_came(response, finish_reason)}")
+    if strict and (unknown := response.additional_kwargs.get(UNKNOWN_TOOLS)):
+        raise ValueError(f"The model called {unknown}, which are none of the tools that it was given.")
     partial = bool(response.additional_kwargs.get(PARTIAL))
     return [_select_tool(call, partial=partial, finish_reason=finish_reason, strict=strict) for call in calls]
 

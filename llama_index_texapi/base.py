@@ -5,12 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.base.llms.generic_utils import (
-    achat_to_completion_decorator,
-    astream_chat_to_completion_decorator,
-    chat_to_completion_decorator,
-    stream_chat_to_completion_decorator,
-)
 from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
@@ -21,16 +15,19 @@ from llama_index.core.base.llms.types import (
     CompletionResponseGen,
     LLMMetadata,
     MessageRole,
-    ToolCallBlock,
 )
 from llama_index.core.bridge.pydantic import ConfigDict, Field, SecretStr
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import ToolSelection
 
-from llama_index_texapi._messages import create_chat_response, to_openai_message_dicts
+from llama_index_texapi._messages import (
+    create_chat_response,
+    create_completion_response,
+    to_openai_message_dicts,
+)
 from llama_index_texapi._streaming import ResponseStream
 from llama_index_texapi._structured_output import StructuredOutputLLM
-from llama_index_texapi._tools import prepare_tools, select_tools
+from llama_index_texapi._tools import check_tool_calls, prepare_tools, select_tools
 from texapi_core.models import (
     DEFAULT_CONTEXT_WINDOW,
     ModelInfo,
@@ -200,14 +197,13 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """The whole answer to a prompt."""
-        return chat_to_completion_decorator(self._chat)(self._prompt(prompt, formatted), **kwargs)
+        return create_completion_response(self._chat(self._prompt(prompt, formatted), **kwargs))
 
     @llm_completion_callback()
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """The answer to a prompt as it arrives."""
-        return stream_chat_to_completion_decorator(self._stream_chat)(
-            self._prompt(prompt, formatted), **kwargs
-        )
+        responses = self._stream_chat(self._prompt(prompt, formatted), **kwargs)
+        return (create_completion_response(response) for response in responses)
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
@@ -222,16 +218,15 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Async twin of `complete`."""
-        return await achat_to_completion_decorator(self._achat)(self._prompt(prompt, formatted), **kwargs)
+        return create_completion_response(await self._achat(self._prompt(prompt, formatted), **kwargs))
 
     @llm_completion_callback()
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
         """Async twin of `stream_complete`."""
-        return await astream_chat_to_completion_decorator(self._astream_chat)(
-            self._prompt(prompt, formatted), **kwargs
-        )
+        responses = await self._astream_chat(self._prompt(prompt, formatted), **kwargs)
+        return (create_completion_response(response) async for response in responses)
 
     # Tools
 
@@ -264,22 +259,8 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         allow_parallel_tool_calls: bool = False,
         **kwargs: Any,
     ) -> ChatResponse:
-        """Cut an answer to its first tool call where only one is allowed."""
-        calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
-        if allow_parallel_tool_calls or len(calls) < 2:
-            return response
-        extra_calls = calls[1:]
-        message = response.message
-        only_one = message.model_copy(
-            update={
-                "blocks": [block for block in message.blocks if block not in extra_calls],
-                "additional_kwargs": {
-                    **message.additional_kwargs,
-                    "tool_calls": message.additional_kwargs["tool_calls"][:1],
-                },
-            }
-        )
-        return response.model_copy(update={"message": only_one})
+        """Cut an answer to its first tool call where only one is allowed; note calls of unknown tools."""
+        return check_tool_calls(response, tools, allow_parallel_tool_calls=allow_parallel_tool_calls)
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
@@ -290,7 +271,8 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         tool reports them to the model instead of running without them.
 
         Raises:
-            ValueError: no call, or one whose arguments cannot be read, and `error_on_no_tool_call`.
+            ValueError: no call, one of a tool that was not given, or one whose arguments cannot be read,
+                and `error_on_no_tool_call`.
         """
         return select_tools(response, strict=error_on_no_tool_call)
 
@@ -364,10 +346,10 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         async for item in astream(self._settings(), payload, options):
             yield responses.feed(item)
 
-    def _prompt(self, prompt: str, formatted: bool) -> str:
-        if formatted or self.completion_to_prompt is None:
-            return prompt
-        return self.completion_to_prompt(prompt)
+    def _prompt(self, prompt: str, formatted: bool) -> list[ChatMessage]:
+        if not formatted and self.completion_to_prompt is not None:
+            prompt = self.completion_to_prompt(prompt)
+        return [ChatMessage(prompt, role=MessageRole.USER)]
 
     def _settings(self) -> Settings:
         return resolve_settings(
@@ -398,7 +380,10 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         payload = build_payload(
             {"model": self.model, **self.payload_parameters, **per_call},
             to_openai_message_dicts(
-                messages, replay_reasoning=self.replay_reasoning, tool_media=self.tool_media
+                messages,
+                replay_reasoning=self.replay_reasoning,
+                tool_media=self.tool_media,
+                wire_names={own: wire_name for wire_name, own in _tool_names(kwargs).items()},
             ),
             self.extra_body,
             self.additional_kwargs.get("extra_body"),

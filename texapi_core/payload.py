@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from texapi_core.tool_history import match_tool_results
+
 ReplayReasoning = Literal["auto", "always", "never"]
 """When reasoning goes back to the model: `auto` with messages that call tools, where DeepSeek, Claude
 and Gemini need it and other places refuse it; `always`; `never`."""
@@ -106,8 +108,7 @@ def tool_message(
         return message, []
     texts = [part for part in content if part.get("type") == "text"]
     message["content"] = texts or "The result is in the next message."
-    note = {"type": "text", "text": f"Attached to the result of tool call {tool_call_id}:"}
-    return message, [note, *media]
+    return message, media
 
 
 def assistant_media(
@@ -121,20 +122,28 @@ def assistant_media(
     if not media:
         return message, []
     texts = [part for part in content if part.get("type") == "text"]
-    note = {"type": "text", "text": "Attached to the assistant's message:"}
-    return {**message, "content": texts or ""}, [note, *media]
+    return {**message, "content": texts or ""}, media
 
 
-def place_media(messages: Sequence[tuple[WireMessage, list[Part]]]) -> list[WireMessage]:
-    """Messages in order, the media of an answer and its tool results in one user message after them."""
+def place_messages(messages: Sequence[tuple[WireMessage, list[Part]]]) -> list[WireMessage]:
+    """Messages in order, every tool result with the id of its call.
+
+    The media of an answer and its tool results stand in one user message after them.
+    """
     placed: list[WireMessage] = []
     media: list[Part] = []
-    for message, its_media in messages:
+    matched = match_tool_results([message for message, _ in messages])
+    for message, (_, its_media) in zip(matched, messages, strict=True):
         if media and message["role"] != "tool":
             placed.append({"role": "user", "content": media})
             media = []
         placed.append(message)
-        media = [*media, *its_media]
+        if its_media:
+            origin = "assistant's message"
+            if message["role"] == "tool":
+                origin = f"result of tool call {message['tool_call_id']}"
+            note = f"Attached to the {origin}:"
+            media = [*media, {"type": "text", "text": note}, *its_media]
     return [*placed, {"role": "user", "content": media}] if media else placed
 
 

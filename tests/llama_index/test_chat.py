@@ -197,14 +197,27 @@ def test_what_was_set_is_sent_and_one_call_may_change_it(gateway: Gateway, endpo
     assert gateway.requests[0].headers["x-a"] == "1"
 
 
-def test_logprobs_streamed_and_whole(endpoint: Endpoint) -> None:
-    asked = llm(endpoint, logprobs=True, top_logprobs=2)
-
-    whole = asked.chat([ChatMessage(QUESTION)])
-    *_, last = asked.stream_chat([ChatMessage(QUESTION)])
-
+@pytest.mark.parametrize("way", WAYS)
+def test_log_probabilities_of_all_tokens(endpoint: Endpoint, way: Way) -> None:
+    whole = llm(endpoint).chat([ChatMessage(QUESTION)], logprobs=True, top_logprobs=2)
     assert whole.logprobs
-    assert last.logprobs == whole.logprobs
+    assert [len(likeliest) for likeliest in whole.logprobs] == [2] * len(whole.logprobs)
+    assert "".join(likeliest[0].token for likeliest in whole.logprobs) == whole.message.content
+
+    response = way(llm(endpoint, logprobs=True, top_logprobs=2))
+
+    assert response.logprobs == (None if way in STREAMS else whole.logprobs)  # of a stream the last one
+
+
+def test_a_stream_tells_each_log_probability_once_with_its_delta(endpoint: Endpoint) -> None:
+    whole = llm(endpoint).chat([ChatMessage(QUESTION)], logprobs=True)
+
+    chat = list(llm(endpoint).stream_chat([ChatMessage(QUESTION)], logprobs=True))
+    completion = list(llm(endpoint).stream_complete(QUESTION, logprobs=True))
+
+    for responses in (chat, completion):
+        assert [likely for response in responses for likely in response.logprobs or []] == whole.logprobs
+    assert all("".join(each[0].token for each in one.logprobs or []) == one.delta for one in chat)
 
 
 def test_pictures_in_an_answer_are_kept(gateway: Gateway, endpoint: Endpoint) -> None:

@@ -193,6 +193,80 @@ def test_a_tool_s_own_name_may_be_chosen() -> None:
     assert prepared["tool_names"] == {"weather_int_": "weather[int]"}
 
 
+def test_names_that_fall_together_on_the_wire_stay_apart(gateway: Gateway, endpoint: Endpoint) -> None:
+    tools = [
+        FunctionTool.from_defaults(get_weather, name="tool.a"),
+        FunctionTool.from_defaults(multiply, name="tool_a"),
+    ]
+    call = {"id": "c", "type": "function", "function": {"name": "tool_a_2", "arguments": '{"a": 6, "b": 7}'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    gateway.misbehave(Fault(body={"choices": [{"index": 0, "message": message}]}))
+    model = llm(endpoint)
+
+    response = model.chat_with_tools(tools, "Multiply 6 by 7")
+
+    (selected,) = model.get_tool_calls_from_response(response)
+    assert (selected.tool_name, selected.tool_kwargs) == ("tool_a", {"a": 6, "b": 7})
+    sent = gateway.requests[0].body
+    assert [tool["function"]["name"] for tool in sent["tools"]] == ["tool_a", "tool_a_2"]
+
+    result = ChatMessage("42", role="tool", additional_kwargs={"tool_call_id": "c"})
+    model.chat_with_tools(tools, chat_history=[ChatMessage("Multiply 6 by 7"), response.message, result])
+
+    (again,) = gateway.requests[1].body["messages"][1]["tool_calls"]
+    assert again["function"]["name"] == "tool_a_2"
+
+
+def _call_of(name: str) -> Fault:
+    call = {
+        "id": "c",
+        "type": "function",
+        "function": {"name": name, "arguments": '{"title": "x", "year": 1}'},
+    }
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    return Fault(body={"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]})
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_call_of_a_tool_that_nobody_gave(gateway: Gateway, endpoint: Endpoint, asynchronous: bool) -> None:
+    gateway.misbehave(_call_of("get_news"))
+    model = llm(endpoint)
+
+    def call() -> Any:
+        if asynchronous:
+            return asyncio.run(model.apredict_and_call([WEATHER], QUESTION))
+        return model.predict_and_call([WEATHER], QUESTION)
+
+    with pytest.raises(ValueError, match=r"called \['get_news'\], which are none of the tools"):
+        call()
+
+
+async def test_an_agent_tells_the_model_of_a_tool_that_is_none(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.misbehave(_call_of("get_news"))
+
+    output = await FunctionAgent(llm=llm(endpoint), tools=[WEATHER], streaming=False).run(
+        "What is the weather in Hanoi?"
+    )
+
+    assert "31" in str(output)
+    assert "not found" in gateway.requests[1].body["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_program_has_one_tool_by_whatever_name_it_is_called(
+    gateway: Gateway, endpoint: Endpoint, asynchronous: bool
+) -> None:
+    gateway.misbehave(_call_of("song"))
+    model, prompt = llm(endpoint), PromptTemplate("A song")
+
+    if asynchronous:
+        song = asyncio.run(model.astructured_predict(Song, prompt))
+    else:
+        song = model.structured_predict(Song, prompt)
+
+    assert song == Song(title="x", year=1)
+
+
 def test_no_call_where_one_was_expected_is_an_error(endpoint: Endpoint) -> None:
     model = llm(endpoint)
     response = model.chat([ChatMessage("Hello")])

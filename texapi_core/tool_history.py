@@ -1,0 +1,77 @@
+"""Tool calls and results of earlier turns: every result gets the id of its call.
+
+Histories made by other LLM classes leave ids empty, use the tool's name as the id, or number the calls of
+every turn anew. The gateway refuses a result without its call, and Claude an id that comes twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_RESULT_ROLES = ("tool", "function")
+
+
+@dataclass(frozen=True, slots=True)
+class _AwaitedCall:
+    given_id: Any
+    name: str | None
+    id: str
+
+
+def match_tool_results(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages with ids that are there, are unique, and agree; those that need no change as they are.
+
+    A result whose id says nothing belongs to the first call of the turn that awaits one, or to the first
+    of the tool that it names. A result of the legacy role `function` becomes one of `tool`.
+    """
+    matched: list[dict[str, Any]] = []
+    taken: set[str] = set()
+    awaited: list[_AwaitedCall] = []
+    for position, message in enumerate(messages):
+        if message["role"] in _RESULT_ROLES:
+            call = _take_call(message, awaited)
+            matched.append(message if call is None else _as_result_of(call, message))
+        elif calls := message.get("tool_calls"):
+            ids = [
+                _usable_id(call.get("id"), f"call_{position}_{at}", taken) for at, call in enumerate(calls)
+            ]
+            awaited = [
+                _AwaitedCall(call.get("id"), call["function"]["name"], id_)
+                for call, id_ in zip(calls, ids, strict=True)
+            ]
+            renamed = [{**call, "id": id_} for call, id_ in zip(calls, ids, strict=True)]
+            matched.append({**message, "tool_calls": renamed})
+        else:
+            if message["role"] == "assistant":
+                awaited = []
+            matched.append(message)
+    return matched
+
+
+def _usable_id(given: Any, substitute: str, taken: set[str]) -> str:
+    id_ = given if isinstance(given, str) and given and given not in taken else substitute
+    taken.add(id_)
+    return id_
+
+
+def _take_call(result: dict[str, Any], awaited: list[_AwaitedCall]) -> _AwaitedCall | None:
+    """The call that a result answers, taken off the list; `None` when there is none."""
+    given = result.get("tool_call_id")
+    names = [name for name in (given, result.get("name")) if name]
+    fitting = (
+        [call for call in awaited if given and call.given_id == given]
+        or [call for call in awaited if call.name in names]
+        or [call for call in awaited if not given or not call.given_id]
+    )
+    if not fitting:
+        return None
+    awaited.remove(fitting[0])
+    return fitting[0]
+
+
+def _as_result_of(call: _AwaitedCall, message: dict[str, Any]) -> dict[str, Any]:
+    if message["role"] == "tool":
+        return {**message, "tool_call_id": call.id}
+    return {"role": "tool", "content": message["content"], "tool_call_id": call.id}
