@@ -47,6 +47,7 @@ from texapi_core.settings import (
     call_options,
     env_base_url,
     key_text,
+    one_of_two,
     refuse_unknown_arguments,
     resolve_settings,
 )
@@ -142,14 +143,15 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         **kwargs: Any,
     ) -> None:
         refuse_unknown_arguments(type(self).__name__, kwargs, type(self).model_fields)
-        if async_http_client is not None:
-            kwargs["http_async_client"] = async_http_client
+        kwargs["http_async_client"] = one_of_two(
+            http_async_client=kwargs.get("http_async_client"), async_http_client=async_http_client
+        )
         if api_key is not None:
             kwargs["api_key"] = api_key
         kwargs = {k: v for k, v in kwargs.items() if v is not None or k == "stream_idle_timeout"}
         super().__init__(
             model=model,
-            api_base=api_base or base_url or env_base_url(),
+            api_base=one_of_two(api_base=api_base, base_url=base_url) or env_base_url(),
             **kwargs,
         )
         self._settings()  # a setting that cannot work is an error here, not at the first call

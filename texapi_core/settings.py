@@ -245,6 +245,14 @@ def refuse_unknown_arguments(class_name: str, arguments: Iterable[str], known: C
             )
 
 
+def one_of_two(**named: Any) -> Any:
+    """The value of an argument that has two names; two values are a `TexAPISettingsError`."""
+    values = [value for value in named.values() if value is not None]
+    if len(values) > 1 and values[0] != values[1]:
+        raise _settings_error(f"{' and '.join(f'`{name}`' for name in named)} are one setting: pass one.")
+    return values[0] if values else None
+
+
 def _without_user(url: str) -> str:
     return url.rpartition("@")[2]
 

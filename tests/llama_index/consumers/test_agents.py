@@ -49,7 +49,7 @@ async def test_a_hand_off(gateway: Gateway, endpoint: Endpoint, streaming: bool)
     )
 
     with UsageCounter() as usage:
-        output = await AgentWorkflow(agents=[maths, weather], root_agent="maths").run(
+        output: Any = await AgentWorkflow(agents=[maths, weather], root_agent="maths").run(
             "What is the weather in Hanoi?", memory=memory()
         )
 

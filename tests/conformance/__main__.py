@@ -1,0 +1,100 @@
+"""`python -m tests.conformance SUBJECT...`: run the suite for each class and print one table.
+
+A subject is a name of `SUBJECTS` or `module:Class`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from importlib.metadata import version
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tests.conformance.subject import VARIABLE, subject_named
+
+_HERE = Path(__file__).parent
+_PASSED, _ALL = 0, 1
+Results = dict[str, list[int]]
+"""Behaviour -> how many of its cases passed, and how many there are."""
+
+
+def run(subject: str) -> Results:
+    """What passes for one class."""
+    with tempfile.TemporaryDirectory() as directory:
+        report = Path(directory) / "report.xml"
+        options = [
+            "-q",
+            "--tb=no",
+            "-p",
+            "no:cacheprovider",
+            "-o",
+            "filterwarnings=ignore",
+            f"--junitxml={report}",
+        ]
+        subprocess.run(
+            [sys.executable, "-m", "pytest", str(_HERE), *options],
+            env={**os.environ, VARIABLE: subject},
+            stdout=sys.stderr,
+            check=False,
+        )
+        cases = ElementTree.parse(report).getroot().iter("testcase")
+        results: Results = defaultdict(lambda: [0, 0])
+        for case in cases:
+            behaviour = case.attrib["name"].partition("[")[0].removeprefix("test_")
+            failed = any(case.find(kind) is not None for kind in ("failure", "error", "skipped"))
+            results[behaviour][_PASSED] += not failed
+            results[behaviour][_ALL] += 1
+    return results
+
+
+def table(results: dict[str, Results]) -> str:
+    """The results as a Markdown table, one line per behaviour."""
+    names = [subject_named(subject).name for subject in results]
+    lines = [
+        f"| | {' | '.join(names)} |",
+        f"| --- |{' ---: |' * len(names)}",
+    ]
+    for behaviour in next(iter(results.values())):
+        counts = [results[subject][behaviour] for subject in results]
+        lines.append(f"| {_in_words(behaviour)} | {' | '.join(_of(count) for count in counts)} |")
+    totals = [
+        [sum(count[at] for count in each.values()) for at in (_PASSED, _ALL)] for each in results.values()
+    ]
+    lines.append(f"| **all** | {' | '.join(f'**{_of(total)}**' for total in totals)} |")
+    return "\n".join(lines)
+
+
+def _in_words(behaviour: str) -> str:
+    area, _, words = behaviour.partition("_")
+    return f"{area}: {re.sub(r'_s_', chr(39) + 's ', words).replace('_', ' ')}"
+
+
+def _of(count: list[int]) -> str:
+    return f"{count[_PASSED]} of {count[_ALL]}"
+
+
+def versions(subjects: list[str]) -> str:
+    """What was compared, when and on what."""
+    distributions = [subject_named(subject).distribution for subject in subjects]
+    distributions += ["llama-index-core", "openai"]
+    told = [f"{name} {version(name)}" for name in distributions if name]
+    today = datetime.datetime.now(tz=datetime.UTC).date()
+    return f"{today}, Python {platform.python_version()}, {', '.join(told)}"
+
+
+def main() -> None:
+    """Run and print."""
+    subjects = sys.argv[1:] or ["texapi"]
+    results = {subject: run(subject) for subject in subjects}
+    print(f"{versions(subjects)}\n\n{table(results)}")
+
+
+if __name__ == "__main__":
+    main()

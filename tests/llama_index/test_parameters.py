@@ -1,0 +1,158 @@
+"""Every name that users type reaches the wire or the framework; the values of one call win."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import openai
+import pytest
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+from llama_index.core.prompts import PromptTemplate
+from llama_index.core.rate_limiter import TokenBucketRateLimiter
+from llama_index.core.types import PydanticProgramMode
+
+from llama_index_texapi import TexAPI, TexAPISettingsError
+from tests.conftest import Endpoint
+from tests.gateway import Fault, Gateway
+from tests.llama_index.test_chat import llm
+from texapi_core.parameters import ChatParameters
+
+HELLO = [ChatMessage("Hello")]
+SENT: dict[str, tuple[Any, Any]] = {
+    "temperature": (0.5, 0),
+    "top_p": (0.5, 0.25),
+    "max_tokens": (20, 10),
+    "max_completion_tokens": (20, 10),
+    "stop": (["a"], ["b"]),
+    "presence_penalty": (0.5, 0),
+    "frequency_penalty": (0.5, 0),
+    "logit_bias": ({"1": 2}, {"3": 4}),
+    "logprobs": (True, False),
+    "seed": (1, 0),
+    "reasoning_effort": ("low", "high"),
+    "reasoning": ({"effort": "low"}, {"effort": "high"}),
+    "verbosity": ("low", "high"),
+    "service_tier": ("auto", "default"),
+    "modalities": (["text"], ["text", "audio"]),
+    "user": ("a", "b"),
+}
+WAYS = ["chat", "stream_chat", "complete", "stream_complete"]
+
+
+@pytest.mark.parametrize("name", SENT)
+def test_a_parameter_is_sent_and_a_call_s_own_wins(gateway: Gateway, endpoint: Endpoint, name: str) -> None:
+    ours, per_call = SENT[name]
+    gateway.misbehave(Fault(body={"choices": [{"index": 0, "message": {"content": "ok"}}]}), times=3)
+    model = llm(endpoint, **{name: ours})
+
+    model.chat(HELLO)
+    model.chat(HELLO, **{name: per_call})
+    llm(endpoint, additional_kwargs={name: ours}).complete("Hello")
+
+    assert [request.body[name] for request in gateway.requests] == [ours, per_call, ours]
+
+
+def test_no_parameter_is_left_out() -> None:
+    of_other_tests = {"top_logprobs", "extra_body", "stream_usage", "replay_reasoning", "tool_media"}
+
+    assert set(ChatParameters.model_fields) == set(SENT) | of_other_tests
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_how_one_call_is_sent(gateway: Gateway, endpoint: Endpoint, way: str) -> None:
+    configured = llm(endpoint, default_headers={"X-A": "1", "X-B": "1"}, default_query={"a": "1"})
+    options: dict[str, Any] = {
+        "extra_headers": {"X-B": "2"},
+        "extra_query": {"b": "2"},
+        "extra_body": {"c": 3},
+    }
+
+    response = getattr(configured, way)(HELLO if "chat" in way else "Hello", model="gpt-5.2", **options)
+    list(response)
+
+    (request,) = gateway.requests
+    assert (request.headers["x-a"], request.headers["x-b"]) == ("1", "2")
+    assert request.query == {"a": "1", "b": "2"}
+    assert (request.body["model"], request.body["c"]) == ("gpt-5.2", 3)
+
+
+def test_extra_bodies_of_the_constructor_and_of_the_call(gateway: Gateway, endpoint: Endpoint) -> None:
+    configured = llm(
+        endpoint, extra_body={"a": 1, "b": 1}, additional_kwargs={"extra_body": {"b": 2, "c": 2}}
+    )
+
+    configured.chat(HELLO, extra_body={"c": 3})
+
+    body = gateway.requests[0].body
+    assert (body["a"], body["b"], body["c"]) == (1, 2, 3)
+
+
+def test_one_address_by_two_names(endpoint: Endpoint) -> None:
+    model = TexAPI("gpt-5.2", base_url=endpoint.base_url, api_key=endpoint.api_key)
+
+    assert model.api_base == endpoint.base_url
+    with pytest.raises(TexAPISettingsError, match="`api_base` and `base_url`"):
+        TexAPI("m", api_key="k", base_url="https://a.example", api_base="https://b.example")
+
+
+async def test_clients_of_the_user_s(gateway: Gateway, endpoint: Endpoint) -> None:
+    with openai.DefaultHttpxClient(headers={"X-Client": "sync"}) as own:
+        llm(endpoint, http_client=own).chat(HELLO)
+    for name in ("http_async_client", "async_http_client"):
+        async with openai.DefaultAsyncHttpxClient(headers={"X-Client": "async"}) as asynchronous:
+            await llm(endpoint, **{name: asynchronous}).achat(HELLO)
+
+    assert [request.headers["x-client"] for request in gateway.requests] == ["sync", "async", "async"]
+
+
+def test_what_the_framework_reads(gateway: Gateway, endpoint: Endpoint) -> None:
+    counter, limiter = TokenCountingHandler(), TokenBucketRateLimiter(requests_per_minute=1000)
+    model = llm(
+        endpoint,
+        callback_manager=CallbackManager([counter]),
+        rate_limiter=limiter,
+        system_prompt="Be brief.",
+        completion_to_prompt=lambda prompt: f"Say {prompt}",
+        pydantic_program_mode=PydanticProgramMode.LLM,
+    )
+
+    model.predict(PromptTemplate("Hello {name}"), name="Lan")
+    answer = model.complete("one")
+
+    assert gateway.requests[0].body["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert answer.text == "one"
+    assert len(counter.llm_token_counts) == 2
+    assert model.rate_limiter is limiter
+
+
+def test_a_rate_limiter_is_asked_before_each_request(endpoint: Endpoint) -> None:
+    class Counting(TokenBucketRateLimiter):
+        asked: int = 0
+
+        def acquire(self, *args: Any, **kwargs: Any) -> None:
+            self.asked += 1
+
+    limiter = Counting(requests_per_minute=1000)
+    model = llm(endpoint, rate_limiter=limiter)
+
+    model.chat(HELLO)
+    list(model.stream_complete("Hello"))
+
+    assert limiter.asked == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("temprature", "temperature"),
+        ("max_token", "max_tokens"),
+        ("default_header", "default_headers"),
+        ("context_windows", "context_window"),
+        ("is_function_calling", "is_function_calling_model"),
+    ],
+)
+def test_a_typo_is_an_error_that_guesses(typed: str, meant: str) -> None:
+    wrong: dict[str, Any] = {typed: 1}
+    with pytest.raises(TexAPISettingsError, match=f"no argument `{typed}`. Did you mean `{meant}`"):
+        TexAPI("m", api_key="k", **wrong)
