@@ -32,6 +32,7 @@ from texapi_core.payload import (
     ReplayReasoning,
     ToolMedia,
     WireMessage,
+    assistant_media,
     assistant_message,
     place_messages,
     tool_call,
@@ -76,12 +77,13 @@ def to_openai_message_dicts(
         content = _wire_content(message)
         if role == "assistant":
             calls = _wire_tool_calls(message, wire_names)
-            converted.append((_wire_assistant(message, content, calls, replay_reasoning), []))
+            wire = _wire_assistant(message, content, calls, replay_reasoning)
+            converted.append(assistant_media(wire, tool_media=tool_media))
         elif role == "tool":
             tool_call_id = message.additional_kwargs.get("tool_call_id")
             converted.append(tool_message(tool_call_id, content, tool_media=tool_media))
         else:
-            wire: WireMessage = {"role": role, "content": content}
+            wire = {"role": role, "content": content}
             if name := message.additional_kwargs.get("name"):
                 wire["name"] = name
             converted.append((wire, []))

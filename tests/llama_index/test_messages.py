@@ -252,3 +252,13 @@ def test_an_answer_that_went_through_json_goes_back_the_same() -> None:
     loaded = ChatMessage.model_validate_json(given.model_dump_json())
 
     assert to_openai_message_dicts([loaded]) == to_openai_message_dicts([given])
+
+
+def test_an_image_in_an_answer_follows_it_in_a_user_message() -> None:
+    image = ImageBlock(url="https://example.com/a.png")
+    answer = ChatMessage(role="assistant", blocks=[TextBlock(text="Here."), image])
+
+    assistant, user = to_openai_message_dicts([answer])
+
+    assert assistant == {"role": "assistant", "content": [{"type": "text", "text": "Here."}]}
+    assert [part["type"] for part in user["content"]] == ["text", "image_url"]
