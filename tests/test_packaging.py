@@ -96,7 +96,7 @@ except ImportError as error:
 def test_the_declared_dependencies() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
-    assert [re.split(r"[><=]", name)[0] for name in project["dependencies"]] == ["openai"]
+    assert [re.split(r"[><=]", name)[0] for name in project["dependencies"]] == ["openai", "jiter"]
     assert not [name for name in project["optional-dependencies"]["langchain"] if "llama" in name]
     assert not [name for name in project["optional-dependencies"]["llama-index"] if "langchain" in name]
 
@@ -123,7 +123,7 @@ def test_the_lowest_versions_are_those_declared() -> None:
     )
 
     for requirement in declared:
-        found = re.match(r"([\w-]+)>=([\d.]+)", requirement)
+        found = re.match(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)", requirement)
         assert found, requirement
         name, floor = found.groups()
         assert floors[name] == floor or floors[name].startswith(f"{floor}.")

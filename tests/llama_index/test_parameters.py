@@ -36,6 +36,9 @@ SENT: dict[str, tuple[Any, Any]] = {
     "service_tier": ("auto", "default"),
     "modalities": (["text"], ["text", "audio"]),
     "user": ("a", "b"),
+    "store": (True, False),
+    "prompt_cache_key": ("a", "b"),
+    "prompt_cache_options": ({"ttl": "1h"}, {"ttl": "5m"}),
 }
 WAYS = ["chat", "stream_chat", "complete", "stream_complete"]
 
