@@ -244,6 +244,8 @@ def _errors_of_reading(
     except (errors.TexAPIError, asyncio.CancelledError, GeneratorExit):
         raise
     except Exception as error:
+        if answer is not None and answer.has_finished:
+            return  # only the end of the stream is missing, and perhaps usage: the answer is whole
         broken = error_mapping.connection_broke(
             error, response, secret=settings.api_key, streamed=answer is not None
         )
@@ -329,10 +331,15 @@ class _AnswerStream:
         self._response = response
         self._reader = StreamReader()
         self._last_content = time.monotonic()
+        self._gave_up_waiting = False
 
     @property
     def done(self) -> bool:
-        return self._reader.done
+        return self._reader.done or self._gave_up_waiting
+
+    @property
+    def has_finished(self) -> bool:
+        return self._reader.state.has_finished
 
     def feed(self, packet: bytes) -> list[ChatDelta]:
         deltas = self._reader.feed(packet)
@@ -367,6 +374,9 @@ class _AnswerStream:
     def _check_idle(self) -> None:
         limit = self._settings.stream_idle_timeout
         if limit is not None and time.monotonic() - self._last_content > limit:
+            if self.has_finished:
+                self._gave_up_waiting = True  # nothing but usage could still come
+                return
             stalled = error_mapping.timed_out(
                 f"TexAPI's stream brought nothing new for {limit:g} seconds.", self._response
             )
