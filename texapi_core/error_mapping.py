@@ -243,8 +243,13 @@ def _quotes(error: openai.APIStatusError, secret: str) -> bool:
 
 def readable(response: Any, content: bytes = b"", *, secret: str = "") -> Any:
     """The response with the content that was read of it, for `error.response.text` to show."""
-    dropped = ("content-encoding", "content-length", "transfer-encoding")
-    headers = [(k, _redact(v, secret)) for k, v in response.headers.multi_items() if k not in dropped]
+    dropped = (b"content-encoding", b"content-length", b"transfer-encoding")
+    # As bytes: a header that is no ASCII cannot be written back as text.
+    headers = [
+        (name, value.replace(secret.encode(), b"***") if secret else value)
+        for name, value in response.headers.raw
+        if name.lower() not in dropped
+    ]
     return type(response)(
         status_code=response.status_code, headers=headers, content=content, request=response.request
     )

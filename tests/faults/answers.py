@@ -47,6 +47,9 @@ ANSWERS: dict[str, Case] = {
         raw(rb'{"choices": [{"message": {"content": "a\u0000b\u2028c\ud83c\udf34"}}], "usage": %s}' % _USAGE),
         Seen("a\0b\u2028c🌴"),
     ),
+    "half a character, whole": Case(
+        raw(rb'{"choices": [{"message": {"content": "o\ud83ck"}}], "usage": %s}' % _USAGE), Seen("o\ufffdk")
+    ),
     # The envelope
     "envelope missing": Case(whole({"content": "ok"}, id=..., model=...), OK),
     "envelope null": Case(

@@ -45,6 +45,19 @@ STREAMS: dict[str, Case] = {
     "characters torn": Case(
         events(*(_TORN[at : at + 3] for at in range(0, len(_TORN), 3))), Seen("Đà Nẵng 🏖")
     ),
+    "characters torn in halves": Case(
+        events(
+            rb'data: {"choices": [{"delta": {"content": "o\ud83c"}}]}',
+            b"\n\n",
+            rb'data: {"choices": [{"delta": {"content": "\udf34k"}}]}',
+            b"\n\n",
+            END,
+        ),
+        Seen("o🌴k"),
+    ),
+    "half a character": Case(
+        events(rb'data: {"choices": [{"delta": {"content": "o\udf34k"}}]}', b"\n\n", END), Seen("o\ufffdk")
+    ),
     "CRLF": Case(events(PLAIN.replace(b"\n", b"\r\n")), OK),
     "CRLF torn": Case(events(*PLAIN.replace(b"\n", b"\r\n").partition(b"\r")), OK),
     "CR": Case(events(PLAIN.replace(b"\n", b"\r")), OK),
