@@ -64,6 +64,7 @@ from texapi_core.settings import (
     key_text,
     refuse_unknown_arguments,
     resolve_settings,
+    shown_headers,
 )
 from texapi_core.wire import ChatDelta, ChatReply
 
@@ -103,7 +104,7 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
     """Seconds between two pieces of content in a stream; `None` for no limit."""
     max_retries: int = DEFAULT_MAX_RETRIES
     """Retries on connection errors, 408, 409, 429 and 5xx; never on an empty balance."""
-    default_headers: Mapping[str, str] | None = Field(default=None, repr=False, exclude=True)
+    default_headers: Mapping[str, str | SecretStr] | None = Field(default=None, repr=False, exclude=True)
     """Headers of every request. Treated as secrets: in no repr, dump or trace."""
     default_query: Mapping[str, Any] | None = Field(default=None, repr=False, exclude=True)
     """Query parameters of every request."""
@@ -202,6 +203,13 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """What caches know a call by: no headers."""
         return super()._get_llm_string(stop=stop, **without_secrets(kwargs))
+
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        """What callbacks are told of a call. Headers of one call are named there, not shown."""
+        params = super()._get_invocation_params(stop=stop, **kwargs)
+        if "extra_headers" in params:
+            params["extra_headers"] = shown_headers(params["extra_headers"])
+        return params
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)

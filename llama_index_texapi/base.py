@@ -101,7 +101,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         default=DEFAULT_MAX_RETRIES,
         description="Retries on connection errors, 408, 409, 429 and 5xx; never on an empty balance.",
     )
-    default_headers: dict[str, str] | None = Field(
+    default_headers: dict[str, str | SecretStr] | None = Field(
         default=None, exclude=True, repr=False, description="Headers of every request; kept secret."
     )
     default_query: dict[str, Any] | None = Field(

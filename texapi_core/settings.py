@@ -32,6 +32,7 @@ DEFAULT_STREAM_IDLE_TIMEOUT = 120.0
 """Seconds between two pieces of content in a stream; comments that keep it alive do not count."""
 DEFAULT_MAX_RETRIES = 2
 _LARGEST_MAX_RETRIES = 100
+_SHORTEST_SECRET = 8
 AsyncTransport = Literal["httpx", "aiohttp"]
 """What carries async calls: the SDK's own, or aiohttp, which takes a fraction of its time with many calls
 at once and comes with the extra `aiohttp`."""
@@ -95,7 +96,7 @@ def check_api_key(api_key: Any) -> str:
 
 
 def key_text(api_key: Any) -> str | None:
-    """The text of a key that may be a `SecretStr`."""
+    """The text of a key, or of a header's value, that may be a `SecretStr`."""
     reveal = getattr(api_key, "get_secret_value", None)
     text: str | None = reveal() if reveal else api_key
     return text
@@ -144,12 +145,16 @@ def check_max_retries(max_retries: Any) -> int:
     return max_retries
 
 
-def check_headers(name: str, headers: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+def check_headers(name: str, headers: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
     """Headers that can be sent, as pairs. Error texts name the header, never its value."""
     pairs = []
-    for header, value in (headers or {}).items():
-        if not isinstance(value, str):
-            raise _settings_error(f"`{name}` must map names to strings; see {header!r}.")
+    if headers is not None and not isinstance(headers, Mapping):
+        raise _settings_error(f"`{name}` must map names to strings, not be {type(headers).__name__}.")
+    named: Mapping[Any, Any] = headers or {}
+    for header, given in named.items():
+        value = key_text(given)
+        if not (isinstance(header, str) and isinstance(value, str)):
+            raise _settings_error(f"`{name}` must map names to strings or `SecretStr`s; see {header!r}.")
         if not header or not header.isascii() or any(c.isspace() or c == ":" for c in header):
             raise _settings_error(f"`{name}` holds a name that is no header: {header!r}.")
         if not value.isascii() or any(character in value for character in "\r\n\0"):
@@ -187,7 +192,7 @@ def resolve_settings(
     timeout: float | openai.Timeout | None,
     max_retries: int,
     stream_idle_timeout: float | None = DEFAULT_STREAM_IDLE_TIMEOUT,
-    default_headers: Mapping[str, str] | None = None,
+    default_headers: Mapping[str, Any] | None = None,
     default_query: Mapping[str, Any] | None = None,
     http_client: Any = None,
     http_async_client: Any = None,
@@ -231,6 +236,21 @@ def call_options(arguments: Mapping[str, Any]) -> CallOptions:
         timeout=timeout,
         max_retries=None if max_retries is None else check_max_retries(max_retries),
     )
+
+
+def secrets_of(settings: Settings, options: CallOptions = NO_OPTIONS) -> tuple[str, ...]:
+    """What no error may show: the key and the values of the user's headers, the longest first.
+
+    Gateways quote what they refuse. Values of a few characters are words and numbers, not secrets.
+    """
+    values = [value for _, value in settings.default_headers] + [*(options.extra_headers or {}).values()]
+    words = [word for value in values for word in (value, *value.split()) if len(word) >= _SHORTEST_SECRET]
+    return tuple(sorted({settings.api_key, *words}, key=len, reverse=True))
+
+
+def shown_headers(headers: Any) -> Any:
+    """The headers of one call as traces may show them: names without values."""
+    return dict.fromkeys(headers, "**********") if isinstance(headers, Mapping) else headers
 
 
 def refuse_unknown_arguments(class_name: str, arguments: Iterable[str], known: Collection[str]) -> None:

@@ -102,19 +102,18 @@ class StreamState:
         if event.event == "error":
             raise ErrorAnswer(_error_of(data.strip()))
         if data.startswith(b"{"):
-            return self.feed(parse_json_object(data))
+            return self.feed(self._chunk_of(data))
         data = data.strip()
         if data.startswith(_DONE):
             self.done = True
             return None
-        if not data:
-            return None
-        if self._halves or may_hold_halves(data):
-            return self.feed(self._join_halves(parse_json_object(data, mend=False)))
-        return self.feed(parse_json_object(data))
+        return self.feed(self._chunk_of(data)) if data else None
 
-    def _join_halves(self, chunk: dict[str, Any]) -> dict[str, Any]:
-        """The chunk with characters whole that were torn between it and the one before."""
+    def _chunk_of(self, data: bytes) -> dict[str, Any]:
+        """The chunk, with characters whole that were torn between it and the one before."""
+        if not self._halves and not may_hold_halves(data):
+            return parse_json_object(data)
+        chunk = parse_json_object(data, mend=False)
         for choice in read_choices(chunk):
             if choice_index(choice) == 0 and isinstance(delta := choice.get("delta"), dict):
                 join_halves(delta, self._halves)
