@@ -69,12 +69,19 @@ def to_openai_message_dicts(
     """
     converted: list[tuple[WireMessage, list[Part]]] = []
     for message in messages:
+        if not isinstance(message, ChatMessage):
+            raise ValueError(f"`messages` must hold `ChatMessage`s, not {type(message).__name__}.")
         role = _ROLES[message.role]
         content = _wire_content(message)
         if role == "assistant":
             converted.append((_wire_assistant(message, content, replay_reasoning), []))
         elif role == "tool":
             tool_call_id = message.additional_kwargs.get("tool_call_id")
+            if not tool_call_id:
+                raise ValueError(
+                    "A message of role `tool` needs the id of the call that it answers: "
+                    '`additional_kwargs={"tool_call_id": ...}`.'
+                )
             converted.append(tool_message(tool_call_id, content, tool_media=tool_media))
         else:
             wire: WireMessage = {"role": role, "content": content}
@@ -98,7 +105,18 @@ def _wire_content(message: ChatMessage) -> str | list[Part]:
     return parts
 
 
+_SOURCES: dict[Any, tuple[str, ...]] = {
+    ImageBlock: ("image", "path", "url"),
+    AudioBlock: ("audio", "path", "url"),
+}
+
+
 def _wire_parts(block: Any) -> list[Part]:
+    sources = _SOURCES.get(type(block), ())
+    if sources and not any(getattr(block, name) for name in sources):
+        raise ValueError(
+            f"Unsupported content block: {type(block).__name__} needs one of {', '.join(sources)}."
+        )
     if isinstance(block, TextBlock):
         return [{"type": "text", "text": block.text}]
     if isinstance(block, ImageBlock):

@@ -38,7 +38,7 @@ from texapi_core.models import (
     capabilities,
     list_models,
 )
-from texapi_core.parameters import ChatParameters
+from texapi_core.parameters import ChatParameters, check_parameters
 from texapi_core.payload import build_payload
 from texapi_core.settings import (
     CALL_OPTIONS,
@@ -82,7 +82,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    model: str = Field(description="Name of the model, as `list_models()` lists it.")
+    model: str = Field(min_length=1, description="Name of the model, as `list_models()` lists it.")
     api_key: SecretStr | None = Field(
         default=None, exclude=True, description="The key; default the environment's TEXAPI_API_KEY."
     )
@@ -365,6 +365,10 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
             yield responses.feed(item)
 
     def _prompt(self, prompt: str, formatted: bool) -> str:
+        if not isinstance(prompt, str):
+            raise ValueError(
+                f"`prompt` must be a string, not {type(prompt).__name__}. Pass messages to `chat`."
+            )
         if formatted or self.completion_to_prompt is None:
             return prompt
         return self.completion_to_prompt(prompt)
@@ -394,6 +398,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         }
         if not stream:
             per_call.pop("stream_options", None)
+        check_parameters({**per_call, "extra_body": arguments.get("extra_body")})
         usage_wanted = arguments.get("stream_usage")
         payload = build_payload(
             {"model": self.model, **self.payload_parameters, **per_call},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import inspect
 import math
 import os
 from collections.abc import Collection, Iterable, Mapping
@@ -145,6 +146,25 @@ def check_max_retries(max_retries: Any) -> int:
     return max_retries
 
 
+def check_http_client(name: str, client: Any, *, asynchronous: bool) -> None:
+    """Refuse what is no HTTP client of the right kind: sync for `invoke` and `chat`, async for the others."""
+    if client is None:
+        return
+    is_client = all(hasattr(client, attribute) for attribute in ("build_request", "send", "event_hooks"))
+    if is_client and inspect.iscoroutinefunction(client.send) == asynchronous:
+        return
+    legal = ("openai.DefaultAsyncHttpxClient", "httpx.AsyncClient")
+    if not asynchronous:
+        legal = ("openai.DefaultHttpxClient", "httpx.Client")
+    way_out = ""
+    if is_client:
+        other = "http_client" if asynchronous else "http_async_client"
+        way_out = f" Did you mean `{other}=...`?"
+    raise _settings_error(
+        f"`{name}` must be an `{legal[0]}` or another `{legal[1]}`, not {type(client).__name__}.{way_out}"
+    )
+
+
 def check_headers(name: str, headers: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
     """Headers that can be sent, as pairs. Error texts name the header, never its value."""
     pairs = []
@@ -207,6 +227,8 @@ def resolve_settings(
         check_timeout("timeout", timeout)
     if stream_idle_timeout is not None:
         check_timeout("stream_idle_timeout", stream_idle_timeout)
+    check_http_client("http_client", http_client, asynchronous=False)
+    check_http_client("http_async_client", http_async_client, asynchronous=True)
     return Settings(
         api_key=check_api_key(api_key if api_key is not None else env_api_key()),
         base_url=check_base_url(base_url if base_url is not None else env_base_url()),
@@ -228,11 +250,14 @@ CALL_OPTIONS = ("extra_headers", "extra_query", "timeout", "max_retries")
 def call_options(arguments: Mapping[str, Any]) -> CallOptions:
     """The options among the arguments of one call, checked."""
     timeout, max_retries = arguments.get("timeout"), arguments.get("max_retries")
+    extra_query = arguments.get("extra_query")
+    if extra_query is not None and not isinstance(extra_query, Mapping):
+        raise _settings_error(f"`extra_query` must map names to values, not be {type(extra_query).__name__}.")
     if timeout is not None:
         check_timeout("timeout", timeout)
     return CallOptions(
         extra_headers=dict(check_headers("extra_headers", arguments.get("extra_headers"))) or None,
-        extra_query=arguments.get("extra_query"),
+        extra_query=extra_query,
         timeout=timeout,
         max_retries=None if max_retries is None else check_max_retries(max_retries),
     )
