@@ -73,7 +73,7 @@ def stream(
     with _errors_of_sending(settings, options, payload):
         sent = _sync_post(settings, options, {**payload, "stream": True}, stream=True)
     answer = _AnswerStream(settings, options, sent.response)
-    packets = sent.response.iter_bytes()
+    packets = sent.response.iter_bytes()  # kept: when it is dropped, the connection is
     with closing(sent.response):
         with _errors_of_reading(secrets_of(settings, options), sent.response, answer):
             for packet in packets:
@@ -81,7 +81,7 @@ def stream(
                 if answer.done:
                     break
         yield from answer.finish()
-        read_to_end(sent.response, packets)
+        read_to_end(sent.response)
 
 
 async def astream(
