@@ -47,10 +47,16 @@ USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 
 
 def document(message: Any, usage: Any = USAGE, finish_reason: Any = "stop", **members: Any) -> dict[str, Any]:
-    """A whole answer; members that are `...` are left out."""
+    """A whole answer as documented but for what is given; members that are `...` are left out."""
+    if isinstance(message, dict):
+        message = _without_dots({"role": "assistant", **message})
     choice = {"index": 0, "message": message, "finish_reason": finish_reason}
-    body = {"id": "c1", "model": "m", "choices": [choice], "usage": usage, **members}
-    return {name: value for name, value in body.items() if value is not ...}
+    envelope = {"id": "c1", "object": "chat.completion", "created": 1, "model": "m"}
+    return _without_dots({**envelope, "choices": [choice], "usage": usage, **members})
+
+
+def _without_dots(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not ...}
 
 
 def whole(message: Any, usage: Any = USAGE, finish_reason: Any = "stop", **members: Any) -> Fault:
@@ -74,14 +80,17 @@ def called(*calls: Any, **function: Any) -> dict[str, Any]:
 def event(delta: Any = None, finish_reason: str | None = None, **members: Any) -> bytes:
     """One event of a stream."""
     choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-    return chunk(id="c1", choices=[choice], **members)
+    return chunk(choices=[choice], **members)
 
 
 def chunk(**members: Any) -> bytes:
-    return f"data: {json.dumps(members, ensure_ascii=False)}\n\n".encode()
+    """One event, with the documented envelope where it has choices; members that are `...` are left out."""
+    envelope = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    body = _without_dots({**envelope, **members} if "choices" in members else members)
+    return f"data: {json.dumps(body, ensure_ascii=False)}\n\n".encode()
 
 
 STOP = event({}, "stop") + chunk(choices=[], usage=USAGE)
 DONE = b"data: [DONE]\n\n"
 END = STOP + DONE
-PLAIN = event({"content": "o"}) + event({"content": "k"}) + END
+PLAIN = event({"role": "assistant", "content": "o"}) + event({"content": "k"}) + END

@@ -15,6 +15,7 @@ from tests.faults.verbatim import STREAM_HEAD, Verbatim
 STREAM = "text/event-stream"
 _TORN = event({"content": "Đà Nẵng 🏖"}) + END
 _KEEP_ALIVES: list[bytes | float] = [0.1, b": x\n\n"] * 15
+_NO_ENVELOPE = event({"content": "ok"}, id=..., object=..., created=..., model=...)
 _ZIPPED = gzip.compress(PLAIN)
 
 
@@ -30,6 +31,8 @@ def piece(arguments: str | None = None, **members: Any) -> dict[str, Any]:
     """A part of a tool call."""
     name = members.pop("name", None)
     function = {"name": name} if name else {}
+    if "id" in members:
+        members["type"] = "function"
     if arguments is not None:
         function["arguments"] = arguments
     return {**members, "function": function}
@@ -127,7 +130,7 @@ STREAMS: dict[str, Case] = {
         ),
         OK,
     ),
-    "envelope missing, streamed": Case(events(PLAIN.replace(b'"id": "c1", ', b"")), OK),
+    "envelope missing, streamed": Case(events(_NO_ENVELOPE, END), OK),
     "another id on each chunk": Case(
         events(event({"content": "o"}), event({"content": "k"}).replace(b"c1", b"c2"), END), OK
     ),
