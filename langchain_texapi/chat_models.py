@@ -64,7 +64,6 @@ from texapi_core.settings import (
     key_text,
     refuse_unknown_arguments,
     resolve_settings,
-    shown_headers,
 )
 from texapi_core.wire import ChatDelta, ChatReply
 
@@ -203,13 +202,6 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """What caches know a call by: no headers."""
         return super()._get_llm_string(stop=stop, **without_secrets(kwargs))
-
-    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        """What callbacks are told of a call. Headers of one call are named there, not shown."""
-        params = super()._get_invocation_params(stop=stop, **kwargs)
-        if "extra_headers" in params:
-            params["extra_headers"] = shown_headers(params["extra_headers"])
-        return params
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)

@@ -300,7 +300,7 @@ def test_langchain_s_callbacks(gateway: Gateway, chat: ChatTexAPI, streamed: boo
         assert fails
 
     assert len(handler.told) >= 2
-    assert "X-Extra" in str(handler.told)
+    assert "gpt-5.2" in str(handler.told)
     assert_clean(handler.told, json.dumps(handler.told, default=repr))
 
 

@@ -273,11 +273,6 @@ def secrets_of(settings: Settings, options: CallOptions = NO_OPTIONS) -> tuple[s
     return tuple(sorted({settings.api_key, *words}, key=len, reverse=True))
 
 
-def shown_headers(headers: Any) -> Any:
-    """The headers of one call as traces may show them: names without values."""
-    return dict.fromkeys(headers, "**********") if isinstance(headers, Mapping) else headers
-
-
 def refuse_unknown_arguments(class_name: str, arguments: Iterable[str], known: Collection[str]) -> None:
     """Raise `TexAPISettingsError` for an argument that a constructor does not have: typos cost money."""
     for name in arguments:
