@@ -7,10 +7,10 @@ PIP_OPTIONS := --quiet --disable-pip-version-check
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format typecheck record features matrix bench conformance clean
+.PHONY: help demo test lint format typecheck record features matrix bench conformance soak compare-faults clean
 
 help: ## Show this text
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -44,6 +44,16 @@ features: $(VENV)/ready ## Make the feature table of docs/langchain.md anew, by 
 bench: $(VENV)/ready ## Measure what a call costs beside the openai SDK; BENCH="--rounds 3" for less
 	@$(BIN)/python -m benchmarks $(BENCH)
 
+soak: $(VENV)/ready ## Make 10,000 calls, 5 % of them into faults, and check them against the stand-in's ledger
+	@$(BIN)/python -m tests.soak
+
+# In an environment of its own: the peers are no dependency of this project.
+compare-faults: ## Point the fault table at ChatOpenAI and OpenAILike too, and print where each stands
+	$(PYTHON) -m venv --clear .venv-peers
+	.venv-peers/bin/python -m pip install $(PIP_OPTIONS) "pip>=25.1"
+	.venv-peers/bin/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test langchain-openai llama-index-llms-openai-like
+	@.venv-peers/bin/python -m tests.faults
+
 # Each environment is made anew; tests/lowest.txt pins the lowest declared version of every dependency.
 MATRIX := openai2 openai3 lowest
 matrix: $(MATRIX:%=matrix-%) ## Run the tests on openai 2 and 3 and on the lowest declared versions
@@ -66,4 +76,4 @@ conformance: ## Run the conformance suite for TexAPI and for LlamaIndex's OpenAI
 	.venv-conformance/bin/python -m tests.conformance texapi openai-like
 
 clean: ## Remove the environments that make has set up
-	rm -rf .venv .venv-conformance .venv-openai2 .venv-openai3 .venv-lowest
+	rm -rf .venv .venv-conformance .venv-peers .venv-openai2 .venv-openai3 .venv-lowest

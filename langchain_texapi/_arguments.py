@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from texapi_core.parameters import ChatParameters
-from texapi_core.settings import CALL_OPTIONS
+from texapi_core.settings import CALL_OPTIONS, key_text
 
 _ALIASES = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
 """The constructor's other names for what one call may change."""
@@ -90,5 +90,5 @@ def without_secrets(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def digest(mapping: Mapping[str, Any]) -> str:
     """The same for equal mappings; tells nothing of what is in them."""
-    pairs = sorted((name.lower(), str(value)) for name, value in mapping.items())
+    pairs = sorted((name.lower(), str(key_text(value))) for name, value in mapping.items())
     return "sha256:" + hashlib.sha256(repr(pairs).encode()).hexdigest()[:16]

@@ -103,6 +103,8 @@ def _text(block: Block) -> Part:
 
 def _image_url(block: Block) -> Part:
     image_url = block.get("image_url")
+    if not (image_url.get("url") if isinstance(image_url, dict) else image_url):
+        raise ValueError("Unsupported content block: 'image_url' without a `url`.")
     return {
         "type": "image_url",
         "image_url": {"url": image_url} if isinstance(image_url, str) else dict(image_url or {}),
@@ -129,6 +131,8 @@ def _audio(block: Block) -> Part:
 
 
 def _input_audio(block: Block) -> Part:
+    if not (block.get("input_audio") or {}).get("data"):
+        raise ValueError("Unsupported content block: 'input_audio' without `data`.")
     return {"type": "input_audio", "input_audio": block.get("input_audio") or {}}
 
 

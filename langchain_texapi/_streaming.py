@@ -23,7 +23,7 @@ from langchain_texapi._messages import (
     response_metadata,
 )
 from texapi_core.reasoning import DETAIL_FIELDS
-from texapi_core.tool_calls import ToolCallDelta
+from texapi_core.tool_calls import ToolCall, ToolCallDelta
 from texapi_core.wire import ChatDelta, ChatReply
 
 _SPOILERS = ("", "]", '"]', "}]", '"}]')
@@ -83,10 +83,10 @@ def _with_fragments(message: AIMessageChunk, calls: Sequence[ToolCallDelta]) -> 
 def create_final_chunk(reply: ChatReply, *, requested_model: str) -> ChatGenerationChunk:
     """Usage, origin and extras of the whole answer, which `delta`s do not carry."""
     choice = reply.choice
-    spoilers = [
-        tool_call_chunk(name=None, args=_spoiler(call.arguments), id=None, index=index)
+    amendments = [
+        tool_call_chunk(name=None, args=amendment, id=None, index=index)
         for index, call in enumerate(choice.tool_calls)
-        if call.parse_arguments() is None
+        if (amendment := _amendment(call))
     ]
     metadata = response_metadata(reply, choice, requested_model=requested_model)
     metadata.pop("logprobs", None)
@@ -94,10 +94,17 @@ def create_final_chunk(reply: ChatReply, *, requested_model: str) -> ChatGenerat
         content="",
         additional_kwargs=message_kwargs(choice),
         response_metadata=metadata,
-        tool_call_chunks=spoilers,
+        tool_call_chunks=amendments,
         usage_metadata=create_usage_metadata(reply.usage),
     )
     return ChatGenerationChunk(message=message)
+
+
+def _amendment(call: ToolCall) -> str:
+    """What to add to the arguments of a call, so that LangChain reads them as this package does."""
+    if call.parse_arguments() is None:
+        return _spoiler(call.arguments)
+    return "{}" if call.arguments.isspace() else ""
 
 
 def _spoiler(arguments: str) -> str:

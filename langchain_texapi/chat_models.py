@@ -49,7 +49,7 @@ from texapi_core.models import (
     capabilities,
     list_models,
 )
-from texapi_core.parameters import ChatParameters
+from texapi_core.parameters import ChatParameters, check_parameters
 from texapi_core.payload import build_payload, merge_parameters
 from texapi_core.settings import (
     API_KEY_ENV,
@@ -88,7 +88,7 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
 
     model_config = ConfigDict(populate_by_name=True, hide_input_in_errors=True)
 
-    model_name: str = Field(alias="model")
+    model_name: str = Field(alias="model", min_length=1)
     """Name of the model, as `list_models()` lists it."""
 
     texapi_api_key: SecretStr | None = Field(
@@ -103,7 +103,7 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
     """Seconds between two pieces of content in a stream; `None` for no limit."""
     max_retries: int = DEFAULT_MAX_RETRIES
     """Retries on connection errors, 408, 409, 429 and 5xx; never on an empty balance."""
-    default_headers: Mapping[str, str] | None = Field(default=None, repr=False, exclude=True)
+    default_headers: Mapping[str, str | SecretStr] | None = Field(default=None, repr=False, exclude=True)
     """Headers of every request. Treated as secrets: in no repr, dump or trace."""
     default_query: Mapping[str, Any] | None = Field(default=None, repr=False, exclude=True)
     """Query parameters of every request."""
@@ -448,6 +448,7 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
         }
         if stop:
             per_call["stop"] = stop
+        check_parameters({**per_call, "extra_body": arguments.get("extra_body")})
         if "tools" in per_call:
             per_call["tools"] = format_bound_tools(per_call["tools"])
         if not isinstance(per_call.get("response_format", {}), dict):

@@ -73,6 +73,8 @@ def to_openai_message_dicts(
     """
     converted: list[tuple[WireMessage, list[Part]]] = []
     for message in messages:
+        if not isinstance(message, ChatMessage):
+            raise ValueError(f"`messages` must hold `ChatMessage`s, not {type(message).__name__}.")
         role = _ROLES[message.role]
         content = _wire_content(message)
         if role == "assistant":
@@ -104,7 +106,18 @@ def _wire_content(message: ChatMessage) -> str | list[Part]:
     return parts
 
 
+_SOURCES: dict[Any, tuple[str, ...]] = {
+    ImageBlock: ("image", "path", "url"),
+    AudioBlock: ("audio", "path", "url"),
+}
+
+
 def _wire_parts(block: Any) -> list[Part]:
+    sources = _SOURCES.get(type(block), ())
+    if sources and not any(getattr(block, name) for name in sources):
+        raise ValueError(
+            f"Unsupported content block: {type(block).__name__} needs one of {', '.join(sources)}."
+        )
     if isinstance(block, TextBlock):
         return [{"type": "text", "text": block.text}]
     if isinstance(block, ImageBlock):

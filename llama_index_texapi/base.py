@@ -35,7 +35,7 @@ from texapi_core.models import (
     capabilities,
     list_models,
 )
-from texapi_core.parameters import ChatParameters
+from texapi_core.parameters import ChatParameters, check_parameters
 from texapi_core.payload import build_payload
 from texapi_core.settings import (
     CALL_OPTIONS,
@@ -80,7 +80,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    model: str = Field(description="Name of the model, as `list_models()` lists it.")
+    model: str = Field(min_length=1, description="Name of the model, as `list_models()` lists it.")
     api_key: SecretStr | None = Field(
         default=None, exclude=True, description="The key; default the environment's TEXAPI_API_KEY."
     )
@@ -99,7 +99,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         default=DEFAULT_MAX_RETRIES,
         description="Retries on connection errors, 408, 409, 429 and 5xx; never on an empty balance.",
     )
-    default_headers: dict[str, str] | None = Field(
+    default_headers: dict[str, str | SecretStr] | None = Field(
         default=None, exclude=True, repr=False, description="Headers of every request; kept secret."
     )
     default_query: dict[str, Any] | None = Field(
@@ -349,6 +349,10 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
             yield responses.feed(item)
 
     def _prompt(self, prompt: str, formatted: bool) -> list[ChatMessage]:
+        if not isinstance(prompt, str):
+            raise ValueError(
+                f"`prompt` must be a string, not {type(prompt).__name__}. Pass messages to `chat`."
+            )
         if not formatted and self.completion_to_prompt is not None:
             prompt = self.completion_to_prompt(prompt)
         return [ChatMessage(prompt, role=MessageRole.USER)]
@@ -378,6 +382,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         }
         if not stream:
             per_call.pop("stream_options", None)
+        check_parameters({**per_call, "extra_body": arguments.get("extra_body")})
         usage_wanted = arguments.get("stream_usage")
         payload = build_payload(
             {"model": self.model, **self.payload_parameters, **per_call},

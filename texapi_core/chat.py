@@ -20,7 +20,7 @@ import openai
 from texapi_core import error_mapping, errors
 from texapi_core.client import async_client, call_timeout, sync_client
 from texapi_core.connection import aread_to_end, closing, read_to_end
-from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
+from texapi_core.settings import NO_OPTIONS, CallOptions, Settings, secrets_of
 from texapi_core.sse import BYTE_ORDER_MARK
 from texapi_core.streaming import StreamReader, looks_like_sse
 from texapi_core.wire import (
@@ -46,8 +46,8 @@ def complete(settings: Settings, payload: Mapping[str, Any], options: CallOption
     Raises:
         TexAPIError: see `texapi_core.errors`.
     """
-    with _errors_of_sending(settings, payload):
-        sent = _sync_post(settings, payload, _request_options(settings, options))
+    with _errors_of_sending(settings, options, payload):
+        sent = _sync_post(settings, options, payload)
     return _read_body(settings, options, sent.response).reply()
 
 
@@ -55,8 +55,8 @@ async def acomplete(
     settings: Settings, payload: Mapping[str, Any], options: CallOptions = NO_OPTIONS
 ) -> ChatReply:
     """The whole answer to one request. Async twin of `complete`."""
-    with _errors_of_sending(settings, payload):
-        sent = await _async_post(settings, payload, _request_options(settings, options))
+    with _errors_of_sending(settings, options, payload):
+        sent = await _async_post(settings, options, payload)
     return (await _aread_body(settings, options, sent.response)).reply()
 
 
@@ -70,34 +70,30 @@ def stream(
     Raises:
         TexAPIError: see `texapi_core.errors`. What had come is in the error's `partial`.
     """
-    with _errors_of_sending(settings, payload):
-        sent = _sync_post(
-            settings, {**payload, "stream": True}, _request_options(settings, options, stream=True)
-        )
-    answer = _AnswerStream(settings, sent.response)
-    packets = sent.response.iter_bytes()
+    with _errors_of_sending(settings, options, payload):
+        sent = _sync_post(settings, options, {**payload, "stream": True}, stream=True)
+    answer = _AnswerStream(settings, options, sent.response)
+    packets = sent.response.iter_bytes()  # kept: when it is dropped, the connection is
     with closing(sent.response):
-        with _errors_of_reading(settings, sent.response, answer):
+        with _errors_of_reading(secrets_of(settings, options), sent.response, answer):
             for packet in packets:
                 yield from answer.feed(packet)
                 if answer.done:
                     break
         yield from answer.finish()
-        read_to_end(sent.response, packets)
+        read_to_end(sent.response)
 
 
 async def astream(
     settings: Settings, payload: Mapping[str, Any], options: CallOptions = NO_OPTIONS
 ) -> AsyncGenerator[ChatDelta | ChatReply]:
     """The answer as it arrives. Async twin of `stream`."""
-    with _errors_of_sending(settings, payload):
-        sent = await _async_post(
-            settings, {**payload, "stream": True}, _request_options(settings, options, stream=True)
-        )
-    answer = _AnswerStream(settings, sent.response)
+    with _errors_of_sending(settings, options, payload):
+        sent = await _async_post(settings, options, {**payload, "stream": True}, stream=True)
+    answer = _AnswerStream(settings, options, sent.response)
     packets = sent.response.aiter_bytes()
     try:
-        with _errors_of_reading(settings, sent.response, answer):
+        with _errors_of_reading(secrets_of(settings, options), sent.response, answer):
             async for packet in packets:
                 for delta in answer.feed(packet):
                     yield delta
@@ -112,7 +108,7 @@ async def astream(
 
 def fetch_models(settings: Settings) -> list[Any]:
     """The rows of `GET /v1/models`, as they come."""
-    with _errors_of_sending(settings, {}):
+    with _errors_of_sending(settings, NO_OPTIONS, {}):
         sent = sync_client(settings).get(
             _MODELS_PATH,
             cast_to=object,
@@ -125,7 +121,7 @@ def fetch_models(settings: Settings) -> list[Any]:
 
 async def afetch_models(settings: Settings) -> list[Any]:
     """The rows of `GET /v1/models`. Async twin of `fetch_models`."""
-    with _errors_of_sending(settings, {}):
+    with _errors_of_sending(settings, NO_OPTIONS, {}):
         client = await async_client(settings)
         sent = await client.get(
             _MODELS_PATH,
@@ -138,29 +134,29 @@ async def afetch_models(settings: Settings) -> list[Any]:
 
 
 def _sync_post(
-    settings: Settings, payload: Mapping[str, Any], options: openai.RequestOptions
+    settings: Settings, options: CallOptions, payload: Mapping[str, Any], *, stream: bool = False
 ) -> openai.Stream[object]:
     # `stream=True` here is the SDK's: it hands over the response once its head is there. What the
     # gateway is asked for stands in the payload.
-    return sync_client(settings).post(
+    return sync_client(settings, options).post(
         _PATH,
         cast_to=object,
         body=payload,
-        options=options,
+        options=_request_options(settings, options, stream=stream),
         stream=True,
         stream_cls=openai.Stream[object],
     )
 
 
 async def _async_post(
-    settings: Settings, payload: Mapping[str, Any], options: openai.RequestOptions
+    settings: Settings, options: CallOptions, payload: Mapping[str, Any], *, stream: bool = False
 ) -> openai.AsyncStream[object]:
-    client = await async_client(settings)
+    client = await async_client(settings, options)
     return await client.post(
         _PATH,
         cast_to=object,
         body=payload,
-        options=options,
+        options=_request_options(settings, options, stream=stream),
         stream=True,
         stream_cls=openai.AsyncStream[object],
     )
@@ -169,7 +165,7 @@ async def _async_post(
 def _read_body(settings: Settings, options: CallOptions, response: Any) -> _BodyReader:
     body = _BodyReader(settings, options, response)
     try:
-        with _errors_of_reading(settings, response):
+        with _errors_of_reading(secrets_of(settings, options), response):
             for packet in response.iter_bytes():
                 body.feed(packet)
     finally:
@@ -180,7 +176,7 @@ def _read_body(settings: Settings, options: CallOptions, response: Any) -> _Body
 async def _aread_body(settings: Settings, options: CallOptions, response: Any) -> _BodyReader:
     body = _BodyReader(settings, options, response)
     try:
-        with _errors_of_reading(settings, response):
+        with _errors_of_reading(secrets_of(settings, options), response):
             async for packet in response.aiter_bytes():
                 body.feed(packet)
     finally:
@@ -198,28 +194,37 @@ def _request_options(
         "timeout": call_timeout(timeout, longest_read=longest_read),
         "max_retries": retries,
         # Said again here, for the client may have had to take out an ambient `content-type`.
-        "headers": {"Content-Type": "application/json", **(options.extra_headers or {})},
+        "headers": {"Content-Type": _content_type(options)},
     }
     if options.extra_query:
         request["params"] = dict(options.extra_query)
     return request
 
 
+def _content_type(options: CallOptions) -> str:
+    for name, value in (options.extra_headers or {}).items():
+        if name.lower() == "content-type":
+            return value
+    return "application/json"
+
+
 @contextmanager
-def _errors_of_sending(settings: Settings, payload: Mapping[str, Any]) -> Generator[None]:
+def _errors_of_sending(
+    settings: Settings, options: CallOptions, payload: Mapping[str, Any]
+) -> Generator[None]:
     """Errors of ours for what the SDK raises before an answer begins."""
     try:
         yield
     except errors.TexAPIError:
         raise
     except openai.APIError as error:
-        raise error_mapping.from_openai(error, secret=settings.api_key) from error
+        raise error_mapping.from_openai(error, secrets=secrets_of(settings, options)) from error
     except Exception as error:
         if not _can_be_sent(payload):
             raise errors.TexAPISettingsError(
                 f"The request cannot be sent as JSON: {error}. Nothing was sent."
             ) from error
-        raise error_mapping.not_sent(error) from error
+        raise error_mapping.not_sent(error, secrets=secrets_of(settings, options)) from error
 
 
 def _can_be_sent(payload: Mapping[str, Any]) -> bool:
@@ -232,7 +237,7 @@ def _can_be_sent(payload: Mapping[str, Any]) -> bool:
 
 @contextmanager
 def _errors_of_reading(
-    settings: Settings, response: Any, answer: _AnswerStream | None = None
+    secrets: tuple[str, ...], response: Any, answer: _AnswerStream | None = None
 ) -> Generator[None]:
     """Errors of ours for what the HTTP library raises while an answer is read.
 
@@ -244,17 +249,21 @@ def _errors_of_reading(
     except (errors.TexAPIError, asyncio.CancelledError, GeneratorExit):
         raise
     except Exception as error:
-        broken = error_mapping.connection_broke(
-            error, response, secret=settings.api_key, streamed=answer is not None
-        )
+        if answer is not None and answer.has_finished:
+            return  # only the end of the stream is missing, and perhaps usage: the answer is whole
+        broken = error_mapping.connection_broke(error, response, secrets=secrets, streamed=answer is not None)
         if answer is not None:
             answer.note_partial(broken)
         raise broken from error
 
 
-def _origin(settings: Settings, response: Any) -> _Origin:
-    """Where an answer comes from. A header that quotes the key stays out of it."""
-    headers = {name: value for name, value in response.headers.items() if settings.api_key not in value}
+def _origin(secrets: tuple[str, ...], response: Any) -> _Origin:
+    """Where an answer comes from. A header that quotes a secret stays out of it."""
+    headers = {
+        name: value
+        for name, value in response.headers.items()
+        if not any(secret in value for secret in secrets)
+    }
     return {"request_id": error_mapping.request_id_of(response), "headers": headers}
 
 
@@ -267,7 +276,7 @@ class _BodyReader:
     """The bytes of a whole answer, within the time that the call may take."""
 
     def __init__(self, settings: Settings, options: CallOptions, response: Any) -> None:
-        self._settings = settings
+        self._secrets = secrets_of(settings, options)
         self._response = response
         self._body = bytearray()
         timeout = settings.timeout if options.timeout is None else options.timeout
@@ -282,7 +291,7 @@ class _BodyReader:
     def reply(self) -> ChatReply:
         """The body as an answer; some gateways stream it although nobody asked."""
         body = self._text()
-        origin = _origin(self._settings, self._response)
+        origin = _origin(self._secrets, self._response)
         if not looks_like_sse(body):
             with self._errors_of_parsing():
                 return parse_reply(parse_json_object(body), **origin)
@@ -291,10 +300,8 @@ class _BodyReader:
             for _ in chain(reader.feed(body), reader.finish()):
                 pass
         except _UNREADABLE as error:
-            failure = error_mapping.from_answer(
-                error, self._response, secret=self._settings.api_key, streamed=True
-            )
-            failure.partial = reader.state.reply(**origin)
+            failure = error_mapping.from_answer(error, self._response, secrets=self._secrets, streamed=True)
+            failure.partial = error_mapping.partial_reply(reader.state.reply(**origin), secrets=self._secrets)
             raise failure from None
         return reader.state.reply(**origin)
 
@@ -317,22 +324,28 @@ class _BodyReader:
             yield
         except _UNREADABLE as error:
             raise error_mapping.from_answer(
-                error, self._response, secret=self._settings.api_key, streamed=False
+                error, self._response, secrets=self._secrets, streamed=False
             ) from None
 
 
 class _AnswerStream:
     """A streamed answer while it arrives, without I/O: packets in, deltas and the reply out."""
 
-    def __init__(self, settings: Settings, response: Any) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, options: CallOptions, response: Any) -> None:
+        self._secrets = secrets_of(settings, options)
+        self._idle_limit = settings.stream_idle_timeout
         self._response = response
         self._reader = StreamReader()
         self._last_content = time.monotonic()
+        self._gave_up_waiting = False
 
     @property
     def done(self) -> bool:
-        return self._reader.done
+        return self._reader.done or self._gave_up_waiting
+
+    @property
+    def has_finished(self) -> bool:
+        return self._reader.state.has_finished
 
     def feed(self, packet: bytes) -> list[ChatDelta]:
         deltas = self._reader.feed(packet)
@@ -351,22 +364,23 @@ class _AnswerStream:
 
     def note_partial(self, error: errors.TexAPIError) -> None:
         """Put what has come so far into the error that ends the stream."""
-        error.partial = self._reply()
+        error.partial = error_mapping.partial_reply(self._reply(), secrets=self._secrets)
         error.usage = self._reader.state.usage
 
     def _reply(self) -> ChatReply:
-        return self._reader.state.reply(**_origin(self._settings, self._response))
+        return self._reader.state.reply(**_origin(self._secrets, self._response))
 
     def _failed(self, error: Exception) -> errors.TexAPIError:
-        failure = error_mapping.from_answer(
-            error, self._response, secret=self._settings.api_key, streamed=True
-        )
+        failure = error_mapping.from_answer(error, self._response, secrets=self._secrets, streamed=True)
         self.note_partial(failure)
         return failure
 
     def _check_idle(self) -> None:
-        limit = self._settings.stream_idle_timeout
+        limit = self._idle_limit
         if limit is not None and time.monotonic() - self._last_content > limit:
+            if self.has_finished:
+                self._gave_up_waiting = True  # nothing but usage could still come
+                return
             stalled = error_mapping.timed_out(
                 f"TexAPI's stream brought nothing new for {limit:g} seconds.", self._response
             )

@@ -14,6 +14,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -26,7 +27,7 @@ from texapi_core.error_mapping import (
     readable,
     redirect_refused,
 )
-from texapi_core.settings import CONNECT_TIMEOUT, AsyncTransport, Settings
+from texapi_core.settings import CONNECT_TIMEOUT, NO_OPTIONS, AsyncTransport, CallOptions, Settings
 
 _MOST_CLIENTS = 64
 """Clients kept for re-use; the one unused for longest goes first. They are small: a pool is not theirs."""
@@ -43,8 +44,14 @@ _loop_clients: dict[int, _LoopClients] = {}
 _lock = threading.Lock()
 
 
-def sync_client(settings: Settings) -> openai.OpenAI:
-    """The client for these settings, made on first use."""
+def sync_client(settings: Settings, options: CallOptions = NO_OPTIONS) -> openai.OpenAI:
+    """The client for these settings, made on first use; for a call with headers of its own a new one.
+
+    openai 2 logs the headers of a request at DEBUG, but not those of a client.
+    """
+    if options.extra_headers:
+        with _lock:
+            return _new_sync_client(_with_headers(settings, options.extra_headers))
     key = _client_key(settings, settings.http_client)
     with _lock:
         client = _clients.get(key)
@@ -58,8 +65,8 @@ def sync_client(settings: Settings) -> openai.OpenAI:
         return client
 
 
-async def async_client(settings: Settings) -> openai.AsyncOpenAI:
-    """The client for these settings in the running event loop, made on first use.
+async def async_client(settings: Settings, options: CallOptions = NO_OPTIONS) -> openai.AsyncOpenAI:
+    """The client for these settings in the running event loop. Async twin of `sync_client`.
 
     A connection belongs to the loop that opened it. A client kept over two loops fails with "Event
     loop is closed", or sends the request twice when a retry hides that.
@@ -68,7 +75,7 @@ async def async_client(settings: Settings) -> openai.AsyncOpenAI:
     clients = _loop_clients.get(id(loop))
     if clients is None or clients.loop() is not loop:
         clients = await _LoopClients.open(loop)
-    return clients.client(settings)
+    return clients.client(settings, options)
 
 
 def call_timeout(timeout: float | openai.Timeout, *, longest_read: float | None = None) -> openai.Timeout:
@@ -105,7 +112,10 @@ class _LoopClients:
         await anext(clients._until_shutdown)
         return clients
 
-    def client(self, settings: Settings) -> openai.AsyncOpenAI:
+    def client(self, settings: Settings, options: CallOptions) -> openai.AsyncOpenAI:
+        if options.extra_headers:
+            with_headers = _with_headers(settings, options.extra_headers)
+            return _new_async_client(with_headers, self._pool(settings.async_transport))
         key = _client_key(settings, settings.http_async_client)
         client = self._clients.get(key)
         if client is None:
@@ -132,6 +142,13 @@ class _LoopClients:
             self._clients.clear()
             for pool in self._pools.values():
                 await pool.aclose()
+
+
+def _with_headers(settings: Settings, extra_headers: Mapping[str, str]) -> Settings:
+    """Settings with the headers of one call, which replace those of the same name."""
+    replaced = {name.lower() for name in extra_headers}
+    kept = [(name, value) for name, value in settings.default_headers if name.lower() not in replaced]
+    return replace(settings, default_headers=(*kept, *extra_headers.items()))
 
 
 def _client_key(settings: Settings, http_client: Any) -> _ClientKey:
@@ -264,7 +281,7 @@ def _unreadable(response: Any, error: Exception) -> Exception:
     Where another try may help, the error of the connection, which the SDK retries; else the status.
     """
     may_pass = response.status_code in (408, 409, 429) or response.status_code >= 500
-    return error if may_pass else from_response(readable(response), "", secret="")
+    return error if may_pass else from_response(readable(response), "", secrets=())
 
 
 def _forbid_hopeless_retry(response: Any) -> None:

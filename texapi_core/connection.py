@@ -13,7 +13,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Generator
 from typing import Any
 
 _LONGEST_WAIT = 0.1
@@ -56,32 +56,47 @@ def _close_dropped(response: Any) -> None:
         closed.wait(_LONGEST_WAIT)
 
 
-def read_to_end(response: Any, packets: Iterator[bytes]) -> None:
-    """Read what is left of a body, or give its connection up."""
-    if _socket_of(response) is None:
+def read_to_end(response: Any) -> None:
+    """Read what is left of a body, or give its connection up. The caller closes the response.
+
+    `response.stream` is read, not the rest of `iter_bytes()`: at its end that one would hand the connection
+    to the next call, which a limit that runs out in the same moment would cut off. Such a call is sent
+    again, and billed twice.
+    """
+    if response.is_closed or _socket_of(response) is None:
         return
     # A blocked read has no time limit of its own that could be changed now; shutting the connection
     # down from another thread is what ends it.
     deadline = time.monotonic() + _LONGEST_WAIT
     with contextlib.suppress(Exception), ending_after(_LONGEST_WAIT, response):
-        for _ in packets:
+        for _ in response.stream:
             if time.monotonic() > deadline:
                 break
 
 
 @contextlib.contextmanager
 def ending_after(seconds: float | None, response: Any) -> Generator[None]:
-    """Shut the connection of a response down if the block is not done with it in time."""
+    """Shut the connection of a response down if the block is not done with it in time, never after it."""
     connection = _socket_of(response)
     if seconds is None or connection is None:
         yield
         return
-    watchdog = threading.Timer(seconds, _shut_down, [connection])
+    is_done = False
+    deciding = threading.Lock()
+
+    def end() -> None:
+        with deciding:
+            if not (is_done or response.is_closed):
+                _shut_down(connection)
+
+    watchdog = threading.Timer(seconds, end)
     watchdog.daemon = True
     watchdog.start()
     try:
         yield
     finally:
+        with deciding:
+            is_done = True
         watchdog.cancel()
 
 

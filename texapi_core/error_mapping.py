@@ -7,17 +7,23 @@ import json
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import openai
 
 from texapi_core import errors
-from texapi_core.wire import CutStream, ErrorAnswer, MalformedAnswer, excerpt, is_deep
+from texapi_core.wire import ChatReply, CutStream, ErrorAnswer, MalformedAnswer, excerpt, is_deep
 
 LONGEST_RETRY_AFTER = 60.0
 """Seconds. A server that asks for a longer pause is not asked again: the caller is told instead."""
 
+
+Secrets = Sequence[str]
+"""What no error may show: `texapi_core.settings.secrets_of`."""
+_URL_PASSWORD = re.compile(r"(//[^/\s:@]*:)[^/\s@]+@")
+_SHORTEST_START = 4
 
 _E = TypeVar("_E", bound=errors.TexAPIConnectionError)
 _Status = type[errors.TexAPIStatusError]
@@ -193,69 +199,81 @@ def must_not_retry(status: int, body: bytes, headers: Mapping[str, str]) -> bool
     return issubclass(error_class, (errors.TexAPIInsufficientCreditsError, errors.TexAPISpendingLimitError))
 
 
-def not_sent(error: Exception) -> errors.TexAPIConnectionError:
+def not_sent(error: Exception, *, secrets: Secrets) -> errors.TexAPIConnectionError:
     """The error for anything else that keeps a request from being sent: proxies, certificates, ..."""
+    reason = _redact(_describe_cause(error), secrets)
     advice = "Check the network settings of this machine: proxy, certificates, and your own HTTP client."
     return errors.TexAPIConnectionError(
-        _sentence(f"The request to TexAPI could not be sent ({_describe_cause(error)}).", advice),
+        _sentence(f"The request to TexAPI could not be sent ({reason}).", advice),
         request=None,
     )
 
 
-def from_openai(error: openai.APIError, *, secret: str) -> errors.TexAPIError:
+def from_openai(error: openai.APIError, *, secrets: Secrets) -> errors.TexAPIError:
     """The error of ours for one that the SDK raised before an answer began."""
-    if isinstance(error, openai.APIStatusError) and _quotes(error, secret):
-        _hide_quoted_secret(error, secret)
+    if isinstance(error, openai.APIStatusError) and _quotes(error, secrets):
+        _hide_quoted_secrets(error, secrets)
     if isinstance(error, openai.APIStatusError):
-        return from_response(error.response, error_object(error.response.content), secret=secret)
+        return from_response(error.response, error_object(error.response.content), secrets=secrets)
     if isinstance(error, openai.APITimeoutError):
         return errors.TexAPITimeoutError(
             _sentence("TexAPI did not answer in time.", errors.TexAPITimeoutError.advice),
             request=error.request,
         )
     cause = error.__cause__
-    reason = _redact(f" ({_describe_cause(cause)})" if cause else "", secret)
+    reason = _redact(f" ({_describe_cause(cause)})" if cause else "", secrets)
     return errors.TexAPIConnectionError(
         _sentence(f"TexAPI could not be reached{reason}.", errors.TexAPIConnectionError.advice),
         request=error.request,
     )
 
 
-def _hide_quoted_secret(error: openai.APIStatusError, secret: str) -> None:
+def _hide_quoted_secrets(error: openai.APIStatusError, secrets: Secrets) -> None:
     """Take the key out of an error in which the gateway quotes it.
 
     The SDK's error stays on as our cause, and LangChain hands the response's body to tracers.
     """
-    error.message = _redact(error.message, secret)
+    error.message = _redact(error.message, secrets)
     error.args = (error.message,)
-    error.body = _redact_json(error.body, secret)
-    text = error.response.text
-    said = _redact(text, secret) if secret in text else json.dumps({"error": error.body})
-    error.response = readable(error.response, said.encode(), secret=secret)
-
-
-def _quotes(error: openai.APIStatusError, secret: str) -> bool:
-    response = error.response
-    return (
-        secret in response.text or secret in str(error.body) or secret in str(response.headers.multi_items())
+    error.body = _redact_json(error.body, secrets)
+    error.code, error.param, error.type = (
+        _redact_json(value, secrets) for value in (error.code, error.param, error.type)
     )
+    text = error.response.text
+    redacted = _redact(text, secrets)
+    said = redacted if redacted != text else json.dumps({"error": error.body})
+    error.response = readable(error.response, said.encode(), secrets=secrets)
 
 
-def readable(response: Any, content: bytes = b"", *, secret: str = "") -> Any:
+def _quotes(error: openai.APIStatusError, secrets: Secrets) -> bool:
+    response = error.response
+    places = (response.text, str(error.body), str(response.headers.multi_items()))
+    return any(secret in place for secret in secrets for place in places)
+
+
+def readable(response: Any, content: bytes = b"", *, secrets: Secrets = ()) -> Any:
     """The response with the content that was read of it, for `error.response.text` to show."""
-    dropped = ("content-encoding", "content-length", "transfer-encoding")
-    headers = [(k, _redact(v, secret)) for k, v in response.headers.multi_items() if k not in dropped]
+    dropped = (b"content-encoding", b"content-length", b"transfer-encoding")
+    # As bytes: a header that is no ASCII cannot be written back as text.
+    headers = [
+        (name, _redact(value.decode("latin-1"), secrets).encode("latin-1"))
+        for name, value in response.headers.raw
+        if name.lower() not in dropped
+    ]
     return type(response)(
         status_code=response.status_code, headers=headers, content=content, request=response.request
     )
 
 
-def from_response(response: Any, error: Any, *, secret: str, inside: str = "") -> errors.TexAPIStatusError:
+def from_response(
+    response: Any, error: Any, *, secrets: Secrets, inside: str = ""
+) -> errors.TexAPIStatusError:
     """The error of ours for an error object; `inside` names an answer of status 200 that held it."""
+    error = _redact_json(error, secrets)
     error_class = classify(error, None if inside else response.status_code)
     details = error if isinstance(error, Mapping) else {}
     names = _names_of(error)
-    said = _redact(_message_of(error), secret)
+    said = _message_of(error)
     what = f"TexAPI answered {response.status_code}" + (f" with an error {inside}" if inside else "")
     name = next((name for name in reversed(names) if not name.isdigit()), "")
     happened = f"{what}{f' {name}' if name else ''}: {said}" if said else f"{what} {name}".rstrip()
@@ -264,7 +282,7 @@ def from_response(response: Any, error: Any, *, secret: str, inside: str = "") -
     exception = error_class(
         _sentence(happened, wait, error_class.advice, _id_note(response)),
         response=response,
-        body=_redact_json(details or said, secret),
+        body=details or said,
     )
     exception.request_id = request_id_of(response)
     exception.type = next(reversed(names), None)
@@ -272,31 +290,39 @@ def from_response(response: Any, error: Any, *, secret: str, inside: str = "") -
     return exception
 
 
-def from_answer(error: Exception, response: Any, *, secret: str, streamed: bool) -> errors.TexAPIError:
+def from_answer(error: Exception, response: Any, *, secrets: Secrets, streamed: bool) -> errors.TexAPIError:
     """The error of ours for an answer that `texapi_core.wire` could not accept."""
     exception: errors.TexAPIError
     if isinstance(error, ErrorAnswer):
         inside = "in the stream" if streamed else "in the answer"
-        exception = from_response(readable(response), error.error, secret=secret, inside=inside)
+        error.error = _redact_json(error.error, secrets)  # it stays on as the context of ours
+        exception = from_response(
+            readable(response, secrets=secrets), error.error, secrets=secrets, inside=inside
+        )
     elif isinstance(error, CutStream):
         exception = interrupted("TexAPI's stream ended before the answer did.", response)
     else:
         if not isinstance(error, MalformedAnswer):
             error = MalformedAnswer(f"an answer of no known form ({_describe_cause(error)})")
-        seen = _redact(error.excerpt, secret)
+        seen = error.excerpt = _redact_excerpt(error.excerpt, secrets)
         exception = errors.TexAPIResponseError(
             _sentence(
                 f"TexAPI sent {error} where an answer was due" + (f": {seen}" if seen else ""),
                 errors.TexAPIResponseError.advice,
                 _id_note(response),
             ),
-            response=readable(response),
+            response=readable(response, secrets=secrets),
             body=seen,
         )
     exception.request_id = request_id_of(response)
     if isinstance(error, MalformedAnswer):
         exception.usage = error.usage
     return exception
+
+
+def partial_reply(reply: ChatReply, *, secrets: Secrets) -> ChatReply:
+    """What a broken stream had given, for its error to carry: the chunk that broke it may quote."""
+    return replace(reply, raw=_redact_json(reply.raw, secrets), extras=_redact_json(reply.extras, secrets))
 
 
 def interrupted(happened: str, response: Any) -> errors.TexAPIStreamInterruptedError:
@@ -322,12 +348,12 @@ def timed_out(happened: str, response: Any) -> errors.TexAPITimeoutError:
 
 
 def connection_broke(
-    cause: Exception, response: Any, *, secret: str, streamed: bool
+    cause: Exception, response: Any, *, secrets: Secrets, streamed: bool
 ) -> errors.TexAPIConnectionError:
     """The error for a connection that broke while an answer was read."""
     if "timeout" in type(cause).__name__.lower():
         return timed_out("TexAPI stopped sending the answer.", response)
-    reason = _redact(_describe_cause(cause), secret)
+    reason = _redact(_describe_cause(cause), secrets)
     happened = f"The connection to TexAPI broke in the middle of an answer ({reason})."
     if streamed:
         return interrupted(happened, response)
@@ -375,14 +401,28 @@ def _describe_cause(cause: BaseException) -> str:
     return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
 
 
-def _redact(text: str, secret: str) -> str:
-    """Gateways like to quote the key that they refuse."""
-    return text.replace(secret, "***") if secret else text
+def _redact(text: str, secrets: Secrets) -> str:
+    """The text without what gateways and proxies like to quote: keys, headers, passwords in addresses."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return _URL_PASSWORD.sub(r"\1***@", text)
 
 
-def _redact_json(value: Any, secret: str) -> Any:
+def _redact_excerpt(text: str, secrets: Secrets) -> str:
+    """Redacts also the beginning of a secret that the end of the excerpt cuts."""
+    text = _redact(text, secrets)
+    if not text.endswith("…"):
+        return text
+    for secret in secrets:
+        for length in range(len(secret) - 1, _SHORTEST_START - 1, -1):
+            if text.endswith(f"{secret[:length]}…"):
+                return f"{text[: -length - 1]}***…"
+    return text
+
+
+def _redact_json(value: Any, secrets: Secrets) -> Any:
     if isinstance(value, Mapping):
-        return {key: _redact_json(item, secret) for key, item in value.items()}
+        return {_redact(str(key), secrets): _redact_json(item, secrets) for key, item in value.items()}
     if isinstance(value, list):
-        return [_redact_json(item, secret) for item in value]
-    return _redact(value, secret) if isinstance(value, str) else value
+        return [_redact_json(item, secrets) for item in value]
+    return _redact(value, secrets) if isinstance(value, str) else value

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from texapi_core.payload import ReplayReasoning, ToolMedia
 
@@ -30,7 +31,9 @@ class ChatParameters(BaseModel):
     stop: list[str] | str | None = Field(default=None, description="Texts that end the answer.")
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
-    logit_bias: dict[str, float] | None = Field(default=None, description="Token id -> -100 to 100.")
+    logit_bias: dict[str | int, Annotated[float, Field(ge=-100, le=100)]] | None = Field(
+        default=None, description="Token id -> -100 to 100."
+    )
     logprobs: bool | None = Field(default=None)
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     seed: int | None = Field(default=None)
@@ -75,3 +78,36 @@ _SENT = tuple(
     for name in ChatParameters.model_fields
     if name not in ("extra_body", "stream_usage", "replay_reasoning", "tool_media")
 )
+
+
+class _CallParameters(ChatParameters):
+    """What one call may set beside the constructor's parameters."""
+
+    model: str | None = Field(default=None, min_length=1)
+    n: int | None = Field(default=None, ge=1)
+    tools: list[Any] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    stream_options: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+def check_parameters(arguments: Mapping[str, Any]) -> None:
+    """Refuse parameters of one call that are out of range or of a wrong type.
+
+    Those that are not known here pass: the gateway may know them.
+
+    Raises:
+        TexAPISettingsError: the text names the parameter and what it may be.
+    """
+    fields = _CallParameters.model_fields
+    known = {name: value for name, value in arguments.items() if value is not None and name in fields}
+    if not known:
+        return
+    try:
+        _CallParameters.model_validate(known)
+    except ValidationError as error:
+        from texapi_core.errors import TexAPISettingsError  # imports the SDK, which an error may
+
+        reasons = [f"`{'.'.join(map(str, each['loc']))}`: {each['msg']}" for each in error.errors()]
+        raise TexAPISettingsError(f"{'; '.join(reasons)}. Nothing was sent.") from None

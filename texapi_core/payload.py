@@ -43,6 +43,8 @@ def build_payload(
         payload.setdefault("stream_options", {"include_usage": True})
     for extra_body in extra_bodies:
         payload |= extra_body or {}
+    if not payload["messages"]:
+        raise ValueError("`messages` is empty: a conversation needs at least one message. Nothing was sent.")
     return payload
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import inspect
 import math
 import os
 from collections.abc import Collection, Iterable, Mapping
@@ -32,6 +33,7 @@ DEFAULT_STREAM_IDLE_TIMEOUT = 120.0
 """Seconds between two pieces of content in a stream; comments that keep it alive do not count."""
 DEFAULT_MAX_RETRIES = 2
 _LARGEST_MAX_RETRIES = 100
+_SHORTEST_SECRET = 8
 AsyncTransport = Literal["httpx", "aiohttp"]
 """What carries async calls: the SDK's own, or aiohttp, which takes a fraction of its time with many calls
 at once and comes with the extra `aiohttp`."""
@@ -95,7 +97,7 @@ def check_api_key(api_key: Any) -> str:
 
 
 def key_text(api_key: Any) -> str | None:
-    """The text of a key that may be a `SecretStr`."""
+    """The text of a key, or of a header's value, that may be a `SecretStr`."""
     reveal = getattr(api_key, "get_secret_value", None)
     text: str | None = reveal() if reveal else api_key
     return text
@@ -144,12 +146,35 @@ def check_max_retries(max_retries: Any) -> int:
     return max_retries
 
 
-def check_headers(name: str, headers: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+def check_http_client(name: str, client: Any, *, asynchronous: bool) -> None:
+    """Refuse what is no HTTP client of the right kind: sync for `invoke` and `chat`, async for the others."""
+    if client is None:
+        return
+    is_client = all(hasattr(client, attribute) for attribute in ("build_request", "send", "event_hooks"))
+    if is_client and inspect.iscoroutinefunction(client.send) == asynchronous:
+        return
+    legal = ("openai.DefaultAsyncHttpxClient", "httpx.AsyncClient")
+    if not asynchronous:
+        legal = ("openai.DefaultHttpxClient", "httpx.Client")
+    way_out = ""
+    if is_client:
+        other = "http_client" if asynchronous else "http_async_client"
+        way_out = f" Did you mean `{other}=...`?"
+    raise _settings_error(
+        f"`{name}` must be an `{legal[0]}` or another `{legal[1]}`, not {type(client).__name__}.{way_out}"
+    )
+
+
+def check_headers(name: str, headers: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
     """Headers that can be sent, as pairs. Error texts name the header, never its value."""
     pairs = []
-    for header, value in (headers or {}).items():
-        if not isinstance(value, str):
-            raise _settings_error(f"`{name}` must map names to strings; see {header!r}.")
+    if headers is not None and not isinstance(headers, Mapping):
+        raise _settings_error(f"`{name}` must map names to strings, not be {type(headers).__name__}.")
+    named: Mapping[Any, Any] = headers or {}
+    for header, given in named.items():
+        value = key_text(given)
+        if not (isinstance(header, str) and isinstance(value, str)):
+            raise _settings_error(f"`{name}` must map names to strings or `SecretStr`s; see {header!r}.")
         if not header or not header.isascii() or any(c.isspace() or c == ":" for c in header):
             raise _settings_error(f"`{name}` holds a name that is no header: {header!r}.")
         if not value.isascii() or any(character in value for character in "\r\n\0"):
@@ -187,7 +212,7 @@ def resolve_settings(
     timeout: float | openai.Timeout | None,
     max_retries: int,
     stream_idle_timeout: float | None = DEFAULT_STREAM_IDLE_TIMEOUT,
-    default_headers: Mapping[str, str] | None = None,
+    default_headers: Mapping[str, Any] | None = None,
     default_query: Mapping[str, Any] | None = None,
     http_client: Any = None,
     http_async_client: Any = None,
@@ -202,6 +227,8 @@ def resolve_settings(
         check_timeout("timeout", timeout)
     if stream_idle_timeout is not None:
         check_timeout("stream_idle_timeout", stream_idle_timeout)
+    check_http_client("http_client", http_client, asynchronous=False)
+    check_http_client("http_async_client", http_async_client, asynchronous=True)
     return Settings(
         api_key=check_api_key(api_key if api_key is not None else env_api_key()),
         base_url=check_base_url(base_url if base_url is not None else env_base_url()),
@@ -223,14 +250,27 @@ CALL_OPTIONS = ("extra_headers", "extra_query", "timeout", "max_retries")
 def call_options(arguments: Mapping[str, Any]) -> CallOptions:
     """The options among the arguments of one call, checked."""
     timeout, max_retries = arguments.get("timeout"), arguments.get("max_retries")
+    extra_query = arguments.get("extra_query")
+    if extra_query is not None and not isinstance(extra_query, Mapping):
+        raise _settings_error(f"`extra_query` must map names to values, not be {type(extra_query).__name__}.")
     if timeout is not None:
         check_timeout("timeout", timeout)
     return CallOptions(
         extra_headers=dict(check_headers("extra_headers", arguments.get("extra_headers"))) or None,
-        extra_query=arguments.get("extra_query"),
+        extra_query=extra_query,
         timeout=timeout,
         max_retries=None if max_retries is None else check_max_retries(max_retries),
     )
+
+
+def secrets_of(settings: Settings, options: CallOptions = NO_OPTIONS) -> tuple[str, ...]:
+    """What no error may show: the key and the values of the user's headers, the longest first.
+
+    Gateways quote what they refuse. Values of a few characters are words and numbers, not secrets.
+    """
+    values = [value for _, value in settings.default_headers] + [*(options.extra_headers or {}).values()]
+    words = [word for value in values for word in (value, *value.split()) if len(word) >= _SHORTEST_SECRET]
+    return tuple(sorted({settings.api_key, *words}, key=len, reverse=True))
 
 
 def refuse_unknown_arguments(class_name: str, arguments: Iterable[str], known: Collection[str]) -> None:

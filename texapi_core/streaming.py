@@ -18,6 +18,7 @@ from texapi_core.reasoning import (
     split_content,
 )
 from texapi_core.sse import BYTE_ORDER_MARK, ServerSentEvent, SSEDecoder
+from texapi_core.surrogates import join_halves, may_hold_halves, mended
 from texapi_core.tool_calls import ToolCallAssembler, ToolCallDelta, tool_call_entries
 from texapi_core.usage import TokenUsage, merge_usage
 from texapi_core.wire import (
@@ -77,6 +78,8 @@ class StreamState:
         self._noted = set(_CHUNK_FIELDS)
         self._raw: Mapping[str, Any] = {}
         self._has_choice = False
+        self._halves: dict[str, str] = {}
+        """Field of a delta -> the half of a character that its text ended in."""
 
     @property
     def text(self) -> str:
@@ -99,12 +102,23 @@ class StreamState:
         if event.event == "error":
             raise ErrorAnswer(_error_of(data.strip()))
         if data.startswith(b"{"):
-            return self.feed(parse_json_object(data))
+            return self.feed(self._chunk_of(data))
         data = data.strip()
         if data.startswith(_DONE):
             self.done = True
             return None
-        return self.feed(parse_json_object(data)) if data else None
+        return self.feed(self._chunk_of(data)) if data else None
+
+    def _chunk_of(self, data: bytes) -> dict[str, Any]:
+        """The chunk, with characters whole that were torn between it and the one before."""
+        if not self._halves and not may_hold_halves(data):
+            return parse_json_object(data)
+        chunk = parse_json_object(data, mend=False)
+        for choice in read_choices(chunk):
+            if choice_index(choice) == 0 and isinstance(delta := choice.get("delta"), dict):
+                join_halves(delta, self._halves)
+        whole: dict[str, Any] = mended(chunk)
+        return whole
 
     def feed(self, chunk: dict[str, Any]) -> ChatDelta | None:
         """What one chunk adds, `None` when it adds nothing to see."""

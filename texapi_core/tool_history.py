@@ -25,6 +25,9 @@ def match_tool_results(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any
 
     A result whose id says nothing belongs to the first call of the turn that awaits one, or to the first
     of the tool that it names. A result of the legacy role `function` becomes one of `tool`.
+
+    Raises:
+        ValueError: a result without an id follows no call.
     """
     matched: list[dict[str, Any]] = []
     taken: set[str] = set()
@@ -32,6 +35,11 @@ def match_tool_results(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any
     for position, message in enumerate(messages):
         if message["role"] in _RESULT_ROLES:
             call = _take_call(message, awaited)
+            if call is None and message["role"] == "tool" and not message.get("tool_call_id"):
+                raise ValueError(
+                    "A tool's result needs the id of the call that it answers, `tool_call_id`, or that call "
+                    "before it in the history."
+                )
             matched.append(message if call is None else _as_result_of(call, message))
         elif calls := message.get("tool_calls"):
             ids = [

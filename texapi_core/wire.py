@@ -19,6 +19,7 @@ from texapi_core.reasoning import (
     read_reasoning,
     split_content,
 )
+from texapi_core.surrogates import may_hold_halves, mended
 from texapi_core.tool_calls import ToolCall, ToolCallDelta, parse_tool_calls
 from texapi_core.usage import TokenUsage, parse_usage
 
@@ -114,18 +115,21 @@ class ChatDelta:
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 
-def parse_json_object(text: bytes) -> dict[str, Any]:
-    """The JSON object in `text`, or `MalformedAnswer` with the start of what came instead."""
+def parse_json_object(text: bytes, *, mend: bool = True) -> dict[str, Any]:
+    """The JSON object in `text`, or `MalformedAnswer` with the start of what came instead.
+
+    Halves of characters become U+FFFD unless `mend` is false.
+    """
     try:
         value = jiter.from_json(text)  # comes with the openai SDK, and takes a quarter of json's time
     except ValueError:
-        value = _parse_what_jiter_refuses(text)
+        value = _parse_what_jiter_refuses(text, mend=mend)
     if not isinstance(value, dict):
         raise MalformedAnswer("JSON that is no object", excerpt(text))
     return value
 
 
-def _parse_what_jiter_refuses(text: bytes) -> Any:
+def _parse_what_jiter_refuses(text: bytes, *, mend: bool) -> Any:
     """Half of a surrogate pair and UTF-16 are JSON to Python; deeper nesting than jiter walks is not."""
     try:
         value = json.loads(text)
@@ -133,7 +137,7 @@ def _parse_what_jiter_refuses(text: bytes) -> Any:
         raise MalformedAnswer(_describe(text), excerpt(text)) from None
     if is_deep(value):
         raise MalformedAnswer("JSON nested too deeply", excerpt(text))
-    return value
+    return mended(value) if mend and may_hold_halves(text) else value
 
 
 def is_deep(value: Any) -> bool:

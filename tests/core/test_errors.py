@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -330,6 +332,17 @@ def test_every_public_error_class_is_exported() -> None:
     classes = {name for name in vars(errors) if name.startswith("TexAPI")}
 
     assert classes == {name for name in texapi_core.__all__ if name.startswith("TexAPI")}
+
+
+def test_every_error_is_documented() -> None:
+    rows = re.findall(
+        r"^\| `(TexAPI\w+)` \|",
+        Path(__file__, "../../../docs/errors.md").resolve().read_text("utf-8"),
+        re.MULTILINE,
+    )
+
+    names = {name for name in texapi_core.__all__ if name.endswith("Error")}
+    assert sorted(rows) == sorted(names - {"TexAPIError"})
 
 
 @pytest.mark.parametrize("way", [_complete, _astream])

@@ -103,6 +103,7 @@ class Application:
             streamed=body.get("stream") is True,
             status=200,
             completed=False,
+            era=self._journal.era,
         )
         if delivery.fault.replaces_answer:
             self._journal.write(replace(entry, status=delivery.fault.replaced_status))

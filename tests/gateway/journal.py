@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.gateway.fault import Fault
@@ -40,6 +40,8 @@ class LedgerEntry:
     status: int
     completed: bool
     """Whether the whole completion was handed over; never so for a refused request."""
+    era: int = field(default=0, repr=False, compare=False)
+    """The journal's era that the request came in: what ends later is none of a new era's business."""
 
 
 class Journal:
@@ -48,11 +50,14 @@ class Journal:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._cache = PromptCache()
+        self.era = 0
+        """How often everything was forgotten."""
         self.reset()
 
     def reset(self) -> None:
         """Forget everything and number from one again."""
         with self._lock:
+            self.era += 1
             self._requests: list[ReceivedRequest] = []
             self._ledger: dict[str, LedgerEntry] = {}
             self._faults: deque[Fault] = deque()
@@ -101,7 +106,8 @@ class Journal:
     def write(self, entry: LedgerEntry) -> None:
         """Write or correct the line of a request in the ledger."""
         with self._lock:
-            self._ledger[entry.request_id] = entry
+            if entry.era == self.era:
+                self._ledger[entry.request_id] = entry
 
     def queue(self, fault: Fault, times: int) -> None:
         """Keep a fault for the next chat requests."""

@@ -43,7 +43,9 @@ class Gateway:
 
     def __enter__(self) -> Gateway:
         """Start to listen."""
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # asyncio sends without delay only where the protocol is named; else each answer waits 40 ms for
+        # the client to acknowledge its head.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self._port))
         self._port = listener.getsockname()[1]
@@ -90,6 +92,11 @@ class Gateway:
     def connections(self) -> set[tuple[str, int]]:
         """The addresses of the connections over which requests came."""
         return {request.client for request in self._journal.requests}
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are open, idle ones too."""
+        return len(self._server.server_state.connections) if self._server else 0
 
     def reset(self) -> None:
         """Forget the requests, the ledger, the waiting faults and all counters."""

@@ -1,0 +1,221 @@
+"""Run `python -m tests.faults`: the fault table over this project's classes and their peers, as Markdown.
+
+The peers are `ChatOpenAI` and `OpenAILike`, where they are installed: `make compare-faults`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import importlib
+import io
+import logging
+import sys
+import time
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import openai
+from langchain_core.exceptions import ModelError
+
+from tests.faults.case import Case, Seen
+from tests.faults.table import GROUPS, concerns
+from tests.faults.verbatim import Verbatim, VerbatimServer
+from tests.faults.ways import Way, chat_texapi, langchain_ways, llama_index_ways, one_loop, texapi
+from tests.gateway import Gateway
+
+_TIMEOUT = 1.0
+_MOST_REQUESTS = 50
+"""More than any class sends for one call, so that nobody gets an answer where the row has none."""
+_PACKAGES = (
+    "texapi-integrations",
+    "langchain-openai",
+    "llama-index-llms-openai-like",
+    "llama-index-llms-openai",
+    "openai",
+    "langchain-core",
+    "llama-index-core",
+)
+
+
+def _chat_openai(**where: Any) -> Any:
+    chat_openai = importlib.import_module("langchain_openai").ChatOpenAI
+    limit = {"stream_chunk_timeout": 0.4} if "stream_chunk_timeout" in chat_openai.model_fields else {}
+    return chat_openai(model="gpt-5.2", stream_usage=True, **limit, **where)
+
+
+def _open_ai_like(*, base_url: str, **where: Any) -> Any:
+    open_ai_like = importlib.import_module("llama_index.llms.openai_like").OpenAILike
+    return open_ai_like(
+        model="gpt-5.2", api_base=base_url, is_chat_model=True, is_function_calling_model=True, **where
+    )
+
+
+SUBJECTS: dict[str, tuple[Callable[[Callable[..., Any]], list[Way]], Callable[..., Any], str]] = {
+    "ChatTexAPI": (langchain_ways, chat_texapi, "langchain_texapi"),
+    "ChatOpenAI": (langchain_ways, _chat_openai, "langchain_openai"),
+    "TexAPI": (llama_index_ways, texapi, "llama_index_texapi"),
+    "OpenAILike": (llama_index_ways, _open_ai_like, "llama_index.llms.openai_like"),
+}
+
+
+def judge(case: Case, way: Way, gateway: Gateway, verbatim: VerbatimServer) -> str:
+    """What is wrong with the outcome of one row in one way of asking, `""` when nothing is.
+
+    Asked of everybody alike: the answer as the table says it, or an error that people can catch where the
+    table says one, after as many requests as the table says.
+    """
+    server: Gateway | VerbatimServer = gateway
+    gateway.reset()
+    if isinstance(case.fault, Verbatim):
+        server = verbatim
+        verbatim.respond(case.fault)
+    else:
+        gateway.misbehave(case.fault, times=_MOST_REQUESTS)
+    where = {"base_url": server.base_url, "api_key": server.key}
+    wrong = _wrong_outcome(case, way, {**where, "timeout": _TIMEOUT, "max_retries": case.max_retries})
+    sent = len(server.requests)
+    if not wrong and sent != case.requests:
+        wrong = f"{sent} requests instead of {case.requests}"
+    return wrong
+
+
+def _wrong_outcome(case: Case, way: Way, where: dict[str, Any]) -> str:
+    expected = case.outcome
+    try:
+        seen = way(**where)
+    except Exception as error:
+        name = type(error).__name__
+        if isinstance(expected, Seen):
+            return f"{name} for a whole answer"
+        return "" if _says_what_happened(error) else name
+    if not isinstance(expected, Seen):
+        return (
+            "a broken answer passed off as whole" if seen.text or seen.calls else "an empty answer, no error"
+        )
+    if seen.text != expected.text:
+        return "another text"
+    if list(seen.calls) != list(expected.calls):
+        return "other tool calls"
+    return "" if seen.tokens == expected.tokens else "other token counts"
+
+
+def _says_what_happened(error: Exception) -> bool:
+    """Whether an error is one that people catch: the SDK's, LangChain's, the HTTP library's, a time-out."""
+    caught = isinstance(error, (openai.OpenAIError, ModelError, TimeoutError))
+    return caught or type(error).__module__.partition(".")[0] in ("httpx", "httpx2")
+
+
+def main() -> int:
+    """Print the table; 1 when a class of this project fails a row."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("subjects", nargs="*", help=f"some of {', '.join(SUBJECTS)}; default all installed")
+    chosen = parser.parse_args().subjects or [name for name in SUBJECTS if _is_installed(SUBJECTS[name][2])]
+    results: dict[str, dict[tuple[str, str, str], str]] = {}
+    with Gateway() as gateway, VerbatimServer() as verbatim, one_loop(), _quiet():
+        for name in chosen:
+            results[name] = _run(name, gateway, verbatim)
+    _print_table(results)
+    ours = [wrong for name in ("ChatTexAPI", "TexAPI") for wrong in results.get(name, {}).values() if wrong]
+    return 1 if ours else 0
+
+
+def _run(name: str, gateway: Gateway, verbatim: VerbatimServer) -> dict[tuple[str, str, str], str]:
+    """(group, row, way) -> what is wrong."""
+    make_ways, make, _ = SUBJECTS[name]
+    started = time.monotonic()
+    outcomes = {
+        (group, row, way.name): judge(case, way, gateway, verbatim)
+        for group, cases in GROUPS.items()
+        for row, case in cases.items()
+        for way in make_ways(make)
+        if concerns(case, way) and _asks_for(group, row, way)
+    }
+    print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.__stderr__)
+    return outcomes
+
+
+def _asks_for(group: str, row: str, way: Way) -> bool:
+    """Whether a row has the form that was asked for, or is the one row that asks what the other form does.
+
+    This project's tests send every odd answer to streams too, and every odd stream to whole calls; there
+    each row would tell of a peer the same again.
+    """
+    form = {"odd answers": (False, "as documented"), "odd streams": (True, "as documented, streamed")}
+    streamed, other = form.get(group, (way.streamed, ""))
+    return way.streamed == streamed or row == other
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what classes print and log about faults that are meant."""
+    logging.disable(logging.CRITICAL)
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+    logging.disable(logging.NOTSET)
+
+
+def _print_table(results: dict[str, dict[tuple[str, str, str], str]]) -> None:
+    print(f"Run on {datetime.date.today().isoformat()} with {_versions()}.\n")
+    print(f"| Group | Rows | {' | '.join(results)} |")
+    print(f"| --- | --- |{' --- |' * len(results)}")
+    for group in GROUPS:
+        cells = [
+            _share(wrong for key, wrong in outcomes.items() if key[0] == group)
+            for outcomes in results.values()
+        ]
+        print(f"| {group} | {len(GROUPS[group])} | {' | '.join(cells)} |")
+    shares = [_share(outcomes.values()) for outcomes in results.values()]
+    print(f"| all | {sum(map(len, GROUPS.values()))} | {' | '.join(shares)} |")
+    for name, outcomes in results.items():
+        _print_failures(name, outcomes)
+
+
+def _share(outcomes: Any) -> str:
+    wrongs = list(outcomes)
+    right = sum(not wrong for wrong in wrongs)
+    return f"{right} of {len(wrongs)} ({100 * right // len(wrongs)} %)"
+
+
+def _print_failures(name: str, outcomes: dict[tuple[str, str, str], str]) -> None:
+    rows: dict[str, Counter[str]] = defaultdict(Counter)
+    for (_, row, way), wrong in outcomes.items():
+        if wrong:
+            rows[wrong][f"{row} ({way})"] += 1
+    if not rows:
+        return
+    print(f"\n### What `{name}` does otherwise\n")
+    for wrong, where in sorted(rows.items(), key=lambda item: -len(item[1])):
+        by_row: dict[str, list[str]] = defaultdict(list)
+        for place in where:
+            row, _, way = place.rpartition(" (")
+            by_row[row].append(way.rstrip(")"))
+        listed = ", ".join(
+            row if len(ways) == 4 else f"{row} ({', '.join(ways)})" for row, ways in by_row.items()
+        )
+        print(f"- **{wrong}** ({len(where)}): {listed}.")
+
+
+def _versions() -> str:
+    found = []
+    for package in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{package} {version(package)}")
+    return ", ".join(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

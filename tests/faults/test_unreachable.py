@@ -1,0 +1,195 @@
+"""Gateways that cannot be reached, and streams that their reader leaves early, in every way of asking."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage
+
+from tests.conftest import Endpoint
+from tests.faults.ways import WAYS, Way, chat_texapi, one_loop, texapi
+from tests.gateway import Fault, Gateway
+from texapi_core import TexAPIConnectionError, TexAPIError, TexAPITimeoutError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_loop() -> Iterator[None]:
+    with one_loop():
+        yield
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[str]:
+    """A port that nobody listens on, and that nobody else is given meanwhile."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
+
+
+@contextlib.contextmanager
+def _unresolvable() -> Iterator[str]:
+    yield "http://gateway.invalid/v1"
+
+
+@contextlib.contextmanager
+def _busy() -> Iterator[str]:
+    """A port whose queue is full: connections to it are neither taken nor refused."""
+    with socket.socket() as listener, contextlib.ExitStack() as waiting:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        for _ in range(4):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(address)
+        time.sleep(0.05)
+        yield f"http://127.0.0.1:{address[1]}/v1"
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[str]:
+    """A port that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+
+
+@contextlib.contextmanager
+def _silent_tls() -> Iterator[str]:
+    with _silent() as address:
+        yield address.replace("http:", "https:")
+
+
+_PLACES: dict[str, tuple[Callable[[], Any], type[TexAPIError], str]] = {
+    "refused": (_refusing, TexAPIConnectionError, "could not be reached.*base_url"),
+    "unresolvable": (_unresolvable, TexAPIConnectionError, "could not be reached.*base_url"),
+    "silent": (_silent, TexAPITimeoutError, "did not answer in time.*timeout"),
+    "silent to TLS": (_silent_tls, TexAPITimeoutError, "did not answer in time.*timeout"),
+    "busy": (_busy, TexAPITimeoutError, "did not answer in time.*timeout"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+@pytest.mark.parametrize("place", _PLACES)
+def test_a_gateway_that_cannot_be_reached(place: str, way: Way) -> None:
+    if place == "busy" and sys.platform != "linux":
+        pytest.skip("other systems' queues are longer")
+    open_place, error_class, says = _PLACES[place]
+    started = time.monotonic()
+
+    with open_place() as address, pytest.raises(error_class, match=says) as caught:
+        way(base_url=address, api_key="sk-tex-1", timeout=0.5, max_retries=0)
+
+    assert caught.value.request_id is None
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_tls_to_a_plain_port(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+    address = endpoint.base_url.replace("http:", "https:")
+
+    with pytest.raises(TexAPIConnectionError, match="SSL"):
+        way(base_url=address, api_key=endpoint.api_key, timeout=2, max_retries=0)
+
+    assert gateway.requests == []
+
+
+def _stop_stream(where: dict[str, Any]) -> None:
+    stream = chat_texapi(**where).stream("Hello")
+    next(stream)
+    stream.close()  # type: ignore[attr-defined] # a generator
+
+
+def _stop_stream_chat(where: dict[str, Any]) -> None:
+    stream = texapi(**where).stream_chat([ChatMessage("Hello")])
+    next(stream)
+    stream.close()
+
+
+def _leave_stream(where: dict[str, Any]) -> None:
+    for _ in chat_texapi(**where).stream("Hello"):
+        break
+
+
+def _leave_stream_chat(where: dict[str, Any]) -> None:
+    for _ in texapi(**where).stream_chat([ChatMessage("Hello")]):
+        break
+
+
+def _stop_astream(where: dict[str, Any]) -> None:
+    async def stop() -> None:
+        stream = chat_texapi(**where).astream("Hello")
+        await anext(stream)
+        await stream.aclose()  # type: ignore[attr-defined] # a generator
+
+    asyncio.run(stop())
+
+
+def _stop_astream_chat(where: dict[str, Any]) -> None:
+    async def stop() -> None:
+        stream = await texapi(**where).astream_chat([ChatMessage("Hello")])
+        await anext(stream)
+        await stream.aclose()
+
+    asyncio.run(stop())
+
+
+def _cancel_astream(where: dict[str, Any]) -> None:
+    async def read() -> None:
+        async for _ in chat_texapi(**where).astream("Hello"):
+            pass
+
+    asyncio.run(_cancelled(read))
+
+
+def _cancel_astream_chat(where: dict[str, Any]) -> None:
+    async def read() -> None:
+        async for _ in await texapi(**where).astream_chat([ChatMessage("Hello")]):
+            pass
+
+    asyncio.run(_cancelled(read))
+
+
+async def _cancelled(read: Callable[[], Any]) -> None:
+    reading = asyncio.create_task(read())
+    await asyncio.sleep(0.2)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+
+_STOPS = [
+    _stop_stream,
+    _leave_stream,
+    _stop_stream_chat,
+    _leave_stream_chat,
+    _stop_astream,
+    _cancel_astream,
+    _stop_astream_chat,
+    _cancel_astream_chat,
+]
+
+
+@pytest.mark.parametrize("stop", _STOPS, ids=lambda stop: stop.__name__)
+def test_a_stream_left_early_closes_its_connection(
+    gateway: Gateway, endpoint: Endpoint, stop: Callable[[dict[str, Any]], None]
+) -> None:
+    """The server sees its reader go, so the gateway can stop the model and the bill."""
+    gateway.misbehave(Fault(stall_after=3))
+    where = {"base_url": endpoint.base_url, "api_key": endpoint.api_key, "max_retries": 2, "timeout": 5}
+    started = time.monotonic()
+
+    stop({**where})
+
+    while gateway.ledger[0].completion_tokens == 0 and time.monotonic() - started < 5:
+        time.sleep(0.01)  # the stand-in writes the tokens when it sees the connection end
+    assert gateway.ledger[0].completion_tokens > 0
+    assert not gateway.ledger[0].completed
+    assert len(gateway.requests) == 1
+    assert chat_texapi(**where).invoke("Hello").text

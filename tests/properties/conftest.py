@@ -1,0 +1,16 @@
+"""One line to the gateway for all examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.properties.line import Line
+
+
+@pytest.fixture(scope="package")
+def line() -> Iterator[Line]:
+    opened = Line()
+    yield opened
+    opened.close()

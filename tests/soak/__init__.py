@@ -1,0 +1,1 @@
+"""A long run of mixed calls against the stand-in gateway, checked against its ledger: `make soak`."""
