@@ -10,12 +10,14 @@ import difflib
 import functools
 import math
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
+
+from texapi_core.call_record import CallLabels, no_labels
 
 if TYPE_CHECKING:
     import openai
@@ -35,6 +37,7 @@ _LARGEST_MAX_RETRIES = 100
 AsyncTransport = Literal["httpx", "aiohttp"]
 """What carries async calls: the SDK's own, or aiohttp, which takes a fraction of its time with many calls
 at once and comes with the extra `aiohttp`."""
+_SHORTEST_HINTED_KEY = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,8 @@ class CallOptions:
     timeout: float | openai.Timeout | None = None
     """Seconds for this call, or `openai.Timeout`."""
     max_retries: int | None = None
+    labels: Callable[[], CallLabels] = no_labels
+    """The user's labels for the call's record; asked for only when there will be one."""
 
 
 NO_OPTIONS = CallOptions()
@@ -99,6 +104,11 @@ def key_text(api_key: Any) -> str | None:
     reveal = getattr(api_key, "get_secret_value", None)
     text: str | None = reveal() if reveal else api_key
     return text
+
+
+def key_hint(api_key: str) -> str:
+    """The end of a key, by which its owner tells it from others; `""` for one too short to show it."""
+    return f"…{api_key[-4:]}" if len(api_key) >= _SHORTEST_HINTED_KEY else ""
 
 
 def check_base_url(base_url: str) -> str:
@@ -220,7 +230,7 @@ CALL_OPTIONS = ("extra_headers", "extra_query", "timeout", "max_retries")
 """Per-call arguments that change how a request is sent, not what is in it."""
 
 
-def call_options(arguments: Mapping[str, Any]) -> CallOptions:
+def call_options(arguments: Mapping[str, Any], labels: Callable[[], CallLabels] = no_labels) -> CallOptions:
     """The options among the arguments of one call, checked."""
     timeout, max_retries = arguments.get("timeout"), arguments.get("max_retries")
     if timeout is not None:
@@ -230,6 +240,7 @@ def call_options(arguments: Mapping[str, Any]) -> CallOptions:
         extra_query=arguments.get("extra_query"),
         timeout=timeout,
         max_retries=None if max_retries is None else check_max_retries(max_retries),
+        labels=labels,
     )
 
 
