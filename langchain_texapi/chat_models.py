@@ -417,6 +417,7 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
             http_client=self.http_client,
             http_async_client=self.http_async_client,
             async_transport=self.async_transport,
+            accounting=self.accounting,
         )
 
     @property
@@ -493,6 +494,7 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
 
     def _check_arguments(self, given: Mapping[str, Any]) -> None:
         """What cannot work is an error at once, not at the first call."""
+        self.check_accounting()
         self._settings()
         check_model_kwargs(self.model_kwargs, given, argument_names(type(self)))
         if self.streaming and (self.n or 1) > 1:

@@ -156,6 +156,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
             api_base=one_of_two(api_base=api_base, base_url=base_url) or env_base_url(),
             **kwargs,
         )
+        self.check_accounting()
         self._settings()  # a setting that cannot work is an error here, not at the first call
 
     # The LLM contract
@@ -367,6 +368,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
             http_client=self.http_client,
             http_async_client=self.http_async_client,
             async_transport=self.async_transport,
+            accounting=self.accounting,
         )
 
     def _request(

@@ -172,7 +172,7 @@ async def test_an_async_stream_closed_early_is_recorded(
 ) -> None:
     stream = await TexAPI(model=MODEL, **endpoint.for_llama_index()).astream_chat([ChatMessage(QUESTION)])
     await anext(stream)
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()
     for _ in range(100):
         if records:
             break

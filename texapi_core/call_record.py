@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from math import isfinite
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from texapi_core.usage import TokenUsage
 
 Outcome = Literal["ok", "error", "cancelled", "closed"]
 """`closed`: whoever read the stream stopped before its end."""
+CostSource = Literal["gateway", "prices"]
 Listener = Callable[["CallRecord"], None]
 
 NO_USAGE = TokenUsage()
@@ -82,6 +84,10 @@ class CallRecord:
     served_model: str | None = None
     """The model that answered, by the answer."""
     usage: TokenUsage = NO_USAGE
+    cost: Decimal | None = None
+    """USD."""
+    cost_source: CostSource | None = None
+    """Who says what it cost: the gateway, or a price list."""
     finish_reason: str | None = None
     error: str | None = None
     """Name of the error's class."""
@@ -142,6 +148,8 @@ def log_fields(record: CallRecord) -> dict[str, Any]:
         "cached_tokens": usage.cached_tokens,
         "cache_creation_tokens": usage.cache_creation_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
+        "cost": record.cost,
+        "cost_source": record.cost_source,
         "finish_reason": record.finish_reason,
         "first_token_ms": record.first_token_ms,
         "total_ms": record.total_ms,

@@ -51,9 +51,7 @@ def complete(settings: Settings, payload: Mapping[str, Any], options: CallOption
         with _errors_of_sending(settings, payload):
             sent = _sync_post(settings, payload, _request_options(settings, options))
         call.opened(sent.response)
-        reply = _read_body(settings, options, sent.response).reply()
-        call.finished(reply)
-    return reply
+        return call.finished(_read_body(settings, options, sent.response).reply())
 
 
 async def acomplete(
@@ -64,9 +62,7 @@ async def acomplete(
         with _errors_of_sending(settings, payload):
             sent = await _async_post(settings, payload, _request_options(settings, options))
         call.opened(sent.response)
-        reply = (await _aread_body(settings, options, sent.response)).reply()
-        call.finished(reply)
-    return reply
+        return call.finished((await _aread_body(settings, options, sent.response)).reply())
 
 
 def stream(
@@ -94,9 +90,7 @@ def stream(
                     if answer.done:
                         break
             yield from answer.finish()
-            reply = answer.reply()
-            call.finished(reply)
-            yield reply
+            yield call.finished(answer.reply())
             read_to_end(sent.response, packets)
 
 
@@ -121,9 +115,7 @@ async def astream(
                         break
             for delta in answer.finish():
                 yield delta
-            reply = answer.reply()
-            call.finished(reply)
-            yield reply
+            yield call.finished(answer.reply())
             await aread_to_end(packets)
         finally:
             await sent.response.aclose()

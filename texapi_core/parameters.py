@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from texapi_core.accounting import AccountingParameters
 from texapi_core.payload import ReplayReasoning, ToolMedia
 
 
-class ChatParameters(BaseModel):
+class ChatParameters(AccountingParameters):
     """Parameters of `POST /v1/chat/completions`; one that is `None` is not sent.
 
     The limits of numbers are those of the chat completions protocol.
@@ -74,4 +75,5 @@ _SENT = tuple(
     name
     for name in ChatParameters.model_fields
     if name not in ("extra_body", "stream_usage", "replay_reasoning", "tool_media")
+    and name not in AccountingParameters.model_fields
 )

@@ -22,6 +22,8 @@ from texapi_core.call_record import CallLabels, no_labels
 if TYPE_CHECKING:
     import openai
 
+    from texapi_core.accounting import Accounting
+
 API_KEY_ENV = "TEXAPI_API_KEY"
 BASE_URL_ENVS = ("TEXAPI_BASE_URL", "TEXAPI_API_BASE")
 DEFAULT_BASE_URL = "https://api.texapi.dev/v1"
@@ -54,6 +56,8 @@ class Settings:
     http_client: Any = field(default=None, repr=False)
     http_async_client: Any = field(default=None, repr=False)
     async_transport: AsyncTransport = "httpx"
+    accounting: Accounting | None = field(default=None, repr=False)
+    """What becomes of the records of calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +206,7 @@ def resolve_settings(
     http_client: Any = None,
     http_async_client: Any = None,
     async_transport: AsyncTransport = "httpx",
+    accounting: Accounting | None = None,
 ) -> Settings:
     """Checked settings from what the user passed; `None` means environment, then default.
 
@@ -223,6 +228,7 @@ def resolve_settings(
         http_client=http_client,
         http_async_client=http_async_client,
         async_transport=check_async_transport(async_transport),
+        accounting=accounting,
     )
 
 

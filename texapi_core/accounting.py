@@ -1,0 +1,124 @@
+"""What becomes of the records of a model's calls: a cost by the price list, and a line in the ledger."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field, field_validator
+
+from texapi_core.prices import PRICES_ENV, PriceList, parse_prices
+
+if TYPE_CHECKING:
+    from texapi_core.call_record import CallRecord, CostSource
+    from texapi_core.usage import TokenUsage
+
+USAGE_LEDGER_ENV = "TEXAPI_USAGE_LEDGER"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounting:
+    """The books of one model object, resolved and checked. Holds no connection."""
+
+    prices: PriceList
+    usage_ledger: str | None = None
+
+    def cost(self, usage: TokenUsage, *models: str | None) -> tuple[Decimal | None, CostSource | None]:
+        """USD for a call and who says so: the gateway itself, else the price list."""
+        cost = gateway_cost(usage)
+        if cost is not None:
+            return cost, "gateway"
+        cost = self.prices.cost(usage, *models)
+        return cost, None if cost is None else "prices"
+
+    def write(self, record: CallRecord) -> None:
+        """Enter a call in the ledger, if there is one."""
+        if self.usage_ledger is not None:
+            from texapi_core.ledger import write_record  # an extra
+
+            write_record(self.usage_ledger, record)
+
+
+def gateway_cost(usage: TokenUsage) -> Decimal | None:
+    """USD for a call by the gateway's own word."""
+    return None if usage.cost is None else Decimal(str(usage.cost))
+
+
+class AccountingParameters(BaseModel):
+    """What both adapters' constructors take for the books. Nothing of it is sent."""
+
+    usage_ledger: str | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="URL of the ledger, e.g. sqlite:///texapi-usage.db; default the environment's "
+        "TEXAPI_USAGE_LEDGER, and no ledger. Needs the extra `ledger`.",
+    )
+    prices: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="Prices for the cost of calls: a file, or a dict of rows over the list that comes with "
+        "this package; default the environment's TEXAPI_PRICES.",
+    )
+
+    @field_validator("prices")
+    @classmethod
+    def _parse_prices(cls, prices: Any) -> Any:
+        """A dict is read once; a file when it is needed, by each process for itself."""
+        if isinstance(prices, os.PathLike):
+            prices = os.fspath(prices)
+        if prices is not None:
+            parsed = parse_prices(prices)
+            return prices if isinstance(prices, str) else parsed
+        return None
+
+    @property
+    def accounting(self) -> Accounting | None:
+        """The books, by argument, else environment; `None` when nobody keeps any."""
+        ledger = self.usage_ledger
+        if ledger is None:
+            ledger = os.environ.get(USAGE_LEDGER_ENV)
+        prices = self.prices
+        if prices is None:
+            prices = os.environ.get(PRICES_ENV) or None
+        if not ledger and prices is None:
+            return None
+        return Accounting(prices=parse_prices(prices), usage_ledger=ledger or None)
+
+    def check_accounting(self) -> None:
+        """Raise `TexAPISettingsError` for books that cannot be kept, before the first call."""
+        try:
+            accounting = self.accounting
+        except ValueError as error:
+            raise _settings_error(f"{error} Correct `prices`, or `{PRICES_ENV}`.") from error
+        if accounting is not None and accounting.usage_ledger is not None:
+            _check_ledger(accounting.usage_ledger)
+
+
+def _check_ledger(url: str) -> None:
+    way_out = f"Correct `usage_ledger`, or `{USAGE_LEDGER_ENV}`."
+    try:
+        from texapi_core import ledger
+    except ImportError as error:
+        raise _settings_error(
+            'A usage ledger needs SQLAlchemy. Install it with: pip install "texapi-integrations[ledger]"'
+        ) from error
+    try:
+        ledger.check_ledger(url)
+    except ImportError as error:
+        raise _settings_error(
+            f"The database of the usage ledger needs the package `{error.name}`. For PostgreSQL: "
+            'pip install "texapi-integrations[postgresql]"'
+        ) from error
+    except ledger.LedgerURLError as error:
+        raise _settings_error(f"`usage_ledger` cannot be used: {error}. {way_out}") from None
+    ledger.watch_sigterm()
+
+
+def _settings_error(message: str) -> ValueError:
+    from texapi_core.errors import TexAPISettingsError  # imports the SDK, which an error may
+
+    return TexAPISettingsError(message)
