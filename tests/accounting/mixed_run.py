@@ -88,14 +88,16 @@ def main(count: int = 1000, processes: int = 4) -> None:
     with Gateway() as gateway:
         with tempfile.TemporaryDirectory() as folder:
             url = f"sqlite:///{folder}/ledger.db"
-            print("SQLite", compare(gateway, run(gateway, url, count=count, processes=processes), count=count))
+            print(
+                "SQLite", compare(gateway, run(gateway, url, count=count, processes=processes), count=count)
+            )
         if reason := postgresql.why_not():
             print("PostgreSQL skipped:", reason)
             return
         gateway.reset()
         with postgresql.server() as url:
             rows = run(gateway, url, count=count, processes=processes)
-            print("PostgreSQL", compare(gateway, rows, count=count))
+            print("PostgreSQL", dict(compare(gateway, rows, count=count)))
 
 
 if __name__ == "__main__":
