@@ -43,14 +43,18 @@ def draw_usage(lines: Sequence[UsageLine], by: Sequence[str], path: Path, *, dar
         plt.close(figure)
 
 
-def _amount(line: UsageLine, *, is_cost: bool) -> float:
-    return float(line.cost or 0) if is_cost else float(line.input_tokens + line.output_tokens)
+def _amount(line: UsageLine, *, is_cost: bool) -> float | None:
+    """The length of a bar; `None` for a cost that is not known, which is not zero."""
+    if is_cost:
+        return None if line.cost is None else float(line.cost)
+    return float(line.input_tokens + line.output_tokens)
 
 
-def _draw_days(axes: Any, amounts: Mapping[tuple[str, ...], float]) -> None:
+def _draw_days(axes: Any, amounts: Mapping[tuple[str, ...], float | None]) -> None:
     by_model: dict[str, dict[str, float]] = defaultdict(dict)
     for (day, model), amount in amounts.items():
-        by_model[model][day] = amount
+        if amount is not None:
+            by_model[model][day] = amount
     ranked = sorted(by_model, key=lambda model: -sum(by_model[model].values()))
     shown = ranked if len(ranked) <= _MOST_SERIES else ranked[: _MOST_SERIES - 1]
     series = {model: by_model[model] for model in shown}
@@ -67,6 +71,7 @@ def _draw_days(axes: Any, amounts: Mapping[tuple[str, ...], float]) -> None:
     step = max(1, -(-len(days) // 12))
     axes.set_xticks(range(0, len(days), step), [day[5:] for day in days[::step]])
     axes.set_xlim(-0.7, max(len(days) - 0.3, 0.7))
+    axes.set_ylim(0, max(below, default=0) * 1.06 or 1)
     if series:
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 
@@ -79,14 +84,15 @@ def _every_day(days: Sequence[str]) -> list[str]:
     return [(first + timedelta(n)).isoformat() for n in range((last - first).days + 1)]
 
 
-def _draw_bars(axes: Any, amounts: Mapping[str, float], *, is_cost: bool) -> None:
-    ranked = sorted(amounts.items(), key=lambda item: -item[1])
+def _draw_bars(axes: Any, amounts: Mapping[str, float | None], *, is_cost: bool) -> None:
+    ranked = sorted(amounts.items(), key=lambda item: -(item[1] or 0))
     shown, rest = ranked[:_MOST_BARS], ranked[_MOST_BARS:]
     if rest:
-        shown.append((_OTHERS, sum(amount for _, amount in rest)))
-    names, heights = [name for name, _ in shown], [amount for _, amount in shown]
-    bars = axes.barh(names, heights, color=_COLORS[0])
-    axes.bar_label(bars, [f"{amount:,.4f}" if is_cost else f"{amount:,.0f}" for amount in heights], padding=4)
+        shown.append((_OTHERS, sum(amount or 0 for _, amount in rest)))
+    bars = axes.barh([name for name, _ in shown], [amount or 0 for _, amount in shown], color=_COLORS[0])
+    digits = 4 if is_cost else 0
+    labels = ["unknown" if amount is None else f"{amount:,.{digits}f}" for _, amount in shown]
+    axes.bar_label(bars, labels, padding=4)
     axes.invert_yaxis()
     axes.margins(x=0.15)
     axes.xaxis.set_major_locator(MaxNLocator(6))
