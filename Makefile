@@ -8,6 +8,7 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format typecheck record features matrix bench conformance clean
+.PHONY: help demo test lint format typecheck record matrix ledger screenshots bench clean
 
 help: ## Show this text
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +41,11 @@ record: $(VENV)/ready ## Record every cassette, live with TEXAPI_API_KEY, else f
 
 features: $(VENV)/ready ## Make the feature table of docs/langchain.md anew, by running each feature
 	$(BIN)/python -m tests.langchain.features --write
+ledger: $(VENV)/ready ## Hold the ledger of 1,000 calls from four processes against the gateway's own
+	@$(BIN)/python -m tests.accounting.mixed_run
+
+screenshots: $(VENV)/ready ## Draw the pictures of the command in docs/images again
+	@$(BIN)/python -m docs.screenshots
 
 bench: $(VENV)/ready ## Measure what a call costs beside the openai SDK; BENCH="--rounds 3" for less
 	@$(BIN)/python -m benchmarks $(BENCH)

@@ -14,7 +14,5 @@ def call_labels(run_manager: BaseRunManager | None) -> CallLabels:
     """What the user calls a run: without what is there for tracers alone."""
     if run_manager is None:
         return NO_LABELS
-    metadata = {
-        name: value for name, value in run_manager.metadata.items() if not name.startswith(_TRACERS)
-    }
+    metadata = {name: value for name, value in run_manager.metadata.items() if not name.startswith(_TRACERS)}
     return labels_of(run_manager.tags, metadata, run_id=run_manager.run_id)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, field_validator
 
+from texapi_core.budget import Budget, Purse, purse_for
 from texapi_core.prices import PRICES_ENV, PriceList, parse_prices
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from texapi_core.usage import TokenUsage
 
 USAGE_LEDGER_ENV = "TEXAPI_USAGE_LEDGER"
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,11 @@ class Accounting:
 
     prices: PriceList
     usage_ledger: str | None = None
+    budget: Budget | None = None
+
+    def purse(self, api_key: str) -> Purse | None:
+        """What is left of the budget, if there is one."""
+        return purse_for(self.budget, self.usage_ledger, api_key) if self.budget else None
 
     def cost(self, usage: TokenUsage, *models: str | None) -> tuple[Decimal | None, CostSource | None]:
         """USD for a call and who says so: the gateway itself, else the price list."""
@@ -64,6 +72,22 @@ class AccountingParameters(BaseModel):
         "this package; default the environment's TEXAPI_PRICES.",
     )
 
+    max_cost: float | None = Field(
+        default=None,
+        ge=0,
+        description="USD that may be spent in `budget_window`; a call that would exceed it is not sent.",
+    )
+    max_tokens_total: int | None = Field(
+        default=None,
+        ge=0,
+        description="Tokens, in and out, that may be spent in `budget_window`.",
+    )
+    budget_window: str = Field(
+        default="24h",
+        pattern=r"^[1-9]\d*[mhdw]$",
+        description="The time that a budget is for, up to now: minutes, hours, days or weeks, e.g. 30d.",
+    )
+
     @field_validator("prices")
     @classmethod
     def _parse_prices(cls, prices: Any) -> Any:
@@ -84,9 +108,21 @@ class AccountingParameters(BaseModel):
         prices = self.prices
         if prices is None:
             prices = os.environ.get(PRICES_ENV) or None
-        if not ledger and prices is None:
+        budget = self._budget
+        if not ledger and prices is None and budget is None:
             return None
-        return Accounting(prices=parse_prices(prices), usage_ledger=ledger or None)
+        return Accounting(prices=parse_prices(prices), usage_ledger=ledger or None, budget=budget)
+
+    @property
+    def _budget(self) -> Budget | None:
+        if self.max_cost is None and self.max_tokens_total is None:
+            return None
+        count, unit = int(self.budget_window[:-1]), _UNITS[self.budget_window[-1]]
+        return Budget(
+            max_cost=None if self.max_cost is None else Decimal(str(self.max_cost)),
+            max_tokens_total=self.max_tokens_total,
+            window=timedelta(**{unit: count}),
+        )
 
     def check_accounting(self) -> None:
         """Raise `TexAPISettingsError` for books that cannot be kept, before the first call."""

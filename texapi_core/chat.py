@@ -58,7 +58,7 @@ async def acomplete(
     settings: Settings, payload: Mapping[str, Any], options: CallOptions = NO_OPTIONS
 ) -> ChatReply:
     """The whole answer to one request. Async twin of `complete`."""
-    with record_call(settings, payload, options) as call:
+    async with record_call(settings, payload, options) as call:
         with _errors_of_sending(settings, payload):
             sent = await _async_post(settings, payload, _request_options(settings, options))
         call.opened(sent.response)
@@ -98,7 +98,7 @@ async def astream(
     settings: Settings, payload: Mapping[str, Any], options: CallOptions = NO_OPTIONS
 ) -> AsyncGenerator[ChatDelta | ChatReply]:
     """The answer as it arrives. Async twin of `stream`."""
-    with record_call(settings, payload, options, streamed=True) as call:
+    async with record_call(settings, payload, options, streamed=True) as call:
         with _errors_of_sending(settings, payload):
             sent = await _async_post(
                 settings, {**payload, "stream": True}, _request_options(settings, options, stream=True)

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from texapi_core import error_mapping, errors
 from texapi_core.accounting import gateway_cost
+from texapi_core.budget import estimate
 from texapi_core.call_record import (
     NO_USAGE,
     CallRecord,
@@ -53,6 +54,12 @@ class Unrecorded:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        pass
+
+    async def __aenter__(self) -> Unrecorded:
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         pass
 
     def opened(self, response: Any, answer: Answer | None = None) -> None:
@@ -100,6 +107,8 @@ class _Recorder(Unrecorded):
         self._call_id = uuid4().hex
         self._context = copy_context()
         self._accounting = settings.accounting
+        self._payload = payload
+        self._purse = settings.accounting.purse(settings.api_key) if settings.accounting else None
         self._key_hint = key_hint(settings.api_key)
         self._model = text_or_none(payload.get("model"))
         self._labels = options.labels()
@@ -112,8 +121,30 @@ class _Recorder(Unrecorded):
         self._told = False
 
     def __enter__(self) -> _Recorder:
-        _open_calls.add(self)
+        if self._purse is not None and self._purse.is_stale:
+            self._purse.refresh()
+        self._admit()
         return self
+
+    async def __aenter__(self) -> _Recorder:
+        if self._purse is not None and self._purse.is_stale:
+            await asyncio.to_thread(self._purse.refresh)
+        self._admit()
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self.__exit__(kind, error, traceback)
+
+    def _admit(self) -> None:
+        """Begin the call, unless the budget forbids it."""
+        _open_calls.add(self)
+        if self._accounting is None or self._purse is None:
+            return
+        refusal = self._purse.admit(self._call_id, estimate(self._payload, self._accounting.prices))
+        if refusal:
+            error = errors.TexAPIBudgetExceededError(f"{refusal} {errors.TexAPIBudgetExceededError.advice}")
+            self._tell(error)
+            raise error
 
     def cut_off(self) -> None:
         """The process ends before the call does."""
@@ -139,6 +170,8 @@ class _Recorder(Unrecorded):
         self._told = True
         _open_calls.discard(self)
         record = self._record(error)
+        if self._purse is not None:
+            self._purse.settle(record)
         for listener in self._listeners:
             self._context.run(tell, listener, record)
         return record
@@ -186,7 +219,7 @@ class _Recorder(Unrecorded):
 
     def _attempts(self, failure: BaseException | None) -> int | None:
         """By the last request that was sent; unknown when a call is cancelled before its answer."""
-        if isinstance(failure, errors.TexAPISettingsError):
+        if isinstance(failure, (errors.TexAPISettingsError, errors.TexAPIBudgetExceededError)):
             return 0
         response = self._response or getattr(failure, "response", None)
         request = getattr(response or failure, "request", None)

@@ -12,16 +12,27 @@ import signal
 import sys
 import threading
 import time
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
+from texapi_core.budget import Spending
 from texapi_core.call_record import CallRecord
 from texapi_core.ledger.schema import LedgerURLError, open_ledger, parse_url
-from texapi_core.ledger.writer import LedgerWriter
+from texapi_core.ledger.writer import LedgerWriter, logger
 
-__all__ = ["LedgerURLError", "check_ledger", "flush_ledgers", "watch_sigterm", "write_record"]
+__all__ = [
+    "LedgerURLError",
+    "check_ledger",
+    "flush_ledgers",
+    "read_spending",
+    "watch_sigterm",
+    "write_record",
+]
 
 EXIT_PATIENCE = 10.0
 """Seconds that the end of a process waits for a ledger at most."""
+_SPENDING_PATIENCE = 2.0
 
 _writers: dict[str, LedgerWriter] = {}
 _inherited: list[LedgerWriter] = []
@@ -51,6 +62,22 @@ def flush_ledgers(timeout: float = EXIT_PATIENCE) -> bool:
     until = time.monotonic() + timeout
     written = [writer.flush(max(until - time.monotonic(), 0)) for writer in list(_writers.values())]
     return all(written)
+
+
+def read_spending(url: str, since: datetime) -> Spending | None:
+    """What is spent since a moment by all who write to a ledger, `None` when it cannot be read."""
+    from texapi_core.ledger.report import LedgerUnreadableError, open_for_reading, read_usage
+
+    if (writer := _writers.get(url)) is not None:
+        writer.flush(_SPENDING_PATIENCE)
+    try:
+        with open_for_reading(url) as engine:
+            (line,) = read_usage(engine, (), since=since)
+    except LedgerUnreadableError as error:
+        if writer is not None:
+            logger.warning("The budget could not be read from the ledger: %s", error)
+        return None
+    return Spending(line.cost or Decimal(0), line.input_tokens + line.output_tokens)
 
 
 def watch_sigterm() -> None:
