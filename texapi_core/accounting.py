@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -54,18 +55,32 @@ def gateway_cost(usage: TokenUsage) -> Decimal | None:
     return None if usage.cost is None else Decimal(str(usage.cost))
 
 
+def _env_usage_ledger() -> str | None:
+    return os.environ.get(USAGE_LEDGER_ENV) or None
+
+
+def _env_prices() -> str | None:
+    return os.environ.get(PRICES_ENV) or None
+
+
+_FROM_ENVIRONMENT: dict[str, Callable[[], str | None]] = {
+    "usage_ledger": _env_usage_ledger,
+    "prices": _env_prices,
+}
+
+
 class AccountingParameters(BaseModel):
     """What both adapters' constructors take for the books. Nothing of it is sent."""
 
     usage_ledger: str | None = Field(
-        default=None,
+        default_factory=_env_usage_ledger,
         exclude=True,
         repr=False,
         description="URL of the ledger, e.g. sqlite:///texapi-usage.db; default the environment's "
         "TEXAPI_USAGE_LEDGER, and no ledger. Needs the extra `ledger`.",
     )
     prices: Any = Field(
-        default=None,
+        default_factory=_env_prices,
         exclude=True,
         repr=False,
         description="Prices for the cost of calls: a file, or a dict of rows over the list that comes with "
@@ -99,19 +114,25 @@ class AccountingParameters(BaseModel):
             return prices if isinstance(prices, str) else parsed
         return None
 
+    def __getstate__(self) -> dict[Any, Any]:
+        """What came from the environment stays at home: a worker reads its own."""
+        state = super().__getstate__()
+        stays = {name: None for name in _FROM_ENVIRONMENT if name not in self.model_fields_set}
+        return {**state, "__dict__": {**state["__dict__"], **stays}}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        for name, read in _FROM_ENVIRONMENT.items():
+            if name not in self.model_fields_set:
+                self.__dict__[name] = read()
+
     @property
     def accounting(self) -> Accounting | None:
-        """The books, by argument, else environment; `None` when nobody keeps any."""
-        ledger = self.usage_ledger
-        if ledger is None:
-            ledger = os.environ.get(USAGE_LEDGER_ENV)
-        prices = self.prices
-        if prices is None:
-            prices = os.environ.get(PRICES_ENV) or None
-        budget = self._budget
-        if not ledger and prices is None and budget is None:
+        """The books; `None` when nobody keeps any."""
+        ledger, prices, budget = self.usage_ledger or None, self.prices, self._budget
+        if ledger is None and prices is None and budget is None:
             return None
-        return Accounting(prices=parse_prices(prices), usage_ledger=ledger or None, budget=budget)
+        return Accounting(prices=parse_prices(prices), usage_ledger=ledger, budget=budget)
 
     @property
     def _budget(self) -> Budget | None:

@@ -89,6 +89,21 @@ def test_the_environment_s_ledger_is_kept_too(
     assert len(rows_of(url)) == 1
 
 
+def test_the_environment_s_ledger_is_not_in_a_pickle(
+    endpoint: Endpoint, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEXAPI_USAGE_LEDGER", url)
+    chat = ChatTexAPI(model=MODEL, **endpoint.for_langchain())
+    llm = TexAPI(model=MODEL, **endpoint.for_llama_index())
+    pickles = [pickle.dumps(chat), pickle.dumps(llm)]
+    assert not [one for one in pickles if url.encode() in one]
+
+    monkeypatch.setenv("TEXAPI_USAGE_LEDGER", "sqlite:///another.db")
+
+    assert {pickle.loads(one).usage_ledger for one in pickles} == {"sqlite:///another.db"}
+    assert chat.usage_ledger == llm.usage_ledger == url
+
+
 def test_tags_and_metadata_are_kept(endpoint: Endpoint, url: str) -> None:
     config: Any = {"tags": ["shop"], "metadata": {"order": 7}}
     ChatTexAPI(model=MODEL, usage_ledger=url, **endpoint.for_langchain()).invoke(QUESTION, config)
