@@ -7,8 +7,7 @@ PIP_OPTIONS := --quiet --disable-pip-version-check
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format typecheck record features matrix bench conformance clean
-.PHONY: help demo test lint format typecheck record matrix ledger screenshots bench clean
+.PHONY: help demo test lint format typecheck record features matrix ledger screenshots bench conformance clean
 
 help: ## Show this text
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -41,6 +40,7 @@ record: $(VENV)/ready ## Record every cassette, live with TEXAPI_API_KEY, else f
 
 features: $(VENV)/ready ## Make the feature table of docs/langchain.md anew, by running each feature
 	$(BIN)/python -m tests.langchain.features --write
+
 ledger: $(VENV)/ready ## Hold the ledger of 1,000 calls from four processes against the gateway's own
 	@$(BIN)/python -m tests.accounting.mixed_run
 
