@@ -466,6 +466,7 @@ def test_a_fork_writes_each_call_once(gateway: Gateway, endpoint: Endpoint, url:
 # Many processes, in every way
 
 
+@pytest.mark.timeout(300)  # two processes import both frameworks
 def test_the_ledger_equals_the_gateway_s(gateway: Gateway, url: str) -> None:
     outcomes = compare(gateway, run(gateway, url, count=40, processes=2), count=40)
 
@@ -473,6 +474,7 @@ def test_the_ledger_equals_the_gateway_s(gateway: Gateway, url: str) -> None:
 
 
 @needs_postgresql
+@pytest.mark.timeout(300)
 def test_the_ledger_equals_the_gateway_s_on_postgresql(gateway: Gateway) -> None:
     pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
     with postgresql.server() as url:
