@@ -7,7 +7,7 @@ PIP_OPTIONS := --quiet --disable-pip-version-check
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format typecheck record features matrix bench conformance soak compare-faults clean
+.PHONY: help demo test lint format typecheck record features matrix bench conformance soak compare-faults ledger screenshots clean
 
 help: ## Show this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,6 +40,12 @@ record: $(VENV)/ready ## Record every cassette, live with TEXAPI_API_KEY, else f
 
 features: $(VENV)/ready ## Make the feature table of docs/langchain.md anew, by running each feature
 	$(BIN)/python -m tests.langchain.features --write
+
+ledger: $(VENV)/ready ## Hold the ledger of 1,000 calls from four processes against the gateway's own
+	@$(BIN)/python -m tests.accounting.mixed_run
+
+screenshots: $(VENV)/ready ## Draw the pictures of the command in docs/images again
+	@$(BIN)/python -m docs.screenshots
 
 bench: $(VENV)/ready ## Measure what a call costs beside the openai SDK; BENCH="--rounds 3" for less
 	@$(BIN)/python -m benchmarks $(BENCH)

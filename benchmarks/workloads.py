@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +43,20 @@ class Workloads:
         return {
             client.name: partial(client.call, client.model("whole"), client.messages(messages))
             for client in self.clients
+        }
+
+    def call_with_ledger(self) -> dict[str, Work]:
+        """As `call`, with a usage ledger where a client has one."""
+        folder = tempfile.TemporaryDirectory(prefix="texapi-bench-")
+        atexit.register(folder.cleanup)
+        url = f"sqlite:///{folder.name}/usage.db"
+
+        def model(client: Client) -> Any:
+            made = client.model("whole")
+            return made.model_copy(update={"usage_ledger": url}) if hasattr(made, "usage_ledger") else made
+
+        return {
+            client.name: partial(client.call, model(client), client.messages()) for client in self.clients
         }
 
     def call_with_tools(self) -> dict[str, Work]:
@@ -112,6 +128,7 @@ def rows_of(work: Workloads, rounds: int) -> dict[str, Callable[[], list[Figures
     timed: dict[str, tuple[Callable[[], dict[str, Work]], int]] = {
         "construction": (work.construction, 1),
         "whole call": (work.call, 1),
+        "whole call, usage ledger on": (work.call_with_ledger, 1),
         "whole call, async": (work.acall, 1),
         "whole call, 200 messages": (partial(work.call, 200), 1),
         "whole call, 3 tools bound": (work.call_with_tools, 1),

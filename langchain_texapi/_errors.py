@@ -25,6 +25,7 @@ from langchain_core.exceptions import (
 from texapi_core import errors
 
 _SIBLINGS: dict[type[errors.TexAPIError], type[ModelError]] = {
+    errors.TexAPIBudgetExceededError: ModelError,
     errors.TexAPIConnectionError: ModelConnectionError,
     errors.TexAPITimeoutError: ModelTimeoutError,
     errors.TexAPIStreamInterruptedError: ModelConnectionError,

@@ -295,8 +295,8 @@ def response_metadata(reply: ChatReply, choice: ChatChoice, *, requested_model: 
         "created": reply.created,
         "request_id": reply.request_id,
         "logprobs": choice.logprobs,
-        "cost": reply.usage.cost if reply.usage else None,
         "cost_details": (reply.raw.get("usage") or {}).get("cost_details"),
+        **(reply.usage.cost_fields() if reply.usage else {}),
     }
     metadata = {**reply.extras, **{name: value for name, value in known.items() if value is not None}}
     if choice.reasoning.field not in (None, "reasoning_content"):

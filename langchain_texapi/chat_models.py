@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
+    BaseRunManager,
     CallbackManagerForLLMRun,
 )
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
@@ -28,6 +30,7 @@ from langchain_texapi._arguments import (
     digest,
     without_secrets,
 )
+from langchain_texapi._call_labels import call_labels
 from langchain_texapi._messages import (
     MODEL_PROVIDER,
     convert_messages,
@@ -231,7 +234,7 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
         from langchain_texapi._errors import model_errors  # imports the SDK, put off until a call
         from texapi_core.tool_choice import complete
 
-        payload, options = self._request(messages, stop, kwargs)
+        payload, options = self._request(messages, stop, kwargs, run_manager)
         with model_errors():
             reply = complete(self._settings(), payload, options)
         return self._create_chat_result(reply, payload["model"])
@@ -246,7 +249,7 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
         from langchain_texapi._errors import model_errors
         from texapi_core.tool_choice import acomplete
 
-        payload, options = self._request(messages, stop, kwargs)
+        payload, options = self._request(messages, stop, kwargs, run_manager)
         with model_errors():
             reply = await acomplete(self._settings(), payload, options)
         return self._create_chat_result(reply, payload["model"])
@@ -261,7 +264,7 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
         from langchain_texapi._errors import model_errors
         from texapi_core.tool_choice import stream
 
-        payload, options = self._request(messages, stop, kwargs, stream=True)
+        payload, options = self._request(messages, stop, kwargs, run_manager, stream=True)
         with model_errors():
             for item in stream(self._settings(), payload, options):
                 chunk = self._convert_stream_item(item, payload["model"])
@@ -279,7 +282,7 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
         from langchain_texapi._errors import model_errors
         from texapi_core.tool_choice import astream
 
-        payload, options = self._request(messages, stop, kwargs, stream=True)
+        payload, options = self._request(messages, stop, kwargs, run_manager, stream=True)
         with model_errors():
             async for item in astream(self._settings(), payload, options):
                 chunk = self._convert_stream_item(item, payload["model"])
@@ -414,6 +417,7 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
             http_client=self.http_client,
             http_async_client=self.http_async_client,
             async_transport=self.async_transport,
+            accounting=self.accounting,
         )
 
     @property
@@ -437,6 +441,7 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
         messages: Sequence[BaseMessage],
         stop: list[str] | None,
         kwargs: Mapping[str, Any],
+        run_manager: BaseRunManager | None = None,
         *,
         stream: bool = False,
     ) -> tuple[dict[str, Any], CallOptions]:
@@ -469,7 +474,7 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
         )
         if stream and (payload.get("n") or 1) > 1:
             raise ValueError(N_AND_STREAM)
-        return payload, call_options(arguments)
+        return payload, call_options(arguments, partial(call_labels, run_manager))
 
     def _create_chat_result(self, reply: ChatReply, requested_model: str) -> ChatResult:
         result = create_chat_result(reply, requested_model=requested_model)
@@ -490,6 +495,7 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
 
     def _check_arguments(self, given: Mapping[str, Any]) -> None:
         """What cannot work is an error at once, not at the first call."""
+        self.check_accounting()
         self._settings()
         check_model_kwargs(self.model_kwargs, given, argument_names(type(self)))
         if self.streaming and (self.n or 1) > 1:

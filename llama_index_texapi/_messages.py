@@ -339,7 +339,7 @@ def _response_kwargs(reply: ChatReply, requested_model: str) -> dict[str, Any]:
         "cached_tokens": usage.cached_tokens,
         "cache_creation_tokens": usage.cache_creation_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
-        "cost": usage.cost,
+        **usage.cost_fields(),
         "finish_reason": reply.choice.finish_reason,
         "model": reply.model or requested_model,
         "id": reply.id,

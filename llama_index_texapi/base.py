@@ -17,6 +17,7 @@ from llama_index.core.base.llms.types import (
     MessageRole,
 )
 from llama_index.core.bridge.pydantic import ConfigDict, Field, SecretStr
+from llama_index.core.instrumentation.dispatcher import active_instrument_tags
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import ToolSelection
 
@@ -28,6 +29,7 @@ from llama_index_texapi._messages import (
 from llama_index_texapi._streaming import ResponseStream
 from llama_index_texapi._structured_output import StructuredOutputLLM
 from llama_index_texapi._tools import check_tool_calls, prepare_tools, select_tools
+from texapi_core.call_record import CallLabels, labels_of
 from texapi_core.models import (
     DEFAULT_CONTEXT_WINDOW,
     ModelInfo,
@@ -154,6 +156,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
             api_base=one_of_two(api_base=api_base, base_url=base_url) or env_base_url(),
             **kwargs,
         )
+        self.check_accounting()
         self._settings()  # a setting that cannot work is an error here, not at the first call
 
     # The LLM contract
@@ -369,6 +372,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
             http_client=self.http_client,
             http_async_client=self.http_async_client,
             async_transport=self.async_transport,
+            accounting=self.accounting,
         )
 
     def _request(
@@ -397,7 +401,13 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
             kwargs.get("extra_body"),
             stream_usage=stream and (self.stream_usage if usage_wanted is None else usage_wanted),
         )
-        return payload, call_options(arguments)
+        return payload, call_options(arguments, _call_labels)
+
+
+def _call_labels() -> CallLabels:
+    """The user's tags, by `with instrument_tags({...})`: as metadata, and as tags `name=value`."""
+    tags = active_instrument_tags.get()
+    return labels_of([f"{name}={value}" for name, value in tags.items()], tags)
 
 
 def _tool_names(kwargs: Mapping[str, Any]) -> Mapping[str, str]:

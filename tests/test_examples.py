@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import subprocess
 import tomllib
@@ -11,11 +12,16 @@ from typing import Any, NamedTuple
 
 import pytest
 from langchain.chat_models import base as providers
+from typer.testing import CliRunner
 
+from tests.accounting.filled import call, fill
 from tests.conftest import Endpoint
+from texapi_core.cli.commands import app
+from texapi_core.ledger import _writers, flush_ledgers
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "README.vi.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXPORTS = ("export TEXAPI_API_KEY=sk-tex-...", "export TEXAPI_USAGE_LEDGER=sqlite:///texapi-usage.db")
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -47,7 +53,17 @@ def _llama_index_settings() -> Iterator[None]:
     Settings._callback_manager = None
 
 
-@pytest.mark.usefixtures("_llama_index_settings")
+@pytest.fixture
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ledgers that a block names without a folder are here, and logs are as they were after it."""
+    monkeypatch.chdir(tmp_path)
+    yield
+    flush_ledgers()
+    _writers.clear()
+    logging.getLogger("texapi").setLevel(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("_llama_index_settings", "_own_folder")
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "python"], ids=str)
 def test_a_block_of_python_runs(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, block: Block, capsys: pytest.CaptureFixture[str]
@@ -62,6 +78,7 @@ def test_a_block_of_python_runs(
     assert capsys.readouterr().out or "assert" in block.code
 
 
+@pytest.mark.usefixtures("_own_folder")
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "sh"], ids=str)
 def test_a_block_of_shell_names_what_there_is(block: Block) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -70,10 +87,21 @@ def test_a_block_of_shell_names_what_there_is(block: Block) -> None:
         if command.startswith("make "):
             subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
         elif command.startswith("pip install"):
-            (extra,) = re.findall(r"\[([\w-]+)\]", command)
-            assert extra in project["optional-dependencies"]
+            (extras,) = re.findall(r"\[([\w,-]+)\]", command)
+            assert set(extras.split(",")) <= set(project["optional-dependencies"])
+        elif command.startswith("texapi "):
+            run_on_a_ledger(command.split()[1:])
         else:
-            assert command == "export TEXAPI_API_KEY=sk-tex-..."
+            assert command in EXPORTS
+
+
+def run_on_a_ledger(arguments: list[str]) -> None:
+    url = "sqlite:///texapi-usage.db"
+    if not Path("texapi-usage.db").exists():
+        fill(url, [call(1, tags=("shop",), metadata={"customer": "acme"})])
+        Path("statement.csv").write_text("request_id,prompt_tokens\nreq_1,100\n", "utf-8")
+    result = CliRunner().invoke(app, arguments, env={"TEXAPI_USAGE_LEDGER": url})
+    assert result.exit_code == 0, result.output
 
 
 def test_no_block_is_left_out() -> None:

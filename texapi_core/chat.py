@@ -20,6 +20,7 @@ import openai
 from texapi_core import error_mapping, errors
 from texapi_core.client import async_client, call_timeout, sync_client
 from texapi_core.connection import aread_to_end, closing, read_to_end
+from texapi_core.recording import record_call
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings, secrets_of
 from texapi_core.sse import BYTE_ORDER_MARK
 from texapi_core.streaming import StreamReader, looks_like_sse
@@ -46,18 +47,22 @@ def complete(settings: Settings, payload: Mapping[str, Any], options: CallOption
     Raises:
         TexAPIError: see `texapi_core.errors`.
     """
-    with _errors_of_sending(settings, options, payload):
-        sent = _sync_post(settings, options, payload)
-    return _read_body(settings, options, sent.response).reply()
+    with record_call(settings, payload, options) as call:
+        with _errors_of_sending(settings, options, payload):
+            sent = _sync_post(settings, options, payload)
+        call.opened(sent.response)
+        return call.finished(_read_body(settings, options, sent.response).reply())
 
 
 async def acomplete(
     settings: Settings, payload: Mapping[str, Any], options: CallOptions = NO_OPTIONS
 ) -> ChatReply:
     """The whole answer to one request. Async twin of `complete`."""
-    with _errors_of_sending(settings, options, payload):
-        sent = await _async_post(settings, options, payload)
-    return (await _aread_body(settings, options, sent.response)).reply()
+    async with record_call(settings, payload, options) as call:
+        with _errors_of_sending(settings, options, payload):
+            sent = await _async_post(settings, options, payload)
+        call.opened(sent.response)
+        return call.finished((await _aread_body(settings, options, sent.response)).reply())
 
 
 def stream(
@@ -70,40 +75,46 @@ def stream(
     Raises:
         TexAPIError: see `texapi_core.errors`. What had come is in the error's `partial`.
     """
-    with _errors_of_sending(settings, options, payload):
-        sent = _sync_post(settings, options, {**payload, "stream": True}, stream=True)
-    answer = _AnswerStream(settings, options, sent.response)
-    packets = sent.response.iter_bytes()  # kept: when it is dropped, the connection is
-    with closing(sent.response):
-        with _errors_of_reading(secrets_of(settings, options), sent.response, answer):
-            for packet in packets:
-                yield from answer.feed(packet)
-                if answer.done:
-                    break
-        yield from answer.finish()
-        read_to_end(sent.response)
+    with record_call(settings, payload, options, streamed=True) as call:
+        with _errors_of_sending(settings, options, payload):
+            sent = _sync_post(settings, options, {**payload, "stream": True}, stream=True)
+        answer = _AnswerStream(settings, options, sent.response)
+        call.opened(sent.response, answer)
+        packets = sent.response.iter_bytes()  # kept: when it is dropped, the connection is
+        with closing(sent.response):
+            with _errors_of_reading(secrets_of(settings, options), sent.response, answer):
+                for packet in packets:
+                    yield from answer.feed(packet)
+                    if answer.done:
+                        break
+            yield from answer.finish()
+            yield call.finished(answer.reply())
+            read_to_end(sent.response)
 
 
 async def astream(
     settings: Settings, payload: Mapping[str, Any], options: CallOptions = NO_OPTIONS
 ) -> AsyncGenerator[ChatDelta | ChatReply]:
     """The answer as it arrives. Async twin of `stream`."""
-    with _errors_of_sending(settings, options, payload):
-        sent = await _async_post(settings, options, {**payload, "stream": True}, stream=True)
-    answer = _AnswerStream(settings, options, sent.response)
-    packets = sent.response.aiter_bytes()
-    try:
-        with _errors_of_reading(secrets_of(settings, options), sent.response, answer):
-            async for packet in packets:
-                for delta in answer.feed(packet):
-                    yield delta
-                if answer.done:
-                    break
-        for item in answer.finish():
-            yield item
-        await aread_to_end(packets)
-    finally:
-        await sent.response.aclose()
+    async with record_call(settings, payload, options, streamed=True) as call:
+        with _errors_of_sending(settings, options, payload):
+            sent = await _async_post(settings, options, {**payload, "stream": True}, stream=True)
+        answer = _AnswerStream(settings, options, sent.response)
+        call.opened(sent.response, answer)
+        packets = sent.response.aiter_bytes()
+        try:
+            with _errors_of_reading(secrets_of(settings, options), sent.response, answer):
+                async for packet in packets:
+                    for delta in answer.feed(packet):
+                        yield delta
+                    if answer.done:
+                        break
+            for delta in answer.finish():
+                yield delta
+            yield call.finished(answer.reply())
+            await aread_to_end(packets)
+        finally:
+            await sent.response.aclose()
 
 
 def fetch_models(settings: Settings) -> list[Any]:
@@ -338,6 +349,7 @@ class _AnswerStream:
         self._reader = StreamReader()
         self._last_content = time.monotonic()
         self._gave_up_waiting = False
+        self.first_content: float | None = None
 
     @property
     def done(self) -> bool:
@@ -351,24 +363,25 @@ class _AnswerStream:
         deltas = self._reader.feed(packet)
         if deltas:
             self._last_content = time.monotonic()
+            self.first_content = self.first_content or self._last_content
         else:
             self._check_idle()
         return deltas
 
-    def finish(self) -> Generator[ChatDelta | ChatReply]:
+    def finish(self) -> Generator[ChatDelta]:
         try:
             yield from self._reader.finish()
         except _UNREADABLE as error:
             raise self._failed(error) from None
-        yield self._reply()
+
+    def reply(self) -> ChatReply:
+        """What has come so far, in the form of a whole answer."""
+        return self._reader.state.reply(**_origin(self._secrets, self._response))
 
     def note_partial(self, error: errors.TexAPIError) -> None:
         """Put what has come so far into the error that ends the stream."""
-        error.partial = error_mapping.partial_reply(self._reply(), secrets=self._secrets)
+        error.partial = error_mapping.partial_reply(self.reply(), secrets=self._secrets)
         error.usage = self._reader.state.usage
-
-    def _reply(self) -> ChatReply:
-        return self._reader.state.reply(**_origin(self._secrets, self._response))
 
     def _failed(self, error: Exception) -> errors.TexAPIError:
         failure = error_mapping.from_answer(error, self._response, secrets=self._secrets, streamed=True)

@@ -2,6 +2,7 @@
 
     TexAPIError
     ├── TexAPISettingsError                (openai.OpenAIError, ValueError)  before anything is sent
+    ├── TexAPIBudgetExceededError          before anything is sent, by the budget that the user set here
     ├── TexAPIConnectionError              (openai.APIConnectionError)       retried
     │   ├── TexAPITimeoutError             (openai.APITimeoutError)          retried
     │   └── TexAPIStreamInterruptedError   a stream broke after its first byte; never retried
@@ -86,6 +87,12 @@ def _restore(name: str, args: tuple[Any, ...], kept: dict[str, Any]) -> TexAPIEr
 
 class TexAPISettingsError(TexAPIError, ValueError):
     """A setting is missing or unusable. Nothing was sent."""
+
+
+class TexAPIBudgetExceededError(TexAPIError):
+    """The call would exceed `max_cost` or `max_tokens_total`. Nothing was sent."""
+
+    advice = "Raise the budget, shorten the call, or wait until earlier calls leave `budget_window`."
 
 
 class TexAPIConnectionError(TexAPIError, openai.APIConnectionError):

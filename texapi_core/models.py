@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from texapi_core.settings import Settings
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 DEFAULT_CONTEXT_WINDOW = 128_000
 """Tokens, for a model that the table does not know."""
 
+_Row = TypeVar("_Row")
 _VERSION_SUFFIX = re.compile(r"(-20\d{6}|-20\d\d-\d\d-\d\d|-latest|-preview|:[a-z]+)+$")
 
 
@@ -56,9 +57,13 @@ def capabilities(model: str) -> ModelCapabilities:
     The table is data: `texapi_core/data/models.json`, which names its source and date. Behaviour does
     not depend on it beyond defaults that every constructor can override.
     """
-    table = _capability_table()
-    name = _normalized(model)
-    return table.get(name) or table.get(_VERSION_SUFFIX.sub("", name)) or UNKNOWN_MODEL
+    return find_row(_capability_table(), model) or UNKNOWN_MODEL
+
+
+def find_row(table: Mapping[str, _Row], model: str) -> _Row | None:
+    """The row of a model in a table by `normal_name`, whichever version of the model it is."""
+    name = normal_name(model)
+    return table.get(name) or table.get(_VERSION_SUFFIX.sub("", name))
 
 
 def list_models(settings: Settings) -> list[ModelInfo]:
@@ -102,6 +107,6 @@ def _capability_table() -> dict[str, ModelCapabilities]:
     return {name: ModelCapabilities(**row) for name, row in json.loads(text)["models"].items()}
 
 
-def _normalized(model: str) -> str:
+def normal_name(model: str) -> str:
     """One spelling for `anthropic/claude-sonnet-4.6` and `claude-sonnet-4-6`."""
     return model.lower().rpartition("/")[2].replace(".", "-")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
+from texapi_core.accounting import AccountingParameters
 from texapi_core.payload import ReplayReasoning, ToolMedia
 
 
-class ChatParameters(BaseModel):
+class ChatParameters(AccountingParameters):
     """Parameters of `POST /v1/chat/completions`; one that is `None` is not sent.
 
     The limits of numbers are those of the chat completions protocol.
@@ -77,6 +78,7 @@ _SENT = tuple(
     name
     for name in ChatParameters.model_fields
     if name not in ("extra_body", "stream_usage", "replay_reasoning", "tool_media")
+    and name not in AccountingParameters.model_fields
 )
 
 

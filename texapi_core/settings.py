@@ -11,15 +11,19 @@ import functools
 import inspect
 import math
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
 
+from texapi_core.call_record import CallLabels, no_labels
+
 if TYPE_CHECKING:
     import openai
+
+    from texapi_core.accounting import Accounting
 
 API_KEY_ENV = "TEXAPI_API_KEY"
 BASE_URL_ENVS = ("TEXAPI_BASE_URL", "TEXAPI_API_BASE")
@@ -37,6 +41,7 @@ _SHORTEST_SECRET = 8
 AsyncTransport = Literal["httpx", "aiohttp"]
 """What carries async calls: the SDK's own, or aiohttp, which takes a fraction of its time with many calls
 at once and comes with the extra `aiohttp`."""
+_SHORTEST_HINTED_KEY = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +58,8 @@ class Settings:
     http_client: Any = field(default=None, repr=False)
     http_async_client: Any = field(default=None, repr=False)
     async_transport: AsyncTransport = "httpx"
+    accounting: Accounting | None = field(default=None, repr=False)
+    """What becomes of the records of calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +71,8 @@ class CallOptions:
     timeout: float | openai.Timeout | None = None
     """Seconds for this call, or `openai.Timeout`."""
     max_retries: int | None = None
+    labels: Callable[[], CallLabels] = no_labels
+    """The user's labels for the call's record; asked for only when there will be one."""
 
 
 NO_OPTIONS = CallOptions()
@@ -101,6 +110,11 @@ def key_text(api_key: Any) -> str | None:
     reveal = getattr(api_key, "get_secret_value", None)
     text: str | None = reveal() if reveal else api_key
     return text
+
+
+def key_hint(api_key: str) -> str:
+    """The end of a key, by which its owner tells it from others; `""` for one too short to show it."""
+    return f"…{api_key[-4:]}" if len(api_key) >= _SHORTEST_HINTED_KEY else ""
 
 
 def check_base_url(base_url: str) -> str:
@@ -217,6 +231,7 @@ def resolve_settings(
     http_client: Any = None,
     http_async_client: Any = None,
     async_transport: AsyncTransport = "httpx",
+    accounting: Accounting | None = None,
 ) -> Settings:
     """Checked settings from what the user passed; `None` means environment, then default.
 
@@ -240,6 +255,7 @@ def resolve_settings(
         http_client=http_client,
         http_async_client=http_async_client,
         async_transport=check_async_transport(async_transport),
+        accounting=accounting,
     )
 
 
@@ -247,7 +263,7 @@ CALL_OPTIONS = ("extra_headers", "extra_query", "timeout", "max_retries")
 """Per-call arguments that change how a request is sent, not what is in it."""
 
 
-def call_options(arguments: Mapping[str, Any]) -> CallOptions:
+def call_options(arguments: Mapping[str, Any], labels: Callable[[], CallLabels] = no_labels) -> CallOptions:
     """The options among the arguments of one call, checked."""
     timeout, max_retries = arguments.get("timeout"), arguments.get("max_retries")
     extra_query = arguments.get("extra_query")
@@ -260,6 +276,7 @@ def call_options(arguments: Mapping[str, Any]) -> CallOptions:
         extra_query=extra_query,
         timeout=timeout,
         max_retries=None if max_retries is None else check_max_retries(max_retries),
+        labels=labels,
     )
 
 

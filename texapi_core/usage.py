@@ -55,7 +55,15 @@ class TokenUsage:
     input_audio_tokens: int | None = None
     output_audio_tokens: int | None = None
     cost: float | None = None
-    """What the gateway says the call cost, in USD."""
+    """What the call cost in USD: by the gateway's word, unless `cost_is_estimated`."""
+    cost_is_estimated: bool = False
+    """Whether `cost` comes from a price list, the gateway having said nothing."""
+
+    def cost_fields(self) -> dict[str, Any]:
+        """The cost and who says so, `gateway` or `prices`, for a framework's metadata; `{}` if unknown."""
+        if self.cost is None:
+            return {}
+        return {"cost": self.cost, "cost_source": "prices" if self.cost_is_estimated else "gateway"}
 
     def as_wire(self) -> dict[str, int]:
         """The three counts under their names on the wire, as ints; unknown ones are left out."""
@@ -71,7 +79,7 @@ def parse_usage(usage: Any) -> TokenUsage | None:
     """`TokenUsage` of a `usage` object of the wire, `None` when it holds no count at all."""
     if not isinstance(usage, dict):
         return None
-    counts = {field: _first_count(usage, paths) for field, paths in _FIELD_PATHS.items()}
+    counts: dict[str, Any] = {field: _first_count(usage, paths) for field, paths in _FIELD_PATHS.items()}
     if all(count is None for count in counts.values()):
         return None
     return _with_total(TokenUsage(**counts, cost=_amount(usage.get("cost"))))

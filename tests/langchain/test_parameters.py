@@ -17,6 +17,7 @@ from langchain_texapi import ChatTexAPI, TexAPITimeoutError
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.langchain.test_chat import WAYS, Way, model
+from texapi_core.accounting import AccountingParameters
 from texapi_core.parameters import ChatParameters
 
 ANSWER = Fault(body={"choices": [{"index": 0, "message": {"content": "Hi."}, "finish_reason": "stop"}]})
@@ -130,7 +131,8 @@ def test_a_parameter_reaches_the_wire(
 def test_the_table_holds_every_parameter_of_the_constructor() -> None:
     sent = {name for arguments, _ in SENT for name in arguments}
 
-    assert set(ChatParameters.model_fields) - {"stream_usage", "replay_reasoning", "tool_media"} <= sent
+    never_sent = {"stream_usage", "replay_reasoning", "tool_media", *AccountingParameters.model_fields}
+    assert set(ChatParameters.model_fields) - never_sent <= sent
 
 
 ELSEWHERE = {

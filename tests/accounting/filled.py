@@ -1,0 +1,62 @@
+"""A ledger with known calls in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import insert
+
+from texapi_core.call_record import CallLabels, CallRecord
+from texapi_core.ledger.schema import call_tags, calls, open_ledger, parse_url, prepare
+from texapi_core.ledger.writer import row_of
+from texapi_core.usage import TokenUsage
+
+
+def call(
+    number: int,
+    *,
+    day: int = 20,
+    model: str = "claude-sonnet-4-6",
+    tokens: tuple[int, int] | None = (100, 10),
+    cost: str | None = "0.001",
+    tags: tuple[str, ...] = (),
+    metadata: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> CallRecord:
+    """The call `req_<number>`, made on a day of November 2026."""
+    usage = TokenUsage(input_tokens=tokens[0], output_tokens=tokens[1]) if tokens else TokenUsage()
+    known = {
+        "outcome": "ok",
+        "request_id": f"req_{number}",
+        "response_id": f"chatcmpl-{number}",
+        "served_model": model,
+        "cost_source": "prices" if cost else None,
+    }
+    return CallRecord(
+        call_id=f"{number:032d}",
+        started_at=datetime(2026, 11, day, 12, 0, number % 60, tzinfo=UTC),
+        streamed=False,
+        total_ms=1000.0 + number,
+        attempts=1,
+        model=model,
+        usage=usage,
+        cost=None if cost is None else Decimal(cost),
+        key_hint="…abcd",
+        labels=CallLabels(tags=tags, metadata=metadata or {}),
+        **{**known, **kwargs},
+    )
+
+
+def fill(url: str, records: Iterable[CallRecord]) -> None:
+    """Write the calls, without a writer."""
+    engine = open_ledger(parse_url(url))
+    prepare(engine)
+    with engine.begin() as connection:
+        for record in records:
+            connection.execute(insert(calls).values(**row_of(record)))
+            for tag in record.labels.tags:
+                connection.execute(insert(call_tags).values(call_id=record.call_id, tag=tag))
+    engine.dispose()

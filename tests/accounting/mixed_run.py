@@ -1,0 +1,104 @@
+"""Many processes writing one ledger, and the comparison with what the gateway booked.
+
+`python -m tests.accounting.mixed_run` makes 1,000 calls from four processes, on SQLite and on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import create_engine, select
+
+from tests.accounting import postgresql
+from tests.gateway import Gateway
+from texapi_core.ledger.schema import calls, parse_url
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def read_rows(url: str) -> list[dict[str, Any]]:
+    engine = create_engine(parse_url(url))
+    with engine.connect() as connection:
+        rows = [dict(row) for row in connection.execute(select(calls)).mappings()]
+    engine.dispose()
+    return rows
+
+
+def run(gateway: Gateway, url: str, *, count: int, processes: int) -> list[dict[str, Any]]:
+    """Make `count` calls from `processes` processes and return the rows of the ledger at `url`."""
+    environment = {**os.environ, "TEXAPI_USAGE_LEDGER": url, "PYTHONPATH": str(ROOT)}
+    workers = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "tests.accounting.mixed_worker",
+                gateway.base_url,
+                gateway.key,
+                str(number),
+                str(count // processes),
+            ],
+            env=environment,
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(processes)
+    ]
+    for worker in workers:
+        _, said = worker.communicate()
+        assert worker.returncode == 0, said
+        assert "ledger" not in said, said
+    return read_rows(url)
+
+
+def compare(gateway: Gateway, rows: list[dict[str, Any]], *, count: int) -> Counter[str]:
+    """Hold each row of the ledger against the gateway's, to the token; how many of each outcome."""
+    booked = {entry.request_id: entry for entry in gateway.ledger}
+    assert len(rows) == count
+    known = [row["request_id"] for row in rows if row["request_id"]]
+    assert len(known) == len(set(known))
+    for row in rows:
+        if row["request_id"] is None:
+            assert row["outcome"] == "cancelled", row
+            continue
+        entry = booked.pop(row["request_id"])
+        assert row["model"] == entry.model
+        if row["outcome"] == "ok":
+            assert entry.completed, (row, entry)
+            ours = [row[name] for name in ("response_id", "input_tokens", "output_tokens")]
+            assert ours == [entry.response_id, entry.prompt_tokens, entry.completion_tokens]
+            details = [row["cached_tokens"] or 0, row["reasoning_tokens"] or 0]
+            assert details == [entry.cached_tokens, entry.reasoning_tokens]
+        else:
+            assert row["input_tokens"] is None or row["input_tokens"] == entry.prompt_tokens
+    # What is left are the calls whose id the client never saw.
+    cancelled = sum(row["request_id"] is None for row in rows)
+    assert len(booked) <= cancelled
+    return Counter(row["outcome"] for row in rows)
+
+
+def main(count: int = 1000, processes: int = 4) -> None:
+    with Gateway() as gateway:
+        with tempfile.TemporaryDirectory() as folder:
+            url = f"sqlite:///{folder}/ledger.db"
+            print(
+                "SQLite", compare(gateway, run(gateway, url, count=count, processes=processes), count=count)
+            )
+        if reason := postgresql.why_not():
+            print("PostgreSQL skipped:", reason)
+            return
+        gateway.reset()
+        with postgresql.server() as url:
+            rows = run(gateway, url, count=count, processes=processes)
+            print("PostgreSQL", dict(compare(gateway, rows, count=count)))
+
+
+if __name__ == "__main__":
+    main()

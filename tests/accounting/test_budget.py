@@ -1,0 +1,154 @@
+"""The budget: what would exceed it is refused, and nothing is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.exceptions import ModelError
+
+from langchain_texapi import ChatTexAPI
+from llama_index_texapi import TexAPI
+from tests.accounting.filled import call, fill
+from tests.accounting.mixed_run import read_rows
+from tests.conftest import Endpoint
+from tests.gateway import Fault, Gateway
+from texapi_core import TexAPIBudgetExceededError, TexAPIError, budget, ledger
+from texapi_core.prices import bundled_prices
+
+MODEL = "claude-sonnet-4-6"
+QUESTION = "What is the capital of Vietnam?"
+
+
+@pytest.fixture(autouse=True)
+def _fresh_purses() -> Iterator[None]:
+    budget._purses.clear()
+    yield
+    ledger.flush_ledgers()
+
+
+async def ask(way: str, endpoint: Endpoint, **kwargs: Any) -> None:
+    if way == "invoke":
+        ChatTexAPI(model=MODEL, **endpoint.for_langchain(**kwargs)).invoke(QUESTION)
+    elif way == "astream":
+        [_ async for _ in ChatTexAPI(model=MODEL, **endpoint.for_langchain(**kwargs)).astream(QUESTION)]
+    elif way == "complete":
+        TexAPI(model=MODEL, **endpoint.for_llama_index(**kwargs)).complete(QUESTION)
+    else:
+        await TexAPI(model=MODEL, **endpoint.for_llama_index(**kwargs)).acomplete(QUESTION)
+
+
+@pytest.mark.parametrize("way", ["invoke", "astream", "complete", "acomplete"])
+@pytest.mark.parametrize("limit", [{"max_tokens_total": 15}, {"max_cost": 0.0001}])
+async def test_a_call_over_the_budget_is_not_sent(
+    gateway: Gateway, endpoint: Endpoint, way: str, limit: dict[str, Any]
+) -> None:
+    await ask(way, endpoint, **limit)  # the first fits and uses it up
+
+    with pytest.raises(TexAPIBudgetExceededError, match="Nothing was sent") as raised:
+        await ask(way, endpoint, **limit)
+
+    assert len(gateway.requests) == 1
+    assert not raised.value.is_retryable
+    assert isinstance(raised.value, TexAPIError)
+    assert isinstance(raised.value, ModelError) is (way in ("invoke", "astream"))
+
+
+async def test_the_answer_that_a_call_allows_counts_before_it_is_sent(
+    gateway: Gateway, endpoint: Endpoint
+) -> None:
+    with pytest.raises(TexAPIBudgetExceededError, match="may take"):
+        await ask("invoke", endpoint, max_tokens_total=1000, max_tokens=1001)
+
+    assert not gateway.requests
+
+
+async def test_calls_at_the_same_time_do_not_pass_the_budget_together(
+    gateway: Gateway, endpoint: Endpoint
+) -> None:
+    model = ChatTexAPI(model=MODEL, max_tokens=400, max_tokens_total=1000, **endpoint.for_langchain())
+    gateway.misbehave(Fault(delay=0.3), times=2)
+
+    results = await asyncio.gather(*(model.ainvoke(QUESTION) for _ in range(5)), return_exceptions=True)
+
+    assert len([one for one in results if isinstance(one, TexAPIBudgetExceededError)]) == 3
+    assert len(gateway.requests) == 2
+
+
+async def test_a_call_that_failed_costs_nothing(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.misbehave(Fault(status=400), times=20)
+    for _ in range(20):
+        with pytest.raises(TexAPIError, match="400"):
+            await ask("invoke", endpoint, max_tokens_total=40)
+
+    await ask("invoke", endpoint, max_tokens_total=40)
+
+
+async def test_a_model_without_a_price_cannot_be_held_to_a_cost(endpoint: Endpoint) -> None:
+    model = ChatTexAPI(model="qwen3-235b", max_cost=100, **endpoint.for_langchain())
+
+    with pytest.raises(TexAPIBudgetExceededError, match="price of the model is not known"):
+        model.invoke(QUESTION)
+
+
+@pytest.mark.parametrize("way", ["invoke", "acomplete"])
+async def test_the_spending_of_others_is_read_from_the_ledger(
+    gateway: Gateway, endpoint: Endpoint, tmp_path: Path, way: str
+) -> None:
+    url = f"sqlite:///{tmp_path}/usage.db"
+    now = datetime.now(UTC)
+    others = call(1, cost="0.5", tokens=(90_000, 10_000))
+    object.__setattr__(others, "started_at", now)
+    fill(url, [others, call(2, day=1, cost="7")])
+
+    with pytest.raises(TexAPIBudgetExceededError, match=r"0\.5\d* USD of 0\.5 USD"):
+        await ask(way, endpoint, usage_ledger=url, max_cost=0.5, budget_window="1h")
+    await ask(way, endpoint, usage_ledger=url, max_cost=0.6, budget_window="1h")
+    with pytest.raises(TexAPIBudgetExceededError, match="tokens"):
+        await ask(way, endpoint, usage_ledger=url, max_tokens_total=100_000, budget_window="1h")
+
+    assert len(gateway.requests) == 1
+    ledger.flush_ledgers()
+    refused = [row for row in read_rows(url) if row["error"] == "TexAPIBudgetExceededError"]
+    assert [row["attempts"] for row in refused] == [0, 0]
+
+
+def test_the_ledger_is_not_read_in_the_event_loop(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers = []
+    read = ledger.read_spending
+
+    def note(*arguments: Any) -> Any:
+        readers.append(threading.current_thread())
+        return read(*arguments)
+
+    monkeypatch.setattr(ledger, "read_spending", note)
+    url = f"sqlite:///{tmp_path}/usage.db"
+    asyncio.run(ask("acomplete", endpoint, usage_ledger=url, max_cost=1))
+
+    assert readers
+    assert threading.main_thread() not in readers
+
+
+def test_media_is_not_counted_as_text() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
+    content = [{"type": "text", "text": "x" * 400}, image]
+    payload = {"model": MODEL, "messages": [{"role": "user", "content": content}]}
+
+    asked = budget.estimate(payload, bundled_prices())
+
+    assert 100 <= asked.tokens <= 110
+    assert asked.cost == asked.tokens * Decimal(3) / 1_000_000
+
+
+@pytest.mark.parametrize("bad", [{"max_cost": -1}, {"budget_window": "a week"}, {"max_tokens_total": -5}])
+def test_a_budget_that_is_none_is_an_error_at_construction(endpoint: Endpoint, bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        ChatTexAPI(model=MODEL, **endpoint.for_langchain(**bad))

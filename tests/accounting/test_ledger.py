@@ -1,0 +1,495 @@
+"""The ledger: what is in it, and that nothing waits for it and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from llama_index.core.instrumentation.dispatcher import instrument_tags
+from sqlalchemy import create_engine, select
+
+from langchain_texapi import ChatTexAPI
+from llama_index_texapi import TexAPI
+from tests.accounting import postgresql
+from tests.accounting.mixed_run import ROOT, compare, read_rows, run
+from tests.conftest import Endpoint
+from tests.gateway import Fault, Gateway
+from texapi_core import TexAPIError, TexAPISettingsError, ledger
+from texapi_core.call_record import CallLabels, CallRecord
+from texapi_core.ledger import schema, writer
+
+MODEL = "claude-sonnet-4-6"
+QUESTION = "What is the capital of Vietnam?"
+needs_postgresql = pytest.mark.skipif(bool(postgresql.why_not()), reason=postgresql.why_not())
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/usage.db"
+
+
+@pytest.fixture(autouse=True)
+def _own_writers() -> Iterator[None]:
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    ledger.flush_ledgers()
+    signal.signal(signal.SIGTERM, handler)
+
+
+def rows_of(url: str) -> list[dict[str, Any]]:
+    assert ledger.flush_ledgers()
+    return read_rows(url)
+
+
+def tags_of(url: str) -> list[str]:
+    with create_engine(url).connect() as connection:
+        return list(connection.scalars(select(schema.call_tags.c.tag).order_by("tag")))
+
+
+# What is in it
+
+
+@pytest.mark.parametrize("framework", ["langchain", "llama_index"])
+def test_one_argument_keeps_every_call(
+    framework: str, gateway: Gateway, endpoint: Endpoint, url: str
+) -> None:
+    if framework == "langchain":
+        ChatTexAPI(model=MODEL, usage_ledger=url, **endpoint.for_langchain()).invoke(QUESTION)
+    else:
+        TexAPI(model=MODEL, usage_ledger=url, **endpoint.for_llama_index()).complete(QUESTION)
+
+    (row,), (booked,) = rows_of(url), gateway.ledger
+    assert (row["request_id"], row["response_id"]) == (booked.request_id, booked.response_id)
+    assert (row["input_tokens"], row["output_tokens"]) == (booked.prompt_tokens, booked.completion_tokens)
+    assert (row["model"], row["served_model"], row["outcome"]) == (MODEL, MODEL, "ok")
+    assert row["day"] == row["started_at"].date().isoformat()
+    assert row["attempts"] == 1
+
+
+def test_the_environment_s_ledger_is_kept_too(
+    endpoint: Endpoint, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEXAPI_USAGE_LEDGER", url)
+
+    ChatTexAPI(model=MODEL, **endpoint.for_langchain()).invoke(QUESTION)
+    ChatTexAPI(model=MODEL, usage_ledger="", **endpoint.for_langchain()).invoke("Not this one")
+
+    assert len(rows_of(url)) == 1
+
+
+def test_the_environment_s_ledger_is_not_in_a_pickle(
+    endpoint: Endpoint, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEXAPI_USAGE_LEDGER", url)
+    chat = ChatTexAPI(model=MODEL, **endpoint.for_langchain())
+    llm = TexAPI(model=MODEL, **endpoint.for_llama_index())
+    pickles = [pickle.dumps(chat), pickle.dumps(llm)]
+    assert not [one for one in pickles if url.encode() in one]
+
+    monkeypatch.setenv("TEXAPI_USAGE_LEDGER", "sqlite:///another.db")
+
+    assert {pickle.loads(one).usage_ledger for one in pickles} == {"sqlite:///another.db"}
+    assert chat.usage_ledger == llm.usage_ledger == url
+
+
+def test_tags_and_metadata_are_kept(endpoint: Endpoint, url: str) -> None:
+    config: Any = {"tags": ["shop"], "metadata": {"order": 7}}
+    ChatTexAPI(model=MODEL, usage_ledger=url, **endpoint.for_langchain()).invoke(QUESTION, config)
+    with instrument_tags({"customer": "acme"}):
+        TexAPI(model=MODEL, usage_ledger=url, **endpoint.for_llama_index()).complete(QUESTION)
+
+    first, second = sorted(rows_of(url), key=lambda row: row["started_at"])
+    assert first["metadata"]["order"] == 7
+    assert first["run_id"]
+    assert second["metadata"] == {"customer": "acme"}
+    assert tags_of(url) == ["customer=acme", "shop"]
+
+
+def test_neither_the_key_nor_content_is_in_the_file(endpoint: Endpoint, url: str, tmp_path: Path) -> None:
+    model = ChatTexAPI(model=MODEL, usage_ledger=url, **endpoint.for_langchain())
+    answer = model.invoke(QUESTION)
+    (row,) = rows_of(url)
+
+    everything = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert endpoint.api_key.encode() not in everything
+    assert QUESTION.encode() not in everything
+    assert answer.text.encode() not in everything
+    assert row["key_hint"] == f"…{endpoint.api_key[-4:]}"
+
+
+def test_a_failed_call_is_kept(gateway: Gateway, endpoint: Endpoint, url: str) -> None:
+    gateway.misbehave(Fault(status=402, code="insufficient_credits"))
+    with pytest.raises(TexAPIError):
+        ChatTexAPI(model=MODEL, usage_ledger=url, **endpoint.for_langchain()).invoke(QUESTION)
+
+    (row,) = rows_of(url)
+    assert (row["outcome"], row["error"]) == ("error", "TexAPIInsufficientCreditsError")
+    assert row["error_code"] == "insufficient_credits"
+    assert row["input_tokens"] is row["cost"] is None
+
+
+# Costs
+
+
+def test_the_cost_is_exact_and_in_the_frameworks_metadata(endpoint: Endpoint, url: str) -> None:
+    prices = {MODEL: {"input": "3", "cached_input": "0.3", "output": "15"}}
+    chat = ChatTexAPI(model=MODEL, usage_ledger=url, prices=prices, **endpoint.for_langchain())
+    llm = TexAPI(model=MODEL, usage_ledger=url, prices=prices, **endpoint.for_llama_index())
+
+    message, response = chat.invoke(QUESTION), llm.complete(QUESTION)
+
+    first, second = sorted(rows_of(url), key=lambda row: row["started_at"])
+    for row in (first, second):
+        cached = row["cached_tokens"] or 0
+        plain = row["input_tokens"] - cached
+        cost = (plain * Decimal(3) + cached * Decimal("0.3") + row["output_tokens"] * 15) / 1_000_000
+        assert row["cost"] == cost
+        assert row["cost_source"] == "prices"
+    assert message.response_metadata["cost"] == float(first["cost"])
+    assert message.response_metadata["cost_source"] == "prices"
+    assert not [name for name in message.usage_metadata or {} if "cost" in name]
+    assert response.additional_kwargs["cost"] == float(second["cost"])
+
+
+def test_a_streamed_answer_has_its_cost_once(endpoint: Endpoint, url: str) -> None:
+    model = ChatTexAPI(model=MODEL, usage_ledger=url, **endpoint.for_langchain())
+    chunks = list(model.stream(QUESTION))
+
+    assert len([chunk for chunk in chunks if "cost" in chunk.response_metadata]) == 1
+    (row,) = rows_of(url)
+    assert sum(chunks[1:], chunks[0]).response_metadata["cost"] == float(row["cost"])
+
+
+def test_the_gateway_s_own_cost_wins(gateway: Gateway, endpoint: Endpoint, url: str) -> None:
+    answer = {
+        "id": "c1",
+        "model": MODEL,
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 2, "cost": 0.00123},
+    }
+    gateway.misbehave(Fault(body=answer))
+    message = ChatTexAPI(model=MODEL, usage_ledger=url, **endpoint.for_langchain()).invoke(QUESTION)
+
+    (row,) = rows_of(url)
+    assert (row["cost"], row["cost_source"]) == (Decimal("0.00123"), "gateway")
+    assert message.response_metadata["cost"] == 0.00123
+    assert message.response_metadata["cost_source"] == "gateway"
+
+
+def test_an_unknown_price_is_unknown(endpoint: Endpoint, url: str) -> None:
+    model = ChatTexAPI(model="qwen3-235b", usage_ledger=url, **endpoint.for_langchain())
+    message = model.invoke(QUESTION)
+
+    (row,) = rows_of(url)
+    assert row["cost"] is row["cost_source"] is None
+    assert "cost" not in message.response_metadata
+
+
+def test_without_books_there_is_no_cost(endpoint: Endpoint) -> None:
+    message = ChatTexAPI(model=MODEL, **endpoint.for_langchain()).invoke(QUESTION)
+
+    assert "cost" not in message.response_metadata
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ("texapi-usage.db", "must look like sqlite:///"),
+        ("mysql://me:secret@host/db", "SQLite or PostgreSQL"),
+        ("postgresql+psycopg2://me:secret@host/db", "psycopg2"),
+        ("sqlite+aiosqlite:///usage.db", "async driver"),
+        ("postgresql://me:secret@host:port/db", "must look like sqlite:///"),
+    ],
+)
+def test_a_ledger_that_cannot_be_is_an_error_at_construction(endpoint: Endpoint, bad: str, said: str) -> None:
+    for make in (
+        lambda: ChatTexAPI(model=MODEL, usage_ledger=bad, **endpoint.for_langchain()),
+        lambda: TexAPI(model=MODEL, usage_ledger=bad, **endpoint.for_llama_index()),
+    ):
+        with pytest.raises(TexAPISettingsError, match=said) as raised:
+            make()
+        assert "secret" not in str(raised.value)
+
+
+def test_without_sqlalchemy_the_error_says_what_to_install(
+    endpoint: Endpoint, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("texapi_core.ledger")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("texapi_core.ledger", raising=False)
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+
+    with pytest.raises(TexAPISettingsError, match=r'pip install "texapi-integrations\[ledger\]"'):
+        ChatTexAPI(model=MODEL, usage_ledger=url, **endpoint.for_langchain())
+
+
+def test_the_url_is_a_secret(endpoint: Endpoint) -> None:
+    url = "postgresql://me:hush-hush@host/db"
+    model = ChatTexAPI(model=MODEL, usage_ledger=url, **endpoint.for_langchain())
+    llm = TexAPI(model=MODEL, usage_ledger=url, **endpoint.for_llama_index())
+
+    for shown in (
+        repr(model),
+        str(model.model_dump()),
+        repr(llm),
+        str(llm.to_dict()),
+        repr(model._settings()),
+    ):
+        assert "hush-hush" not in shown
+    assert pickle.loads(pickle.dumps(model)).usage_ledger == url
+
+
+# Nothing waits for it, and nothing is lost
+
+
+def record(**kwargs: Any) -> CallRecord:
+    known = {"call_id": uuid4().hex, "started_at": datetime.now(UTC), "streamed": False}
+    return CallRecord(**{**known, "outcome": "ok", "total_ms": 1.0, **kwargs})
+
+
+def test_a_database_that_is_away_holds_nothing_up_and_gets_all_when_it_is_back(
+    endpoint: Endpoint, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "later"
+    url = f"sqlite:///{folder}/usage.db"
+    model = ChatTexAPI(model=MODEL, usage_ledger=url, **endpoint.for_langchain())
+    for _ in range(3):
+        model.invoke(QUESTION)
+    assert not ledger.flush_ledgers(timeout=0.3)
+
+    folder.mkdir()
+
+    assert len(rows_of(url)) == 3
+    assert "cannot be written yet" in caplog.text
+
+
+def test_what_does_not_fit_is_given_up_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer, "MOST_WAITING", 5)
+    folder = tmp_path / "later"
+    url = f"sqlite:///{folder}/usage.db"
+    ledger.write_record(url, record())
+    time.sleep(0.5)  # the writer has taken it, and waits for the folder
+    for _ in range(9):
+        ledger.write_record(url, record())
+    folder.mkdir()
+
+    assert len(rows_of(url)) == 6
+    assert "4 records were given up" in caplog.text
+
+
+def test_a_record_that_the_database_refuses_takes_no_other_with_it(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for request_id, attempts in (("a", 1), ("b", 10**30), ("c", 1)):
+        ledger.write_record(url, record(request_id=request_id, attempts=attempts))
+
+    assert {row["request_id"] for row in rows_of(url)} == {"a", "c"}
+    assert "does not take the record of request b" in caplog.text
+
+
+def test_a_record_is_written_once_however_often_it_comes(url: str) -> None:
+    twice = record(labels=CallLabels(tags=("x",)))
+    ledger.write_record(url, twice)
+    ledger.write_record(url, twice)
+
+    assert len(rows_of(url)) == 1
+    assert tags_of(url) == ["x"]
+
+
+def test_a_ledger_of_another_version_is_left_alone(
+    url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with sqlite3.connect(tmp_path / "usage.db") as connection:
+        connection.execute("CREATE TABLE texapi_schema (version INTEGER PRIMARY KEY)")
+        connection.execute("INSERT INTO texapi_schema VALUES (99)")
+    connection.close()
+
+    ledger.write_record(url, record())
+    ledger.flush_ledgers()
+
+    assert "schema version 99" in caplog.text
+
+
+def test_putting_is_quick(url: str) -> None:
+    """A tenth of a millisecond is ten times what it takes here; an unwritten database takes seconds."""
+    one = record()
+    ledger.write_record(url, one)
+    start = time.perf_counter()
+    for _ in range(1000):
+        ledger.write_record(url, one)
+
+    assert time.perf_counter() - start < 0.1
+
+
+# The ends of processes
+
+CALLS = """
+import os, signal, sys, threading, time
+from texapi_core import complete, resolve_settings
+from texapi_core.accounting import AccountingParameters
+books = AccountingParameters()
+books.check_accounting()
+settings = resolve_settings(
+    api_key=None, base_url=None, timeout=None, max_retries=0, accounting=books.accounting
+)
+def call(n):
+    for number in range(n):
+        message = {"role": "user", "content": f"Call {number}"}
+        complete(settings, {"model": "claude-sonnet-4-6", "messages": [message]})
+"""
+
+
+def start(code: str, endpoint: Endpoint, url: str) -> subprocess.Popen[str]:
+    environment = {
+        **os.environ,
+        "TEXAPI_USAGE_LEDGER": url,
+        "TEXAPI_API_KEY": endpoint.api_key,
+        "TEXAPI_BASE_URL": endpoint.base_url,
+        "PYTHONPATH": str(ROOT),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", CALLS + code],
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "call(5)",
+        "call(5); sys.exit(3)",
+        "call(5); raise KeyboardInterrupt",
+        "threading.Thread(target=call, args=(5,)).start()",
+    ],
+    ids=["end", "exit", "interrupt", "thread"],
+)
+def test_a_normal_exit_loses_nothing(endpoint: Endpoint, url: str, code: str) -> None:
+    process = start(code, endpoint, url)
+    process.communicate(timeout=60)
+
+    assert len(read_rows(url)) == 5
+
+
+def test_sigterm_loses_nothing_and_still_kills(endpoint: Endpoint, url: str) -> None:
+    process = start("call(5); print('ready', flush=True); time.sleep(60)", endpoint, url)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.terminate()
+    process.communicate(timeout=60)
+
+    assert process.returncode == -signal.SIGTERM
+    assert len(read_rows(url)) == 5
+
+
+def test_sigterm_in_the_middle_of_a_call_records_it_as_cancelled(
+    gateway: Gateway, endpoint: Endpoint, url: str
+) -> None:
+    gateway.misbehave(Fault(delay=30))
+    process = start("call(1)", endpoint, url)
+    for _ in range(600):
+        if gateway.requests:
+            break
+        time.sleep(0.05)
+    process.terminate()
+    process.communicate(timeout=60)
+
+    assert process.returncode == -signal.SIGTERM
+    assert [row["outcome"] for row in read_rows(url)] == ["cancelled"]
+
+
+def test_a_handler_of_the_user_s_own_stays(endpoint: Endpoint, url: str) -> None:
+    code = """
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+call(5); print('ready', flush=True); time.sleep(60)
+"""
+    process = start(code, endpoint, url)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.terminate()
+    process.communicate(timeout=60)
+
+    assert process.returncode == 7
+    assert len(read_rows(url)) == 5
+
+
+def test_kill_9_loses_what_the_last_fraction_of_a_second_brought(endpoint: Endpoint, url: str) -> None:
+    process = start("call(5); time.sleep(1); print('ready', flush=True); time.sleep(60)", endpoint, url)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.kill()
+    process.communicate(timeout=60)
+
+    assert len(read_rows(url)) == 5
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "call(2)\nif os.fork() == 0:\n    call(3)\nelse:\n    os.wait(); call(1)",
+        "call(2)\nimport multiprocessing as m\n"
+        "worker = m.get_context('fork').Process(target=call, args=(3,))\n"
+        "worker.start(); worker.join(); call(1)",
+    ],
+    ids=["os.fork", "multiprocessing"],
+)
+def test_a_fork_writes_each_call_once(gateway: Gateway, endpoint: Endpoint, url: str, code: str) -> None:
+    process = start(code, endpoint, url)
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 0, said
+    rows = read_rows(url)
+    assert sorted(row["request_id"] for row in rows) == sorted(one.request_id for one in gateway.ledger)
+    assert len(rows) == 6
+
+
+# Many processes, in every way
+
+
+@pytest.mark.timeout(300)  # two processes import both frameworks
+def test_the_ledger_equals_the_gateway_s(gateway: Gateway, url: str) -> None:
+    outcomes = compare(gateway, run(gateway, url, count=40, processes=2), count=40)
+
+    assert outcomes == {"ok": 20, "error": 8, "closed": 8, "cancelled": 4}
+
+
+@needs_postgresql
+@pytest.mark.timeout(300)
+def test_the_ledger_equals_the_gateway_s_on_postgresql(gateway: Gateway) -> None:
+    pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
+    with postgresql.server() as url:
+        outcomes = compare(gateway, run(gateway, url, count=40, processes=2), count=40)
+
+    assert outcomes == {"ok": 20, "error": 8, "closed": 8, "cancelled": 4}
+
+
+@needs_postgresql
+def test_postgresql_takes_what_a_user_may_call_things(endpoint: Endpoint) -> None:
+    pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
+    with postgresql.server() as url:
+        config: Any = {"tags": ["nul\0", "việt"], "metadata": {"half": "\ud800"}}
+        ChatTexAPI(model=MODEL, usage_ledger=url, **endpoint.for_langchain()).invoke(QUESTION, config)
+        (row,) = rows_of(url)
+        ledger._writers.pop(url)
+
+    assert row["metadata"]["half"] == "?"

@@ -1,0 +1,163 @@
+"""What a call costs: exact by the price list, and unknown where anything is unknown."""
+
+from __future__ import annotations
+
+import json
+import os
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from langchain_texapi import ChatTexAPI
+from llama_index_texapi import TexAPI
+from tests.conftest import Endpoint
+from texapi_core import TexAPISettingsError, TokenUsage
+from texapi_core.prices import ModelPrice, bundled_prices, parse_prices
+
+PRICE = ModelPrice(
+    input=Decimal("3"),
+    output=Decimal("15"),
+    cached_input=Decimal("0.3"),
+    cache_creation=Decimal("3.75"),
+    max_input_tokens=200_000,
+)
+
+
+def usage(input_tokens: int | None = 1000, output_tokens: int | None = 100, **kwargs: Any) -> TokenUsage:
+    return TokenUsage(input_tokens=input_tokens, output_tokens=output_tokens, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "cost"),
+    [
+        (usage(), "0.0045"),
+        (usage(cached_tokens=1000), "0.0018"),
+        (usage(cached_tokens=600, cache_creation_tokens=100), "0.002955"),
+        (usage(1, 0), "0.000003"),
+        (usage(0, 0), "0"),
+        (usage(200_000, 0), "0.6"),
+    ],
+)
+def test_a_cost_is_exact(tokens: TokenUsage, cost: str) -> None:
+    assert PRICE.cost(tokens) == Decimal(cost)
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        TokenUsage(),
+        usage(None, 5),
+        usage(5, None),
+        usage(200_001, 0),
+        usage(10, 1, cached_tokens=11),
+        usage(input_audio_tokens=3),
+        usage(output_audio_tokens=3),
+    ],
+)
+def test_a_cost_that_cannot_be_known_is_unknown(tokens: TokenUsage) -> None:
+    assert PRICE.cost(tokens) is None
+
+
+def test_tokens_without_a_price_make_a_cost_unknown() -> None:
+    plain = ModelPrice(input=Decimal(1), output=Decimal(2))
+
+    assert plain.cost(usage()) == Decimal("0.0012")
+    assert plain.cost(usage(cached_tokens=1)) is None
+    assert plain.cost(usage(cache_creation_tokens=1)) is None
+
+
+def test_the_bundled_list_says_where_and_when_it_is_from() -> None:
+    prices = bundled_prices()
+
+    assert "not TexAPI's" in prices.source
+    assert prices.date == "2026-11-23"
+    assert len(prices.models) > 200
+    assert all(0 < price.input < 1000 and 0 < price.output < 2000 for price in prices.models.values())
+    cached = [price for price in prices.models.values() if price.cached_input is not None]
+    assert all(price.cached_input <= price.input for price in cached if price.cached_input is not None)
+
+
+@pytest.mark.parametrize(
+    "name", ["claude-sonnet-4-6", "anthropic/claude-sonnet-4.6", "Claude-Sonnet-4-6-20260110"]
+)
+def test_a_model_is_found_however_it_is_spelled(name: str) -> None:
+    price = bundled_prices().price(name)
+
+    assert price is not None
+    assert (price.input, price.output, price.cached_input) == (Decimal(3), Decimal(15), Decimal("0.3"))
+
+
+def test_a_model_that_is_not_listed_has_no_price() -> None:
+    assert bundled_prices().price("no-such-model") is None
+    assert bundled_prices().cost(usage(), "no-such-model", None) is None
+    assert bundled_prices().cost(usage(), None, "claude-sonnet-4-6") == Decimal("0.0045")
+
+
+def test_rows_of_one_s_own_win_over_the_list() -> None:
+    prices = parse_prices(
+        {"claude-sonnet-4.6": {"input": 1, "output": 2.5}, "mine": {"input": "1", "output": "1"}}
+    )
+
+    assert prices.cost(usage(), "claude-sonnet-4-6") == Decimal("0.00125")
+    assert prices.cost(usage(), "mine") == Decimal("0.0011")
+    assert prices.price("gpt-5-mini") == bundled_prices().price("gpt-5-mini")
+
+
+def test_a_file_is_the_whole_list_and_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "prices.json"
+    path.write_text('{"models": {"mine": {"input": 0.1, "output": 0.2}}}', "utf-8")
+    assert parse_prices(path).cost(usage(), "mine") == Decimal("0.00012")
+    assert parse_prices(path).price("claude-sonnet-4-6") is None
+
+    path.write_text('{"models": {"mine": {"input": 1, "output": 2}}}', "utf-8")
+    os.utime(path, ns=(1, 1))
+
+    assert parse_prices(str(path)).cost(usage(), "mine") == Decimal("0.0012")
+
+
+def test_the_environment_names_a_file(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "prices.json"
+    path.write_text(
+        json.dumps({"models": {"qwen3-235b": {"input": 1, "cached_input": 1, "output": 1}}}), "utf-8"
+    )
+    monkeypatch.setenv("TEXAPI_PRICES", str(path))
+
+    message = ChatTexAPI(model="qwen3-235b", **endpoint.for_langchain()).invoke("Hello")
+    response = TexAPI(model="qwen3-235b", **endpoint.for_llama_index()).complete("Hello")
+
+    assert message.usage_metadata is not None
+    assert message.response_metadata["cost"] == message.usage_metadata["total_tokens"] / 1_000_000
+    assert response.additional_kwargs["cost_source"] == "prices"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"m": {"input": 1}},
+        {"m": {"input": 1, "output": 1, "colour": 1}},
+        {"m": {"input": -1, "output": 1}},
+        {"m": {"input": "cheap", "output": 1}},
+        {"m": {"input": "NaN", "output": 1}},
+        {"m": 3},
+        "/nowhere/prices.json",
+    ],
+)
+def test_prices_that_are_none_are_an_error_at_construction(endpoint: Endpoint, bad: Any) -> None:
+    with pytest.raises(ValueError, match=r"price"):
+        ChatTexAPI(model="m", prices=bad, **endpoint.for_langchain())
+    with pytest.raises(ValueError, match=r"price"):
+        TexAPI(model="m", prices=bad, **endpoint.for_llama_index())
+
+
+def test_a_bad_file_in_the_environment_is_an_error_that_names_it(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "prices.json").write_text("{", "utf-8")
+    monkeypatch.setenv("TEXAPI_PRICES", str(tmp_path / "prices.json"))
+
+    with pytest.raises(TexAPISettingsError, match="TEXAPI_PRICES"):
+        ChatTexAPI(model="m", **endpoint.for_langchain())

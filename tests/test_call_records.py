@@ -1,0 +1,274 @@
+"""One record per call, in both frameworks, however the call is made and however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.instrumentation.dispatcher import instrument_tags
+
+from langchain_texapi import ChatTexAPI
+from llama_index_texapi import TexAPI
+from tests.conftest import Endpoint
+from tests.gateway import Fault, Gateway
+from texapi_core import TexAPIError
+from texapi_core.call_record import CallRecord, add_listener, remove_listener
+
+MODEL = "deepseek-r1"
+QUESTION = "What is the capital of Vietnam?"
+
+
+@pytest.fixture
+def records() -> Iterator[list[CallRecord]]:
+    heard: list[CallRecord] = []
+    add_listener(heard.append)
+    yield heard
+    remove_listener(heard.append)
+
+
+async def _langchain(how: str, endpoint: Endpoint, **kwargs: Any) -> None:
+    model = ChatTexAPI(model=MODEL, **endpoint.for_langchain(**kwargs))
+    messages = [HumanMessage(QUESTION)]
+    if how == "whole":
+        model.invoke(messages)
+    elif how == "awhole":
+        await model.ainvoke(messages)
+    elif how == "stream":
+        list(model.stream(messages))
+    else:
+        [chunk async for chunk in model.astream(messages)]
+
+
+async def _llama_index(how: str, endpoint: Endpoint, **kwargs: Any) -> None:
+    llm = TexAPI(model=MODEL, **endpoint.for_llama_index(**kwargs))
+    messages = [ChatMessage(QUESTION)]
+    if how == "whole":
+        llm.chat(messages)
+    elif how == "awhole":
+        await llm.achat(messages)
+    elif how == "stream":
+        list(llm.stream_chat(messages))
+    else:
+        [response async for response in await llm.astream_chat(messages)]
+
+
+CALLERS = [_langchain, _llama_index]
+WAYS = ["whole", "awhole", "stream", "astream"]
+both = pytest.mark.parametrize("call", CALLERS)
+every_way = pytest.mark.parametrize("how", WAYS)
+
+
+@both
+@every_way
+async def test_a_record_says_what_the_gateway_booked(
+    call: Any, how: str, gateway: Gateway, endpoint: Endpoint, records: list[CallRecord]
+) -> None:
+    await call(how, endpoint)
+
+    (record,), (booked,) = records, gateway.ledger
+    assert (record.request_id, record.response_id) == (booked.request_id, booked.response_id)
+    usage = record.usage
+    assert (usage.input_tokens, usage.output_tokens) == (booked.prompt_tokens, booked.completion_tokens)
+    assert (usage.cached_tokens or 0, usage.reasoning_tokens) == (
+        booked.cached_tokens,
+        booked.reasoning_tokens,
+    )
+    assert usage.reasoning_tokens
+    assert (record.model, record.served_model) == (MODEL, MODEL)
+    assert (record.outcome, record.finish_reason, record.attempts) == ("ok", "stop", 1)
+    assert record.error is record.error_code is None
+    assert record.streamed is how.endswith("stream")
+    if record.streamed:
+        assert record.first_token_ms is not None
+        assert 0 < record.first_token_ms <= record.total_ms
+    else:
+        assert record.first_token_ms is None
+        assert record.total_ms > 0
+
+
+@both
+@every_way
+async def test_a_failed_call_has_its_error_and_attempts(
+    call: Any, how: str, gateway: Gateway, endpoint: Endpoint, records: list[CallRecord]
+) -> None:
+    gateway.misbehave(Fault(status=503, code="all_routes_failed", headers={"retry-after-ms": "1"}), times=2)
+
+    with pytest.raises(TexAPIError):
+        await call(how, endpoint, max_retries=1)
+
+    (record,) = records
+    assert (record.outcome, record.error) == ("error", "TexAPIAllRoutesFailedError")
+    assert (record.error_code, record.attempts) == ("all_routes_failed", 2)
+    assert record.request_id == gateway.ledger[-1].request_id
+    assert record.usage.total_tokens is None
+
+
+@both
+@every_way
+async def test_retries_are_counted(
+    call: Any, how: str, gateway: Gateway, endpoint: Endpoint, records: list[CallRecord]
+) -> None:
+    gateway.misbehave(Fault(status=503, headers={"retry-after-ms": "1"}))
+
+    await call(how, endpoint, max_retries=1)
+
+    assert [(record.outcome, record.attempts) for record in records] == [("ok", 2)]
+
+
+@both
+@pytest.mark.parametrize("how", ["stream", "astream"])
+async def test_a_broken_stream_has_what_had_come(
+    call: Any, how: str, gateway: Gateway, endpoint: Endpoint, records: list[CallRecord]
+) -> None:
+    gateway.misbehave(Fault(cut_after=3))
+
+    with pytest.raises(TexAPIError):
+        await call(how, endpoint)
+
+    (record,) = records
+    assert (record.outcome, record.error) == ("error", "TexAPIStreamInterruptedError")
+    assert record.request_id == gateway.ledger[0].request_id
+    assert record.response_id == gateway.ledger[0].response_id
+    assert record.served_model == MODEL
+
+
+@both
+async def test_an_unreachable_gateway_is_recorded(call: Any, records: list[CallRecord]) -> None:
+    with pytest.raises(TexAPIError):
+        await call("whole", Endpoint("http://127.0.0.1:9/v1", "sk-tex-nobody"))
+
+    (record,) = records
+    assert (record.outcome, record.error, record.attempts) == ("error", "TexAPIConnectionError", 1)
+    assert record.request_id is None
+
+
+async def test_a_call_that_is_not_sent_has_no_attempts(endpoint: Endpoint, records: list[CallRecord]) -> None:
+    with pytest.raises(TexAPIError):
+        await _langchain("whole", endpoint, extra_body={"x": object()})
+
+    assert [(record.outcome, record.attempts) for record in records] == [("error", 0)]
+
+
+def test_a_stream_closed_early_is_recorded_at_once(
+    gateway: Gateway, endpoint: Endpoint, records: list[CallRecord]
+) -> None:
+    stream = ChatTexAPI(model=MODEL, **endpoint.for_langchain()).stream(QUESTION)
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+
+    (record,) = records
+    assert (record.outcome, record.error, record.attempts) == ("closed", None, 1)
+    assert record.response_id == gateway.ledger[0].response_id
+    assert record.request_id == gateway.ledger[0].request_id
+
+
+async def test_an_async_stream_closed_early_is_recorded(
+    gateway: Gateway, endpoint: Endpoint, records: list[CallRecord]
+) -> None:
+    stream = await TexAPI(model=MODEL, **endpoint.for_llama_index()).astream_chat([ChatMessage(QUESTION)])
+    await anext(stream)
+    await stream.aclose()
+    for _ in range(100):
+        if records:
+            break
+        await asyncio.sleep(0.01)
+
+    assert [record.outcome for record in records] == ["closed"]
+    assert records[0].request_id == gateway.ledger[0].request_id
+
+
+def test_a_stream_left_after_its_whole_answer_is_ok(endpoint: Endpoint, records: list[CallRecord]) -> None:
+    stream = ChatTexAPI(model=MODEL, **endpoint.for_langchain()).stream(QUESTION)
+    for chunk in stream:
+        if chunk.usage_metadata:
+            break
+    stream.close()  # type: ignore[attr-defined]
+
+    assert [record.outcome for record in records] == ["ok"]
+
+
+@both
+@pytest.mark.parametrize("how", ["awhole", "astream"])
+async def test_a_cancelled_call_is_recorded(
+    call: Any, how: str, gateway: Gateway, endpoint: Endpoint, records: list[CallRecord]
+) -> None:
+    gateway.misbehave(Fault(delay=5))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await call(how, endpoint)
+
+    assert [(record.outcome, record.error) for record in records] == [("cancelled", None)]
+
+
+def test_langchain_s_tags_metadata_and_run_are_kept(endpoint: Endpoint, records: list[CallRecord]) -> None:
+    model = ChatTexAPI(model=MODEL, tags=["shop"], metadata={"team": "a"}, **endpoint.for_langchain())
+
+    model.invoke(QUESTION, {"tags": ["customer-7"], "metadata": {"order": 12, "object": object}})
+
+    labels = records[0].labels
+    assert set(labels.tags) == {"shop", "customer-7"}
+    assert labels.metadata["team"] == "a"
+    assert labels.metadata["order"] == 12
+    assert isinstance(labels.metadata["object"], str)
+    assert not [name for name in labels.metadata if name.startswith("ls_")]
+    assert labels.run_id
+
+
+def test_llama_index_s_tags_are_kept(endpoint: Endpoint, records: list[CallRecord]) -> None:
+    llm = TexAPI(model=MODEL, **endpoint.for_llama_index())
+
+    with instrument_tags({"customer": "acme"}):
+        llm.complete(QUESTION)
+
+    assert records[0].labels.tags == ("customer=acme",)
+    assert records[0].labels.metadata == {"customer": "acme"}
+
+
+def test_a_failing_listener_fails_no_call(
+    endpoint: Endpoint, records: list[CallRecord], caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(record: CallRecord) -> None:
+        raise RuntimeError("no")
+
+    add_listener(fail)
+    try:
+        ChatTexAPI(model=MODEL, **endpoint.for_langchain()).invoke(QUESTION)
+    finally:
+        remove_listener(fail)
+
+    assert len(records) == 1
+    assert "listener" in caplog.text
+
+
+# The log
+
+
+def test_the_log_has_one_line_per_call_and_nothing_secret(
+    gateway: Gateway, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = ChatTexAPI(model=MODEL, **endpoint.for_langchain())
+    with caplog.at_level(logging.INFO, logger="texapi"):
+        answer = model.invoke(QUESTION)
+
+    (line,) = [one for one in caplog.records if one.name == "texapi"]
+    assert line.levelno == logging.INFO
+    said = vars(line)
+    assert said["texapi_request_id"] == gateway.ledger[0].request_id
+    assert said["texapi_input_tokens"] == gateway.ledger[0].prompt_tokens
+    assert said["texapi_outcome"] == "ok"
+    assert f"request_id={gateway.ledger[0].request_id}" in line.getMessage()
+    whole_record = repr(said)
+    assert endpoint.api_key not in whole_record
+    assert QUESTION not in whole_record
+    assert answer.text not in whole_record
+
+
+def test_the_log_is_silent_by_default(endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
+    ChatTexAPI(model=MODEL, **endpoint.for_langchain()).invoke(QUESTION)
+
+    assert not [one for one in caplog.records if one.name.startswith("texapi")]

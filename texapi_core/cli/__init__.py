@@ -1,0 +1,17 @@
+"""The command `texapi`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command. Exit codes: see `texapi --help`."""
+    try:
+        from texapi_core.cli.commands import app
+    except ImportError as error:
+        sys.exit(
+            f"The command texapi needs the package `{error.name}`. "
+            'Install it with: pip install "texapi-integrations[cli]"'
+        )
+    app()

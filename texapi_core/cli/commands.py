@@ -1,0 +1,163 @@
+"""The subcommands: options in, a report of `texapi_core.ledger` out."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from sqlalchemy import Engine
+
+from texapi_core.accounting import USAGE_LEDGER_ENV
+from texapi_core.cli import output
+from texapi_core.ledger import report, statement
+
+DIFFERENT = 1
+USAGE_ERROR = 2
+NO_LEDGER = 3
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+app = typer.Typer(
+    name="texapi",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="What was spent through TexAPI, by the usage ledger.",
+    epilog="Exit codes: 0 all is well; 1 `reconcile` found differences; 2 the command was not understood; "
+    "3 there is no ledger, or no statement, that can be read.",
+)
+errors = Console(stderr=True, highlight=False)
+
+
+class Format(StrEnum):
+    """How a report is printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+LedgerOption = Annotated[
+    str, typer.Option("--ledger", envvar=USAGE_LEDGER_ENV, help="URL of the ledger.", show_envvar=True)
+]
+SinceOption = Annotated[
+    str, typer.Option(help="How far back: 90m, 24h, 7d, 4w, or a date such as 2026-11-01 (UTC).")
+]
+UntilOption = Annotated[str, typer.Option(help="Where to stop, in the same form.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.")]
+
+
+@app.callback()
+def _texapi() -> None:
+    """Keeps a lone subcommand a subcommand."""
+
+
+@app.command()
+def usage(
+    ledger: LedgerOption = "",
+    since: SinceOption = "",
+    until: UntilOption = "",
+    by: Annotated[str, typer.Option(help=f"What to group by: {', '.join(report.GROUPINGS)}.")] = "model",
+    format: FormatOption = Format.TABLE,
+    plot: Annotated[Path | None, typer.Option(help="Also draw it into this PNG.")] = None,
+    dark: Annotated[bool, typer.Option("--dark", help="Draw for a dark background.")] = False,
+) -> None:
+    """Who spent what: calls, tokens and cost."""
+    try:
+        report.check_grouping(by)
+    except ValueError as error:
+        _stop(USAGE_ERROR, str(error))
+    split = ["day", "model"] if by == "day" else [by]
+    start, end = _moment(since), _moment(until)
+    with _open(ledger) as engine:
+        lines = report.read_usage(engine, [by], since=start, until=end)
+        (every,) = report.read_usage(engine, [], since=start, until=end)
+        drawn = report.read_usage(engine, split, since=start, until=end) if plot else []
+    output.print_usage(lines, every, by, format)
+    if plot is not None:
+        with errors.status("Drawing…"):
+            _draw(drawn, split, plot, dark=dark)
+        errors.print(f"Drawn into {plot}.", soft_wrap=True)
+
+
+@app.command()
+def calls(
+    ledger: LedgerOption = "",
+    since: SinceOption = "",
+    until: UntilOption = "",
+    failed: Annotated[bool, typer.Option("--failed", help="Only calls without a whole answer.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the latest first.")] = 20,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """The calls themselves, with the request ids to show to support."""
+    start, end = _moment(since), _moment(until)
+    with _open(ledger) as engine:
+        rows = report.read_calls(engine, since=start, until=end, only_failed=failed, limit=limit)
+    output.print_calls(rows, format)
+
+
+@app.command()
+def reconcile(
+    file: Annotated[Path, typer.Argument(metavar="STATEMENT.CSV", help="An export of the gateway.")],
+    ledger: LedgerOption = "",
+    since: SinceOption = "",
+    until: UntilOption = "",
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """Match a statement with the ledger, by request id or by day and model, and print what differs."""
+    start, end = _moment(since), _moment(until)
+    try:
+        entries = statement.read_statement(file)
+    except statement.StatementError as error:
+        _stop(NO_LEDGER, str(error))
+    with _open(ledger) as engine:
+        rows = report.read_calls(engine, since=start, until=end)
+    differences = statement.reconcile(entries, rows)
+    output.print_differences(differences, len(entries), format)
+    if differences:
+        raise typer.Exit(DIFFERENT)
+
+
+@contextmanager
+def _open(url: str) -> Generator[Engine]:
+    if not url:
+        _stop(USAGE_ERROR, f"Which ledger? Pass --ledger sqlite:///usage.db, or set {USAGE_LEDGER_ENV}.")
+    try:
+        with report.open_for_reading(url) as engine, errors.status("Reading the ledger…"):
+            yield engine
+    except report.LedgerUnreadableError as error:
+        _stop(NO_LEDGER, str(error))
+
+
+def _moment(text: str) -> datetime | None:
+    """`7d` ago, or the start of a day, in UTC."""
+    if not text:
+        return None
+    if ago := re.fullmatch(r"(\d+)([mhdw])", text.strip()):
+        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        _stop(USAGE_ERROR, f"No time: {text!r}. Use 90m, 24h, 7d, 4w, or a date such as 2026-11-01.")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _draw(lines: list[report.UsageLine], by: list[str], path: Path, *, dark: bool) -> None:
+    os.environ.setdefault("MPLBACKEND", "agg")
+    try:
+        from texapi_core.cli.plot import draw_usage
+    except ImportError:
+        _stop(USAGE_ERROR, 'Drawing needs matplotlib: pip install "texapi-integrations[cli]"')
+    draw_usage(lines, by, path, dark=dark)
+
+
+def _stop(code: int, message: str) -> NoReturn:
+    errors.print(message, markup=False, soft_wrap=True)
+    raise typer.Exit(code)

@@ -1,0 +1,98 @@
+"""What was spent, drawn: days as bars of models, anything else as one bar for each group."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
+
+from texapi_core.ledger.report import UsageLine
+
+_MOST_SERIES = 7
+_MOST_BARS = 20
+_OTHERS = "others"
+_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a800", "#999999")
+"""Okabe and Ito's, which the colour-blind tell apart, on light and on dark."""
+
+
+def draw_usage(lines: Sequence[UsageLine], by: Sequence[str], path: Path, *, dark: bool = False) -> None:
+    """Draw USD where the costs are known, else tokens, into a PNG."""
+    is_cost = any(line.cost for line in lines)
+    amounts = {line.group: _amount(line, is_cost=is_cost) for line in lines}
+    unit = "USD" if is_cost else "tokens"
+    with plt.style.context("dark_background" if dark else "default"), plt.rc_context({"font.size": 10}):
+        figure, axes = plt.subplots(figsize=(9, 4.8), layout="constrained")
+        if by[0] == "day":
+            _draw_days(axes, amounts)
+            axes.set_ylabel(f"{unit} a day")
+        else:
+            _draw_bars(axes, {group[0]: amount for group, amount in amounts.items()}, is_cost=is_cost)
+            axes.set_xlabel(unit)
+        axes.set_title(f"TexAPI usage: {unit} by {' and '.join(by)}", loc="left", fontweight="bold")
+        axes.spines[["top", "right"]].set_visible(False)
+        unpriced = sum(line.unpriced for line in lines)
+        if is_cost and unpriced:
+            note = f"Without {unpriced:,} calls whose cost is not known"
+            figure.supxlabel(note, fontsize=8, x=0.02, ha="left")
+        figure.savefig(path, format="png", dpi=150)
+        plt.close(figure)
+
+
+def _amount(line: UsageLine, *, is_cost: bool) -> float | None:
+    """The length of a bar; `None` for a cost that is not known, which is not zero."""
+    if is_cost:
+        return None if line.cost is None else float(line.cost)
+    return float(line.input_tokens + line.output_tokens)
+
+
+def _draw_days(axes: Any, amounts: Mapping[tuple[str, ...], float | None]) -> None:
+    by_model: dict[str, dict[str, float]] = defaultdict(dict)
+    for (day, model), amount in amounts.items():
+        if amount is not None:
+            by_model[model][day] = amount
+    ranked = sorted(by_model, key=lambda model: -sum(by_model[model].values()))
+    shown = ranked if len(ranked) <= _MOST_SERIES else ranked[: _MOST_SERIES - 1]
+    series = {model: by_model[model] for model in shown}
+    for model in ranked[len(shown) :]:
+        others = series.setdefault(_OTHERS, {})
+        for day, amount in by_model[model].items():
+            others[day] = others.get(day, 0) + amount
+    days = _every_day([day for day, _ in amounts])
+    below = [0.0] * len(days)
+    for (model, of_day), color in zip(series.items(), _COLORS, strict=False):
+        heights = [of_day.get(day, 0.0) for day in days]
+        axes.bar(range(len(days)), heights, bottom=below, label=model, color=color, width=0.8)
+        below = [bottom + height for bottom, height in zip(below, heights, strict=True)]
+    step = max(1, -(-len(days) // 12))
+    axes.set_xticks(range(0, len(days), step), [day[5:] for day in days[::step]])
+    axes.set_xlim(-0.7, max(len(days) - 0.3, 0.7))
+    axes.set_ylim(0, max(below, default=0) * 1.06 or 1)
+    if series:
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def _every_day(days: Sequence[str]) -> list[str]:
+    """All days from the first to the last: a day without calls is a gap, not nothing."""
+    if not days:
+        return []
+    first, last = date.fromisoformat(min(days)), date.fromisoformat(max(days))
+    return [(first + timedelta(n)).isoformat() for n in range((last - first).days + 1)]
+
+
+def _draw_bars(axes: Any, amounts: Mapping[str, float | None], *, is_cost: bool) -> None:
+    ranked = sorted(amounts.items(), key=lambda item: -(item[1] or 0))
+    shown, rest = ranked[:_MOST_BARS], ranked[_MOST_BARS:]
+    if rest:
+        shown.append((_OTHERS, sum(amount or 0 for _, amount in rest)))
+    bars = axes.barh([name for name, _ in shown], [amount or 0 for _, amount in shown], color=_COLORS[0])
+    digits = 4 if is_cost else 0
+    labels = ["unknown" if amount is None else f"{amount:,.{digits}f}" for _, amount in shown]
+    axes.bar_label(bars, labels, padding=4)
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
