@@ -15,7 +15,7 @@ from langchain.chat_models import base as providers
 from tests.conftest import Endpoint
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "README.vi.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "README.vi.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -26,7 +26,7 @@ class Block(NamedTuple):
     code: str
 
     def __str__(self) -> str:
-        return f"{self.page.name}-{self.number}"
+        return f"{self.page.relative_to(ROOT)}-{self.number}"
 
 
 def blocks() -> Iterator[Block]:
@@ -86,3 +86,12 @@ def test_both_readmes_show_the_same() -> None:
     )
 
     assert [block.language for block in english] == [block.language for block in vietnamese]
+
+
+def test_both_pages_of_errors_name_the_same_classes() -> None:
+    english, vietnamese = (
+        re.findall(r"^\| `(\w+)`", (ROOT / page).read_text("utf-8"), re.MULTILINE)
+        for page in ("docs/errors.md", "docs/vi/errors.md")
+    )
+
+    assert english == vietnamese
