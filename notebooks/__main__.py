@@ -1,7 +1,8 @@
 """`make notebooks`: execute every notebook, record what it asks the gateway, and keep its outputs.
 
 Live when `TEXAPI_API_KEY` is set; otherwise the notebooks start the stand-in gateway themselves. With
-names as arguments, only those: `python -m notebooks 01_langchain_quickstart`.
+names as arguments, only those: `python -m notebooks 01_langchain_quickstart`. Without, the documents that
+the RAG notebooks read are copied anew from this project's own.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 
 import nbformat
 
+from notebooks import snapshot
 from notebooks.execution import NOTEBOOKS, execute
 
 
@@ -20,6 +22,8 @@ def main(names: list[str]) -> int:
     if unknown := set(names) - {path.stem for path in chosen}:
         print(f"No such notebook: {', '.join(sorted(unknown))}", file=sys.stderr)
         return 1
+    if not names:
+        snapshot.take()
     for path in chosen:
         started = time.perf_counter()
         notebook = execute(path, record=True)

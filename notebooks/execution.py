@@ -91,5 +91,5 @@ def shown(cell: nbformat.NotebookNode) -> list[tuple[str, Any]]:
         elif "image/png" in output.data:
             seen.append(("image/png", None))
         else:
-            seen.extend(sorted(output.data.items()))
+            seen.append(("text/plain", output.data["text/plain"]))
     return seen
