@@ -7,7 +7,7 @@ PIP_OPTIONS := --quiet --disable-pip-version-check
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format typecheck record features matrix bench conformance soak compare-faults ledger screenshots clean
+.PHONY: help demo test lint format typecheck record notebooks docs features matrix bench conformance soak compare-faults ledger screenshots clean
 
 help: ## Show this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -15,7 +15,7 @@ help: ## Show this text
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install $(PIP_OPTIONS) "pip>=25.1"
-	$(BIN)/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test --group lint
+	$(BIN)/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test --group lint --group notebooks --group docs
 	@touch $@
 
 demo: $(VENV)/ready ## Ask both frameworks, live with TEXAPI_API_KEY, else from the embedded stand-in
@@ -37,6 +37,12 @@ typecheck: $(VENV)/ready ## Check types, strictly, in packages and tests
 
 record: $(VENV)/ready ## Record every cassette, live with TEXAPI_API_KEY, else from the stand-in
 	$(BIN)/python -m pytest -m vcr --record-mode=rewrite
+
+notebooks: $(VENV)/ready ## Execute every notebook and keep its outputs, live with TEXAPI_API_KEY, else from the stand-in
+	$(BIN)/python -m notebooks
+
+docs: $(VENV)/ready ## Build the documentation as a site in build/site; every warning is an error
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
 
 features: $(VENV)/ready ## Make the feature table of docs/langchain.md anew, by running each feature
 	$(BIN)/python -m tests.langchain.features --write
@@ -70,7 +76,7 @@ matrix-lowest: VERSIONS := --constraint tests/lowest.txt
 matrix-%:
 	$(PYTHON) -m venv --clear .venv-$*
 	.venv-$*/bin/python -m pip install $(PIP_OPTIONS) "pip>=25.1"
-	.venv-$*/bin/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test $(VERSIONS)
+	.venv-$*/bin/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test --group notebooks $(VERSIONS)
 	.venv-$*/bin/python -m pip list --disable-pip-version-check | grep -E "^(openai|langchain-core|llama-index-core|pydantic|vcrpy) "
 	.venv-$*/bin/python -m pytest -n $(WORKERS)
 

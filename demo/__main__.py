@@ -9,7 +9,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,10 +28,10 @@ from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.retrievers.bm25 import BM25Retriever
 
+from demo.endpoint import use_live_or_standin
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
 from texapi_core import TexAPIError
-from texapi_core.settings import API_KEY_ENV
 
 MODEL = os.environ.get("TEXAPI_DEMO_MODEL", "claude-sonnet-4-6")
 DOCUMENTS = Path(__file__).parent / "documents"
@@ -76,11 +75,11 @@ def of_message(call: str, message: AIMessage, milliseconds: float) -> Row:
     )
 
 
-def langchain_chain(endpoint: dict[str, Any]) -> list[Row]:
+def langchain_chain() -> list[Row]:
     """A chain, streamed."""
     print("\n── LangChain: a chain, streamed ──")
     prompt = ChatPromptTemplate([("system", "Answer in one sentence."), ("human", "{question}")])
-    chain = prompt | ChatTexAPI(model=MODEL, **endpoint)
+    chain = prompt | ChatTexAPI(model=MODEL)
     question = "Thủ đô của Việt Nam là gì?"
     print(f"> {question}")
     started = time.perf_counter()
@@ -92,10 +91,10 @@ def langchain_chain(endpoint: dict[str, Any]) -> list[Row]:
     return [of_message("LangChain chain, streamed", whole, _since(started))]
 
 
-def langchain_agent(endpoint: dict[str, Any]) -> list[Row]:
+def langchain_agent() -> list[Row]:
     """An agent that calls a tool, streamed."""
     print("\n── LangChain: an agent with a tool, streamed ──")
-    agent = create_agent(ChatTexAPI(model=MODEL, **endpoint), [get_weather])
+    agent = create_agent(ChatTexAPI(model=MODEL), [get_weather])
     question = "What is the weather in Hanoi?"
     print(f"> {question}")
     rows: list[Row] = []
@@ -134,10 +133,10 @@ class _Responses(BaseEventHandler):
             self.seen.append(event.response)
 
 
-def llama_index_query_engine(endpoint: dict[str, Any]) -> list[Row]:
+def llama_index_query_engine() -> list[Row]:
     """A query engine over this folder's documents, streamed."""
     print("\n── LlamaIndex: a BM25 query engine over documents, streamed ──")
-    Settings.llm = TexAPI(model=MODEL, **endpoint)
+    Settings.llm = TexAPI(model=MODEL)
     documents = [Document(text=path.read_text("utf-8")) for path in sorted(DOCUMENTS.glob("*.md"))]
     nodes = SentenceSplitter(chunk_size=128, chunk_overlap=0).get_nodes_from_documents(documents)
     retriever = BM25Retriever.from_defaults(nodes=nodes, similarity_top_k=2)
@@ -192,29 +191,16 @@ def print_table(rows: list[Row]) -> None:
 
 def main() -> int:
     """Run the steps one after the other; 0 if all answered."""
-    with ExitStack() as stack:
-        endpoint: dict[str, Any] = {}
-        if os.environ.get(API_KEY_ENV):
-            print(f"{API_KEY_ENV} is set: the answers come live from TexAPI.")
-        else:
-            from tests.gateway import Gateway
-
-            gateway = stack.enter_context(Gateway(chunk_delay=0.02))
-            endpoint = {"base_url": gateway.base_url, "api_key": gateway.key}
-            print(
-                f"{API_KEY_ENV} is not set: the answers come from a stand-in gateway embedded in this demo,\n"
-                "not from a language model. Set it to ask TexAPI itself."
-            )
-        steps: list[Callable[[dict[str, Any]], list[Row]]]
-        steps = [langchain_chain, langchain_agent, llama_index_query_engine]
-        rows: list[Row] = []
-        for step in steps:
-            try:
-                rows += step(endpoint)
-            except TexAPIError as error:
-                print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
-                return 1
-        print_table(rows)
+    print(use_live_or_standin(chunk_delay=0.02))
+    steps: list[Callable[[], list[Row]]] = [langchain_chain, langchain_agent, llama_index_query_engine]
+    rows: list[Row] = []
+    for step in steps:
+        try:
+            rows += step()
+        except TexAPIError as error:
+            print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
+            return 1
+    print_table(rows)
     return 0
 
 

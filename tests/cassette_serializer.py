@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from vcr import VCR
 from vcr.request import Request
 
 from texapi_core.settings import DEFAULT_BASE_URL
@@ -30,6 +32,21 @@ _KEPT_RESPONSE_HEADERS = frozenset(
 _ILLEGAL_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9_.\-\[\]]+")
 _MOST_MODELS = 5
 """Rows of a model list that are kept: live lists are long."""
+
+VCR_OPTIONS: dict[str, Any] = {
+    "filter_headers": [("authorization", "Bearer sk-tex-REDACTED")],
+    "match_on": ["method", "path", "query", "body"],
+    "decode_compressed_response": True,
+}
+"""What is kept out of a recording, and by what a request finds its answer."""
+
+
+def configure(vcr: VCR) -> None:
+    """Let a recorder write and read this form."""
+    vcr.register_serializer("readable", sys.modules[__name__])
+    vcr.serializer = "readable"
+    vcr.before_record_request = scrub_request
+    vcr.before_record_response = scrub_response
 
 
 def file_name(test_name: str) -> str:

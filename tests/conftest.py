@@ -98,11 +98,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.fixture(scope="session")
 def vcr_config() -> dict[str, Any]:
-    return {
-        "filter_headers": [("authorization", "Bearer sk-tex-REDACTED")],
-        "match_on": ["method", "path", "query", "body"],
-        "decode_compressed_response": True,
-    }
+    return cassette_serializer.VCR_OPTIONS
 
 
 @pytest.fixture
@@ -121,10 +117,7 @@ def default_cassette_name(request: pytest.FixtureRequest) -> str:
 
 
 def pytest_recording_configure(config: pytest.Config, vcr: VCR) -> None:
-    vcr.register_serializer("readable", cassette_serializer)
-    vcr.serializer = "readable"
-    vcr.before_record_request = cassette_serializer.scrub_request
-    vcr.before_record_response = cassette_serializer.scrub_response
+    cassette_serializer.configure(vcr)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

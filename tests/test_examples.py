@@ -20,7 +20,7 @@ from texapi_core.cli.commands import app
 from texapi_core.ledger import _writers, flush_ledgers
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "README.vi.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "README.vi.md", *sorted((ROOT / "docs").rglob("*.md"))]
 EXPORTS = ("export TEXAPI_API_KEY=sk-tex-...", "export TEXAPI_USAGE_LEDGER=sqlite:///texapi-usage.db")
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -32,7 +32,7 @@ class Block(NamedTuple):
     code: str
 
     def __str__(self) -> str:
-        return f"{self.page.name}-{self.number}"
+        return f"{self.page.relative_to(ROOT)}-{self.number}"
 
 
 def blocks() -> Iterator[Block]:
@@ -114,3 +114,12 @@ def test_both_readmes_show_the_same() -> None:
     )
 
     assert [block.language for block in english] == [block.language for block in vietnamese]
+
+
+def test_both_pages_of_errors_name_the_same_classes() -> None:
+    english, vietnamese = (
+        re.findall(r"^\| `(\w+)`", (ROOT / page).read_text("utf-8"), re.MULTILINE)
+        for page in ("docs/errors.md", "docs/vi/errors.md")
+    )
+
+    assert english == vietnamese

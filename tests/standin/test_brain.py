@@ -120,6 +120,36 @@ def test_context_in_the_instructions(system: str) -> None:
     assert think({"messages": messages}).text == "Phở is a noodle soup."
 
 
+def test_markdown_is_read_as_text() -> None:
+    context = (
+        "## Errors\n\n**Rates.** See [limits](limits.md).\n\n"
+        "| Class | When |\n| --- | --- |\n| `RateLimitError` | 429, too fast |\n```python\nx = 1\n```"
+    )
+
+    assert answer(QUESTION.format(context=context, question="What is 429?")) == (
+        "`RateLimitError`; 429, too fast"
+    )
+    assert answer(QUESTION.format(context=context, question="Where are the limits?")) == "See limits."
+
+
+@pytest.mark.parametrize(("question", "relevant"), [("What is Phở?", True), ("Who wrote Hamlet?", False)])
+def test_a_context_is_relevant_when_it_answers(question: str, relevant: bool) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"relevant": {"type": "boolean"}, "binary_score": {"type": "string"}},
+        "required": ["relevant", "binary_score"],
+    }
+    body = {
+        "messages": [{"role": "user", "content": QUESTION.format(context=CONTEXT, question=question)}],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "Grade", "schema": schema}},
+    }
+
+    assert json.loads(think(body).text or "") == {
+        "relevant": relevant,
+        "binary_score": "yes" if relevant else "no",
+    }
+
+
 def test_refining_keeps_the_better_answer() -> None:
     prompt = (
         "The original query is as follows: Who founded TexAPI?\n"
@@ -239,3 +269,46 @@ def test_hand_off() -> None:
     calls = think({"messages": [question], "tools": [tool]}).calls
     assert [call.name for call in calls] == ["handoff"]
     assert calls[0].arguments["to_agent"] == "Researcher"
+
+
+def test_hand_off_of_what_is_left() -> None:
+    weather: dict[str, Any] = {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "parameters": {"properties": {"city": {"type": "string"}}, "required": ["city"]},
+        },
+    }
+    fields = {"to_agent": {"type": "string"}, "reason": {"type": "string"}}
+    handoff: dict[str, Any] = {
+        "type": "function",
+        "function": {
+            "name": "handoff",
+            "description": "Hands off.\n\nCurrently available agents:\n{'money': 'Converts USD'}\n",
+            "parameters": {"type": "object", "properties": fields, "required": list(fields)},
+        },
+    }
+    tools = [weather, handoff]
+    result = [
+        {
+            "role": "assistant",
+            "tool_calls": [
+                {
+                    "id": "1",
+                    "type": "function",
+                    "function": {"name": "get_weather", "arguments": '{"city": "Huế"}'},
+                }
+            ],
+        },
+        {"role": "tool", "tool_call_id": "1", "content": "rain"},
+    ]
+    both = {"role": "user", "content": "What is the weather in Huế, and how much is 250 USD in VND?"}
+    alone = {"role": "user", "content": "What is the weather in Huế?"}
+
+    first = think({"messages": [both], "tools": tools})
+    then = think({"messages": [both, *result], "tools": tools})
+    done = think({"messages": [alone, *result], "tools": tools})
+
+    assert [(call.name, call.arguments) for call in first.calls] == [("get_weather", {"city": "Huế"})]
+    assert [(call.name, call.arguments["to_agent"]) for call in then.calls] == [("handoff", "money")]
+    assert not done.calls

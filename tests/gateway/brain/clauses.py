@@ -67,7 +67,7 @@ def fits(question: str, tools: tuple[Tool, ...]) -> list[Fit]:
     for piece in _BREAK.split(question):
         best = _best(piece, tools)
         if best is not None:
-            clause = f"{pending}{piece}" if not found else piece
+            clause = piece if found or _has_value(piece) else f"{pending}{piece}"
             found.append(Fit(best[0], clause, best[1]))
         elif found:
             last = found[-1]
@@ -78,6 +78,11 @@ def fits(question: str, tools: tuple[Tool, ...]) -> list[Fit]:
         best = _best(question, tools)
         return [Fit(best[0], question, best[1])] if best else []
     return _joined(found, question)
+
+
+def unserved(question: str, tools: tuple[Tool, ...]) -> str:
+    """Return the parts of a question that none of the tools is for."""
+    return " ".join(piece for piece in _BREAK.split(question) if _best(piece, tools) is None)
 
 
 def score(tool: Tool, text: str) -> float:

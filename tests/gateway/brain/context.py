@@ -12,17 +12,16 @@ from tests.gateway.brain.words import fold, is_vietnamese, sentences, stem, stem
 _NAME = re.compile(rf"(?<!^)(?<![.?!:] )\b[{CAPITALS}][\w-]+")
 _DIGIT = re.compile(r"\d")
 
+SAYS_NOTHING = ("The context does not say anything about this.", "Tài liệu không nói về điều này.")
+"""What is answered when a context does not help, in English and in Vietnamese."""
+
 
 def answer_from(context: str, question: str) -> str:
     """Return the sentences of a context that answer a question best, in the language asked."""
     found = best_sentences(context, question)
     vietnamese = is_vietnamese(question)
     if not found:
-        return (
-            "Tài liệu không nói về điều này."
-            if vietnamese
-            else "The context does not say anything about this."
-        )
+        return SAYS_NOTHING[vietnamese]
     text = " ".join(found)
     return f"Theo tài liệu: {text}" if vietnamese else text
 

@@ -138,7 +138,7 @@ def _cite(prompt: str) -> str:
     found = best_sentences("\n".join(sources.values()), question)
     cited: list[str] = []
     for sentence in found:
-        number = next((each for each, text in sources.items() if sentence in text), 1)
+        number = next((each for each, text in sources.items() if sentence in sentences(text)), 1)
         cited.append(f"{sentence.rstrip('.')} [{number}].")
     existing = _existing(task)
     if existing is not None and not cited:

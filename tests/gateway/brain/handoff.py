@@ -12,14 +12,14 @@ HANDOFF = "handoff"
 _AGENT = re.compile(r"""['"]?([\w .-]{1,60}?)['"]?\s*:\s*(?:'([^']*)'|"([^"]*)"|([^\n,}]+))""")
 
 
-def hand_off(conversation: Conversation) -> Call | None:
-    """Return the call that hands over to the agent that fits the question, if there is one."""
+def hand_off(conversation: Conversation, question: str) -> Call | None:
+    """Return the call that hands over to the agent that fits a question or a part of it, if there is one."""
     tool = next((each for each in conversation.tools if each.name == HANDOFF), None)
     if tool is None or _was_handed(conversation):
         return None
     listed = tool.description.rsplit("agents:", 1)[-1]
     agents = {name.strip(): a or b or c for name, a, b, c in _AGENT.findall(listed)}
-    wanted = stems(conversation.question)
+    wanted = stems(question)
     scored = {
         name: len(wanted & stems(f"{re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', name)} {text}"))
         for name, text in agents.items()
@@ -27,12 +27,8 @@ def hand_off(conversation: Conversation) -> Call | None:
     best = max(scored, key=lambda name: scored[name], default=None)
     if best is None or not scored[best]:
         return None
-    about = topic(conversation.question)
-    reason = (
-        f"Người dùng hỏi về {about}."
-        if is_vietnamese(conversation.question)
-        else f"The user asks about {about}."
-    )
+    about = topic(question)
+    reason = f"Người dùng hỏi về {about}." if is_vietnamese(question) else f"The user asks about {about}."
     return Call(HANDOFF, {"to_agent": best, "reason": reason})
 
 

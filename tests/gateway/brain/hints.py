@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from tests.gateway.brain.commands import summarise
+from tests.gateway.brain.context import SAYS_NOTHING
 from tests.gateway.brain.evaluations import evaluate
 from tests.gateway.brain.extractions import keywords, title
 from tests.gateway.brain.knowledge import joke, subject
@@ -43,6 +44,8 @@ def field_hints(prompt: str, answer: str) -> dict[str, Any]:
         "reasoning": "It follows from the request.",
         "explanation": "It follows from the request.",
         "feedback": "The response answers the query.",
+        "relevant": answer not in SAYS_NOTHING,
+        "binary_score": "no" if answer in SAYS_NOTHING else "yes",
     }
     if "joke" in fold(prompt) or "chuyen cuoi" in fold(prompt):
         hints["setup"], hints["punchline"] = joke(subject(prompt))

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.gateway.brain.arithmetic import find_expression, single_steps
-from tests.gateway.brain.clauses import STRONG, Fit, fits, is_search, score
+from tests.gateway.brain.clauses import STRONG, Fit, fits, is_search, score, unserved
 from tests.gateway.brain.context_prompts import find_context
 from tests.gateway.brain.conversation import Conversation, Tool
 from tests.gateway.brain.evidence import Evidence
@@ -75,11 +75,13 @@ def _wanted(conversation: Conversation) -> list[Call]:
         for call in _calls(fit, conversation):
             if call not in calls:
                 calls.append(call)
-    if calls:
+    if calls and not all(_was_made(call, conversation) for call in calls):
         return calls
-    handed = hand_off(conversation)
+    handed = hand_off(conversation, unserved(question, tools) if calls else question)
     if handed is not None:
         return [handed]
+    if calls:
+        return calls
     return _searches(question, tools) if _ASKS.search(question) else []
 
 

@@ -29,6 +29,8 @@ _WORD = re.compile(r"[^\W_]+")
 _SENTENCE_END = re.compile(rf"(?<=[.!?…])[\"'”\u2019)]*\s+(?=[\"'“\u2018(]?[{CAPITALS}0-9])")
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|vs|e\.g|i\.e|etc|No|TP|Th)\.$")
 _METADATA = re.compile(r"^(?:[a-z]+(?:_[a-z]+)+|source|url|page|file|sub question): .*$", re.IGNORECASE)
+_MARKUP = re.compile(r"\*\*|^#{1,6} |^```\w*$|^\|?(?: *:?-{3,}:? *\|?)+$")
+_LINK = re.compile(r"\[([^\]]+)\]\([^)\s]+\)")
 _LABEL = re.compile(r"^(?:response|answer): ", re.IGNORECASE)
 
 
@@ -80,7 +82,7 @@ def sentences(text: str) -> list[str]:
     """Split a text into sentences, leaving out lines of metadata."""
     found: list[str] = []
     for line in unicodedata.normalize("NFC", text).splitlines():
-        line = line.strip(" -*•\t")
+        line = _without_markup(line.strip()).strip(" -*•\t")
         if not line or _METADATA.match(line):
             continue
         line = _LABEL.sub("", line)
@@ -91,6 +93,14 @@ def sentences(text: str) -> list[str]:
             else:
                 found.append(piece.strip())
     return [each for each in found if any(sign.isalnum() for sign in each)]
+
+
+def _without_markup(line: str) -> str:
+    """Return a line of Markdown as plain text, the cells of a row of a table joined by semicolons."""
+    line = _MARKUP.sub("", _LINK.sub(r"\1", line))
+    if line.startswith("|") and line.endswith("|"):
+        return "; ".join(cell for each in line.split("|") if (cell := each.strip()))
+    return line
 
 
 def capitalise(text: str) -> str:

@@ -1,0 +1,28 @@
+"""Where the demo and the notebooks send their requests: to TexAPI, or else to the embedded stand-in."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+from texapi_core.settings import API_KEY_ENV, BASE_URL_ENVS
+
+
+@cache
+def use_live_or_standin(chunk_delay: float = 0.0) -> str:
+    """A sentence on where the answers come from, from here to the end of this process.
+
+    Without `TEXAPI_API_KEY`, the stand-in gateway of the tests is started and its address and key are put
+    into the environment. `chunk_delay` is its pause, in seconds, between the events of a stream.
+    """
+    if os.environ.get(API_KEY_ENV):
+        return f"{API_KEY_ENV} is set: the answers come live from TexAPI."
+    from tests.gateway import Gateway
+
+    gateway = Gateway(chunk_delay=chunk_delay).__enter__()
+    os.environ[API_KEY_ENV] = gateway.key
+    os.environ[BASE_URL_ENVS[0]] = gateway.base_url
+    return (
+        f"{API_KEY_ENV} is not set: the answers come from a stand-in gateway embedded in this process,\n"
+        "not from a language model. Set it to ask TexAPI itself."
+    )

@@ -1,0 +1,65 @@
+"""The site: `make docs` builds it, and every warning is an error."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+# Imported before autodoc does it, which makes believe that a type checker runs: pydantic cannot stand that.
+import langchain_texapi  # noqa: F401
+import llama_index_texapi  # noqa: F401
+from texapi_core import __version__
+
+project = "TexAPI for LangChain and LlamaIndex"
+author = "TexAPI integrations contributors"
+copyright = author  # noqa: A001 # Sphinx's name
+version = release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+exclude_patterns = ["_build"]
+root_doc = "index"
+
+# Pages are written to be read on the code host too: links go to files, headings have anchors.
+myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence"]
+myst_url_schemes = ("http", "https")
+language = "en"
+# docs/llama_index.md links to the heading "Settings" of docs/langchain.md, which that page no longer has.
+suppress_warnings = ["myst.xref_missing"]
+
+# Docstrings are plain text with names in single backquotes, and Google's sections.
+default_role = "code"
+napoleon_numpy_docstring = False
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autodoc_class_signature = "separated"
+
+html_theme = "furo"
+html_title = project
+html_static_path = ["static"]
+html_css_files = ["wide-tables.css"]
+html_theme_options = {"navigation_with_keys": True}
+html_copy_source = False
+html_show_sphinx = False
+
+_PLURAL = re.compile(r"(`[^`]+`)(?=\w)")
+
+
+def _as_restructured_text(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Docstrings have Markdown's blocks of code and plurals of names; a module's has drawings."""
+    if what == "module":
+        del lines[1:]
+    converted: list[str] = []
+    inside = False
+    for line in lines:
+        if line.lstrip().startswith("```"):
+            inside = not inside
+            converted += [".. code-block:: python", ""] if inside else [""]
+        else:
+            converted.append(f"    {line}" if inside else _PLURAL.sub(r"\1\\ ", line))
+    lines[:] = converted
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("autodoc-process-docstring", _as_restructured_text)

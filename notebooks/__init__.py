@@ -1,0 +1,1 @@
+"""Notebooks: executed and recorded by `make notebooks`, replayed by the tests."""

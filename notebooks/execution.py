@@ -1,0 +1,95 @@
+"""Executes a notebook in a kernel of its own, recording or replaying what it asks the gateway.
+
+Before the first cell and after the last, a cell is run that is not part of the notebook: one puts the
+kernel's requests on a cassette, the other checks that all that was recorded was played.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).parent
+CASSETTES = FOLDER.parent / "cassettes" / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.ipynb"))
+
+_TIMEOUT = 120
+"""Seconds that one cell may take."""
+
+_ENTER = """
+import sys
+sys.path.insert(0, {root!r})
+from notebooks import recording as _recording
+_recording.enter({cassette!r}, record={record!r})
+"""
+_LEAVE = "_recording.leave()"
+
+
+def execute(path: Path, *, record: bool, environment: dict[str, str] | None = None) -> nbformat.NotebookNode:
+    """The notebook with the outputs of this run; the file is left as it is.
+
+    Args:
+        path: The notebook.
+        record: Whether the gateway is asked and its answers recorded; otherwise they are replayed, and a
+            request that was not recorded is an error, as is any other connection.
+        environment: The kernel's environment variables, by default this process's.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    cassette = CASSETTES / f"{path.stem}.yaml"
+    enter = _ENTER.format(root=str(FOLDER.parent), cassette=str(cassette), record=record)
+    played = deepcopy(notebook)
+    played.cells = [_hidden(enter), *played.cells, _hidden(_LEAVE)]
+    with tempfile.TemporaryDirectory() as profile:
+        client = NotebookClient(
+            played,
+            # The kernel warns that its sockets, local to this machine, are not encrypted.
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],
+            timeout=_TIMEOUT,
+            record_timing=False,
+            coalesce_streams=True,
+            resources={"metadata": {"path": str(FOLDER)}},
+        )
+        client.execute(
+            env={
+                **(os.environ if environment is None else environment),
+                "IPYTHONDIR": profile,
+                "LANGSMITH_TRACING": "false",
+            }
+        )
+    notebook.cells = played.cells[1:-1]
+    for count, cell in enumerate((cell for cell in notebook.cells if cell.cell_type == "code"), 1):
+        _renumber(cell, count)
+    return notebook
+
+
+def _hidden(source: str) -> nbformat.NotebookNode:
+    return nbformat.v4.new_code_cell(source)
+
+
+def _renumber(cell: nbformat.NotebookNode, count: int) -> None:
+    """Number the cells as if the first hidden one had not been there."""
+    cell.execution_count = count
+    for output in cell.outputs:
+        if "execution_count" in output:
+            output.execution_count = count
+
+
+def shown(cell: nbformat.NotebookNode) -> list[tuple[str, Any]]:
+    """What a reader sees under a cell, as pairs of a kind and a text; of a picture, only that it is there."""
+    seen: list[tuple[str, Any]] = []
+    for output in cell.get("outputs", []):
+        if output.output_type == "stream":
+            seen.append((output.name, output.text))
+        elif output.output_type == "error":
+            seen.append(("error", f"{output.ename}: {output.evalue}"))
+        elif "image/png" in output.data:
+            seen.append(("image/png", None))
+        else:
+            seen.append(("text/plain", output.data["text/plain"]))
+    return seen

@@ -1,0 +1,26 @@
+"""The documents that the RAG notebooks read: a copy of this project's own, in both languages.
+
+A copy, so that an edit of the documentation does not change what the recordings were asked.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = Path(__file__).parent / "documents"
+_PAGES = {
+    "en": ["README.md", "docs/errors.md", "docs/langchain.md", "docs/limits.md", "docs/llama_index.md"],
+    "vi": ["README.vi.md", "docs/vi/errors.md", "docs/vi/quickstart.md"],
+}
+
+
+def take() -> None:
+    """Copy the pages anew."""
+    for language, pages in _PAGES.items():
+        folder = DOCUMENTS / language
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for page in pages:
+            shutil.copyfile(ROOT / page, folder / Path(page).name.lower())

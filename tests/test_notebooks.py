@@ -1,0 +1,93 @@
+"""The notebooks give, replayed, the very outputs that they are kept with."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("nbclient", reason="the dependency group `notebooks` is not installed")
+pytest.importorskip("matplotlib", reason="the dependency group `notebooks` is not installed")
+
+import nbformat
+from nbclient.exceptions import CellExecutionError
+
+from notebooks.execution import NOTEBOOKS, execute, shown
+from tests.conftest import CASSETTES, REPLAY_KEY
+
+_MACHINE = re.compile(r"/(?:home|root|tmp|usr|var|opt|Users|private)/|site-packages|127\.0\.0\.1|[A-Z]:\\\\")
+_KEY = re.compile(r"sk-[A-Za-z0-9-]{6,}")
+_RECORDED_LIVE = "the answers come live from TexAPI"
+
+by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+@by_name
+def test_a_notebook_gives_the_outputs_that_it_is_kept_with(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = read(path)
+    if _RECORDED_LIVE in path.read_text("utf-8"):
+        monkeypatch.setenv("TEXAPI_API_KEY", REPLAY_KEY)
+
+    replayed = execute(path, record=False)
+
+    for before, after in zip(kept.cells, replayed.cells, strict=True):
+        assert shown(after) == shown(before), before.source
+
+
+def write(path: Path, *sources: str) -> Path:
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources]), path
+    )
+    return path
+
+
+def test_what_was_not_recorded_is_an_error(tmp_path: Path) -> None:
+    source = """
+from urllib.request import Request, urlopen
+urlopen(Request("https://api.texapi.dev/v1/chat/completions", data=b"{}"))
+"""
+    changed = write(tmp_path / NOTEBOOKS[0].name, source)
+
+    with pytest.raises(CellExecutionError, match="CannotOverwriteExistingCassetteException"):
+        execute(changed, record=False)
+
+
+def test_what_was_recorded_and_not_asked_is_an_error(tmp_path: Path) -> None:
+    shorter = write(tmp_path / NOTEBOOKS[0].name, "print('nothing')")
+
+    with pytest.raises(CellExecutionError, match=r"0 of \d+ recorded exchanges were played"):
+        execute(shorter, record=False)
+
+
+@by_name
+def test_what_a_notebook_keeps_is_fit_for_others(path: Path) -> None:
+    for cell in read(path).cells:
+        for kind, text in shown(cell):
+            assert kind not in ("error", "stderr"), text
+            assert not _MACHINE.search(str(text)), text
+        assert not _KEY.search(str(cell)), cell.source
+
+
+@by_name
+def test_a_notebook_says_what_it_shows_and_where_to_go_next(path: Path) -> None:
+    first, *_, last = read(path).cells
+
+    assert first.source.startswith("# ")
+    assert "**What it shows:**" in first.source
+    assert "**What it needs:**" in first.source
+    assert last.source.startswith("## Where to go next")
+    for link in re.findall(r"\]\(([^)#:]+)\)", last.source):
+        assert (path.parent / link).exists(), link
+
+
+def test_every_recording_belongs_to_a_notebook() -> None:
+    recordings = {file.stem for file in (CASSETTES / "notebooks").glob("*.yaml")}
+
+    assert recordings == {path.stem for path in NOTEBOOKS}
