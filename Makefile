@@ -7,7 +7,7 @@ PIP_OPTIONS := --quiet --disable-pip-version-check
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format typecheck record notebooks docs features matrix bench conformance soak compare-faults ledger screenshots clean
+.PHONY: help demo test lint format typecheck record notebooks docs dist features matrix bench conformance soak compare-faults ledger screenshots clean
 
 help: ## Show this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -15,7 +15,7 @@ help: ## Show this text
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install $(PIP_OPTIONS) "pip>=25.1"
-	$(BIN)/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test --group lint --group notebooks --group docs
+	$(BIN)/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test --group lint --group notebooks --group docs --group dist
 	@touch $@
 
 demo: $(VENV)/ready ## Ask both frameworks, live with TEXAPI_API_KEY, else from the embedded stand-in
@@ -43,6 +43,9 @@ notebooks: $(VENV)/ready ## Execute every notebook and keep its outputs, live wi
 
 docs: $(VENV)/ready ## Build the documentation as a site in build/site; every warning is an error
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
+
+dist: $(VENV)/ready ## Build the distributions in dist/, check their metadata strictly, try the wheels alone
+	@$(BIN)/python packaging
 
 features: $(VENV)/ready ## Make the feature table of docs/langchain.md anew, by running each feature
 	$(BIN)/python -m tests.langchain.features --write

@@ -49,6 +49,8 @@ def _as_restructured_text(app: Any, what: str, name: str, obj: Any, options: Any
     """Docstrings have Markdown's blocks of code and plurals of names; a module's has drawings."""
     if what == "module":
         del lines[1:]
+    if what == "attribute":
+        lines.insert(0, "")  # or Napoleon takes what stands before a colon in the first line for a type
     converted: list[str] = []
     inside = False
     for line in lines:
@@ -62,4 +64,4 @@ def _as_restructured_text(app: Any, what: str, name: str, obj: Any, options: Any
 
 def setup(app: Any) -> None:
     """Called by Sphinx."""
-    app.connect("autodoc-process-docstring", _as_restructured_text)
+    app.connect("autodoc-process-docstring", _as_restructured_text, priority=400)

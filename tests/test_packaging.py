@@ -129,3 +129,15 @@ def test_the_lowest_versions_are_those_declared() -> None:
         assert found, requirement
         name, floor = found.groups()
         assert floors[name] == floor or floors[name].startswith(f"{floor}.")
+
+
+@pytest.mark.parametrize(
+    ("name", "extra"), [("langchain-texapi", "langchain"), ("llama-index-llms-texapi", "llama-index")]
+)
+def test_the_two_names_bring_this_version(name: str, extra: str) -> None:
+    file = ROOT / "packaging" / name / "pyproject.toml"
+    project = tomllib.loads(file.read_text("utf-8"))["project"]
+
+    assert project["name"] == name
+    assert project["version"] == texapi_core.__version__
+    assert project["dependencies"] == [f"texapi-integrations[{extra}]=={texapi_core.__version__}"]

@@ -1,0 +1,59 @@
+"""`make dist`: build the three distributions, check their metadata, and try the wheels without the source.
+
+Each wheel is installed in a new environment with nothing of this repository in reach, and a script asks
+a server on this machine through it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+DIST = ROOT / "dist"
+TRIED = {
+    "texapi-integrations[all]": ["langchain_texapi", "llama_index_texapi"],
+    "langchain-texapi": ["langchain_texapi"],
+    "llama-index-llms-texapi": ["llama_index_texapi"],
+}
+"""What is installed, and the packages that it must bring."""
+
+
+def run(*command: str | Path, cwd: Path = ROOT) -> None:
+    """Run a command that must succeed, with no setting of Python's or of TexAPI's around."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "TEXAPI_"))
+    }
+    subprocess.run([*map(str, command)], cwd=cwd, env=environment, check=True)
+
+
+def build() -> None:
+    """Source and wheel of each distribution into `dist/`, held to strict metadata checks."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    for project in (ROOT, *sorted(path.parent for path in (ROOT / "packaging").glob("*/pyproject.toml"))):
+        run(sys.executable, "-m", "build", "--outdir", DIST, project)
+    run(sys.executable, "-m", "twine", "check", "--strict", *sorted(DIST.iterdir()))
+
+
+def try_wheel(requirement: str, packages: list[str]) -> None:
+    """Install from `dist/` in a new environment and use it there."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        venv.create(home / "venv", with_pip=True)
+        python = home / "venv" / "bin" / "python"
+        script = shutil.copy(ROOT / "packaging" / "first_call.py", home)
+        pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        run(*pip, "--find-links", DIST, requirement, cwd=home)
+        run(python, "-I", script, *packages, cwd=home)
+    print(f"{requirement}: installed and used")
+
+
+if __name__ == "__main__":
+    build()
+    for requirement, packages in TRIED.items():
+        try_wheel(requirement, packages)
