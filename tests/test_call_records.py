@@ -245,6 +245,31 @@ def test_a_failing_listener_fails_no_call(
     assert "listener" in caplog.text
 
 
+def test_a_record_that_cannot_be_made_fails_no_call(
+    endpoint: Endpoint,
+    records: list[CallRecord],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("texapi_core.recording.gateway_cost", None)
+
+    assert ChatTexAPI(model=MODEL, **endpoint.for_langchain()).invoke(QUESTION).text
+    assert not records
+    assert "could not be recorded" in caplog.text
+
+
+def test_metadata_that_has_no_text_is_named_by_its_type(
+    endpoint: Endpoint, records: list[CallRecord]
+) -> None:
+    class Mute:
+        def __str__(self) -> str:
+            raise ValueError
+
+    ChatTexAPI(model=MODEL, **endpoint.for_langchain()).invoke(QUESTION, {"metadata": {"mute": Mute()}})
+
+    assert records[0].labels.metadata["mute"] == "<Mute>"
+
+
 # The log
 
 

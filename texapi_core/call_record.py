@@ -57,7 +57,10 @@ def labels_of(tags: Iterable[Any], metadata: Mapping[str, Any], *, run_id: objec
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and isfinite(value)):
         return value
-    return str(value)[:_LONGEST_LABEL]
+    try:
+        return str(value)[:_LONGEST_LABEL]
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

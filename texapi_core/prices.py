@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
@@ -16,6 +17,8 @@ from texapi_core.usage import TokenUsage
 
 PRICES_ENV = "TEXAPI_PRICES"
 _MILLION = 1_000_000
+
+logger = logging.getLogger("texapi.prices")
 _PRICES = ("input", "output", "cached_input", "cache_creation")
 
 
@@ -96,16 +99,27 @@ def parse_prices(prices: Any) -> PriceList:
     return read_prices(Path(prices))
 
 
+_last_read: dict[Path, PriceList] = {}
+
+
 def read_prices(path: Path) -> PriceList:
     """The price list in a file, read again when the file has changed.
+
+    A file that is lost or spoilt after it was read fails no call: what was read then goes on to count.
 
     Raises:
         ValueError: the file cannot be read, or holds no price list.
     """
     try:
-        return _read_file(path, path.stat().st_mtime_ns)
-    except OSError as error:
-        raise ValueError(f"The price list {path} cannot be read: {error.strerror}.") from error
+        prices = _last_read[path] = _read_file(path, path.stat().st_mtime_ns)
+    except (OSError, ValueError) as error:
+        if path in _last_read:
+            logger.warning("The price list %s cannot be read again: %s", path, error)
+            return _last_read[path]
+        if isinstance(error, OSError):
+            raise ValueError(f"The price list {path} cannot be read: {error.strerror}.") from error
+        raise
+    return prices
 
 
 @lru_cache(maxsize=16)

@@ -26,6 +26,7 @@ from texapi_core.call_record import (
     Listener,
     Outcome,
     current_listeners,
+    logger,
     tell,
 )
 from texapi_core.settings import CallOptions, Settings, key_hint
@@ -158,7 +159,7 @@ class _Recorder(Unrecorded):
     def finished(self, reply: ChatReply) -> ChatReply:
         self._reply = reply
         record = self._tell(None)
-        if reply.usage is None or record.cost_source != "prices" or record.cost is None:
+        if record is None or record.cost is None or record.cost_source != "prices" or reply.usage is None:
             return reply
         return replace(reply, usage=replace(reply.usage, cost=float(record.cost), cost_is_estimated=True))
 
@@ -166,10 +167,14 @@ class _Recorder(Unrecorded):
         if not self._told:
             self._tell(error)
 
-    def _tell(self, error: BaseException | None) -> CallRecord:
+    def _tell(self, error: BaseException | None) -> CallRecord | None:
         self._told = True
         _open_calls.discard(self)
-        record = self._record(error)
+        try:
+            record = self._record(error)
+        except Exception:
+            logger.warning("A call could not be recorded.", exc_info=True)  # which fails no call
+            return None
         if self._purse is not None:
             self._purse.settle(record)
         for listener in self._listeners:

@@ -117,6 +117,21 @@ def test_a_file_is_the_whole_list_and_is_read_again_when_it_changes(tmp_path: Pa
     assert parse_prices(str(path)).cost(usage(), "mine") == Decimal("0.0012")
 
 
+def test_a_file_that_is_lost_or_spoilt_later_fails_no_call(
+    endpoint: Endpoint, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "prices.json"
+    path.write_text('{"models": {"qwen3-235b": {"input": 1, "cached_input": 1, "output": 1}}}', "utf-8")
+    model = ChatTexAPI(model="qwen3-235b", prices=path, **endpoint.for_langchain())
+    path.write_text('{"models":', "utf-8")
+    os.utime(path, ns=(1, 1))
+    assert model.invoke("Hello").response_metadata["cost"] > 0
+    path.unlink()
+
+    assert model.invoke("Hello").response_metadata["cost"] > 0
+    assert "cannot be read again" in caplog.text
+
+
 def test_the_environment_names_a_file(
     endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
