@@ -56,7 +56,8 @@ def _as_restructured_text(app: Any, what: str, name: str, obj: Any, options: Any
     for line in lines:
         if line.lstrip().startswith("```"):
             inside = not inside
-            converted += [".. code-block:: python", ""] if inside else [""]
+            indent = line[: len(line) - len(line.lstrip())]
+            converted += ["", f"{indent}.. code-block:: python", ""] if inside else [""]
         else:
             converted.append(f"    {line}" if inside else _PLURAL.sub(r"\1\\ ", line))
     lines[:] = converted
