@@ -24,8 +24,6 @@ myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
 myst_url_schemes = ("http", "https")
 language = "en"
-# docs/llama_index.md links to the heading "Settings" of docs/langchain.md, which that page no longer has.
-suppress_warnings = ["myst.xref_missing"]
 
 # Docstrings are plain text with names in single backquotes, and Google's sections.
 default_role = "code"

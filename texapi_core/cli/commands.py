@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -150,7 +149,6 @@ def _moment(text: str) -> datetime | None:
 
 
 def _draw(lines: list[report.UsageLine], by: list[str], path: Path, *, dark: bool) -> None:
-    os.environ.setdefault("MPLBACKEND", "agg")
     try:
         from texapi_core.cli.plot import draw_usage
     except ImportError:

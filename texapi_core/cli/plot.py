@@ -8,7 +8,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
+import matplotlib
+import matplotlib.style
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from texapi_core.ledger.report import UsageLine
@@ -25,8 +27,10 @@ def draw_usage(lines: Sequence[UsageLine], by: Sequence[str], path: Path, *, dar
     is_cost = any(line.cost for line in lines)
     amounts = {line.group: _amount(line, is_cost=is_cost) for line in lines}
     unit = "USD" if is_cost else "tokens"
-    with plt.style.context("dark_background" if dark else "default"), plt.rc_context({"font.size": 10}):
-        figure, axes = plt.subplots(figsize=(9, 4.8), layout="constrained")
+    style = matplotlib.style.context("dark_background" if dark else "default")
+    with style, matplotlib.rc_context({"font.size": 10}):
+        figure = Figure(figsize=(9, 4.8), layout="constrained")  # without pyplot no window system has a say
+        axes = figure.subplots()
         if by[0] == "day":
             _draw_days(axes, amounts)
             axes.set_ylabel(f"{unit} a day")
@@ -40,7 +44,6 @@ def draw_usage(lines: Sequence[UsageLine], by: Sequence[str], path: Path, *, dar
             note = f"Without {unpriced:,} calls whose cost is not known"
             figure.supxlabel(note, fontsize=8, x=0.02, ha="left")
         figure.savefig(path, format="png", dpi=150)
-        plt.close(figure)
 
 
 def _amount(line: UsageLine, *, is_cost: bool) -> float | None:

@@ -67,7 +67,7 @@ def fits(question: str, tools: tuple[Tool, ...]) -> list[Fit]:
     for piece in _BREAK.split(question):
         best = _best(piece, tools)
         if best is not None:
-            clause = piece if found or _has_value(piece) else f"{pending}{piece}"
+            clause = piece if found or (len(tools) > 1 and _has_value(piece)) else f"{pending}{piece}"
             found.append(Fit(best[0], clause, best[1]))
         elif found:
             last = found[-1]
