@@ -404,6 +404,7 @@ def test_loops_four_evaluations_are_four_requests(gateway: Gateway, make: Any, r
 
     assert len(asyncio.run(under_a_running_loop()) if running else evaluate()) == 4
     assert len(gateway.requests) == 4
+    acomplete(llm)  # drops the clients of loops that were closed under them
     gc.collect()
 
 
