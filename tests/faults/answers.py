@@ -12,10 +12,8 @@ from typing import Any
 
 from tests.faults.case import OK, USAGE, Case, Seen, called, document, raw, whole
 from tests.faults.verbatim import Verbatim
-from tests.gateway import Fault
 
 _DOCUMENT = json.dumps(document({"content": "ok"})).encode()
-_USAGE = json.dumps(USAGE).encode()
 _F = ("f", {"x": 1})
 _CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
 _MANY_FIELDS: dict[str, Any] = {
@@ -25,9 +23,9 @@ _MANY_FIELDS: dict[str, Any] = {
     "reasoning_content": None,
     "provider_specific_fields": {"x": None},
 }
-_TWO_ANSWERS = [
-    {"index": 1, "message": {"content": "no"}, "finish_reason": "stop"},
-    {"index": 0, "message": {"content": "ok"}, "finish_reason": "stop"},
+_TWO_ANSWERS: list[dict[str, Any]] = [
+    {"index": 1, "message": {"role": "assistant", "content": "no"}, "finish_reason": "stop"},
+    {"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"},
 ]
 
 ANSWERS: dict[str, Case] = {
@@ -44,12 +42,10 @@ ANSWERS: dict[str, Case] = {
     "role null": Case(whole({"role": None, "content": "ok"}), OK),
     "5 MB": Case(whole({"content": "x" * 5_000_000}), Seen("x" * 5_000_000)),
     "control characters": Case(
-        raw(rb'{"choices": [{"message": {"content": "a\u0000b\u2028c\ud83c\udf34"}}], "usage": %s}' % _USAGE),
+        raw(_DOCUMENT.replace(b'"ok"', rb'"a\u0000b\u2028c\ud83c\udf34"')),
         Seen("a\0b\u2028c🌴"),
     ),
-    "half a character, whole": Case(
-        raw(rb'{"choices": [{"message": {"content": "o\ud83ck"}}], "usage": %s}' % _USAGE), Seen("o\ufffdk")
-    ),
+    "half a character, whole": Case(raw(_DOCUMENT.replace(b'"ok"', rb'"o\ud83ck"')), Seen("o\ufffdk")),
     # The envelope
     "envelope missing": Case(whole({"content": "ok"}, id=..., object=..., created=..., model=...), OK),
     "envelope null": Case(
@@ -65,24 +61,15 @@ ANSWERS: dict[str, Case] = {
     "finish reason unknown": Case(whole({"content": "ok"}, finish_reason="tired"), OK),
     "finish reason null": Case(whole({"content": "ok"}, finish_reason=None), OK),
     "finish reason a number": Case(whole({"content": "ok"}, finish_reason=1), OK),
-    "choices an object": Case(
-        Fault(body={"choices": {"message": {"content": "ok"}, "finish_reason": "stop"}, "usage": USAGE}), OK
-    ),
-    "several choices, out of order": Case(Fault(body={"choices": _TWO_ANSWERS, "usage": USAGE}), OK),
-    "a choice null": Case(Fault(body={"choices": [None, _TWO_ANSWERS[1]], "usage": USAGE}), OK),
+    "choices an object": Case(whole({}, choices=_TWO_ANSWERS[1]), OK),
+    "several choices, out of order": Case(whole({}, choices=_TWO_ANSWERS), OK),
+    "a choice null": Case(whole({}, choices=[None, _TWO_ANSWERS[1]]), OK),
     "choice without index": Case(
-        Fault(body={"choices": [{"message": {"content": "ok"}}], "usage": USAGE}), OK
+        whole({}, choices=[{"message": _TWO_ANSWERS[1]["message"], "finish_reason": "stop"}]), OK
     ),
-    "logprobs null": Case(
-        Fault(body={"choices": [{"message": {"content": "ok"}, "logprobs": None}], "usage": USAGE}), OK
-    ),
+    "logprobs null": Case(whole({}, choices=[{**_TWO_ANSWERS[1], "logprobs": None}]), OK),
     "logprobs of other forms": Case(
-        Fault(
-            body={
-                "choices": [{"message": {"content": "ok"}, "logprobs": {"content": [None, 5], "x": 1}}],
-                "usage": USAGE,
-            }
-        ),
+        whole({}, choices=[{**_TWO_ANSWERS[1], "logprobs": {"content": [None, 5], "x": 1}}]),
         OK,
     ),
     # Usage

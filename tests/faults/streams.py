@@ -50,16 +50,14 @@ STREAMS: dict[str, Case] = {
     ),
     "characters torn in halves": Case(
         events(
-            rb'data: {"choices": [{"delta": {"content": "o\ud83c"}}]}',
-            b"\n\n",
-            rb'data: {"choices": [{"delta": {"content": "\udf34k"}}]}',
-            b"\n\n",
+            event({"content": "ok"}).replace(b'"ok"', rb'"o\ud83c"'),
+            event({"content": "ok"}).replace(b'"ok"', rb'"\udf34k"'),
             END,
         ),
         Seen("o🌴k"),
     ),
     "half a character": Case(
-        events(rb'data: {"choices": [{"delta": {"content": "o\udf34k"}}]}', b"\n\n", END), Seen("o\ufffdk")
+        events(event({"content": "ok"}).replace(b'"ok"', rb'"o\udf34k"'), END), Seen("o\ufffdk")
     ),
     "CRLF": Case(events(PLAIN.replace(b"\n", b"\r\n")), OK),
     "CRLF torn": Case(events(*PLAIN.replace(b"\n", b"\r\n").partition(b"\r")), OK),
