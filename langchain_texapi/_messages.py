@@ -298,7 +298,11 @@ def response_metadata(reply: ChatReply, choice: ChatChoice, *, requested_model: 
         "cost_details": (reply.raw.get("usage") or {}).get("cost_details"),
         **(reply.usage.cost_fields() if reply.usage else {}),
     }
-    metadata = {**reply.extras, **{name: value for name, value in known.items() if value is not None}}
+    metadata = {
+        **reply.extras,
+        **choice.metadata,
+        **{name: value for name, value in known.items() if value is not None},
+    }
     if choice.reasoning.field not in (None, "reasoning_content"):
         metadata["reasoning_field"] = choice.reasoning.field
     if truncated := truncated_tool_calls(choice):

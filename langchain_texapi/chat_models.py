@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -36,6 +36,7 @@ from langchain_texapi._messages import (
     convert_messages,
     create_chat_result,
 )
+from langchain_texapi._profile import model_profile
 from langchain_texapi._streaming import _convert_delta_to_generation_chunk, create_final_chunk
 from langchain_texapi._structured_output import StructuredMethod, structured_output
 from langchain_texapi._tools import (
@@ -45,13 +46,7 @@ from langchain_texapi._tools import (
     format_tools,
 )
 from texapi_core._version import __version__
-from texapi_core.models import (
-    UNKNOWN_MODEL,
-    ModelInfo,
-    alist_models,
-    capabilities,
-    list_models,
-)
+from texapi_core.models import ModelInfo, alist_models, list_models
 from texapi_core.parameters import ChatParameters, check_parameters
 from texapi_core.payload import build_payload, merge_parameters
 from texapi_core.settings import (
@@ -372,20 +367,7 @@ class ChatTexAPI(ChatParameters, BaseChatModel):
         return count_tokens_approximately([text], extra_tokens_per_message=0)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        """What the model table knows. Not `structured_output`: a gateway's routes differ in it."""
-        known = capabilities(self.model_name)
-        if known == UNKNOWN_MODEL:
-            return None
-        facts = {
-            "max_input_tokens": known.context_window,
-            "max_output_tokens": known.max_output_tokens,
-            "image_inputs": known.image_inputs,
-            "audio_inputs": known.audio_inputs,
-            "pdf_inputs": known.pdf_inputs,
-            "reasoning_output": known.reasoning_output,
-            "tool_calling": known.tool_calling,
-        }
-        return cast("ModelProfile", {name: fact for name, fact in facts.items() if fact is not None})
+        return model_profile(self.model_name)
 
     # Public methods of our own
 

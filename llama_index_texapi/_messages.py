@@ -335,6 +335,7 @@ def _response_kwargs(reply: ChatReply, requested_model: str) -> dict[str, Any]:
     """Usage, origin and end of an answer, under names that LlamaIndex's handlers read."""
     usage = reply.usage or TokenUsage()
     kwargs: dict[str, Any] = {
+        **reply.choice.metadata,
         **usage.as_wire(),
         "cached_tokens": usage.cached_tokens,
         "cache_creation_tokens": usage.cache_creation_tokens,

@@ -312,14 +312,14 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
     # Internal methods: undecorated, so that one call of the user makes one event and one span
 
     def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        from texapi_core.chat import complete  # imports the SDK, put off until a call
+        from texapi_core.tool_choice import complete  # imports the SDK, put off until a call
 
         payload, options = self._request(messages, kwargs)
         reply = complete(self._settings(), payload, options)
         return create_chat_response(reply, requested_model=payload["model"], tool_names=_tool_names(kwargs))
 
     async def _achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        from texapi_core.chat import acomplete
+        from texapi_core.tool_choice import acomplete
 
         payload, options = self._request(messages, kwargs)
         reply = await acomplete(self._settings(), payload, options)
@@ -336,7 +336,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
     def _responses(
         self, payload: dict[str, Any], options: CallOptions, tool_names: Mapping[str, str]
     ) -> Generator[ChatResponse, None, None]:
-        from texapi_core.chat import stream
+        from texapi_core.tool_choice import stream
 
         responses = ResponseStream(requested_model=payload["model"], tool_names=tool_names)
         for item in stream(self._settings(), payload, options):
@@ -345,7 +345,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
     async def _aresponses(
         self, payload: dict[str, Any], options: CallOptions, tool_names: Mapping[str, str]
     ) -> AsyncGenerator[ChatResponse, None]:
-        from texapi_core.chat import astream
+        from texapi_core.tool_choice import astream
 
         responses = ResponseStream(requested_model=payload["model"], tool_names=tool_names)
         async for item in astream(self._settings(), payload, options):

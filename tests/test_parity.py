@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import texapi_core
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
 from tests.conftest import Endpoint
-from tests.gateway import Gateway
+from tests.gateway import Fault, Gateway
 from texapi_core import resolve_settings
 
 TOOLS = [
@@ -203,6 +204,28 @@ def astream_chat(endpoint: Endpoint, exchange: Exchange) -> Answer:
         return [response async for response in stream][-1]
 
     return of_llama_index(llm, asyncio.run(last()))
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_both_frameworks_show_what_a_choice_says_beside(
+    gateway: Gateway, endpoint: Endpoint, streamed: bool
+) -> None:
+    choice = {"index": 0, "finish_reason": "stop", "native_finish_reason": "STOP"}
+    body = {"id": "c1", "choices": [{**choice, "delta" if streamed else "message": {"content": "ok"}}]}
+    event = f"data: {json.dumps(body)}\n\ndata: [DONE]\n\n".encode()
+    for _ in range(2):
+        gateway.misbehave(
+            Fault(raw=[event], content_type="text/event-stream") if streamed else Fault(body=body)
+        )
+    model = ChatTexAPI(**endpoint.for_langchain(model="m", streaming=streamed))
+    llm = TexAPI(**endpoint.for_llama_index(model="m"))
+    messages = [ChatMessage("Say ok")]
+
+    message = model.invoke("Say ok")
+    response = list(llm.stream_chat(messages))[-1] if streamed else llm.chat(messages)
+
+    assert message.response_metadata["native_finish_reason"] == "STOP"
+    assert response.additional_kwargs["native_finish_reason"] == "STOP"
 
 
 WAYS = [invoke, ainvoke, stream, astream, chat, achat, stream_chat, astream_chat]

@@ -29,6 +29,7 @@ from texapi_core.wire import (
     ErrorAnswer,
     MalformedAnswer,
     choice_index,
+    choice_metadata,
     excerpt,
     find_usage,
     logprobs_of,
@@ -69,6 +70,7 @@ class StreamState:
         self._finish_reason: str | None = None
         self._logprobs: dict[str, list[Any]] = {}
         self._message_extras: dict[str, Any] = {}
+        self._choice_metadata: dict[str, Any] = {}
         self._usage: TokenUsage | None = None
         self._raw_usage: dict[str, Any] = {}
         self._model: str | None = None
@@ -167,6 +169,7 @@ class StreamState:
         if finish_reason or choice.get("error"):
             raise_for_error(chunk)
             self._finish_reason = text_or_none(finish_reason)
+            self._choice_metadata = choice_metadata(choice)
         if "usage" in choice and not chunk.get("usage"):
             self._usage = merge_usage(self._usage, find_usage(chunk))
         delta = choice.get("delta")
@@ -282,6 +285,7 @@ class StreamState:
             finish_reason=self._finish_reason,
             logprobs=self._logprobs or None,
             extras=self._message_extras,
+            metadata=self._choice_metadata,
         )
         return ChatReply(
             choices=(choice,),

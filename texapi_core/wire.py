@@ -31,6 +31,9 @@ _KNOWN_MESSAGE_FIELDS = REASONING_FIELDS | {
     "tool_calls",
     "function_call",
 }
+_KNOWN_CHOICE_FIELDS = frozenset(
+    {"index", "message", "delta", "text", "finish_reason", "logprobs", "usage", "error"}
+)
 _FINISH_REASON_ERROR = "error"
 _ANSWER_FIELDS = frozenset({"choices", "usage", "x_groq"})
 _ERROR_FIELDS = frozenset({"message", "msg", "detail", "errors", "error_code", "error_msg", "error_message"})
@@ -74,6 +77,8 @@ class ChatChoice:
     logprobs: Mapping[str, Any] | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
     """Members of the message that have no place above, e.g. `annotations`, `audio`, `images`."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Members of the choice that have no place above, e.g. `native_finish_reason`, `matched_stop`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +198,7 @@ def _parse_choice(choice: Mapping[str, Any]) -> ChatChoice:
         finish_reason=text_or_none(choice.get("finish_reason")),
         logprobs=logprobs_of(choice),
         extras=extras,
+        metadata=choice_metadata(choice),
     )
 
 
@@ -281,6 +287,15 @@ def message_extras(message: Mapping[str, Any]) -> dict[str, Any]:
         name: value
         for name, value in message.items()
         if name not in _KNOWN_MESSAGE_FIELDS and value not in (None, "", [], {})
+    }
+
+
+def choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """Members of a choice that `ChatChoice` has no field for, those that say something."""
+    return {
+        name: value
+        for name, value in choice.items()
+        if name not in _KNOWN_CHOICE_FIELDS and value not in (None, "", [], {})
     }
 
 

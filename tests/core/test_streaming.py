@@ -13,7 +13,12 @@ from texapi_core.wire import ChatDelta, ChatReply, CutStream, ErrorAnswer, Malfo
 
 
 def chunk(delta: dict[str, Any] | None = None, **members: Any) -> dict[str, Any]:
-    choice = {"index": 0, "delta": delta, "finish_reason": members.pop("finish_reason", None)}
+    choice = {
+        "index": 0,
+        "delta": delta,
+        "finish_reason": members.pop("finish_reason", None),
+        "native_finish_reason": members.pop("native_finish_reason", None),
+    }
     return {"id": "c1", "object": "chat.completion.chunk", "model": "m", "choices": [choice], **members}
 
 
@@ -162,7 +167,12 @@ def test_streamed_and_whole_give_the_same_reply() -> None:
         "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}],
     }
     usage = {"prompt_tokens": 5, "completion_tokens": 6, "total_tokens": 11}
-    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    choice = {
+        "index": 0,
+        "message": message,
+        "finish_reason": "tool_calls",
+        "native_finish_reason": "tool_use",
+    }
     body = {
         "id": "c1",
         "created": 7,
@@ -179,11 +189,12 @@ def test_streamed_and_whole_give_the_same_reply() -> None:
         chunk({"content": "Nội"}),
         chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}]}),
         chunk({"tool_calls": [{"index": 0, "function": {"arguments": '{"x": 1}'}}]}),
-        chunk({}, finish_reason="tool_calls"),
+        chunk({}, finish_reason="tool_calls", native_finish_reason="tool_use"),
         {"choices": [], "usage": usage},
     )
 
     assert streamed.choices == whole.choices
+    assert whole.choice.metadata == {"native_finish_reason": "tool_use"}
     assert (streamed.usage, streamed.model, streamed.id, streamed.created, streamed.extras) == (
         whole.usage,
         whole.model,

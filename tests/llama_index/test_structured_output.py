@@ -215,3 +215,33 @@ def test_tools_of_the_user_s_are_not_forced(gateway: Gateway, endpoint: Endpoint
     list(llm(endpoint).stream_chat_with_tools([FunctionTool.from_defaults(len)], "Hello"))
 
     assert "tool_choice" not in gateway.requests[0].body
+
+
+CALLS_PERSON = answer(
+    None,
+    "tool_calls",
+    tool_calls=[
+        {
+            "id": "call_1",
+            "type": "function",
+            "function": {"name": "Person", "arguments": '{"name": "Lan", "age": 30}'},
+        }
+    ],
+)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_model_that_cannot_be_forced_is_asked_freely(
+    gateway: Gateway, endpoint: Endpoint, way: Way
+) -> None:
+    gateway.misbehave(
+        Fault(
+            status=400,
+            error_type="invalid_request_error",
+            message="Thinking may not be enabled when tool_choice forces tool use.",
+        )
+    )
+    gateway.misbehave(CALLS_PERSON)
+
+    assert way(llm(endpoint)) == LAN
+    assert [request.body["tool_choice"] for request in gateway.requests] == ["required", "auto"]
