@@ -63,11 +63,11 @@ soak: $(VENV)/ready ## Make 10,000 calls, 5 % of them into faults, and check the
 	@$(BIN)/python -m tests.soak
 
 # In an environment of its own: the peers are no dependency of this project.
-compare-faults: ## Point the fault table at ChatOpenAI and OpenAILike too, and print where each stands
+compare-faults: ## Point the fault table at ChatOpenAI and OpenAILike too, and write docs/faults.md
 	$(PYTHON) -m venv --clear .venv-peers
 	.venv-peers/bin/python -m pip install $(PIP_OPTIONS) "pip>=25.1"
 	.venv-peers/bin/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test langchain-openai llama-index-llms-openai-like
-	@.venv-peers/bin/python -m tests.faults
+	@.venv-peers/bin/python -m tests.faults --write
 
 # Each environment is made anew; tests/lowest.txt pins the lowest declared version of every dependency.
 MATRIX := openai2 openai3 lowest

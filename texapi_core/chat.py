@@ -19,7 +19,7 @@ import openai
 
 from texapi_core import error_mapping, errors
 from texapi_core.client import async_client, call_timeout, sync_client
-from texapi_core.connection import aread_to_end, closing, read_to_end
+from texapi_core.connection import aclosing_when_silent, aread_to_end, closing, read_to_end
 from texapi_core.recording import record_call
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings, secrets_of
 from texapi_core.sse import BYTE_ORDER_MARK
@@ -87,6 +87,7 @@ def stream(
                     yield from answer.feed(packet)
                     if answer.done:
                         break
+                    answer.wait()
             yield from answer.finish()
             yield call.finished(answer.reply())
             read_to_end(sent.response)
@@ -103,12 +104,16 @@ async def astream(
         call.opened(sent.response, answer)
         packets = sent.response.aiter_bytes()
         try:
-            with _errors_of_reading(secrets_of(settings, options), sent.response, answer):
+            with (
+                _errors_of_reading(secrets_of(settings, options), sent.response, answer),
+                aclosing_when_silent(sent.response, answer),
+            ):
                 async for packet in packets:
                     for delta in answer.feed(packet):
                         yield delta
                     if answer.done:
                         break
+                    answer.wait()
             for delta in answer.finish():
                 yield delta
             yield call.finished(answer.reply())
@@ -188,8 +193,9 @@ async def _aread_body(settings: Settings, options: CallOptions, response: Any) -
     body = _BodyReader(settings, options, response)
     try:
         with _errors_of_reading(secrets_of(settings, options), response):
-            async for packet in response.aiter_bytes():
-                body.feed(packet)
+            async with asyncio.timeout(body.seconds):
+                async for packet in response.aiter_bytes():
+                    body.feed(packet)
     finally:
         await response.aclose()
     return body
@@ -291,8 +297,8 @@ class _BodyReader:
         self._response = response
         self._body = bytearray()
         timeout = settings.timeout if options.timeout is None else options.timeout
-        seconds = call_timeout(timeout).read
-        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self.seconds = call_timeout(timeout).read
+        self._deadline = None if self.seconds is None else time.monotonic() + self.seconds
 
     def feed(self, packet: bytes) -> None:
         self._body += packet
@@ -347,8 +353,11 @@ class _AnswerStream:
         self._idle_limit = settings.stream_idle_timeout
         self._response = response
         self._reader = StreamReader()
-        self._last_content = time.monotonic()
         self._gave_up_waiting = False
+        self._is_idle = True
+        self._idle_since = time.monotonic()
+        self.waiting_since: float | None = self._idle_since
+        """When this stream began to wait for a packet; `None` while the caller has the last one."""
         self.first_content: float | None = None
 
     @property
@@ -360,13 +369,20 @@ class _AnswerStream:
         return self._reader.state.has_finished
 
     def feed(self, packet: bytes) -> list[ChatDelta]:
+        self.waiting_since = None
         deltas = self._reader.feed(packet)
-        if deltas:
-            self._last_content = time.monotonic()
-            self.first_content = self.first_content or self._last_content
-        else:
+        if not deltas:
             self._check_idle()
+        elif self.first_content is None:
+            self.first_content = time.monotonic()
+        self._is_idle = not deltas
         return deltas
+
+    def wait(self) -> None:
+        """Begin to wait for the next packet: the caller's own time is no silence of the gateway's."""
+        self.waiting_since = time.monotonic()
+        if not self._is_idle:
+            self._idle_since = self.waiting_since
 
     def finish(self) -> Generator[ChatDelta]:
         try:
@@ -390,7 +406,7 @@ class _AnswerStream:
 
     def _check_idle(self) -> None:
         limit = self._idle_limit
-        if limit is not None and time.monotonic() - self._last_content > limit:
+        if limit is not None and time.monotonic() - self._idle_since > limit:
             if self.has_finished:
                 self._gave_up_waiting = True  # nothing but usage could still come
                 return

@@ -20,7 +20,7 @@ from typing import Any
 
 import openai
 
-from texapi_core.connection import ending_after
+from texapi_core.connection import ending_after, read_timeout
 from texapi_core.error_mapping import (
     from_response,
     must_not_retry,
@@ -251,7 +251,7 @@ def _inspect_response(response: Any) -> None:
     _refuse_bad_redirect(response)
     if response.status_code >= 400:
         try:
-            with ending_after(_read_timeout(response), response):
+            with ending_after(read_timeout(response), response):
                 response.read()
         except Exception as error:
             raise _unreadable(response, error) from error
@@ -262,17 +262,11 @@ async def _ainspect_response(response: Any) -> None:
     _refuse_bad_redirect(response)
     if response.status_code >= 400:
         try:
-            async with asyncio.timeout(_read_timeout(response)):
+            async with asyncio.timeout(read_timeout(response)):
                 await response.aread()
         except Exception as error:
             raise _unreadable(response, error) from error
         _forbid_hopeless_retry(response)
-
-
-def _read_timeout(response: Any) -> float | None:
-    """Seconds that the request allows for reading, by httpx's documented `timeout` extension."""
-    seconds: float | None = response.request.extensions.get("timeout", {}).get("read")
-    return seconds
 
 
 def _unreadable(response: Any, error: Exception) -> Exception:

@@ -14,10 +14,12 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Generator
-from typing import Any
+from typing import Any, Protocol
 
 _LONGEST_WAIT = 0.1
 """Seconds to wait for the end of a body, or for another thread to close it."""
+_GRACE = 1.1
+"""Of a limit that the HTTP library should have held itself."""
 
 
 @contextlib.contextmanager
@@ -98,6 +100,54 @@ def ending_after(seconds: float | None, response: Any) -> Generator[None]:
         with deciding:
             is_done = True
         watchdog.cancel()
+
+
+class Waiting(Protocol):
+    """What reads a stream."""
+
+    waiting_since: float | None
+    """When it began to wait for a packet, by `time.monotonic()`; `None` while it has one."""
+
+
+@contextlib.contextmanager
+def aclosing_when_silent(response: Any, reader: Waiting) -> Generator[None]:
+    """Close a response whose reader has waited for longer than the request allows for reading.
+
+    The HTTP library has that limit too, but aiohttp loses it when a connection ends in a broken body, and
+    its reader waits for ever. One timer for a stream: one for each packet takes a quarter of its time.
+    """
+    seconds = read_timeout(response)
+    if seconds is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle
+    closings: set[asyncio.Task[None]] = set()
+
+    async def close() -> None:
+        with contextlib.suppress(Exception):
+            await response.aclose()
+
+    def look() -> None:
+        nonlocal timer
+        since = reader.waiting_since
+        left = seconds if since is None else since + _GRACE * seconds - time.monotonic()
+        if left > 0:
+            timer = loop.call_later(left, look)
+        else:
+            closings.add(loop.create_task(close()))
+
+    timer = loop.call_later(_GRACE * seconds, look)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def read_timeout(response: Any) -> float | None:
+    """Seconds that a request allows for reading, by httpx's documented `timeout` extension."""
+    seconds: float | None = response.request.extensions.get("timeout", {}).get("read")
+    return seconds
 
 
 async def aread_to_end(packets: AsyncIterator[bytes]) -> None:

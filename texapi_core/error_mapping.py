@@ -201,6 +201,8 @@ def must_not_retry(status: int, body: bytes, headers: Mapping[str, str]) -> bool
 
 def not_sent(error: Exception, *, secrets: Secrets) -> errors.TexAPIConnectionError:
     """The error for anything else that keeps a request from being sent: proxies, certificates, ..."""
+    if _is_aiohttp_s(error):
+        return _not_reached(error, None, secrets)
     reason = _redact(_describe_cause(error), secrets)
     advice = "Check the network settings of this machine: proxy, certificates, and your own HTTP client."
     return errors.TexAPIConnectionError(
@@ -215,17 +217,40 @@ def from_openai(error: openai.APIError, *, secrets: Secrets) -> errors.TexAPIErr
         _hide_quoted_secrets(error, secrets)
     if isinstance(error, openai.APIStatusError):
         return from_response(error.response, error_object(error.response.content), secrets=secrets)
-    if isinstance(error, openai.APITimeoutError):
+    cause = _beneath(error.__cause__)
+    if isinstance(error, openai.APITimeoutError) and _is_time_out(cause):
         return errors.TexAPITimeoutError(
             _sentence("TexAPI did not answer in time.", errors.TexAPITimeoutError.advice),
             request=error.request,
         )
-    cause = error.__cause__
+    return _not_reached(cause, error.request, secrets)
+
+
+def _not_reached(cause: BaseException | None, request: Any, secrets: Secrets) -> errors.TexAPIConnectionError:
     reason = _redact(f" ({_describe_cause(cause)})" if cause else "", secrets)
     return errors.TexAPIConnectionError(
         _sentence(f"TexAPI could not be reached{reason}.", errors.TexAPIConnectionError.advice),
-        request=error.request,
+        request=request,
     )
+
+
+def _beneath(error: BaseException | None) -> BaseException | None:
+    """The error of aiohttp that `error` stands for, else `error` itself.
+
+    The transport over aiohttp calls every error of a connection a time-out.
+    """
+    beneath = error
+    while beneath is not None and not _is_aiohttp_s(beneath):
+        beneath = beneath.__cause__
+    return beneath or error
+
+
+def _is_aiohttp_s(error: BaseException) -> bool:
+    return type(error).__module__.partition(".")[0] == "aiohttp"
+
+
+def _is_time_out(cause: BaseException | None) -> bool:
+    return cause is None or not _is_aiohttp_s(cause) or isinstance(cause, TimeoutError)
 
 
 def _hide_quoted_secrets(error: openai.APIStatusError, secrets: Secrets) -> None:
@@ -351,9 +376,10 @@ def connection_broke(
     cause: Exception, response: Any, *, secrets: Secrets, streamed: bool
 ) -> errors.TexAPIConnectionError:
     """The error for a connection that broke while an answer was read."""
-    if "timeout" in type(cause).__name__.lower():
+    beneath = _beneath(cause) or cause
+    if "timeout" in type(beneath).__name__.lower():
         return timed_out("TexAPI stopped sending the answer.", response)
-    reason = _redact(_describe_cause(cause), secrets)
+    reason = _redact(_describe_cause(beneath), secrets)
     happened = f"The connection to TexAPI broke in the middle of an answer ({reason})."
     if streamed:
         return interrupted(happened, response)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import socket
 import time
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 
 from tests.conftest import Endpoint
+from tests.gateway import Fault, Gateway
 from texapi_core import connection
-from texapi_core.chat import stream
+from texapi_core.chat import astream, stream
 from texapi_core.settings import Settings
+from texapi_core.wire import ChatReply
 
 PAYLOAD = {"model": "claude-sonnet-4-6", "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -37,6 +40,45 @@ def test_the_garbage_collector_may_close_a_stream_in_the_middle_of_another_call(
         cycle: list[object] = [answer]
         cycle.append(cycle)
         del answer, cycle
+
+
+PACKETS: list[bytes | float] = [
+    b'data: {"choices": [{"index": 0, "delta": {"content": "o"}}]}\n\n',
+    0.3,
+    b": keep-alive\n\n",
+    0.1,
+    b'data: {"choices": [{"index": 0, "delta": {"content": "k"}, "finish_reason": "stop"}]}\n\n',
+    b"data: [DONE]\n\n",
+]
+
+
+def _read_slowly(settings: Settings) -> ChatReply:
+    answer = stream(settings, PAYLOAD)
+    next(answer)
+    time.sleep(0.8)
+    *_, reply = answer
+    assert isinstance(reply, ChatReply)
+    return reply
+
+
+def _aread_slowly(settings: Settings) -> ChatReply:
+    async def read() -> ChatReply:
+        answer = astream(settings, PAYLOAD)
+        await anext(answer)
+        await asyncio.sleep(0.8)
+        last = [item async for item in answer][-1]
+        assert isinstance(last, ChatReply)
+        return last
+
+    return asyncio.run(read())
+
+
+@pytest.mark.parametrize("read", [_read_slowly, _aread_slowly])
+def test_the_reader_s_own_time_is_no_stall(gateway: Gateway, endpoint: Endpoint, read: Any) -> None:
+    gateway.misbehave(Fault(raw=PACKETS, content_type="text/event-stream"))
+    limited = Settings(api_key=endpoint.api_key, base_url=endpoint.base_url, stream_idle_timeout=0.6)
+
+    assert read(limited).choice.text == "ok"
 
 
 class _NetworkStream:

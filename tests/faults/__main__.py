@@ -27,6 +27,7 @@ from tests.faults.table import GROUPS, concerns
 from tests.faults.verbatim import Verbatim, VerbatimServer
 from tests.faults.ways import Way, chat_texapi, langchain_ways, llama_index_ways, one_loop, texapi
 from tests.gateway import Gateway
+from tests.generated import rewrite_part
 
 _TIMEOUT = 1.0
 _MOST_REQUESTS = 50
@@ -114,12 +115,18 @@ def main() -> int:
     """Print the table; 1 when a class of this project fails a row."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("subjects", nargs="*", help=f"some of {', '.join(SUBJECTS)}; default all installed")
-    chosen = parser.parse_args().subjects or [name for name in SUBJECTS if _is_installed(SUBJECTS[name][2])]
+    parser.add_argument("--write", action="store_true", help="put the table into docs/faults.md")
+    arguments = parser.parse_args()
+    chosen = arguments.subjects or [name for name in SUBJECTS if _is_installed(SUBJECTS[name][2])]
     results: dict[str, dict[tuple[str, str, str], str]] = {}
     with Gateway() as gateway, VerbatimServer() as verbatim, one_loop(), _quiet():
         for name in chosen:
             results[name] = _run(name, gateway, verbatim)
-    _print_table(results)
+    table = _table(results)
+    if arguments.write:
+        rewrite_part("faults.md", "faults", table)
+    else:
+        sys.stdout.write(table)
     ours = [wrong for name in ("ChatTexAPI", "TexAPI") for wrong in results.get(name, {}).values() if wrong]
     return 1 if ours else 0
 
@@ -168,20 +175,23 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def _print_table(results: dict[str, dict[tuple[str, str, str], str]]) -> None:
-    print(f"Run on {datetime.date.today().isoformat()} with {_versions()}.\n")
-    print(f"| Group | Rows | {' | '.join(results)} |")
-    print(f"| --- | --- |{' --- |' * len(results)}")
+def _table(results: dict[str, dict[tuple[str, str, str], str]]) -> str:
+    lines = [
+        f"Run on {datetime.date.today().isoformat()} with {_versions()}.\n",
+        f"| Group | Rows | {' | '.join(results)} |",
+        f"| --- | --- |{' --- |' * len(results)}",
+    ]
     for group in GROUPS:
         cells = [
             _share(wrong for key, wrong in outcomes.items() if key[0] == group)
             for outcomes in results.values()
         ]
-        print(f"| {group} | {len(GROUPS[group])} | {' | '.join(cells)} |")
+        lines.append(f"| {group} | {len(GROUPS[group])} | {' | '.join(cells)} |")
     shares = [_share(outcomes.values()) for outcomes in results.values()]
-    print(f"| all | {sum(map(len, GROUPS.values()))} | {' | '.join(shares)} |")
+    lines.append(f"| all | {sum(map(len, GROUPS.values()))} | {' | '.join(shares)} |")
     for name, outcomes in results.items():
-        _print_failures(name, outcomes)
+        lines += _failures(name, outcomes)
+    return "\n".join(lines) + "\n"
 
 
 def _share(outcomes: Any) -> str:
@@ -190,14 +200,14 @@ def _share(outcomes: Any) -> str:
     return f"{right} of {len(wrongs)} ({100 * right // len(wrongs)} %)"
 
 
-def _print_failures(name: str, outcomes: dict[tuple[str, str, str], str]) -> None:
+def _failures(name: str, outcomes: dict[tuple[str, str, str], str]) -> list[str]:
     rows: dict[str, Counter[str]] = defaultdict(Counter)
     for (_, row, way), wrong in outcomes.items():
         if wrong:
             rows[wrong][f"{row} ({way})"] += 1
     if not rows:
-        return
-    print(f"\n### What `{name}` does otherwise\n")
+        return []
+    lines = [f"\n## What `{name}` does otherwise\n"]
     for wrong, where in sorted(rows.items(), key=lambda item: -len(item[1])):
         by_row: dict[str, list[str]] = defaultdict(list)
         for place in where:
@@ -206,7 +216,8 @@ def _print_failures(name: str, outcomes: dict[tuple[str, str, str], str]) -> Non
         listed = ", ".join(
             row if len(ways) == 4 else f"{row} ({', '.join(ways)})" for row, ways in by_row.items()
         )
-        print(f"- **{wrong}** ({len(where)}): {listed}.")
+        lines.append(f"- **{wrong}** ({len(where)}): {listed}.")
+    return lines
 
 
 def _versions() -> str:

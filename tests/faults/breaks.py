@@ -108,6 +108,7 @@ NO_ANSWERS: dict[str, Case] = {
     "a body longer than it said": Case(
         Verbatim(_HEAD + b"content-length: 40\r\nconnection: close\r\n\r\n" + _DOCUMENT),
         TexAPIResponseError,
+        over_aiohttp=TexAPIConnectionError,
     ),
     "a reset within a body": Case(
         Verbatim([_HEAD + b"content-length: 1000\r\n\r\n" + _DOCUMENT[:40], 0.1], reset=True),
@@ -148,7 +149,8 @@ BREAKS: dict[str, Case] = {
     "dropped": _break(Verbatim(_CHUNKED + b"%x\r\n%s\r\n" % (len(HALF), HALF)), TexAPIStreamInterruptedError),
     "reset": _break(Verbatim([STREAM_HEAD + HALF, 0.1], reset=True), TexAPIStreamInterruptedError),
     "chunks of HTTP broken": _break(
-        Verbatim(_CHUNKED + b"%x\r\n%s\r\nnot hex\r\n" % (len(HALF), HALF)), TexAPIStreamInterruptedError
+        Verbatim([_CHUNKED + b"%x\r\n%s\r\n" % (len(HALF), HALF), 0.1, b"not hex\r\n"]),
+        TexAPIStreamInterruptedError,
     ),
     "stalled": _break(_broken(3.0, END), TexAPITimeoutError),
     "stalled but kept alive": _break(_broken(*_KEEP_ALIVES, END), TexAPITimeoutError, "nothing new"),

@@ -41,6 +41,8 @@ class Case:
     """What the error must keep of a broken stream."""
     says: str = ""
     """Pattern that the error's text must match."""
+    over_aiohttp: type[TexAPIError] | None = None
+    """The error over aiohttp, where it reads HTTP more strictly."""
 
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}

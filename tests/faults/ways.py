@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from llama_index.core.base.llms.types import ChatMessage
@@ -119,6 +120,11 @@ def texapi(**where: Any) -> TexAPI:
 
 
 WAYS = [*langchain_ways(chat_texapi), *llama_index_ways(texapi)]
+WAYS += [
+    replace(way, name=f"{way.name} over aiohttp", make=partial(way.make, async_transport="aiohttp"))
+    for way in WAYS
+    if way.name.startswith("a")
+]
 
 
 def seen_in_langchain(message: Any) -> Seen:

@@ -8,12 +8,10 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
-import re
 import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from langchain.agents import create_agent
@@ -34,10 +32,9 @@ from pydantic import BaseModel
 
 from langchain_texapi import ChatTexAPI, TexAPIInsufficientCreditsError
 from tests.gateway import Fault, Gateway
+from tests.generated import rewrite_part
 
-PAGE = Path(__file__).parents[2] / "docs" / "langchain.md"
-BEGIN = "<!-- features: made by `make features` -->\n"
-END = "<!-- end of features -->"
+PAGE, PART = "langchain.md", "features"
 WORKS, FAILS, DOES_NOT_APPLY = "✅", "❌", ""
 
 
@@ -389,18 +386,12 @@ def make_tables(gateway: Gateway) -> str:
     return "\n".join(lines) + "\n"
 
 
-def tables_in(page: str) -> str:
-    """What stands in the page now."""
-    return page.split(BEGIN)[1].split(END)[0]
-
-
 def main() -> None:
     """Print the tables, or write them into the page."""
     with Gateway() as gateway:
         tables = make_tables(gateway)
     if "--write" in sys.argv[1:]:
-        page = PAGE.read_text("utf-8")
-        PAGE.write_text(re.sub(f"({BEGIN}).*({END})", rf"\g<1>{tables}\g<2>", page, flags=re.DOTALL), "utf-8")
+        rewrite_part(PAGE, PART, tables)
     else:
         sys.stdout.write(tables)
 

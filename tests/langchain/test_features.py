@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tests.gateway import Fault, Gateway
+from tests.generated import part_of
 from tests.langchain import features
 
 
 @pytest.mark.timeout(300)  # a hundred runs
 def test_the_table_in_the_page_is_what_a_run_makes(gateway: Gateway) -> None:
-    assert features.tables_in(features.PAGE.read_text("utf-8")) == features.make_tables(gateway)
+    assert part_of(features.PAGE, features.PART) == features.make_tables(gateway)
 
 
 def test_what_does_not_work_shows(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
