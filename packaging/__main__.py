@@ -7,12 +7,15 @@ a server on this machine through it.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import venv
 from pathlib import Path
+from zipfile import ZipFile
 
 ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
@@ -38,6 +41,17 @@ def build() -> None:
     for project in (ROOT, *sorted(path.parent for path in (ROOT / "packaging").glob("*/pyproject.toml"))):
         run(sys.executable, "-m", "build", "--outdir", DIST, project)
     run(sys.executable, "-m", "twine", "check", "--strict", *sorted(DIST.iterdir()))
+    for wheel in DIST.glob("*.whl"):
+        check_description(wheel)
+
+
+def check_description(wheel: Path) -> None:
+    """Raise an error if the text that an index shows leads nowhere or installs from a clone."""
+    with ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        text = archive.read(name).decode()
+    if lost := re.findall(r"\]\((?!https?://)[^)]*\)|\bclone of this|\"\.\[", text):
+        raise RuntimeError(f"{wheel.name}: what the README says only of the repository: {lost}")
 
 
 def try_wheel(requirement: str, packages: list[str]) -> None:
@@ -47,13 +61,15 @@ def try_wheel(requirement: str, packages: list[str]) -> None:
         venv.create(home / "venv", with_pip=True)
         python = home / "venv" / "bin" / "python"
         script = shutil.copy(ROOT / "packaging" / "first_call.py", home)
-        pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile")
         run(*pip, "--find-links", DIST, requirement, cwd=home)
         run(python, "-I", script, *packages, cwd=home)
     print(f"{requirement}: installed and used")
 
 
 if __name__ == "__main__":
+    started = time.perf_counter()
     build()
     for requirement, packages in TRIED.items():
         try_wheel(requirement, packages)
+    print(f"{time.perf_counter() - started:.0f} s")
