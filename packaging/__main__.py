@@ -14,11 +14,13 @@ import sys
 import tempfile
 import time
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from zipfile import ZipFile
 
 ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
+PROJECTS = [ROOT, *sorted(path.parent for path in (ROOT / "packaging").glob("*/pyproject.toml"))]
 TRIED = {
     "texapi-integrations[all]": ["langchain_texapi", "llama_index_texapi"],
     "langchain-texapi": ["langchain_texapi"],
@@ -35,11 +37,13 @@ def run(*command: str | Path, cwd: Path = ROOT) -> None:
     subprocess.run([*map(str, command)], cwd=cwd, env=environment, check=True)
 
 
-def build() -> None:
-    """Source and wheel of each distribution into `dist/`, held to strict metadata checks."""
-    shutil.rmtree(DIST, ignore_errors=True)
-    for project in (ROOT, *sorted(path.parent for path in (ROOT / "packaging").glob("*/pyproject.toml"))):
-        run(sys.executable, "-m", "build", "--outdir", DIST, project)
+def build(project: Path) -> None:
+    """Source and wheel of a distribution into `dist/`."""
+    run(sys.executable, "-m", "build", "--outdir", DIST, project)
+
+
+def check() -> None:
+    """Hold what was built to strict metadata checks."""
     run(sys.executable, "-m", "twine", "check", "--strict", *sorted(DIST.iterdir()))
     for wheel in DIST.glob("*.whl"):
         check_description(wheel)
@@ -69,7 +73,9 @@ def try_wheel(requirement: str, packages: list[str]) -> None:
 
 if __name__ == "__main__":
     started = time.perf_counter()
-    build()
-    for requirement, packages in TRIED.items():
-        try_wheel(requirement, packages)
+    shutil.rmtree(DIST, ignore_errors=True)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(build, PROJECTS))
+        check()
+        list(pool.map(try_wheel, TRIED, TRIED.values()))
     print(f"{time.perf_counter() - started:.0f} s")
