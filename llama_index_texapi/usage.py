@@ -23,8 +23,10 @@ class UsageCounter(BaseEventHandler):
 
     Examples:
         ```python
+        from llama_index_texapi import TexAPI, UsageCounter
+
         with UsageCounter() as usage:
-            llm.complete("Xin chào!")
+            TexAPI(model="claude-sonnet-4-6").complete("Xin chào!")
         print(usage.calls, usage.total.total_tokens, usage.by_model)
         ```
 

@@ -1,10 +1,12 @@
-"""Every code block of the documentation runs."""
+"""Every code block of the documentation and of the docstrings runs."""
 
 from __future__ import annotations
 
+import ast
 import logging
 import re
 import subprocess
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,8 @@ import pytest
 from langchain.chat_models import base as providers
 from typer.testing import CliRunner
 
+from langchain_texapi import ChatTexAPI
+from llama_index_texapi import TexAPI, UsageCounter
 from tests.accounting.filled import call, fill
 from tests.conftest import Endpoint
 from texapi_core.cli.commands import app
@@ -21,6 +25,11 @@ from texapi_core.ledger import _writers, flush_ledgers
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "README.vi.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MODULES = sorted(
+    file
+    for package in ("texapi_core", "langchain_texapi", "llama_index_texapi")
+    for file in (ROOT / package).rglob("*.py")
+)
 EXPORTS = ("export TEXAPI_API_KEY=sk-tex-...", "export TEXAPI_USAGE_LEDGER=sqlite:///texapi-usage.db")
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -37,8 +46,21 @@ class Block(NamedTuple):
 
 def blocks() -> Iterator[Block]:
     for page in PAGES:
-        for number, (language, code) in enumerate(_BLOCK.findall(page.read_text("utf-8")), 1):
-            yield Block(page, number, language, code)
+        yield from blocks_of(page, page.read_text("utf-8"))
+    for module in MODULES:
+        yield from blocks_of(module, "\n".join(docstrings(module)))
+
+
+def blocks_of(page: Path, text: str) -> Iterator[Block]:
+    for number, (language, code) in enumerate(_BLOCK.findall(text), 1):
+        yield Block(page, number, language, textwrap.dedent(code))
+
+
+def docstrings(module: Path) -> Iterator[str]:
+    """Those of everything in a module that has one, each line without the indentation of its block."""
+    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield re.sub(r"^ +```", "```", ast.get_docstring(node) or "", flags=re.MULTILINE)
 
 
 BLOCKS = list(blocks())
@@ -106,6 +128,13 @@ def run_on_a_ledger(arguments: list[str]) -> None:
 
 def test_no_block_is_left_out() -> None:
     assert {block.language for block in BLOCKS} == {"python", "sh"}
+    fences = (re.findall(r"^ *```\w+$", page.read_text("utf-8"), re.MULTILINE) for page in (*PAGES, *MODULES))
+    assert sum(map(len, fences)) == len(BLOCKS)
+
+
+@pytest.mark.parametrize("subject", [ChatTexAPI, TexAPI, UsageCounter])
+def test_a_public_class_shows_an_example(subject: type) -> None:
+    assert any(f"{subject.__name__}(" in block.code for block in BLOCKS if block.page.suffix == ".py")
 
 
 def test_both_readmes_show_the_same() -> None:
