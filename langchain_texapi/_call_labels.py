@@ -2,17 +2,119 @@
 
 from __future__ import annotations
 
-from langchain_core.callbacks import BaseRunManager
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any
+from uuid import UUID
 
-from texapi_core.call_record import NO_LABELS, CallLabels, labels_of
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager, BaseRunManager, Callbacks
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.outputs import LLMResult
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import ensure_config
+
+from texapi_core.accounting import AccountingParameters
+from texapi_core.call_record import NO_LABELS, CallLabels, current_listeners, labels_of
 
 _TRACERS = ("ls_", "lc_")
 """How names begin that LangChain and this package put into metadata for tracers."""
+_PLACE_IN_CHAIN = re.compile(
+    r"(seq:step|graph:step|condition):\d+|branch:(\d+|default)|(map:key|langsmith):.*", re.DOTALL
+)
+"""Tags that LangChain and LangGraph give to the parts of a chain, and to tracers."""
 
 
 def call_labels(run_manager: BaseRunManager | None) -> CallLabels:
     """What the user calls a run: without what is there for tracers alone."""
     if run_manager is None:
-        return NO_LABELS
-    metadata = {name: value for name, value in run_manager.metadata.items() if not name.startswith(_TRACERS)}
-    return labels_of(run_manager.tags, metadata, run_id=run_manager.run_id)
+        return _run_to_stream.get()
+    return _labels(run_manager.tags, run_manager.metadata, run_manager.run_id)
+
+
+def _labels(tags: Sequence[str], metadata: Mapping[str, Any], run_id: UUID | None) -> CallLabels:
+    own = {name: value for name, value in metadata.items() if not name.startswith(_TRACERS)}
+    return labels_of([tag for tag in tags if not _PLACE_IN_CHAIN.fullmatch(tag)], own, run_id=run_id)
+
+
+class RecordedChatModel(BaseChatModel, AccountingParameters):
+    """Knows the run of a streamed call too: LangChain gives `_stream` no run manager."""
+
+    def stream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Iterator[AIMessageChunk]:
+        """See `BaseChatModel.stream`."""
+        return super().stream(input, self._noting_config(config), **kwargs)
+
+    def astream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[AIMessageChunk]:
+        """See `BaseChatModel.astream`."""
+        return super().astream(input, self._noting_config(config), **kwargs)
+
+    def generate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """See `BaseChatModel.generate`."""
+        return super().generate(messages, stop, self._noting(callbacks), **kwargs)
+
+    async def agenerate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """See `BaseChatModel.agenerate`."""
+        return await super().agenerate(messages, stop, self._noting(callbacks), **kwargs)
+
+    def _noting_config(self, config: RunnableConfig | None) -> RunnableConfig | None:
+        if not self._is_recorded:
+            return config
+        config = ensure_config(config)
+        return {**config, "callbacks": self._noting(config.get("callbacks"))}
+
+    def _noting(self, callbacks: Callbacks) -> Callbacks:
+        if not self._is_recorded:
+            return callbacks
+        if isinstance(callbacks, BaseCallbackManager):
+            manager = callbacks.copy()
+            manager.add_handler(_NOTES, inherit=False)
+            return manager
+        return [*(callbacks or []), _NOTES]
+
+    @property
+    def _is_recorded(self) -> bool:
+        return bool(self.accounting or current_listeners())
+
+
+class _RunNotes(BaseCallbackHandler):
+    """Notes the run that begins, for the stream that is opened right after it in the same context."""
+
+    run_inline = True
+    ignore_llm = True
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Of several runs that begin at once no one can tell which stream is whose: they have no id."""
+        alone = kwargs.get("batch_size", 1) == 1
+        _run_to_stream.set(_labels(tags or (), metadata or {}, run_id if alone else None))
+
+
+_NOTES = _RunNotes()
+_run_to_stream: ContextVar[CallLabels] = ContextVar("texapi_run_to_stream", default=NO_LABELS)

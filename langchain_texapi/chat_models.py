@@ -12,7 +12,6 @@ from langchain_core.callbacks import (
     CallbackManagerForLLMRun,
 )
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
-from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -30,7 +29,7 @@ from langchain_texapi._arguments import (
     digest,
     without_secrets,
 )
-from langchain_texapi._call_labels import call_labels
+from langchain_texapi._call_labels import RecordedChatModel, call_labels
 from langchain_texapi._messages import (
     MODEL_PROVIDER,
     convert_messages,
@@ -66,7 +65,7 @@ from texapi_core.settings import (
 from texapi_core.wire import ChatDelta, ChatReply
 
 
-class ChatTexAPI(ChatParameters, BaseChatModel):
+class ChatTexAPI(ChatParameters, RecordedChatModel):
     """Chat models behind the TexAPI gateway.
 
     Example:

@@ -6,9 +6,12 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
+from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.instrumentation.dispatcher import instrument_tags
 
@@ -205,18 +208,87 @@ async def test_a_cancelled_call_is_recorded(
     assert [(record.outcome, record.error) for record in records] == [("cancelled", None)]
 
 
-def test_langchain_s_tags_metadata_and_run_are_kept(endpoint: Endpoint, records: list[CallRecord]) -> None:
-    model = ChatTexAPI(model=MODEL, tags=["shop"], metadata={"team": "a"}, **endpoint.for_langchain())
+class _Runs(BaseCallbackHandler):
+    """The ids of the runs of models."""
 
-    model.invoke(QUESTION, {"tags": ["customer-7"], "metadata": {"order": 12, "object": object}})
+    def __init__(self) -> None:
+        self.ids: list[str] = []
 
-    labels = records[0].labels
+    def on_chat_model_start(self, *args: Any, run_id: UUID, **kwargs: Any) -> None:
+        self.ids.append(str(run_id))
+
+
+@pytest.mark.parametrize("in_chain", [False, True])
+@pytest.mark.parametrize("how", [*WAYS, "invoke that streams", "ainvoke that streams", "astream_events"])
+async def test_langchain_s_tags_metadata_and_run_are_kept(
+    how: str, in_chain: bool, endpoint: Endpoint, records: list[CallRecord]
+) -> None:
+    streaming = {"streaming": True} if how.endswith("streams") else {}
+    model: Runnable[Any, Any] = ChatTexAPI(
+        model=MODEL,
+        tags=["shop"],
+        metadata={"team": "a"},
+        **endpoint.for_langchain(**streaming),
+    )
+    if in_chain:
+        model = RunnableLambda(str) | model
+    runs = _Runs()
+    metadata = {"order": 12, "object": object}
+    config: RunnableConfig = {"tags": ["customer-7"], "metadata": metadata, "callbacks": [runs]}
+
+    if how in ("whole", "invoke that streams"):
+        model.invoke(QUESTION, config)
+    elif how in ("awhole", "ainvoke that streams"):
+        await model.ainvoke(QUESTION, config)
+    elif how == "stream":
+        list(model.stream(QUESTION, config))
+    elif how == "astream":
+        [chunk async for chunk in model.astream(QUESTION, config)]
+    else:
+        [event async for event in model.astream_events(QUESTION, config)]
+
+    (record,) = records
+    labels = record.labels
+    assert record.streamed is ("stream" in how)
     assert set(labels.tags) == {"shop", "customer-7"}
     assert labels.metadata["team"] == "a"
     assert labels.metadata["order"] == 12
     assert isinstance(labels.metadata["object"], str)
     assert not [name for name in labels.metadata if name.startswith("ls_")]
-    assert labels.run_id
+    assert [labels.run_id] == runs.ids
+
+
+async def test_streams_at_once_keep_their_own_labels(endpoint: Endpoint, records: list[CallRecord]) -> None:
+    model = ChatTexAPI(model=MODEL, **endpoint.for_langchain())
+    streams = [model.stream(QUESTION, {"tags": [f"customer-{number}"]}) for number in range(3)]
+    for chunks in zip(*streams, strict=False):
+        assert len(chunks) == 3
+
+    async def read(number: int) -> None:
+        [chunk async for chunk in model.astream(QUESTION, {"tags": [f"customer-{number}"]})]
+
+    await asyncio.gather(*map(read, range(3, 6)))
+
+    assert sorted(tag for record in records for tag in record.labels.tags) == [
+        f"customer-{number}" for number in range(6)
+    ]
+    assert len({record.labels.run_id for record in records}) == 6
+
+
+def test_callbacks_of_the_caller_are_left_as_they_are(endpoint: Endpoint, records: list[CallRecord]) -> None:
+    model = ChatTexAPI(model=MODEL, streaming=True, **endpoint.for_langchain())
+    runs = _Runs()
+    handlers: list[Any] = [runs]
+    manager = CallbackManager(handlers=[runs], inheritable_handlers=[runs])
+
+    list(model.stream(QUESTION, {"callbacks": handlers}))
+    model.invoke(QUESTION, {"callbacks": manager})
+    messages: list[list[BaseMessage]] = [[HumanMessage("a")], [HumanMessage("b")]]
+    model.generate(messages, tags=["batch"])
+
+    assert handlers == manager.handlers == [runs]
+    assert [record.labels.run_id for record in records] == [*runs.ids, None, None]
+    assert [record.labels.tags for record in records[2:]] == [("batch",), ("batch",)]
 
 
 def test_llama_index_s_tags_are_kept(endpoint: Endpoint, records: list[CallRecord]) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of the records of a model's calls: a cost by the price list, and a line in the ledger."""
+"""What becomes of the records of a model's calls: a cost by the price list, a line in the ledger, a span."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, field_validator
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from texapi_core.usage import TokenUsage
 
 USAGE_LEDGER_ENV = "TEXAPI_USAGE_LEDGER"
+OTEL_ENV = "TEXAPI_OTEL"
+_OFF = ("", "0", "false", "no", "off")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -29,6 +32,8 @@ class Accounting:
     prices: PriceList
     usage_ledger: str | None = None
     budget: Budget | None = None
+    otel: bool = False
+    """Whether OpenTelemetry is told of each call."""
 
     def purse(self, api_key: str) -> Purse | None:
         """What is left of the budget, if there is one."""
@@ -63,9 +68,14 @@ def _env_prices() -> str | None:
     return os.environ.get(PRICES_ENV) or None
 
 
-_FROM_ENVIRONMENT: dict[str, Callable[[], str | None]] = {
+def _env_otel() -> bool:
+    return os.environ.get(OTEL_ENV, "").strip().lower() not in _OFF
+
+
+_FROM_ENVIRONMENT: dict[str, Callable[[], str | bool | None]] = {
     "usage_ledger": _env_usage_ledger,
     "prices": _env_prices,
+    "otel": _env_otel,
 }
 
 
@@ -85,6 +95,12 @@ class AccountingParameters(BaseModel):
         repr=False,
         description="Prices for the cost of calls: a file, or a dict of rows over the list that comes with "
         "this package; default the environment's TEXAPI_PRICES.",
+    )
+    otel: bool = Field(
+        default_factory=_env_otel,
+        exclude=True,
+        description="Whether each call becomes a span and metrics of OpenTelemetry; default the "
+        "environment's TEXAPI_OTEL, and no. Needs the extra `otel`.",
     )
 
     max_cost: float | None = Field(
@@ -130,9 +146,9 @@ class AccountingParameters(BaseModel):
     def accounting(self) -> Accounting | None:
         """The books; `None` when nobody keeps any."""
         ledger, prices, budget = self.usage_ledger or None, self.prices, self._budget
-        if ledger is None and prices is None and budget is None:
+        if ledger is None and prices is None and budget is None and not self.otel:
             return None
-        return Accounting(prices=parse_prices(prices), usage_ledger=ledger, budget=budget)
+        return Accounting(prices=parse_prices(prices), usage_ledger=ledger, budget=budget, otel=self.otel)
 
     @property
     def _budget(self) -> Budget | None:
@@ -153,6 +169,11 @@ class AccountingParameters(BaseModel):
             raise _settings_error(f"{error} Correct `prices`, or `{PRICES_ENV}`.") from error
         if accounting is not None and accounting.usage_ledger is not None:
             _check_ledger(accounting.usage_ledger)
+        if self.otel and find_spec("opentelemetry") is None:
+            raise _settings_error(
+                f"`otel`, or `{OTEL_ENV}`, needs OpenTelemetry. "
+                'Install it with: pip install "texapi-integrations[otel]"'
+            )
 
 
 def _check_ledger(url: str) -> None:

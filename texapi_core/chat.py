@@ -48,7 +48,7 @@ def complete(settings: Settings, payload: Mapping[str, Any], options: CallOption
         TexAPIError: see `texapi_core.errors`.
     """
     with record_call(settings, payload, options) as call:
-        with _errors_of_sending(settings, options, payload):
+        with call.sending(), _errors_of_sending(settings, options, payload):
             sent = _sync_post(settings, options, payload)
         call.opened(sent.response)
         return call.finished(_read_body(settings, options, sent.response).reply())
@@ -59,7 +59,7 @@ async def acomplete(
 ) -> ChatReply:
     """The whole answer to one request. Async twin of `complete`."""
     async with record_call(settings, payload, options) as call:
-        with _errors_of_sending(settings, options, payload):
+        with call.sending(), _errors_of_sending(settings, options, payload):
             sent = await _async_post(settings, options, payload)
         call.opened(sent.response)
         return call.finished((await _aread_body(settings, options, sent.response)).reply())
@@ -76,7 +76,7 @@ def stream(
         TexAPIError: see `texapi_core.errors`. What had come is in the error's `partial`.
     """
     with record_call(settings, payload, options, streamed=True) as call:
-        with _errors_of_sending(settings, options, payload):
+        with call.sending(), _errors_of_sending(settings, options, payload):
             sent = _sync_post(settings, options, {**payload, "stream": True}, stream=True)
         answer = _AnswerStream(settings, options, sent.response)
         call.opened(sent.response, answer)
@@ -98,7 +98,7 @@ async def astream(
 ) -> AsyncGenerator[ChatDelta | ChatReply]:
     """The answer as it arrives. Async twin of `stream`."""
     async with record_call(settings, payload, options, streamed=True) as call:
-        with _errors_of_sending(settings, options, payload):
+        with call.sending(), _errors_of_sending(settings, options, payload):
             sent = await _async_post(settings, options, {**payload, "stream": True}, stream=True)
         answer = _AnswerStream(settings, options, sent.response)
         call.opened(sent.response, answer)

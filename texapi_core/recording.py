@@ -9,11 +9,12 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from texapi_core import error_mapping, errors
@@ -32,6 +33,9 @@ from texapi_core.call_record import (
 from texapi_core.settings import CallOptions, Settings, key_hint
 from texapi_core.usage import TokenUsage
 from texapi_core.wire import ChatReply, text_or_none
+
+if TYPE_CHECKING:
+    from texapi_core.otel import CallSpan
 
 _RETRY_COUNT = "x-stainless-retry-count"
 """Header in which the openai SDK tells a server how many times it has sent a request before."""
@@ -63,6 +67,10 @@ class Unrecorded:
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         pass
 
+    def sending(self) -> AbstractContextManager[None]:
+        """Around the request, to the head of its response."""
+        return _NOTHING
+
     def opened(self, response: Any, answer: Answer | None = None) -> None:
         """The head of a response has come."""
 
@@ -71,6 +79,7 @@ class Unrecorded:
         return reply
 
 
+_NOTHING = nullcontext()
 _UNRECORDED = Unrecorded()
 _open_calls: set[_Recorder] = set()
 os.register_at_fork(after_in_child=_open_calls.clear)
@@ -104,7 +113,8 @@ class _Recorder(Unrecorded):
         *,
         streamed: bool,
     ) -> None:
-        self._listeners = listeners
+        self._span = _start_span(settings, payload, streamed=streamed)
+        self._listeners = listeners if self._span is None else (*listeners, self._span.end)
         self._call_id = uuid4().hex
         self._context = copy_context()
         self._accounting = settings.accounting
@@ -146,6 +156,9 @@ class _Recorder(Unrecorded):
             error = errors.TexAPIBudgetExceededError(f"{refusal} {errors.TexAPIBudgetExceededError.advice}")
             self._tell(error)
             raise error
+
+    def sending(self) -> AbstractContextManager[None]:
+        return _NOTHING if self._span is None else self._span.current()
 
     def cut_off(self) -> None:
         """The process ends before the call does."""
@@ -237,6 +250,18 @@ class _Recorder(Unrecorded):
         if self._response is not None:
             return error_mapping.request_id_of(self._response)
         return getattr(failure, "request_id", None)
+
+
+def _start_span(settings: Settings, payload: Mapping[str, Any], *, streamed: bool) -> CallSpan | None:
+    if settings.accounting is None or not settings.accounting.otel:
+        return None
+    try:
+        from texapi_core.otel import CallSpan  # an extra
+
+        return CallSpan(settings, payload, streamed=streamed)
+    except Exception:
+        logger.warning("A call's span could not be started.", exc_info=True)  # which fails no call
+        return None
 
 
 def _outcome(reply: ChatReply | None, error: BaseException | None) -> Outcome:
