@@ -20,10 +20,10 @@ from langchain_core.outputs import (
     GenerationChunk,
 )
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
+from langchain_texapi._tools import define_tool
 from texapi_core.wire import excerpt
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def structured_output(
         raise ValueError(f"`schema` is needed with method={method!r}.")
     if isinstance(schema, dict) and "properties" in schema and "title" not in schema:
         schema = {"title": "answer", **schema}
-    traced = {
+    traced: dict[str, Any] = {
         "kwargs": {"method": method, "strict": strict},
-        "schema": None if schema is None else convert_to_openai_tool(schema),
+        "schema": None if schema is None else define_tool(schema),
     }
     if strict is not None and method == "json_mode":
         raise ValueError("`strict` has no meaning with method='json_mode', which sends no schema.")
@@ -64,7 +64,7 @@ def structured_output(
     parser = StructuredOutputParser(answer_class=schema if _is_pydantic_class(schema) else None)
     kwargs["ls_structured_output_format"] = traced
     if method == "function_calling":
-        parser.tool_name = convert_to_openai_tool(schema)["function"]["name"]  # type: ignore[arg-type] # not None here
+        parser.tool_name = traced["schema"]["function"]["name"]
         bound = model.bind_tools([schema], strict=strict, **{"tool_choice": parser.tool_name, **kwargs})  # type: ignore[list-item] # nor here
     elif method in ("json_schema", "json_mode"):
         parser.other_tools = bool(kwargs.get("tools"))

@@ -8,6 +8,8 @@ from typing import Any
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 
+from texapi_core.schema_cache import SchemaCache
+
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 
 _TOOL_EXTRAS = ("cache_control", "defer_loading", "async")
@@ -16,6 +18,11 @@ _TOOL_EXTRAS = ("cache_control", "defer_loading", "async")
 
 _SCHEMA_KEYS = frozenset({"function", "input_schema", "parameters", "properties", "custom"})
 """One of these is in every dict that describes a function."""
+
+_definitions = SchemaCache()
+"""Definitions of classes and functions. LangChain itself keeps those of its `BaseTool`s."""
+_response_schemas = SchemaCache()
+"""JSON schemas of classes, for `response_format`."""
 
 
 def format_tools(tools: Sequence[ToolLike], *, strict: bool | None = None) -> list[dict[str, Any]]:
@@ -26,10 +33,15 @@ def format_tools(tools: Sequence[ToolLike], *, strict: bool | None = None) -> li
 def _format_tool(tool: ToolLike, strict: bool | None) -> dict[str, Any]:
     if isinstance(tool, dict) and tool.get("type") and not _SCHEMA_KEYS.intersection(tool):
         return dict(tool)  # a tool of the provider's own, e.g. {"type": "web_search"}
-    formatted = convert_to_openai_tool(tool, strict=strict)
+    formatted = define_tool(tool, strict=strict)
     extras = tool.extras if isinstance(tool, BaseTool) else tool if isinstance(tool, dict) else None
     found = {name: extras[name] for name in _TOOL_EXTRAS if name in extras} if extras else {}
     return {**formatted, **found}
+
+
+def define_tool(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any]:
+    """LangChain's definition of a tool in OpenAI's form; not made anew for the same class or function."""
+    return _definitions.get(tool, strict, lambda: convert_to_openai_tool(tool, strict=strict))
 
 
 def format_bound_tools(tools: Sequence[ToolLike]) -> list[Any]:
@@ -84,7 +96,7 @@ def format_response_format(schema: Any, *, strict: bool | None = None) -> dict[s
             return {"type": "json_schema", "json_schema": schema}
     if strict is None and isinstance(schema, dict) and isinstance(schema.get("strict"), bool):
         strict = schema["strict"]
-    json_schema = convert_to_json_schema(schema, strict=strict)
+    json_schema = _response_schemas.get(schema, strict, lambda: convert_to_json_schema(schema, strict=strict))
     json_schema.pop("$schema", None)
     name = str(json_schema.pop("title", None) or "response_format")
     formatted: dict[str, Any] = {"name": name, "schema": json_schema}

@@ -30,6 +30,7 @@ from llama_index.core.program.utils import get_program_for_llm, process_streamin
 from llama_index.core.prompts import BasePromptTemplate
 
 from llama_index_texapi._tools import is_program_tool
+from texapi_core.schema_cache import SchemaCache
 from texapi_core.wire import excerpt
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer", bound=BaseModel)
 _dispatcher = get_dispatcher(__name__)
+_response_schemas = SchemaCache()
 
 
 class StructuredOutputLLM(FunctionCallingLLM):
@@ -208,7 +210,8 @@ class StructuredOutputLLM(FunctionCallingLLM):
     @staticmethod
     def _schema_kwargs(output_cls: type[BaseModel], llm_kwargs: dict[str, Any] | None) -> dict[str, Any]:
         name = re.sub(r"[^a-zA-Z0-9_-]", "_", output_cls.__name__)
-        schema = {"name": name, "schema": output_cls.model_json_schema()}
+        json_schema = _response_schemas.get(output_cls, None, output_cls.model_json_schema)
+        schema = {"name": name, "schema": json_schema}
         kwargs = {"response_format": {"type": "json_schema", "json_schema": schema}, **(llm_kwargs or {})}
         for of_tools in ("tool_required", "tool_choice", "allow_parallel_tool_calls"):
             kwargs.pop(of_tools, None)

@@ -10,14 +10,18 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.utils import parse_partial_json
 from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.tools import FunctionTool
+from llama_index.core.tools.types import ToolMetadata
 
 from llama_index_texapi._streaming import PARTIAL
+from texapi_core.schema_cache import SchemaCache
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
 UNKNOWN_TOOLS = "unknown_tools"
 """Key of a response's `additional_kwargs`: names that the model called and nobody gave it."""
+
+_definitions = SchemaCache()
 
 
 def prepare_tools(
@@ -59,7 +63,7 @@ def _tool_specs(tools: Sequence[BaseTool]) -> list[dict[str, Any]]:
     specs: list[dict[str, Any]] = []
     own_name_of: dict[str, str | None] = {}
     for tool in tools:
-        spec = tool.metadata.to_openai_tool(skip_length_check=True)
+        spec = _tool_spec(tool.metadata)
         name, number = spec["function"]["name"], 1
         while own_name_of.get(name, tool.metadata.name) != tool.metadata.name:
             number += 1
@@ -67,6 +71,17 @@ def _tool_specs(tools: Sequence[BaseTool]) -> list[dict[str, Any]]:
         own_name_of[name] = tool.metadata.name
         specs.append({**spec, "function": {**spec["function"], "name": name}})
     return specs
+
+
+def _tool_spec(metadata: ToolMetadata) -> dict[str, Any]:
+    """LlamaIndex's definition of a tool; not made anew for the same schema, name and description."""
+    if type(metadata) is not ToolMetadata:
+        return metadata.to_openai_tool(skip_length_check=True)
+    return _definitions.get(
+        metadata.fn_schema,
+        (metadata.name, metadata.description),
+        lambda: metadata.to_openai_tool(skip_length_check=True),
+    )
 
 
 def is_program_tool(tools: Sequence[BaseTool]) -> bool:

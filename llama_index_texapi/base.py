@@ -21,6 +21,7 @@ from llama_index.core.instrumentation.dispatcher import active_instrument_tags
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import ToolSelection
 
+from llama_index_texapi._callbacks import streaming
 from llama_index_texapi._messages import (
     create_chat_response,
     create_completion_response,
@@ -194,7 +195,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         """The whole answer to a conversation."""
         return self._chat(messages, **kwargs)
 
-    @llm_chat_callback()
+    @streaming(llm_chat_callback)
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """The answer as it arrives; the last response holds usage and the whole."""
         return self._stream_chat(messages, **kwargs)
@@ -204,7 +205,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         """The whole answer to a prompt."""
         return create_completion_response(self._chat(self._prompt(prompt, formatted), **kwargs))
 
-    @llm_completion_callback()
+    @streaming(llm_completion_callback)
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """The answer to a prompt as it arrives."""
         responses = self._stream_chat(self._prompt(prompt, formatted), **kwargs)
@@ -215,7 +216,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         """Async twin of `chat`."""
         return await self._achat(messages, **kwargs)
 
-    @llm_chat_callback()
+    @streaming(llm_chat_callback)
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Async twin of `stream_chat`."""
         return await self._astream_chat(messages, **kwargs)
@@ -225,7 +226,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         """Async twin of `complete`."""
         return create_completion_response(await self._achat(self._prompt(prompt, formatted), **kwargs))
 
-    @llm_completion_callback()
+    @streaming(llm_completion_callback)
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic.v1 import BaseModel as BaseModelV1
 from vcr import VCR
 from vcr.cassette import Cassette
 from vcr.errors import CannotOverwriteExistingCassetteException
@@ -93,6 +95,25 @@ def recorded(request: pytest.FixtureRequest, vcr: Cassette) -> Iterator[Endpoint
     else:
         gateway: Gateway = request.getfixturevalue("gateway")
         yield Endpoint(gateway.base_url, gateway.key)
+
+
+@pytest.fixture
+def schemas_made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The core schemas of which Pydantic makes JSON schemas from here on, of either version."""
+    made: list[Any] = []
+    generate, schema_of_v1 = GenerateJsonSchema.generate, BaseModelV1.schema
+
+    def noted(self: GenerateJsonSchema, schema: Any, *args: Any, **kwargs: Any) -> Any:
+        made.append(schema)
+        return generate(self, schema, *args, **kwargs)
+
+    def noted_v1(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        made.append(cls)
+        return schema_of_v1.__func__(cls, *args, **kwargs)  # type: ignore[attr-defined] # a class method
+
+    monkeypatch.setattr(GenerateJsonSchema, "generate", noted)
+    monkeypatch.setattr(BaseModelV1, "schema", classmethod(noted_v1))
+    return made
 
 
 @pytest.hookimpl(wrapper=True)

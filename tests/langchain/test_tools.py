@@ -41,6 +41,11 @@ class WeatherDict(TypedDict):
     city: Annotated[str, ..., "Name of the city"]
 
 
+def weather_of(city: str) -> str:
+    """Tell the weather of a city."""
+    return f"It is sunny in {city}."
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.standin_only
 def test_parallel_calls(recorded: Endpoint, way: Way) -> None:
@@ -237,6 +242,41 @@ def test_tools_and_a_format_passed_to_one_call_may_be_classes(gateway: Gateway, 
     body = gateway.requests[0].body
     assert body["tools"] == format_tools([get_weather])
     assert body["response_format"] == format_response_format(Weather)
+
+
+@pytest.mark.parametrize("source", [Weather, WeatherDict, weather_of, get_weather])
+def test_the_same_tool_is_not_converted_again(
+    endpoint: Endpoint, schemas_made: list[Any], source: Any
+) -> None:
+    chat = model(endpoint)
+    chat.bind_tools([source]).invoke("Hello")
+    schemas_made.clear()
+
+    chat.bind_tools([source], tool_choice="any").invoke("Hello")
+    chat.invoke("Hello", tools=[source])
+
+    assert schemas_made == []
+
+
+@pytest.mark.parametrize("method", ["function_calling", "json_schema"])
+@pytest.mark.parametrize("schema", [Weather, WeatherDict])
+def test_the_same_schema_of_an_answer_is_not_converted_again(
+    endpoint: Endpoint, schemas_made: list[Any], schema: Any, method: Any
+) -> None:
+    model(endpoint).with_structured_output(schema, method=method)
+    schemas_made.clear()
+
+    model(endpoint).with_structured_output(schema, method=method)
+
+    assert schemas_made == []
+
+
+def test_a_bound_definition_is_the_binding_s_own(endpoint: Endpoint) -> None:
+    chat: Any = model(endpoint)
+    chat.bind_tools([Weather]).kwargs["tools"][0]["function"].clear()
+
+    assert chat.bind_tools([Weather]).kwargs["tools"] == format_tools([Weather])
+    assert format_tools([Weather])[0]["function"]["name"] == "Weather"
 
 
 def _answer_with_arguments(arguments: str, finish_reason: str) -> Fault:

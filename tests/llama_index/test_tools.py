@@ -61,6 +61,44 @@ WAYS = [_chat, _achat, _stream, _astream]
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_the_same_tools_are_not_converted_again(
+    endpoint: Endpoint, schemas_made: list[Any], way: Any
+) -> None:
+    way(llm(endpoint))
+    schemas_made.clear()
+
+    way(llm(endpoint))
+
+    assert schemas_made == []
+
+
+@pytest.mark.parametrize(("by_schema", "made_by_llama_index"), [(False, 2), (True, 0)])
+def test_the_same_class_of_an_answer_is_not_converted_again(
+    endpoint: Endpoint, schemas_made: list[Any], by_schema: bool, made_by_llama_index: int
+) -> None:
+    """LlamaIndex's program reads the class's description out of its schema each time."""
+    prompt = PromptTemplate("Give me the song titled {title} of the year 1967. Answer in JSON.")
+    model = llm(endpoint, should_use_structured_outputs=by_schema)
+    model.structured_predict(Song, prompt, title='"Diễm xưa"')
+    schemas_made.clear()
+
+    model.structured_predict(Song, prompt, title='"Diễm xưa"')
+
+    assert len(schemas_made) == made_by_llama_index
+
+
+def test_a_tool_that_is_described_anew_is_described_so(gateway: Gateway, endpoint: Endpoint) -> None:
+    tool = FunctionTool.from_defaults(get_weather)
+    llm(endpoint).chat_with_tools([tool], QUESTION)
+
+    tool.metadata.description = "Tell the weather of a village."
+    llm(endpoint).chat_with_tools([tool], QUESTION)
+
+    described = [sent.body["tools"][0]["function"]["description"] for sent in gateway.requests]
+    assert described == [WEATHER.metadata.description, "Tell the weather of a village."]
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.standin_only
 def test_parallel_calls(recorded: Endpoint, way: Any) -> None:
     model = llm(recorded)
