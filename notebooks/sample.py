@@ -14,10 +14,10 @@ from texapi_core.call_record import CallRecord
 _CALLS = {"claude-sonnet-4-6": 12, "gpt-5-mini": 40, "gemini-3-flash": 18}
 """Calls on a working day."""
 _TAGS = {"claude-sonnet-4-6": "support", "gpt-5-mini": "search", "gemini-3-flash": "labels"}
-_PRICES = {
-    "claude-sonnet-4-6": (3, 15),
-    "gpt-5-mini": (Decimal("0.25"), 2),
-    "gemini-3-flash": (Decimal("0.5"), 3),
+_PRICES: dict[str, tuple[str, str]] = {
+    "claude-sonnet-4-6": ("3", "15"),
+    "gpt-5-mini": ("0.25", "2"),
+    "gemini-3-flash": ("0.5", "3"),
 }
 """USD per million tokens in and out, made up like the calls."""
 _DAYS = range(9, 23)

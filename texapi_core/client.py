@@ -254,7 +254,9 @@ def _inspect_response(response: Any) -> None:
             with ending_after(read_timeout(response), response):
                 response.read()
         except Exception as error:
-            raise _unreadable(response, error) from error
+            if _may_pass(response.status_code):
+                raise  # the error of the connection, which the SDK retries
+            raise from_response(readable(response), "", secrets=()) from error
         _forbid_hopeless_retry(response)
 
 
@@ -265,17 +267,15 @@ async def _ainspect_response(response: Any) -> None:
             async with asyncio.timeout(read_timeout(response)):
                 await response.aread()
         except Exception as error:
-            raise _unreadable(response, error) from error
+            if _may_pass(response.status_code):
+                raise  # the error of the connection, which the SDK retries
+            raise from_response(readable(response), "", secrets=()) from error
         _forbid_hopeless_retry(response)
 
 
-def _unreadable(response: Any, error: Exception) -> Exception:
-    """What to raise for a failure whose body cannot be read, broken gzip say.
-
-    Where another try may help, the error of the connection, which the SDK retries; else the status.
-    """
-    may_pass = response.status_code in (408, 409, 429) or response.status_code >= 500
-    return error if may_pass else from_response(readable(response), "", secrets=())
+def _may_pass(status: int) -> bool:
+    """Whether another try may help where the body of a failure cannot be read, broken gzip say."""
+    return status in (408, 409, 429) or status >= 500
 
 
 def _forbid_hopeless_retry(response: Any) -> None:

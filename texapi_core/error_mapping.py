@@ -239,10 +239,8 @@ def _beneath(error: BaseException | None) -> BaseException | None:
 
     The transport over aiohttp calls every error of a connection a time-out.
     """
-    beneath = error
-    while beneath is not None and not _is_aiohttp_s(beneath):
-        beneath = beneath.__cause__
-    return beneath or error
+    cause = error.__cause__ if error else None
+    return cause if cause is not None and _is_aiohttp_s(cause) else error
 
 
 def _is_aiohttp_s(error: BaseException) -> bool:
