@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from contextlib import contextmanager
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -192,6 +193,11 @@ ENDS = ["read", "closed", "thrown into", "never begun"]
 
 def run(llm: CustomLLM, method: str, end: str, listening: str) -> Log:
     """All that is told of one stream, and what its reader gets."""
+    # A context of its own: other tests may have dropped a stream, whose trace never ended.
+    return Context().run(_run, llm, method, end, listening)
+
+
+def _run(llm: CustomLLM, method: str, end: str, listening: str) -> Log:
     asked: Any = [ChatMessage("Hi")] if method.endswith("chat") else "Hi"
     with told(llm, listening) as (log, turn):
         try:
