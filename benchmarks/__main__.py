@@ -9,16 +9,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import statistics
+import platform
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-from benchmarks.clients import PEERS, installed
+from benchmarks.clients import Client, installed
 from benchmarks.measure import Figures, stub
-from benchmarks.workloads import Workloads, rows_of
+from benchmarks.rows import rows_of
+from benchmarks.table import as_markdown, cell, put_between_markers
+from benchmarks.workloads import Workloads
 
+_PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 _PACKAGES = (
     "openai",
     "langchain-core",
@@ -33,46 +37,50 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="rounds of each row")
     parser.add_argument("--only", default="", help="rows whose title holds this text")
-    parser.add_argument("--async-transport", choices=["httpx", "aiohttp"], default="httpx", help="of ours")
     parser.add_argument("--json", type=Path, help="file for the figures of every round")
+    parser.add_argument(
+        "--write", action="store_true", help="put the table of this openai version into docs/performance.md"
+    )
     arguments = parser.parse_args()
-    clients = installed()
-    versions = _versions()
-    print(f"Python {sys.version.split()[0]}, " + ", ".join(f"{k} {v}" for k, v in versions.items()))
-    print(_line("CPU, median", "unit", [client.name for client in clients]))
+    kinds = installed()
+    record: dict[str, Any] = {
+        "date": time.strftime("%Y-%m-%d"),
+        "python": platform.python_version(),
+        "versions": _versions(),
+    }
+    print(f"Python {record['python']}, " + ", ".join(f"{k} {v}" for k, v in record["versions"].items()))
+    print(_line("CPU, median", "unit", [kind.name for kind in kinds]))
     rows: list[Figures] = []
-    with stub() as server, asyncio.Runner() as runner:
-        work = Workloads(
-            [client(server.base_url, arguments.async_transport) for client in clients], server, runner
-        )
+    with stub(tls=True) as server, asyncio.Runner() as runner:
+        clients = [kind(server.base_url) for kind in kinds]
+        work = Workloads(clients, server, runner, _with_aiohttp(kinds, server.base_url))
         for title, measure in rows_of(work, arguments.rounds).items():
             for figures in measure() if arguments.only in title else ():
                 rows.append(figures)
-                print(
-                    _line(figures.title, figures.unit, [_cell(figures, c.name) for c in clients]), flush=True
-                )
+                cells = [cell(figures, client.name) for client in clients]
+                print(_line(figures.title, figures.unit, cells), flush=True)
     print("x: times the SDK; p: times the usual class of the framework; +-: half the range of x")
     if arguments.json:
-        arguments.json.write_text(_as_json(rows, versions))
+        record["rows"] = [{"title": row.title, "unit": row.unit, "rounds": row.values} for row in rows]
+        arguments.json.write_text(json.dumps(record, indent=1))
+    if arguments.write:
+        name = f"openai {record['versions']['openai'].partition('.')[0]}"
+        put_between_markers(_PAGE, name, as_markdown(rows, record, [client.name for client in clients]))
 
 
-def _cell(figures: Figures, client: str) -> str:
-    cell = (
-        f"{figures.median(client):,.1f}" if figures.median(client) < 100 else f"{figures.median(client):,.0f}"
-    )
-    if client != "sdk" and figures.unit != "connections":
-        ratios = figures.ratios(client, "sdk")
-        cell += f" x{statistics.median(ratios):.2f}"
-        if len(ratios) > 1:
-            cell += f" +-{(max(ratios) - min(ratios)) / 2:.2f}"
-        peer = PEERS.get(client)
-        if peer in figures.values:
-            cell += f" p{statistics.median(figures.ratios(client, peer)):.2f}"
-    return cell
+def _with_aiohttp(kinds: list[type[Client]], base_url: str) -> list[Client]:
+    clients = [kind(base_url, "aiohttp") for kind in kinds]
+    try:
+        for client in clients:
+            client.model("whole")
+    except ValueError as error:
+        print(f"Without the rows of aiohttp: {error}", file=sys.stderr)
+        return []
+    return clients
 
 
 def _line(title: str, unit: str, cells: list[str]) -> str:
-    return f"{title:44}{unit:>6} " + "".join(f"{cell:>27}" for cell in cells)
+    return f"{title:54}{unit:>12} " + "".join(f"{text:>27}" for text in cells)
 
 
 def _versions() -> dict[str, str]:
@@ -83,12 +91,6 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _as_json(rows: list[Figures], versions: dict[str, str]) -> str:
-    figures = [{"title": row.title, "unit": row.unit, "rounds": row.values} for row in rows]
-    record = {"date": time.strftime("%Y-%m-%d"), "python": sys.version, "versions": versions, "rows": figures}
-    return json.dumps(record, indent=1)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,8 @@ class Client(ABC):
     family: ClassVar[str]
     """Who it is compared with: `sdk`, `langchain` or `llama_index`."""
     package: ClassVar[str]
+    framework_import: ClassVar[str]
+    """What a class of this kind cannot do without: the import of its base."""
     import_statement: ClassVar[str]
     construction: ClassVar[str]
     first_call: ClassVar[str]
@@ -95,11 +97,23 @@ class Client(ABC):
         """A streamed answer."""
 
     @abstractmethod
-    def call_with_tools(self, model: Any, messages: Any) -> Any:
-        """A whole answer of a model that is given three tools, bound in this call."""
+    def tools(self) -> Any:
+        """Three tools of the client's own kind."""
+
+    def bind(self, model: Any, tools: Any) -> Any:
+        """The model with the tools; where the framework binds none, nothing is done before the call."""
+        return model, tools
 
     @abstractmethod
-    def call_structured(self, model: Any, messages: Any) -> Answer:
+    def call_with_tools(self, bound: Any, messages: Any) -> Any:
+        """A whole answer of a model with tools."""
+
+    def structured(self, model: Any) -> Any:
+        """The model that answers in the form of `Answer`."""
+        return model
+
+    @abstractmethod
+    def call_structured(self, structured: Any, messages: Any) -> Answer:
         """A whole answer in the form of `Answer`."""
 
 
@@ -108,7 +122,7 @@ class Sdk(Client):
 
     name = family = "sdk"
     package = "openai"
-    import_statement = "import openai"
+    framework_import = import_statement = "import openai"
     construction = "model = openai.OpenAI(base_url={base_url!r}, api_key={key!r})"
     first_call = (
         "model.chat.completions.create(model='whole', messages=[{{'role': 'user', 'content': 'Hi'}}])"
@@ -140,22 +154,25 @@ class Sdk(Client):
         ):
             yield chunk
 
-    def call_with_tools(self, model: Any, messages: Any) -> Any:
+    def tools(self) -> Any:
         import openai
 
-        tools = [openai.pydantic_function_tool(tool) for tool in TOOL_CLASSES]
+        return [openai.pydantic_function_tool(tool) for tool in TOOL_CLASSES]
+
+    def call_with_tools(self, bound: Any, messages: Any) -> Any:
+        model, tools = bound
         return model[1].chat.completions.create(model=model[0], messages=messages, tools=tools)
 
-    def call_structured(self, model: Any, messages: Any) -> Answer:
-        completion = model[1].chat.completions.parse(
-            model=model[0], messages=messages, response_format=Answer
-        )
+    def call_structured(self, structured: Any, messages: Any) -> Answer:
+        name, client, _ = structured
+        completion = client.chat.completions.parse(model=name, messages=messages, response_format=Answer)
         answer: Answer = completion.choices[0].message.parsed
         return answer
 
 
 class _LangChain(Client):
     family = "langchain"
+    framework_import = "from langchain_core.language_models.chat_models import BaseChatModel"
     first_call = "model.invoke('Hi')"
 
     def messages(self, count: int = 2) -> Any:
@@ -176,11 +193,20 @@ class _LangChain(Client):
         async for chunk in model.astream(messages):
             yield chunk
 
-    def call_with_tools(self, model: Any, messages: Any) -> Any:
-        return model.bind_tools(TOOL_CLASSES).invoke(messages)
+    def tools(self) -> Any:
+        return TOOL_CLASSES
 
-    def call_structured(self, model: Any, messages: Any) -> Answer:
-        answer: Answer = model.with_structured_output(Answer, method="function_calling").invoke(messages)
+    def bind(self, model: Any, tools: Any) -> Any:
+        return model.bind_tools(tools)
+
+    def call_with_tools(self, bound: Any, messages: Any) -> Any:
+        return bound.invoke(messages)
+
+    def structured(self, model: Any) -> Any:
+        return model.with_structured_output(Answer, method="function_calling")
+
+    def call_structured(self, structured: Any, messages: Any) -> Answer:
+        answer: Answer = structured.invoke(messages)
         return answer
 
 
@@ -219,6 +245,7 @@ class ChatOpenAIClient(_LangChain):
 
 class _LlamaIndex(Client):
     family = "llama_index"
+    framework_import = "from llama_index.core.llms.function_calling import FunctionCallingLLM"
     first_call = "model.complete('Hi')"
 
     def messages(self, count: int = 2) -> Any:
@@ -251,19 +278,23 @@ class _LlamaIndex(Client):
         async for response in await model.astream_chat(messages):
             yield response
 
-    def call_with_tools(self, model: Any, messages: Any) -> Any:
+    def tools(self) -> Any:
         from llama_index.core.tools import FunctionTool
 
-        tools = [
+        return [
             FunctionTool.from_defaults(lambda **_: "", name=name, fn_schema=schema)
             for name, schema in zip(TOOLS, TOOL_CLASSES, strict=True)
         ]
+
+    def call_with_tools(self, bound: Any, messages: Any) -> Any:
+        model, tools = bound
         return model.chat_with_tools(tools, chat_history=messages)
 
-    def call_structured(self, model: Any, messages: Any) -> Answer:
-        from llama_index.core.prompts import ChatPromptTemplate
+    def structured(self, model: Any) -> Any:
+        return model.as_structured_llm(Answer)
 
-        answer: Answer = model.structured_predict(Answer, ChatPromptTemplate(messages))
+    def call_structured(self, structured: Any, messages: Any) -> Answer:
+        answer: Answer = structured.chat(messages).raw
         return answer
 
 

@@ -6,20 +6,26 @@ import contextlib
 import cProfile
 import gc
 import json
+import os
 import pstats
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from benchmarks.clients import KEY, Client
 
 _BUDGET = 0.06
 """Seconds of CPU for one client in one round."""
+_PROJECT = Path(__file__).parent.parent
+_STATM = Path("/proc/self/statm")
 
 Work = Callable[[], Any]
 """Something to measure, done once per call."""
@@ -30,6 +36,8 @@ class Stub:
     """The stub server in its own process."""
 
     base_url: str
+    tls_url: str | None = None
+    """The same over TLS, where a certificate could be made."""
 
     def connections(self) -> int:
         """Connections that it has seen."""
@@ -39,14 +47,45 @@ class Stub:
 
 
 @contextlib.contextmanager
-def stub() -> Generator[Stub]:
-    """A stub server for as long as the block takes."""
-    command = [sys.executable, "-m", "benchmarks.stub"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+def stub(*, tls: bool = False) -> Generator[Stub]:
+    """A stub server for as long as the block takes.
+
+    With `tls`, its certificate is this process's trusted one until the block ends.
+    """
+    with contextlib.ExitStack() as stack:
+        certificates = [stack.enter_context(_certificate())] if tls and shutil.which("openssl") else []
+        command = [sys.executable, "-m", "benchmarks.stub", *certificates]
+        process = stack.enter_context(
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_PROJECT)
+        )
         assert process.stdin
         assert process.stdout
-        yield Stub(f"http://127.0.0.1:{int(process.stdout.readline())}/v1")
+        port, *tls_ports = process.stdout.readline().split()
+        urls = [f"https://localhost:{tls_port}/v1" for tls_port in tls_ports]
+        yield Stub(f"http://127.0.0.1:{port}/v1", *urls)
         process.stdin.close()
+
+
+@contextlib.contextmanager
+def _certificate() -> Generator[str]:
+    """A file with a new certificate for localhost and its key."""
+    with tempfile.TemporaryDirectory(prefix="texapi-bench-") as folder:
+        path = f"{folder}/certificate.pem"
+        request = (
+            f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+            f"-subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout {path} -out {path}.crt"
+        )
+        subprocess.run(request.split(), check=True, capture_output=True)
+        certificate = Path(f"{path}.crt").read_text()
+        Path(path).write_text(Path(path).read_text() + certificate)
+        before = os.environ.get("SSL_CERT_FILE")
+        os.environ["SSL_CERT_FILE"] = f"{path}.crt"
+        try:
+            yield path
+        finally:
+            del os.environ["SSL_CERT_FILE"]
+            if before is not None:
+                os.environ["SSL_CERT_FILE"] = before
 
 
 @dataclass
@@ -69,29 +108,73 @@ class Figures:
 
 
 def cpu_time(title: str, works: dict[str, Work], *, rounds: int, per: int = 1) -> Figures:
-    """CPU microseconds of each work, in rounds that take all of them in turn."""
+    """CPU microseconds of each work, in rounds that take all of them in turn.
+
+    A work that returns seconds is believed: it has measured a part of itself.
+    """
     figures = Figures(title, "us", {name: [] for name in works})
     repeats = {}
     for name, work in works.items():
         work()  # connections, caches, lazy imports
-        with _no_collection():
+        with no_collection():
             started = time.process_time()
             work()
         repeats[name] = max(1, int(_BUDGET / max(time.process_time() - started, 1e-6)))
-    order = list(works)
-    for turn in range(rounds):
-        for name in order[turn % len(order) :] + order[: turn % len(order)]:
-            with _no_collection():
-                started = time.process_time()
-                for _ in range(repeats[name]):
-                    works[name]()
-                spent = time.process_time() - started
-            figures.values[name].append(spent / repeats[name] / per * 1e6)
+    for name in _in_turns(works, rounds):
+        with no_collection():
+            started = time.process_time()
+            parts = [works[name]() for _ in range(repeats[name])]
+            spent = time.process_time() - started
+        if isinstance(parts[0], float):
+            spent = sum(parts)
+        figures.values[name].append(spent / repeats[name] / per * 1e6)
     return figures
 
 
+def cpu_and_throughput(
+    title: str, works: dict[str, Work], *, rounds: int, times: int
+) -> tuple[Figures, Figures]:
+    """CPU microseconds per call, and calls per second, of works that make so many calls at once."""
+    cpu = Figures(f"{title}, per call", "us", {name: [] for name in works})
+    throughput = Figures(f"{title}, throughput", "/s", {name: [] for name in works})
+    for work in works.values():
+        work()
+    for name in _in_turns(works, rounds):
+        with no_collection():
+            started, began = time.process_time(), time.perf_counter()
+            works[name]()
+            cpu.values[name].append((time.process_time() - started) / times * 1e6)
+            throughput.values[name].append(times / (time.perf_counter() - began))
+    return cpu, throughput
+
+
+def growth(title: str, small: dict[str, Work], large: dict[str, Work], *, rounds: int, times: int) -> Figures:
+    """How many times the cost of the small work the large one takes, divided by `times`: 1 is linear."""
+    figures = Figures(title, "x", {name: [] for name in small})
+    for works in (small, large):
+        for work in works.values():
+            work()
+    for name in _in_turns(small, rounds):
+        spent = []
+        for work, repeats in ((small[name], times), (large[name], 1)):
+            with no_collection():
+                started = time.process_time()
+                for _ in range(repeats):
+                    work()
+                spent.append(time.process_time() - started)
+        figures.values[name].append(spent[1] / spent[0])
+    return figures
+
+
+def _in_turns(works: dict[str, Work], rounds: int) -> Generator[str]:
+    """The names of all works for each round, each time in another order."""
+    order = list(works)
+    for turn in range(rounds):
+        yield from order[turn % len(order) :] + order[: turn % len(order)]
+
+
 @contextlib.contextmanager
-def _no_collection() -> Generator[None]:
+def no_collection() -> Generator[None]:
     """Garbage is collected between batches.
 
     A collection would count for whoever happens to run, and on openai 2 a peer's stream that is collected in
@@ -105,16 +188,22 @@ def _no_collection() -> Generator[None]:
         gc.enable()
 
 
-def function_calls(title: str, works: dict[str, Work], *, per: int = 1) -> Figures:
-    """Function calls of each work: the same on any machine."""
+def count_calls(work: Work) -> int:
+    """Calls of functions, Python's and C's, that this thread makes in the work: the same on any machine."""
+    for _ in range(3):
+        work()
+    with no_collection(), cProfile.Profile() as profile:
+        work()
+    total: int = pstats.Stats(profile).total_calls  # type: ignore[attr-defined]  # not in its stub
+    return total
+
+
+def function_calls(title: str, works: dict[str, Work], less: dict[str, Work], *, per: int = 1) -> Figures:
+    """Function calls of each work; those of another one may be taken off, and the rest divided."""
     figures = Figures(title, "calls")
     for name, work in works.items():
-        for _ in range(3):
-            work()
-        with cProfile.Profile() as profile:
-            work()
-        total: int = pstats.Stats(profile).total_calls  # type: ignore[attr-defined]  # not in its stub
-        figures.values[name] = [total / per]
+        taken_off = count_calls(less[name]) if less else 0
+        figures.values[name] = [(count_calls(work) - taken_off) / per]
     return figures
 
 
@@ -130,18 +219,51 @@ def new_connections(title: str, server: Stub, works: dict[str, Work], *, times: 
     return figures
 
 
+def left_behind(title: str, works: dict[str, Work], *, times: int, warm_up: int) -> list[Figures]:
+    """What the process holds more after so many times: memory, and objects that Python's collector knows."""
+    memory = Figures(f"{title}, memory", "KiB")
+    objects = Figures(f"{title}, objects", "objects")
+    for name, work in works.items():
+        for _ in range(warm_up):
+            work()
+        gc.collect()
+        pages, held = _resident_pages(), len(gc.get_objects())
+        for _ in range(times):
+            work()
+        gc.collect()
+        memory.values[name] = [(_resident_pages() - pages) * os.sysconf("SC_PAGE_SIZE") / 1024]
+        objects.values[name] = [float(len(gc.get_objects()) - held)]
+    return [memory, objects] if _STATM.exists() else [objects]
+
+
+def _resident_pages() -> int:
+    return int(_STATM.read_text().split()[1]) if _STATM.exists() else 0
+
+
 def cold(clients: Sequence[type[Client]], base_url: str, *, rounds: int) -> list[Figures]:
-    """CPU of new processes: the import alone, and the import, a model and its first answer."""
-    imports = Figures("import, new process", "ms", {client.name: [] for client in clients})
-    answers = Figures("import, model and first answer, new process", "ms", {c.name: [] for c in clients})
+    """CPU of new processes: the import, and the import, a model and its first answer."""
+    names = [client.name for client in clients]
+    frameworks, imports, answers = (
+        Figures(title, "ms", {name: [] for name in names})
+        for title in (
+            "import of the framework alone, new process",
+            "import, new process",
+            "import, model and first answer, new process",
+        )
+    )
     for _ in range(rounds):
         for client in clients:
             construction = client.construction.format(base_url=base_url, key=KEY)
+            frameworks.values[client.name].append(_process_milliseconds(client.framework_import))
             imports.values[client.name].append(_process_milliseconds(client.import_statement))
             answers.values[client.name].append(
                 _process_milliseconds(client.import_statement, construction, client.first_call.format())
             )
-    return [imports, answers]
+    beside = Figures("import, times that of the framework alone", "x")
+    for name in names:
+        pairs = zip(imports.values[name], frameworks.values[name], strict=True)
+        beside.values[name] = [whole / alone for whole, alone in pairs]
+    return [frameworks, imports, beside, answers]
 
 
 def _process_milliseconds(*statements: str) -> float:

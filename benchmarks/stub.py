@@ -8,8 +8,9 @@ The model's name says what to answer: a kind and how much of it, and how long to
     tools-500        one tool call, its arguments in about 500 pieces
     whole-50ms       the same as `whole`, 50 ms later
 
-Run by `python -m benchmarks.stub`: prints its port, and ends with its standard input. `GET /count` tells how
-many connections and requests it has seen.
+Run by `python -m benchmarks.stub [CERTIFICATE]`: prints its port, that of TLS too if given a file with a
+certificate and its key, and ends with its standard input. `GET /count` tells how many connections and
+requests it has seen.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import asyncio
 import json
 import os
 import re
+import ssl
 import sys
 import threading
 from functools import cache
@@ -186,12 +188,17 @@ def _end_with_standard_input() -> None:
     os._exit(0)
 
 
-async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(_Connection, "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
+async def _serve(certificates: list[str]) -> None:
+    loop = asyncio.get_running_loop()
+    servers = [await loop.create_server(_Connection, "127.0.0.1", 0, backlog=1024)]
+    for certificate in certificates:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+        servers.append(await loop.create_server(_Connection, "127.0.0.1", 0, backlog=1024, ssl=context))
+    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
-    await server.serve_forever()
+    await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    asyncio.run(_serve(sys.argv[1:]))

@@ -5,27 +5,19 @@ from __future__ import annotations
 import asyncio
 import atexit
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from benchmarks.clients import Client
-from benchmarks.measure import (
-    Figures,
-    Stub,
-    Work,
-    aexhaust,
-    cold,
-    cpu_time,
-    exhaust,
-    function_calls,
-    new_connections,
-)
+from benchmarks.measure import Stub, Work, aexhaust, exhaust
 
-CHUNKS = 500
-"""Chunks of a measured stream."""
-_FAN_OUT = 200
+CALLS_AT_ONCE = 100
+CALLS_IN_ALL = 500
+
+AsyncWork = Callable[[Client, Any, Any], Awaitable[Any]]
 
 
 @dataclass
@@ -35,6 +27,8 @@ class Workloads:
     clients: list[Client]
     server: Stub
     runner: asyncio.Runner
+    fast_clients: list[Client] = field(default_factory=list)
+    """The same with the fast transport where a client has one; empty where it is not installed."""
 
     def construction(self) -> dict[str, Work]:
         return {client.name: partial(client.model, "whole") for client in self.clients}
@@ -59,15 +53,27 @@ class Workloads:
             client.name: partial(client.call, model(client), client.messages()) for client in self.clients
         }
 
+    def binding(self) -> dict[str, Work]:
+        return {
+            client.name: partial(client.bind, client.model("whole"), client.tools())
+            for client in self.clients
+        }
+
     def call_with_tools(self) -> dict[str, Work]:
         return {
-            client.name: partial(client.call_with_tools, client.model("whole"), client.messages())
+            client.name: partial(
+                client.call_with_tools,
+                client.bind(client.model("whole"), client.tools()),
+                client.messages(),
+            )
             for client in self.clients
         }
 
     def call_structured(self) -> dict[str, Work]:
         return {
-            client.name: partial(client.call_structured, client.model("answer"), client.messages())
+            client.name: partial(
+                client.call_structured, client.structured(client.model("answer")), client.messages()
+            )
             for client in self.clients
         }
 
@@ -80,36 +86,49 @@ class Workloads:
             for client in self.clients
         }
 
+    def stream_over_tls(self, model_name: str) -> dict[str, Work]:
+        assert self.server.tls_url
+        over_tls = [type(client)(self.server.tls_url) for client in self.clients]
+        return Workloads(over_tls, self.server, self.runner).stream(model_name)
+
     def first_item(self) -> dict[str, Work]:
-        def work(client: Client, model: Any, asked: Any) -> None:
-            next(iter(client.stream(model, asked)))
+        """Streams read to the end, of which the time to the first item is returned."""
+
+        def work(client: Client, model: Any, asked: Any) -> float:
+            started = time.process_time()
+            items = iter(client.stream(model, asked))
+            next(items)
+            spent = time.process_time() - started
+            exhaust(items)
+            return spent
 
         return {
-            client.name: partial(work, client, client.model("text-2"), client.messages())
+            client.name: partial(work, client, client.model("text-32"), client.messages())
             for client in self.clients
         }
 
-    def acall(self) -> dict[str, Work]:
-        return self._in_loop("whole", lambda client, model, asked: client.acall(model, asked))
+    def acall(self, *, fast: bool = False) -> dict[str, Work]:
+        return self._in_loop("whole", lambda client, model, asked: client.acall(model, asked), fast=fast)
 
-    def astream(self, model_name: str) -> dict[str, Work]:
-        return self._in_loop(model_name, lambda client, model, asked: aexhaust(client.astream(model, asked)))
+    def astream(self, model_name: str, *, fast: bool = False) -> dict[str, Work]:
+        def stream(client: Client, model: Any, asked: Any) -> Awaitable[None]:
+            return aexhaust(client.astream(model, asked))
 
-    def fan_out(self) -> dict[str, Work]:
+        return self._in_loop(model_name, stream, fast=fast)
+
+    def fan_out(self, *, fast: bool = False) -> dict[str, Work]:
         async def work(client: Client, model: Any, asked: Any) -> None:
-            gate = asyncio.Semaphore(100)
+            gate = asyncio.Semaphore(CALLS_AT_ONCE)
 
             async def one() -> None:
                 async with gate:
                     await client.acall(model, asked)
 
-            await asyncio.gather(*(one() for _ in range(_FAN_OUT)))
+            await asyncio.gather(*(one() for _ in range(CALLS_IN_ALL)))
 
-        return self._in_loop("whole-50ms", work)
+        return self._in_loop("whole-50ms", work, fast=fast)
 
-    def _in_loop(
-        self, model_name: str, work: Callable[[Client, Any, Any], Awaitable[Any]]
-    ) -> dict[str, Work]:
+    def _in_loop(self, model_name: str, work: AsyncWork, *, fast: bool) -> dict[str, Work]:
         async def awaited(client: Client, model: Any, asked: Any) -> None:
             await work(client, model, asked)
 
@@ -118,55 +137,5 @@ class Workloads:
 
         return {
             client.name: partial(run, client, client.model(model_name), client.messages())
-            for client in self.clients
+            for client in (self.fast_clients if fast else self.clients)
         }
-
-
-def rows_of(work: Workloads, rounds: int) -> dict[str, Callable[[], list[Figures]]]:
-    """What `make bench` shows: title -> what measures it."""
-    text, reasoning, tools = f"text-{CHUNKS}", f"reasoning-{CHUNKS}", f"tools-{CHUNKS}"
-    timed: dict[str, tuple[Callable[[], dict[str, Work]], int]] = {
-        "construction": (work.construction, 1),
-        "whole call": (work.call, 1),
-        "whole call, usage ledger on": (work.call_with_ledger, 1),
-        "whole call, async": (work.acall, 1),
-        "whole call, 200 messages": (partial(work.call, 200), 1),
-        "whole call, 3 tools bound": (work.call_with_tools, 1),
-        "structured output": (work.call_structured, 1),
-        "first item of a stream": (work.first_item, 1),
-        "streamed text, per chunk": (partial(work.stream, text), CHUNKS),
-        "streamed text, async, per chunk": (partial(work.astream, text), CHUNKS),
-        "streamed reasoning, per chunk": (partial(work.stream, reasoning), CHUNKS),
-        "streamed tool arguments, per chunk": (partial(work.stream, tools), CHUNKS),
-        "streamed text, 200 messages, per chunk": (partial(work.stream, text, 200), CHUNKS),
-        "200 calls of 50 ms, 100 at once, per call": (work.fan_out, _FAN_OUT),
-    }
-    counted: dict[str, tuple[Callable[[], dict[str, Work]], int]] = {
-        "function calls: whole call": (work.call, 1),
-        "function calls: 200 messages": (partial(work.call, 200), 1),
-        "function calls: text chunk": (partial(work.stream, text), CHUNKS),
-        "function calls: tool arguments chunk": (partial(work.stream, tools), CHUNKS),
-    }
-
-    def time(title: str) -> list[Figures]:
-        works, per = timed[title]
-        return [cpu_time(title, works(), rounds=rounds, per=per)]
-
-    def count(title: str) -> list[Figures]:
-        works, per = counted[title]
-        return [function_calls(title, works(), per=per)]
-
-    def connect() -> list[Figures]:
-        title = "new connections in 10 streams"
-        return [new_connections(title, work.server, work.stream("text-20"), times=10)]
-
-    def start() -> list[Figures]:
-        kinds = [type(client) for client in work.clients]
-        return cold(kinds, work.server.base_url, rounds=max(1, rounds // 3))
-
-    return {
-        "new process": start,
-        **{title: partial(time, title) for title in timed},
-        **{title: partial(count, title) for title in counted},
-        "new connections": connect,
-    }

@@ -48,18 +48,18 @@ def _convert_delta_to_generation_chunk(delta: ChatDelta) -> ChatGenerationChunk:
             "content": delta.text,
             "additional_kwargs": additional_kwargs,
             "response_metadata": metadata,
-            "tool_calls": [],
-            "invalid_tool_calls": [],
-            "tool_call_chunks": [],
+            **(_fragments(delta.tool_calls) if delta.tool_calls else _no_fragments()),
         }
     )
-    if delta.tool_calls:
-        message = _with_fragments(message, delta.tool_calls)
     return _GENERATION.model_copy(update={"message": message, "text": delta.text})
 
 
-def _with_fragments(message: AIMessageChunk, calls: Sequence[ToolCallDelta]) -> AIMessageChunk:
-    """The chunk with pieces of tool calls, as its validators would have made it.
+def _no_fragments() -> dict[str, list[Any]]:
+    return {"tool_calls": [], "invalid_tool_calls": [], "tool_call_chunks": []}
+
+
+def _fragments(calls: Sequence[ToolCallDelta]) -> dict[str, list[Any]]:
+    """Pieces of tool calls as the validators of a chunk would have made them.
 
     They try the arguments of every piece as JSON, bit by bit. Only a piece that opens an object can be
     one, and is left to them; any other is an invalid call.
@@ -67,17 +67,14 @@ def _with_fragments(message: AIMessageChunk, calls: Sequence[ToolCallDelta]) -> 
     fragments = [
         tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=call.index) for call in calls
     ]
-    if any(not call.arguments or call.arguments.lstrip().startswith("{") for call in calls):
-        return AIMessageChunk(
-            content=message.content,
-            additional_kwargs=message.additional_kwargs,
-            response_metadata=message.response_metadata,
-            tool_call_chunks=fragments,
-        )
+    for call in calls:
+        if not call.arguments or call.arguments.lstrip().startswith("{"):
+            validated = AIMessageChunk(content="", tool_call_chunks=fragments)
+            return {name: getattr(validated, name) for name in _no_fragments()}
     invalid = [
         invalid_tool_call(name=call.name, args=call.arguments, id=call.id, error=None) for call in calls
     ]
-    return message.model_copy(update={"tool_call_chunks": fragments, "invalid_tool_calls": invalid})
+    return {"tool_calls": [], "invalid_tool_calls": invalid, "tool_call_chunks": fragments}
 
 
 def create_final_chunk(reply: ChatReply, *, requested_model: str) -> ChatGenerationChunk:

@@ -52,11 +52,13 @@ def streaming(callback: Callable[[], Callable[[_Method], _Method]]) -> Callable[
 
 def _somebody_listens() -> bool:
     dispatcher = _dispatcher
-    while all(isinstance(handler, NullEventHandler) for handler in dispatcher.event_handlers):
+    while True:
+        for handler in dispatcher.event_handlers:
+            if not isinstance(handler, NullEventHandler):
+                return True
         if not dispatcher.propagate:
             return False
         dispatcher = dispatcher.parent
-    return True
 
 
 class _Stream:

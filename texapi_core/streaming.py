@@ -209,9 +209,10 @@ class StreamState:
         tool_calls: tuple[ToolCallDelta, ...] = ()
         if delta.get("tool_calls") or delta.get("function_call"):
             tool_calls = self._tool_calls.feed(tool_call_entries(delta))
-        self._note_message(text, reasoning, refusal, other_parts, delta)
-        extras = other_parts or message_extras(delta)
-        if not (text or reasoning is not NO_REASONING or refusal or tool_calls or logprobs or extras):
+        extras = message_extras(delta)
+        self._note_message(text, reasoning, refusal, other_parts, extras)
+        new = text or reasoning is not NO_REASONING or refusal or tool_calls or logprobs
+        if not (new or other_parts or extras):
             return None
         return ChatDelta(text, reasoning, refusal, tool_calls, logprobs, chunk)
 
@@ -221,7 +222,7 @@ class StreamState:
         reasoning: Reasoning,
         refusal: str,
         other_parts: tuple[Mapping[str, Any], ...],
-        delta: Mapping[str, Any],
+        extras: Mapping[str, Any],
     ) -> None:
         if text:
             self._texts.append(text)
@@ -235,7 +236,7 @@ class StreamState:
             self._refusals.append(refusal)
         if other_parts:
             self._message_extras.setdefault("content_parts", []).extend(other_parts)
-        for name, value in message_extras(delta).items():
+        for name, value in extras.items():
             self._message_extras[name] = _joined(self._message_extras.get(name), value)
 
     def _note_logprobs(self, logprobs: Mapping[str, Any]) -> None:

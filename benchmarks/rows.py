@@ -1,0 +1,153 @@
+"""The rows of `make bench`: what is measured, and in which of the ways of `benchmarks.measure`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from benchmarks.measure import (
+    Figures,
+    Work,
+    cold,
+    cpu_and_throughput,
+    cpu_time,
+    function_calls,
+    growth,
+    left_behind,
+    new_connections,
+)
+from benchmarks.workloads import CALLS_AT_ONCE, CALLS_IN_ALL, Workloads
+
+CHUNKS = 500
+"""Chunks of a measured stream."""
+FEW_CHUNKS = 100
+"""Chunks of the stream whose cost is taken off where function calls per chunk are counted."""
+
+Row = Callable[[], Iterable[Figures]]
+Works = Callable[[], dict[str, Work]]
+
+
+def rows_of(work: Workloads, rounds: int) -> dict[str, Row]:
+    """Title -> what measures it. Without `fast_clients` or TLS the rows that need them are left out."""
+    rows: dict[str, Row] = {"import": lambda: _new_processes(work, rounds)}
+    for title, (works, per) in _timed(work).items():
+        rows[title] = partial(_time, title, works, rounds, per)
+    for fast in (False, True) if work.fast_clients else (False,):
+        title = f"{CALLS_IN_ALL} calls of 50 ms, {CALLS_AT_ONCE} at once{_transport(fast)}"
+        works = partial(work.fan_out, fast=fast)
+        rows[title] = partial(_time_together, title, works, max(1, rounds // 3))
+    for title, (works, less, per) in counted(work).items():
+        rows[f"function calls: {title}"] = partial(_count, f"function calls: {title}", works, less, per)
+    for title, works in connected(work).items():
+        rows[title] = partial(_connect, title, work, works)
+    for title, (small, large, times) in _growing(work).items():
+        rows[title] = partial(_grow, title, small, large, max(1, rounds // 3), times)
+    rows["left behind by 5,000 calls"] = partial(_leave, "left behind by 5,000 calls", work.call, 5000)
+    rows["left behind by 300 streams"] = partial(
+        _leave, "left behind by 300 streams", partial(work.stream, "text-100"), 300
+    )
+    return rows
+
+
+def _timed(work: Workloads) -> dict[str, tuple[Works, int]]:
+    text, reasoning, tools = f"text-{CHUNKS}", f"reasoning-{CHUNKS}", f"tools-{CHUNKS}"
+    timed: dict[str, tuple[Works, int]] = {
+        "construction": (work.construction, 1),
+        "whole call": (work.call, 1),
+        "whole call, usage ledger on": (work.call_with_ledger, 1),
+        "whole call, 200 messages": (partial(work.call, 200), 1),
+        "binding 3 tools again": (work.binding, 1),
+        "whole call, 3 tools bound": (work.call_with_tools, 1),
+        "structured output, whole call": (work.call_structured, 1),
+        "first item of a stream": (work.first_item, 1),
+        "streamed text, per chunk": (partial(work.stream, text), CHUNKS),
+        "streamed reasoning, per chunk": (partial(work.stream, reasoning), CHUNKS),
+        "streamed tool arguments, per chunk": (partial(work.stream, tools), CHUNKS),
+        "streamed text, 200 messages, per chunk": (partial(work.stream, text, 200), CHUNKS),
+        "stream of 32 chunks over TLS": (partial(work.stream_over_tls, "text-32"), 1),
+    }
+    for fast in (False, True) if work.fast_clients else (False,):
+        transport = _transport(fast)
+        timed[f"whole call, async{transport}"] = partial(work.acall, fast=fast), 1
+        timed[f"streamed text, async{transport}, per chunk"] = partial(work.astream, text, fast=fast), CHUNKS
+    if work.server.tls_url is None:
+        del timed["stream of 32 chunks over TLS"]
+    return timed
+
+
+def _transport(fast: bool) -> str:
+    return ", aiohttp" if fast else ""
+
+
+def counted(work: Workloads) -> dict[str, tuple[Works, Works | None, int]]:
+    """Title -> the work whose function calls are counted, work to take off, and by what to divide."""
+
+    def per_chunk(works: Callable[[str], dict[str, Work]], kind: str) -> tuple[Works, Works, int]:
+        more = partial(works, f"{kind}-{CHUNKS}")
+        return more, partial(works, f"{kind}-{FEW_CHUNKS}"), CHUNKS - FEW_CHUNKS
+
+    return {
+        "whole call": (work.call, None, 1),
+        "whole call, async": (work.acall, None, 1),
+        "whole call, 200 messages": (partial(work.call, 200), None, 1),
+        "binding 3 tools again": (work.binding, None, 1),
+        "whole call, 3 tools bound": (work.call_with_tools, None, 1),
+        "structured output, whole call": (work.call_structured, None, 1),
+        "text chunk": per_chunk(work.stream, "text"),
+        "text chunk, async": per_chunk(work.astream, "text"),
+        "reasoning chunk": per_chunk(work.stream, "reasoning"),
+        "tool arguments chunk": per_chunk(work.stream, "tools"),
+    }
+
+
+def connected(work: Workloads) -> dict[str, Works]:
+    """Title -> streams, ten of which should open no new connection."""
+    return {
+        "new connections in 10 streams": partial(work.stream, "text-20"),
+        "new connections in 10 async streams": partial(work.astream, "text-20"),
+    }
+
+
+def _growing(work: Workloads) -> dict[str, tuple[Works, Works, int]]:
+    return {
+        "10,000 chunks, times 5 streams of 2,000": (
+            partial(work.stream, "text-2000"),
+            partial(work.stream, "text-10000"),
+            5,
+        ),
+        # A piece of arguments has about five characters.
+        "200 kB of streamed tool arguments, times 5 of 40 kB": (
+            partial(work.stream, "tools-8000"),
+            partial(work.stream, "tools-40000"),
+            5,
+        ),
+    }
+
+
+def _time(title: str, works: Works, rounds: int, per: int) -> list[Figures]:
+    return [cpu_time(title, works(), rounds=rounds, per=per)]
+
+
+def _time_together(title: str, works: Works, rounds: int) -> tuple[Figures, Figures]:
+    return cpu_and_throughput(title, works(), rounds=rounds, times=CALLS_IN_ALL)
+
+
+def _count(title: str, works: Works, less: Works | None, per: int) -> list[Figures]:
+    return [function_calls(title, works(), less() if less else {}, per=per)]
+
+
+def _connect(title: str, work: Workloads, works: Works) -> list[Figures]:
+    return [new_connections(title, work.server, works(), times=10)]
+
+
+def _grow(title: str, small: Works, large: Works, rounds: int, times: int) -> list[Figures]:
+    return [growth(title, small(), large(), rounds=rounds, times=times)]
+
+
+def _leave(title: str, works: Works, times: int) -> list[Figures]:
+    return left_behind(title, works(), times=times, warm_up=max(30, times // 10))
+
+
+def _new_processes(work: Workloads, rounds: int) -> list[Figures]:
+    kinds = [type(client) for client in work.clients]
+    return cold(kinds, work.server.base_url, rounds=max(1, rounds // 3))
