@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tests.accounting.filled import call, fill
+from tests.gateway import Fault, Gateway
 from texapi_core.call_record import CallRecord
 from texapi_core.prices import bundled_prices
 from texapi_core.usage import TokenUsage
@@ -24,6 +25,8 @@ from texapi_core.usage import TokenUsage
 IMAGES = Path(__file__).parent / "images"
 _COLUMNS = 118
 _STATEMENT_DAY = 10
+_PORT = 8017
+"""Of the stand-in gateway that the pictures are taken of."""
 
 
 def sample() -> list[CallRecord]:
@@ -90,13 +93,24 @@ def main() -> None:
         _picture("usage-by-tag", "usage", "--by", "tag")
         _picture("calls", "calls", "--failed")
         _picture("reconcile", "reconcile", "statement.csv")
+        with Gateway(port=_PORT) as gateway:
+            os.environ |= {"TEXAPI_API_KEY": gateway.key, "TEXAPI_BASE_URL": gateway.base_url}
+            del os.environ["TEXAPI_USAGE_LEDGER"]
+            _picture("models", "models")
+            _picture("doctor", "doctor")
+            gateway.misbehave(Fault(status=402, code="insufficient_credits"))
+            _picture("doctor-vi", "doctor", "--language", "vi")
+        os.environ["TEXAPI_USAGE_LEDGER"] = "sqlite:///texapi-usage.db"
         _texapi("usage", "--by", "day", "--plot", str(IMAGES / "usage-by-day.png"))
         _texapi("usage", "--by", "day", "--plot", str(IMAGES / "usage-by-day-dark.png"), "--dark")
 
 
 def _texapi(*arguments: str) -> str:
     command = [str(Path(sys.executable).parent / "texapi"), *arguments]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout
+    colored = {**os.environ, "FORCE_COLOR": "1"}
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False, env=colored
+    ).stdout
 
 
 def _picture(name: str, *arguments: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import (
@@ -402,12 +403,12 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
             kwargs.get("extra_body"),
             stream_usage=stream and (self.stream_usage if usage_wanted is None else usage_wanted),
         )
-        return payload, call_options(arguments, _call_labels)
+        # The tags of now: a stream may be read when the block that sets them is left.
+        return payload, call_options(arguments, partial(_call_labels, active_instrument_tags.get()))
 
 
-def _call_labels() -> CallLabels:
+def _call_labels(tags: Mapping[str, Any]) -> CallLabels:
     """The user's tags, by `with instrument_tags({...})`: as metadata, and as tags `name=value`."""
-    tags = active_instrument_tags.get()
     return labels_of([f"{name}={value}" for name, value in tags.items()], tags)
 
 

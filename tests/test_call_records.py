@@ -291,11 +291,24 @@ def test_callbacks_of_the_caller_are_left_as_they_are(endpoint: Endpoint, record
     assert [record.labels.tags for record in records[2:]] == [("batch",), ("batch",)]
 
 
-def test_llama_index_s_tags_are_kept(endpoint: Endpoint, records: list[CallRecord]) -> None:
+@pytest.mark.parametrize("how", WAYS)
+async def test_llama_index_s_tags_are_kept(how: str, endpoint: Endpoint, records: list[CallRecord]) -> None:
     llm = TexAPI(model=MODEL, **endpoint.for_llama_index())
+    messages = [ChatMessage(QUESTION)]
 
     with instrument_tags({"customer": "acme"}):
-        llm.complete(QUESTION)
+        if how == "whole":
+            llm.chat(messages)
+        elif how == "awhole":
+            await llm.achat(messages)
+        elif how == "stream":
+            stream = llm.stream_chat(messages)
+        else:
+            astream = await llm.astream_chat(messages)
+    if how == "stream":  # read where the tags are no longer set
+        list(stream)
+    elif how == "astream":
+        [response async for response in astream]
 
     assert records[0].labels.tags == ("customer=acme",)
     assert records[0].labels.metadata == {"customer": "acme"}

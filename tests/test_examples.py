@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 
 import pytest
 from langchain.chat_models import base as providers
+from opentelemetry import trace
 from typer.testing import CliRunner
 
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI, UsageCounter
 from tests.accounting.filled import call, fill
 from tests.conftest import Endpoint
+from texapi_core import otel
 from texapi_core.cli.commands import app
 from texapi_core.ledger import _writers, flush_ledgers
 
@@ -30,7 +32,11 @@ MODULES = sorted(
     for package in ("texapi_core", "langchain_texapi", "llama_index_texapi")
     for file in (ROOT / package).rglob("*.py")
 )
-EXPORTS = ("export TEXAPI_API_KEY=sk-tex-...", "export TEXAPI_USAGE_LEDGER=sqlite:///texapi-usage.db")
+EXPORTS = (
+    "export TEXAPI_API_KEY=sk-tex-...",
+    "export TEXAPI_USAGE_LEDGER=sqlite:///texapi-usage.db",
+    "export TEXAPI_OTEL=1",
+)
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -85,7 +91,20 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     logging.getLogger("texapi").setLevel(logging.NOTSET)
 
 
-@pytest.mark.usefixtures("_llama_index_settings", "_own_folder")
+@pytest.fixture
+def _own_telemetry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """OpenTelemetry takes one provider in a process's life; a block's own is gone after it."""
+
+    def set_tracer_provider(provider: trace.TracerProvider) -> None:
+        monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+
+    monkeypatch.setattr(trace, "set_tracer_provider", set_tracer_provider)
+    otel._tracer.cache_clear()
+    yield
+    otel._tracer.cache_clear()
+
+
+@pytest.mark.usefixtures("_llama_index_settings", "_own_folder", "_own_telemetry")
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "python"], ids=str)
 def test_a_block_of_python_runs(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, block: Block, capsys: pytest.CaptureFixture[str]
@@ -102,7 +121,11 @@ def test_a_block_of_python_runs(
 
 @pytest.mark.usefixtures("_own_folder")
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "sh"], ids=str)
-def test_a_block_of_shell_names_what_there_is(block: Block) -> None:
+def test_a_block_of_shell_names_what_there_is(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, block: Block
+) -> None:
+    monkeypatch.setenv("TEXAPI_API_KEY", endpoint.api_key)
+    monkeypatch.setenv("TEXAPI_BASE_URL", endpoint.base_url)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     for line in block.code.splitlines():
         command = line.partition("#")[0].strip()

@@ -34,7 +34,8 @@ def exporter() -> Iterator[InMemorySpanExporter]:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     instrumentors = (LangChainInstrumentor(), LlamaIndexInstrumentor())
     for instrumentor in instrumentors:
-        instrumentor.instrument(tracer_provider=provider)
+        # It refuses llama-index-core before 0.14.19, and works with our lowest, 0.14.17.
+        instrumentor.instrument(tracer_provider=provider, skip_dep_check=True)
     yield exporter
     for instrumentor in instrumentors:
         instrumentor.uninstrument()

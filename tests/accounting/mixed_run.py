@@ -88,9 +88,8 @@ def main(count: int = 1000, processes: int = 4) -> None:
     with Gateway() as gateway:
         with tempfile.TemporaryDirectory() as folder:
             url = f"sqlite:///{folder}/ledger.db"
-            print(
-                "SQLite", compare(gateway, run(gateway, url, count=count, processes=processes), count=count)
-            )
+            rows = run(gateway, url, count=count, processes=processes)
+            print("SQLite", dict(compare(gateway, rows, count=count)))
         if reason := postgresql.why_not():
             print("PostgreSQL skipped:", reason)
             return

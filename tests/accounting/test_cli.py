@@ -189,7 +189,7 @@ def test_the_command_is_installed_and_says_its_exit_codes() -> None:
     said = subprocess.run([command, "--help"], capture_output=True, text=True, check=True).stdout
 
     assert "Exit codes" in said
-    for name in ("usage", "calls", "reconcile"):
+    for name in ("usage", "calls", "reconcile", "models", "doctor"):
         assert name in said
 
 

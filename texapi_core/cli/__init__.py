@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 
@@ -14,4 +15,7 @@ def main() -> None:
             f"The command texapi needs the package `{error.name}`. "
             'Install it with: pip install "texapi-integrations[cli]"'
         )
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ≥ or Vietnamese shows a question mark
     app()

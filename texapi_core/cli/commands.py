@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -17,10 +18,12 @@ from sqlalchemy import Engine
 from texapi_core.accounting import USAGE_LEDGER_ENV
 from texapi_core.cli import output
 from texapi_core.ledger import report, statement
+from texapi_core.prices import PRICES_ENV, parse_prices
 
-DIFFERENT = 1
+DIFFERENT = FAULTY = 1
 USAGE_ERROR = 2
 NO_LEDGER = 3
+NO_GATEWAY = 4
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 app = typer.Typer(
@@ -28,9 +31,10 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="What was spent through TexAPI, by the usage ledger.",
-    epilog="Exit codes: 0 all is well; 1 `reconcile` found differences; 2 the command was not understood; "
-    "3 there is no ledger, or no statement, that can be read.",
+    help="What was spent through TexAPI, by the usage ledger; what the key can use; and what is amiss.",
+    epilog="Exit codes: 0 all is well; 1 `reconcile` found differences, or `doctor` a fault; 2 the command "
+    "was not understood; 3 there is no ledger, or no statement, that can be read; 4 the gateway did not "
+    "answer `models`.",
 )
 errors = Console(stderr=True, highlight=False)
 
@@ -43,6 +47,13 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class Language(StrEnum):
+    """What `doctor` speaks."""
+
+    EN = "en"
+    VI = "vi"
+
+
 LedgerOption = Annotated[
     str, typer.Option("--ledger", envvar=USAGE_LEDGER_ENV, help="URL of the ledger.", show_envvar=True)
 ]
@@ -50,6 +61,7 @@ SinceOption = Annotated[
     str, typer.Option(help="How far back: 90m, 24h, 7d, 4w, or a date such as 2026-11-01 (UTC).")
 ]
 UntilOption = Annotated[str, typer.Option(help="Where to stop, in the same form.")]
+TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each answer.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.")]
 
 
@@ -122,6 +134,49 @@ def reconcile(
     output.print_differences(differences, len(entries), format)
     if differences:
         raise typer.Exit(DIFFERENT)
+
+
+@app.command()
+def models(
+    name: Annotated[str, typer.Argument(help="Only models whose name holds this.")] = "",
+    timeout: TimeoutOption = 20.0,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """What the key in TEXAPI_API_KEY can use: what each model can do and costs, as far as it is known."""
+    from texapi_core.cli.models import read_models
+    from texapi_core.errors import TexAPIError  # imports the SDK, which reading a ledger does not need
+
+    try:
+        prices = parse_prices(os.environ.get(PRICES_ENV) or None)
+    except ValueError as error:
+        _stop(USAGE_ERROR, f"{error} Correct {PRICES_ENV}.")
+    try:
+        with errors.status("Asking the gateway…"):
+            rows = read_models(prices, name=name, timeout=timeout)
+    except TexAPIError as error:
+        _stop(NO_GATEWAY, f"{error} `texapi doctor` looks for the cause.")
+    output.print_models(rows, prices, format)
+
+
+@app.command()
+def doctor(
+    model: Annotated[str, typer.Option(help="The model to try; else the cheapest one known.")] = "",
+    request: Annotated[
+        bool, typer.Option("--request/--no-request", help="Whether to send one small request, which costs.")
+    ] = True,
+    language: Annotated[Language | None, typer.Option(help="Of the answers; else the locale's.")] = None,
+    timeout: TimeoutOption = 20.0,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """Look for what is amiss, from the key to one small request, and say the way out. Never shows the key."""
+    from texapi_core.cli.doctor import Examination  # imports the SDK
+    from texapi_core.cli.doctor_texts import language_of_locale
+
+    examination = Examination(model=model, timeout=timeout, sends_request=request)
+    spoken = language.value if language else language_of_locale()
+    findings = output.print_findings(examination.run(), spoken, format, progress=errors)
+    if any(finding.verdict == "fault" for finding in findings):
+        raise typer.Exit(FAULTY)
 
 
 @contextmanager

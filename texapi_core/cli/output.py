@@ -5,18 +5,23 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from texapi_core.cli.doctor_texts import TEXTS, WORDS, Check, Language, Verdict
 from texapi_core.ledger.report import UsageLine, as_mapping
 from texapi_core.ledger.statement import Difference
+from texapi_core.prices import PriceList
+
+if TYPE_CHECKING:
+    from texapi_core.cli.doctor import Finding
 
 _CALL_COLUMNS = (
     "started_at",
@@ -95,6 +100,88 @@ def _cell(value: Any) -> str:
     if isinstance(value, Decimal):
         return shown_cost(value)
     return f"{value:,.0f}" if isinstance(value, float) else str(value)
+
+
+_MODEL_COLUMNS = {
+    "model": "model",
+    "context_window": "context",
+    "max_output_tokens": "longest answer",
+    "inputs": "reads",
+    "tool_calling": "tools",
+    "structured_output": "objects",
+    "reasoning": "reasons",
+    "input_usd": "in",
+    "cached_input_usd": "cached",
+    "output_usd": "out",
+}
+_NUMBERS = ("context_window", "max_output_tokens", "input_usd", "cached_input_usd", "output_usd")
+
+
+def print_models(rows: Sequence[Mapping[str, Any]], prices: PriceList, format: str) -> None:
+    """The models, one in a line, and where their prices are from."""
+    if format != "table":
+        _print_rows(rows, format)
+        return
+    table = Table(header_style="bold")
+    for name, title in _MODEL_COLUMNS.items():
+        table.add_column(title, justify="right" if name in _NUMBERS else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_model_cell(row[name])) for name in _MODEL_COLUMNS))
+    console = _console()
+    console.print(table)
+    console.print("in, cached, out: USD per million tokens; - is not known.")
+    source = f"{prices.source or 'the file of TEXAPI_PRICES'}{', ' if prices.date else ''}{prices.date}"
+    console.print(f"Prices: {source}.", markup=False, soft_wrap=True)
+
+
+def _model_cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+_COLORS = {"ok": "green", "warning": "yellow", "fault": "bold red", "skipped": "dim"}
+
+
+def print_findings(
+    findings: Iterable[Finding], language: Language, format: str, *, progress: Console
+) -> list[Finding]:
+    """What the doctor found, each finding as soon as it is there. Returns them all."""
+    words, said, coming = WORDS[language], [], iter(findings)
+    console = _console()
+    while True:
+        with progress.status(words["progress"]):  # which must be over when anything is printed
+            finding = next(coming, None)
+        if finding is None:
+            break
+        said.append(finding)
+        if format == "table":
+            console.print(_finding_lines(finding, language))
+    if format != "table":
+        _print_rows([_finding_row(finding, language) for finding in said], format)
+        return said
+    verdicts = {finding.verdict for finding in said}
+    summary = "ill" if "fault" in verdicts else "warned" if "warning" in verdicts else "well"
+    console.print(words[summary], style="bold")
+    return said
+
+
+def _finding_row(finding: Finding, language: Language) -> dict[str, str]:
+    what, way_out = (sentence.format_map(finding.values) for sentence in TEXTS[language][finding.text])
+    return {"check": finding.check, "verdict": finding.verdict, "what": what, "way_out": way_out}
+
+
+def _finding_lines(finding: Finding, language: Language) -> Table:
+    words, row = WORDS[language], _finding_row(finding, language)
+    lines = Table.grid(padding=(0, 2))
+    for names in (get_args(Verdict), get_args(Check)):
+        lines.add_column(min_width=max(len(words[name]) for name in names), no_wrap=True)
+    lines.add_column(overflow="fold")
+    verdict = Text(words[finding.verdict], style=_COLORS[finding.verdict])
+    lines.add_row(verdict, Text(words[finding.check]), Text(row["what"]))
+    if row["way_out"]:
+        lines.add_row("", "", Text(f"→ {row['way_out']}", style="italic"))
+    return lines
 
 
 def print_differences(differences: Sequence[Difference], entries: int, format: str) -> None:

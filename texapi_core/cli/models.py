@@ -1,0 +1,56 @@
+"""The models that a key can use, with what is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from texapi_core.models import ModelInfo, capabilities, list_models
+from texapi_core.prices import PriceList
+from texapi_core.settings import resolve_settings
+
+_INPUTS = ("image", "pdf", "audio")
+
+
+def read_models(prices: PriceList, *, name: str = "", timeout: float) -> list[dict[str, Any]]:
+    """A row for each model whose name holds `name`, sorted by name; what is not known is `None`.
+
+    Raises:
+        TexAPIError: the gateway could not be asked.
+    """
+    settings = resolve_settings(api_key=None, base_url=None, timeout=timeout, max_retries=1)
+    listed = sorted(list_models(settings), key=lambda model: model.id)
+    return [_row(model, prices) for model in listed if name.lower() in model.id.lower()]
+
+
+def _row(model: ModelInfo, prices: PriceList) -> dict[str, Any]:
+    known, price = capabilities(model.id), prices.price(model.id)
+    can_read = {kind: getattr(known, f"{kind}_inputs") for kind in _INPUTS}
+    is_known = any(value is not None for value in can_read.values())
+    return {
+        "model": model.id,
+        "owned_by": model.owned_by,
+        "context_window": known.context_window,
+        "max_output_tokens": known.max_output_tokens,
+        "inputs": " ".join(["text", *(kind for kind in _INPUTS if can_read[kind])]) if is_known else None,
+        "tool_calling": known.tool_calling,
+        "structured_output": known.structured_output,
+        "reasoning": known.reasoning_output,
+        "input_usd": _usd(price.input if price else None),
+        "cached_input_usd": _usd(price.cached_input if price else None),
+        "output_usd": _usd(price.output if price else None),
+    }
+
+
+def _usd(amount: Decimal | None) -> str | None:
+    """USD per million tokens, as exact as the list has it."""
+    return None if amount is None else f"{amount:f}"
+
+
+def cheapest(listed: list[ModelInfo], prices: PriceList) -> str:
+    """The model that a trial call costs least with, as far as prices are known; else the first."""
+    known: Mapping[str, Decimal] = {
+        model.id: price.input + price.output for model in listed if (price := prices.price(model.id))
+    }
+    return min(known, key=lambda model: known[model]) if known else listed[0].id
