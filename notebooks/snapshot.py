@@ -11,8 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = Path(__file__).parent / "documents"
 _PAGES = {
-    "en": ["README.md", "docs/errors.md", "docs/langchain.md", "docs/limits.md", "docs/llama_index.md"],
-    "vi": ["README.vi.md", "docs/vi/errors.md", "docs/vi/quickstart.md"],
+    "en": ["README.md", "docs/errors.md", "docs/limits.md", "docs/models.md", "docs/usage.md"],
+    "vi": ["README.vi.md", "docs/vi/errors.md", "docs/vi/quickstart.md", "docs/vi/usage.md"],
 }
 
 

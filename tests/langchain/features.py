@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import datetime
 import pickle
 import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from langchain.agents import create_agent
@@ -35,6 +37,7 @@ from tests.gateway import Fault, Gateway
 from tests.generated import rewrite_part
 
 PAGE, PART = "langchain.md", "features"
+PACKAGES = ("texapi-integrations", "langchain-core", "langchain", "openai")
 WORKS, FAILS, DOES_NOT_APPLY = "✅", "❌", ""
 
 
@@ -386,10 +389,16 @@ def make_tables(gateway: Gateway) -> str:
     return "\n".join(lines) + "\n"
 
 
+def made_with() -> str:
+    """When the tables were made, and with what."""
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return f"Run on {datetime.date.today().isoformat()} with {versions}.\n\n"
+
+
 def main() -> None:
     """Print the tables, or write them into the page."""
     with Gateway() as gateway:
-        tables = make_tables(gateway)
+        tables = made_with() + make_tables(gateway)
     if "--write" in sys.argv[1:]:
         rewrite_part(PAGE, PART, tables)
     else:
