@@ -206,6 +206,7 @@ def test_over_tls_with_a_right_clock(serve: Any, authority: trustme.CA) -> None:
     [
         ("", "fault", "TEXAPI_API_KEY is not set"),
         ('"sk-tex-standin-000000000000"', "fault", "quotation mark"),
+        (" ", "fault", "white space"),
         ("Bearer sk-tex-standin-000000000000", "fault", '"Bearer"'),
         ("sk-tex-...", "fault", "placeholder"),
         ("sk-tex-standin 000000000000", "fault", "white space"),
@@ -268,8 +269,16 @@ def test_an_address_that_is_none(address: str, monkeypatch: pytest.MonkeyPatch) 
     assert found["dns"]["verdict"] == found["models"]["verdict"] == "skipped"
 
 
-def test_a_password_in_the_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TEXAPI_BASE_URL", "https://me:hush-hush@api.texapi.dev/v1")
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://me:hush-hush@api.texapi.dev/v1",
+        "https://me:p?hush-hush@api.texapi.dev/v1",
+        "https://api.texapi.dev/v1?key=a@hush-hush",
+    ],
+)
+def test_a_secret_in_the_address_is_not_shown(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXAPI_BASE_URL", address)
     code, found = doctor()
 
     assert (code, found["address"]["verdict"]) == (1, "fault")
@@ -370,6 +379,15 @@ def test_a_certificate_that_nobody_vouches_for(serve: Any) -> None:
     assert (code, found["tls"]["verdict"]) == (1, "fault")
     assert "is not trusted" in found["tls"]["what"]
     assert "SSL_CERT_FILE" in found["tls"]["way_out"]
+
+
+def test_certificates_that_are_not_there(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(trustme.CA().issue_cert("127.0.0.1"))
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    code, found = doctor()
+
+    assert (code, found["tls"]["verdict"]) == (1, "fault")
+    assert "cannot be read: No such file" in found["tls"]["what"]
 
 
 @pytest.mark.parametrize(("ahead", "said"), [(3600, "behind"), (-3600, "ahead of")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -141,6 +142,11 @@ class AccountingParameters(BaseModel):
         for name, read in _FROM_ENVIRONMENT.items():
             if name not in self.model_fields_set:
                 self.__dict__[name] = read()
+        if self.usage_ledger:
+            with suppress(ImportError):  # the first record says so, in the log
+                from texapi_core import ledger  # now, for it takes longer than an event loop may stand still
+
+                ledger.watch_sigterm()
 
     @property
     def accounting(self) -> Accounting | None:

@@ -21,8 +21,9 @@ from texapi_core.settings import Settings
 from texapi_core.surrogates import mended
 from texapi_core.wire import text_or_none
 
-SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
-"""The conventions that the names below are taken from."""
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.1"
+"""The last conventions that have the names below themselves; later ones refer to a registry of their own,
+which has no version yet (opentelemetry-semantic-conventions 0.66b2, 2026-11-23)."""
 PROVIDER = "texapi"
 _SCOPE = "texapi_core"
 _PORTS = {"http": 80, "https": 443}

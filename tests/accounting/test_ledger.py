@@ -402,6 +402,21 @@ def test_sigterm_loses_nothing_and_still_kills(endpoint: Endpoint, url: str) -> 
     assert len(read_rows(url)) == 5
 
 
+def test_an_unpickled_model_is_ready_before_its_first_call(
+    endpoint: Endpoint, url: str, tmp_path: Path
+) -> None:
+    model = ChatTexAPI(model=MODEL, usage_ledger=url, **endpoint.for_langchain())
+    (tmp_path / "model.pickle").write_bytes(pickle.dumps(model))
+    code = f"""
+import pickle, signal, sys
+pickle.loads(open({str(tmp_path / "model.pickle")!r}, "rb").read())
+print("sqlalchemy" in sys.modules, signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+
+    assert said.stdout == "True True\n", said.stderr
+
+
 def test_sigterm_in_the_middle_of_a_call_records_it_as_cancelled(
     gateway: Gateway, endpoint: Endpoint, url: str
 ) -> None:

@@ -43,6 +43,7 @@ from texapi_core.settings import (
 )
 
 _KEY_PREFIX = "sk-tex-"
+_QUOTES = ("'", '"', "\u201c", "\u201d")
 _LARGEST_SKEW = 60.0
 """Seconds that a clock may be off before it is worth a word."""
 _LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -134,7 +135,7 @@ class Examination:
         key = env_api_key()
         if key is None:
             return Finding("key", "fault", "key_missing")
-        if key.strip()[:1] in "\"'" or key.strip()[-1:] in "\"'":
+        if key.strip().startswith(_QUOTES) or key.strip().endswith(_QUOTES):
             return Finding("key", "fault", "key_quoted")
         if key.lower().startswith("bearer "):
             return Finding("key", "fault", "key_with_bearer")
@@ -153,7 +154,7 @@ class Examination:
     def _check_address(self) -> Finding:
         url = env_base_url()
         variable = next((name for name in BASE_URL_ENVS if os.environ.get(name, "").strip()), None)
-        self._shown_url = url.rpartition("@")[2].partition("?")[0]  # without a password or a key in a query
+        self._shown_url = "…" if "@" in url or "?" in url else url  # which may be a password or a key
         values = {"url": self._shown_url, "variable": variable, "default": DEFAULT_BASE_URL}
         try:
             self._url = check_base_url(url)
@@ -197,14 +198,13 @@ class Examination:
         """By a request without the key, with the HTTP client and the certificates that calls have."""
         address = urlsplit(self._url)
         values = {"host": address.hostname, "seconds": f"{self._timeout:g}"}
-        certificate: dict[str, Any] = {}
         try:
             with (
                 openai.DefaultHttpxClient(timeout=self._timeout, follow_redirects=False) as client,
                 client.stream("GET", f"{self._url}/models") as response,
             ):
                 now = time.time()
-                certificate = _certificate_of(response)
+                version = _tls_version_of(response)
                 self._skew = _skew(response.headers.get("date"), now)
         except Exception as error:  # of httpx, of httpx2, or of what is below them
             text, reason = _why_no_answer(error)
@@ -212,7 +212,7 @@ class Examination:
                 "tls", "fault", text, {**values, "reason": reason, "now": f"{datetime.now():%Y-%m-%d %H:%M}"}
             )
         if address.scheme == "https":
-            return Finding("tls", "ok", "tls_trusted", {**values, "version": "TLS", **certificate})
+            return Finding("tls", "ok", "tls_trusted", {**values, "version": version})
         if address.hostname in _LOCAL:
             return Finding("tls", "ok", "tls_not_needed", values)
         return Finding("tls", "warning", "tls_missing", values)
@@ -308,6 +308,8 @@ def _why_no_answer(error: BaseException) -> tuple[str, str]:
         reason = _reason(cause)
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _CERTIFICATE_FAULTS.get(cause.verify_code, "certificate_untrusted"), _reason(cause)
+        if isinstance(cause, FileNotFoundError):
+            return "certificates_missing", reason
         if isinstance(cause, ssl.SSLError):
             return "no_tls", cause.reason or reason
         if isinstance(cause, TimeoutError) or "timeout" in type(cause).__name__.lower():
@@ -316,14 +318,11 @@ def _why_no_answer(error: BaseException) -> tuple[str, str]:
     return "no_http", reason
 
 
-def _certificate_of(response: Any) -> dict[str, str]:
-    """The version of TLS and the last day of the certificate, by httpx's extension `network_stream`."""
+def _tls_version_of(response: Any) -> str:
+    """By httpx's documented extension `network_stream`."""
     stream = response.extensions.get("network_stream")
-    tls = stream.get_extra_info("ssl_object") if stream is not None else None
-    if tls is None:
-        return {}
-    until = ssl.cert_time_to_seconds(tls.getpeercert()["notAfter"])
-    return {"version": tls.version(), "until": time.strftime("%Y-%m-%d", time.gmtime(until))}
+    connection = stream.get_extra_info("ssl_object") if stream is not None else None
+    return (connection.version() if connection is not None else None) or "TLS"
 
 
 def _skew(date: str | None, now: float) -> float | None:

@@ -132,6 +132,10 @@ TEXTS: Mapping[Language, Mapping[str, Text]] = {
             "The certificate of {host} is not trusted: {reason}.",
             "If your company's proxy reads along, name its certificates in SSL_CERT_FILE; else do not go on.",
         ),
+        "certificates_missing": Text(
+            "The certificates to trust cannot be read: {reason}.",
+            "Correct SSL_CERT_FILE and SSL_CERT_DIR, or unset them.",
+        ),
         "certificate_early": Text(
             "The certificate of {host} is not valid yet, and this computer says that it is {now}.",
             "Set the clock of this computer right.",
@@ -287,6 +291,10 @@ TEXTS: Mapping[Language, Mapping[str, Text]] = {
             "Chứng chỉ của {host} không đáng tin cậy: {reason}.",
             "Nếu công ty bạn dùng proxy giải mã, hãy khai chứng chỉ của nó trong SSL_CERT_FILE; nếu không, "
             "đừng tiếp tục.",
+        ),
+        "certificates_missing": Text(
+            "Không đọc được các chứng chỉ đáng tin cậy: {reason}.",
+            "Hãy sửa SSL_CERT_FILE và SSL_CERT_DIR, hoặc bỏ các biến này đi.",
         ),
         "certificate_early": Text(
             "Chứng chỉ của {host} chưa có hiệu lực, còn đồng hồ máy này là {now}.",
