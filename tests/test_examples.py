@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import logging
 import re
+import shlex
 import subprocess
 import textwrap
 import tomllib
@@ -130,12 +131,12 @@ def test_a_block_of_shell_names_what_there_is(
     for line in block.code.splitlines():
         command = line.partition("#")[0].strip()
         if command.startswith("make "):
-            subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+            subprocess.run([*shlex.split(command), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
         elif command.startswith("pip install"):
             (extras,) = re.findall(r"\[([\w,-]+)\]", command)
             assert set(extras.split(",")) <= set(project["optional-dependencies"])
         elif command.startswith("texapi "):
-            run_on_a_ledger(command.split()[1:])
+            run_on_a_ledger(shlex.split(command)[1:])
         else:
             assert command in EXPORTS
 
