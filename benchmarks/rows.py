@@ -150,4 +150,4 @@ def _leave(title: str, works: Works, times: int) -> list[Figures]:
 
 def _new_processes(work: Workloads, rounds: int) -> list[Figures]:
     kinds = [type(client) for client in work.clients]
-    return cold(kinds, work.server.base_url, rounds=max(1, rounds // 3))
+    return cold(kinds, work.server.base_url, rounds=max(3, rounds // 3))
