@@ -59,10 +59,9 @@ def main() -> None:
                 rows.append(figures)
                 cells = [cell(figures, client.name) for client in clients]
                 print(_line(figures.title, figures.unit, cells), flush=True)
+                if arguments.json:  # after each row: the last ones take minutes
+                    arguments.json.write_text(_as_json(record, rows))
     print("x: times the SDK; p: times the usual class of the framework; +-: half the range of x")
-    if arguments.json:
-        record["rows"] = [{"title": row.title, "unit": row.unit, "rounds": row.values} for row in rows]
-        arguments.json.write_text(json.dumps(record, indent=1))
     if arguments.write:
         name = f"openai {record['versions']['openai'].partition('.')[0]}"
         put_between_markers(_PAGE, name, as_markdown(rows, record, [client.name for client in clients]))
@@ -77,6 +76,11 @@ def _with_aiohttp(kinds: list[type[Client]], base_url: str) -> list[Client]:
         print(f"Without the rows of aiohttp: {error}", file=sys.stderr)
         return []
     return clients
+
+
+def _as_json(record: dict[str, Any], rows: list[Figures]) -> str:
+    figures = [{"title": row.title, "unit": row.unit, "rounds": row.values} for row in rows]
+    return json.dumps({**record, "rows": figures}, indent=1)
 
 
 def _line(title: str, unit: str, cells: list[str]) -> str:

@@ -17,6 +17,8 @@ _AS_THEY_ARE = frozenset({"connections", "KiB", "objects", "x"})
 
 def cell(figures: Figures, client: str) -> str:
     """`1,234 x0.56 +-0.03 p0.45`: the median, the ratio to the SDK and its spread, that to the peer."""
+    if client not in figures.values:
+        return "-"
     median = figures.median(client)
     text = f"{median:.2f}" if figures.unit == "x" else _number(median)
     if client == "sdk" or figures.unit in _AS_THEY_ARE or "sdk" not in figures.values:
@@ -53,7 +55,7 @@ def _header(client: str) -> str:
 
 
 def _markdown_cell(figures: Figures, client: str) -> str:
-    if figures.unit in _AS_THEY_ARE:
+    if figures.unit in _AS_THEY_ARE or client not in figures.values:
         return cell(figures, client) + (" KiB" if figures.unit == "KiB" else "")
     if client == "sdk":
         return f"{_number(figures.median(client))} {figures.unit}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,13 +82,48 @@ class _GrowingCall:
         self._id = ""
         self._name = ""
         self._arguments = ""
+        self._nesting = _Nesting()
         self._extras: dict[str, Any] = {}
 
     def add(self, delta: ToolCallDelta) -> None:
         self._id = self._id or delta.id or ""
         self._name += delta.name or ""
         self._arguments += delta.arguments
+        self._nesting.add(delta.arguments)
         self._extras.update(delta.extras)
 
     def so_far(self) -> ToolCall:
-        return ToolCall(self._id, self._name, self._arguments, dict(self._extras))
+        return ToolCall(
+            self._id, self._name, self._arguments, dict(self._extras), is_open=self._nesting.is_open
+        )
+
+
+_MARKS = re.compile(r'\\.|["{}\\]', re.DOTALL)
+"""What opens and closes objects and texts of JSON; an escaped character is one mark of no meaning."""
+
+
+class _Nesting:
+    """Whether JSON text that comes in pieces has open objects; each piece is looked at once.
+
+    Trying the whole text as JSON at every closing brace would take quadratic time.
+    """
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._in_text = False
+        self._is_escaping = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._in_text or self._depth > 0
+
+    def add(self, piece: str) -> None:
+        if self._is_escaping and piece:
+            piece, self._is_escaping = piece[1:], False
+        for mark in _MARKS.findall(piece):
+            if mark == '"':
+                self._in_text = not self._in_text
+            elif mark == "\\":
+                self._is_escaping = True  # the character that it escapes is in the next piece
+            elif not self._in_text:
+                self._depth += (mark == "{") - (mark == "}")

@@ -22,13 +22,15 @@ class ToolCall:
     """JSON text as the model wrote it; `""` when it wrote none. May be cut or no JSON at all."""
     extras: Mapping[str, Any] = field(default_factory=dict)
     """What else the provider put on the call, e.g. Gemini's `extra_content`; goes back unchanged."""
+    is_open: bool = False
+    """Whether the arguments are known to lack their end, and are not tried as JSON."""
 
     def parse_arguments(self) -> dict[str, Any] | None:
         """The arguments as a dict, `None` when the text is no JSON object."""
         text = self.arguments.strip()
         if not text:
             return {}
-        if not text.endswith("}"):  # nearly always so while a call streams
+        if self.is_open or not text.endswith("}"):  # nearly always so while a call streams
             return None
         try:
             arguments = json.loads(text)
