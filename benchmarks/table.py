@@ -13,6 +13,8 @@ from benchmarks.measure import Figures
 _OURS = tuple(PEERS)
 _AS_THEY_ARE = frozenset({"connections", "KiB", "objects", "x"})
 """Units of figures that say something alone, and not as a ratio."""
+_NEXT_TO_NOTHING = 5
+"""A figure of the SDK's that is smaller is nothing to compare with: it binds no tools, for one."""
 
 
 def cell(figures: Figures, client: str) -> str:
@@ -57,7 +59,7 @@ def _header(client: str) -> str:
 def _markdown_cell(figures: Figures, client: str) -> str:
     if figures.unit in _AS_THEY_ARE or client not in figures.values:
         return cell(figures, client) + (" KiB" if figures.unit == "KiB" else "")
-    if client == "sdk":
+    if client == "sdk" or figures.median("sdk") < _NEXT_TO_NOTHING:
         return f"{_number(figures.median(client))} {figures.unit}"
     ratios = figures.ratios(client, "sdk")
     text = f"{statistics.median(ratios):.2f}"
