@@ -106,6 +106,7 @@ async def main(base_url: str, api_key: str, number: str, count: str) -> None:
     worker = Worker(base_url, api_key, int(number))
     for start in range(0, int(count), 10):  # several at a time, as agents do
         await asyncio.gather(*(worker.call(index) for index in range(start, min(start + 10, int(count)))))
+    await asyncio.sleep(0.2)  # a stream that was left early is closed by the loop, in a task of its own
 
 
 if __name__ == "__main__":
