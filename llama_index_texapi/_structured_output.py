@@ -7,9 +7,8 @@ its tool passes by, in the `chat_with_tools` family, so a program that is used d
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llama_index.core.base.llms.types import (
@@ -30,6 +29,7 @@ from llama_index.core.program.utils import get_program_for_llm, process_streamin
 from llama_index.core.prompts import BasePromptTemplate
 
 from llama_index_texapi._tools import is_program_tool
+from texapi_core.json_text import CUT_NOTE, json_objects
 from texapi_core.schema_cache import SchemaCache
 from texapi_core.wire import excerpt
 
@@ -228,9 +228,9 @@ def parse_answer(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
     if refusal := response.message.additional_kwargs.get("refusal"):
         raise ValueError(f"The model refused to answer with {output_cls.__name__}: {refusal}")
     cut = response.additional_kwargs.get("finish_reason") == "length"
-    note = " It was cut at its token limit: raise `max_tokens`." if cut else ""
+    note = CUT_NOTE if cut else ""
     failure: ValidationError | None = None
-    for candidate in _json_objects(text):
+    for candidate in json_objects(text):
         try:
             return output_cls.model_validate(candidate)
         except ValidationError as error:
@@ -242,19 +242,6 @@ def parse_answer(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
     raise ValueError(
         f"The model did not answer with JSON for {output_cls.__name__}: {excerpt(text)!r}.{note}"
     )
-
-
-def _json_objects(text: str) -> Iterator[dict[str, Any]]:
-    """Every JSON object that begins somewhere in a text, the outer ones first."""
-    start = text.find("{")
-    while start >= 0:
-        end = start + 1
-        try:
-            value, end = json.JSONDecoder().raw_decode(text, start)
-            yield value
-        except (ValueError, RecursionError):
-            pass
-        start = text.find("{", end)
 
 
 def _whole_at_the_end(
