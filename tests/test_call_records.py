@@ -17,13 +17,11 @@ from llama_index.core.instrumentation.dispatcher import instrument_tags
 
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
+from tests.asking import MODEL, QUESTION, WAYS, ask_langchain, both, every_way
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from texapi_core import TexAPIError
 from texapi_core.call_record import CallRecord, add_listener, remove_listener
-
-MODEL = "deepseek-r1"
-QUESTION = "What is the capital of Vietnam?"
 
 
 @pytest.fixture
@@ -32,38 +30,6 @@ def records() -> Iterator[list[CallRecord]]:
     add_listener(heard.append)
     yield heard
     remove_listener(heard.append)
-
-
-async def _langchain(how: str, endpoint: Endpoint, **kwargs: Any) -> None:
-    model = ChatTexAPI(model=MODEL, **endpoint.for_langchain(**kwargs))
-    messages = [HumanMessage(QUESTION)]
-    if how == "whole":
-        model.invoke(messages)
-    elif how == "awhole":
-        await model.ainvoke(messages)
-    elif how == "stream":
-        list(model.stream(messages))
-    else:
-        [chunk async for chunk in model.astream(messages)]
-
-
-async def _llama_index(how: str, endpoint: Endpoint, **kwargs: Any) -> None:
-    llm = TexAPI(model=MODEL, **endpoint.for_llama_index(**kwargs))
-    messages = [ChatMessage(QUESTION)]
-    if how == "whole":
-        llm.chat(messages)
-    elif how == "awhole":
-        await llm.achat(messages)
-    elif how == "stream":
-        list(llm.stream_chat(messages))
-    else:
-        [response async for response in await llm.astream_chat(messages)]
-
-
-CALLERS = [_langchain, _llama_index]
-WAYS = ["whole", "awhole", "stream", "astream"]
-both = pytest.mark.parametrize("call", CALLERS)
-every_way = pytest.mark.parametrize("how", WAYS)
 
 
 @both
@@ -152,7 +118,7 @@ async def test_an_unreachable_gateway_is_recorded(call: Any, records: list[CallR
 
 async def test_a_call_that_is_not_sent_has_no_attempts(endpoint: Endpoint, records: list[CallRecord]) -> None:
     with pytest.raises(TexAPIError):
-        await _langchain("whole", endpoint, extra_body={"x": object()})
+        await ask_langchain("whole", endpoint, extra_body={"x": object()})
 
     assert [(record.outcome, record.attempts) for record in records] == [("error", 0)]
 

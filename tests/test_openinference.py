@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage
-from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.tools import FunctionTool
 from openinference.instrumentation.langchain import LangChainInstrumentor
 from openinference.instrumentation.llama_index import LlamaIndexInstrumentor
@@ -19,12 +17,11 @@ from opentelemetry.trace import StatusCode
 
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
+from tests.asking import MODEL, QUESTION, both, every_way
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from texapi_core import TexAPIError
 
-MODEL = "deepseek-r1"
-QUESTION = "What is the capital of Vietnam?"
 LONG = "Vietnam is a country in South-East Asia. " * 200 + QUESTION
 
 
@@ -49,36 +46,6 @@ def llm_span(exporter: InMemorySpanExporter) -> tuple[ReadableSpan, dict[str, An
 
 def is_llm(span: ReadableSpan) -> bool:
     return (span.attributes or {}).get("openinference.span.kind") == "LLM"
-
-
-async def _langchain(how: str, endpoint: Endpoint, text: str = QUESTION) -> None:
-    model = ChatTexAPI(model=MODEL, **endpoint.for_langchain())
-    messages = [HumanMessage(text)]
-    if how == "whole":
-        model.invoke(messages)
-    elif how == "awhole":
-        await model.ainvoke(messages)
-    elif how == "stream":
-        list(model.stream(messages))
-    else:
-        [chunk async for chunk in model.astream(messages)]
-
-
-async def _llama_index(how: str, endpoint: Endpoint, text: str = QUESTION) -> None:
-    llm = TexAPI(model=MODEL, **endpoint.for_llama_index())
-    messages = [ChatMessage(text)]
-    if how == "whole":
-        llm.chat(messages)
-    elif how == "awhole":
-        await llm.achat(messages)
-    elif how == "stream":
-        list(llm.stream_chat(messages))
-    else:
-        [response async for response in await llm.astream_chat(messages)]
-
-
-both = pytest.mark.parametrize("call", [_langchain, _llama_index])
-every_way = pytest.mark.parametrize("how", ["whole", "awhole", "stream", "astream"])
 
 
 @both

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.instrumentation.dispatcher import instrument_tags
 from opentelemetry import metrics, trace
@@ -24,13 +23,11 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
+from tests.asking import MODEL, QUESTION, ask_langchain, both, every_way
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from texapi_core import TexAPIError, TexAPISettingsError
 from texapi_core.call_record import CallRecord, add_listener, remove_listener
-
-MODEL = "deepseek-r1"
-QUESTION = "What is the capital of Vietnam?"
 
 
 @pytest.fixture(scope="session")
@@ -88,34 +85,6 @@ def points_of(reader: InMemoryMetricReader, model: str) -> dict[tuple[str, str |
     return found
 
 
-async def _langchain(how: str, endpoint: Endpoint, **kwargs: Any) -> None:
-    model = ChatTexAPI(**{"model": MODEL, "otel": True, **endpoint.for_langchain(**kwargs)})
-    messages = [HumanMessage(QUESTION)]
-    if how == "whole":
-        model.invoke(messages)
-    elif how == "awhole":
-        await model.ainvoke(messages)
-    elif how == "stream":
-        list(model.stream(messages))
-    else:
-        [chunk async for chunk in model.astream(messages)]
-
-
-async def _llama_index(how: str, endpoint: Endpoint, **kwargs: Any) -> None:
-    llm = TexAPI(**{"model": MODEL, "otel": True, **endpoint.for_llama_index(**kwargs)})
-    messages = [ChatMessage(QUESTION)]
-    if how == "whole":
-        llm.chat(messages)
-    elif how == "awhole":
-        await llm.achat(messages)
-    elif how == "stream":
-        list(llm.stream_chat(messages))
-    else:
-        [response async for response in await llm.astream_chat(messages)]
-
-
-both = pytest.mark.parametrize("call", [_langchain, _llama_index])
-every_way = pytest.mark.parametrize("how", ["whole", "awhole", "stream", "astream"])
 tracer = trace.get_tracer("tests")
 
 
@@ -127,7 +96,7 @@ tracer = trace.get_tracer("tests")
 async def test_a_span_says_what_the_gateway_booked(
     call: Any, how: str, gateway: Gateway, endpoint: Endpoint, spans: InMemorySpanExporter
 ) -> None:
-    await call(how, endpoint)
+    await call(how, endpoint, otel=True)
 
     span, (booked,) = only(spans), gateway.ledger
     assert (span.name, span.kind, span.status.status_code) == (
@@ -139,7 +108,7 @@ async def test_a_span_says_what_the_gateway_booked(
     first_chunk = said.pop("gen_ai.response.time_to_first_chunk", None)
     assert (first_chunk is not None) == how.endswith("stream")
     run_id = said.pop("texapi.run_id", None)
-    assert (run_id is not None) == (call is _langchain)
+    assert (run_id is not None) == (call is ask_langchain)
     assert said.pop("texapi.cost") > 0
     assert said.pop("texapi.cost_source") == "prices"
     tokens = {
@@ -174,7 +143,7 @@ async def test_a_span_is_the_child_of_the_caller_s(
     call: Any, how: str, endpoint: Endpoint, spans: InMemorySpanExporter
 ) -> None:
     with tracer.start_as_current_span("caller") as caller:
-        await call(how, endpoint)
+        await call(how, endpoint, otel=True)
         assert trace.get_current_span() is caller
 
     child, parent = spans.get_finished_spans()
@@ -195,7 +164,7 @@ async def test_a_span_lasts_as_long_as_the_call(
 ) -> None:
     gateway.misbehave(Fault(delay=0.2))
 
-    await call(how, endpoint)
+    await call(how, endpoint, otel=True)
 
     span = only(spans)
     assert span.start_time is not None
@@ -213,7 +182,7 @@ async def test_a_failed_call_is_a_failed_span(
     gateway.misbehave(Fault(status=402, code="insufficient_credits", message="Top up, dear customer"))
 
     with pytest.raises(TexAPIError):
-        await call(how, endpoint)
+        await call(how, endpoint, otel=True)
 
     span = only(spans)
     said = attributes_of(span)
@@ -233,7 +202,7 @@ async def test_a_broken_stream_is_a_failed_span(
     gateway.misbehave(Fault(cut_after=3))
 
     with pytest.raises(TexAPIError):
-        await call(how, endpoint)
+        await call(how, endpoint, otel=True)
 
     said = attributes_of(only(spans))
     assert said["error.type"] == "TexAPIStreamInterruptedError"
@@ -244,7 +213,7 @@ async def test_a_broken_stream_is_a_failed_span(
 @both
 async def test_a_call_that_is_never_answered_is_a_failed_span(call: Any, spans: InMemorySpanExporter) -> None:
     with pytest.raises(TexAPIError):
-        await call("whole", Endpoint("http://127.0.0.1:9/v1", "sk-tex-nobody"))
+        await call("whole", Endpoint("http://127.0.0.1:9/v1", "sk-tex-nobody"), otel=True)
 
     said = attributes_of(only(spans))
     assert (said["error.type"], said["server.port"]) == ("TexAPIConnectionError", 9)
@@ -255,7 +224,7 @@ async def test_a_refused_call_is_a_failed_span(
     call: Any, endpoint: Endpoint, spans: InMemorySpanExporter
 ) -> None:
     with pytest.raises(TexAPIError):
-        await call("whole", endpoint, max_tokens_total=0)
+        await call("whole", endpoint, otel=True, max_tokens_total=0)
 
     assert attributes_of(only(spans))["error.type"] == "TexAPIBudgetExceededError"
 
@@ -313,7 +282,7 @@ async def test_a_cancelled_call_ends_its_span(
     gateway.misbehave(Fault(delay=5))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
-            await call(how, endpoint)
+            await call(how, endpoint, otel=True)
 
     span = only(spans)
     assert attributes_of(span)["texapi.outcome"] == "cancelled"
@@ -326,7 +295,7 @@ async def test_calls_at_once_have_spans_of_their_own(
 ) -> None:
     async def run(number: int) -> int:
         with tracer.start_as_current_span(f"caller {number}") as caller:
-            await call("astream" if number % 2 else "awhole", endpoint)
+            await call("astream" if number % 2 else "awhole", endpoint, otel=True)
             return caller.get_span_context().span_id
 
     callers = await asyncio.gather(*map(run, range(8)))
@@ -415,7 +384,7 @@ async def test_metrics_say_what_the_gateway_booked(
 ) -> None:
     model = "claude-haiku-4-5" if how == "whole" else "gemini-3-flash"
     before = points_of(reader, model)
-    await call(how, endpoint, model=model)
+    await call(how, endpoint, otel=True, model=model)
     after, (booked,) = points_of(reader, model), gateway.ledger
 
     def added(*key: str | None) -> float:
