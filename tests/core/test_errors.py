@@ -17,7 +17,8 @@ import texapi_core
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from texapi_core import CallOptions, ChatReply, TexAPIError, resolve_settings
-from texapi_core.error_mapping import classify, parse_retry_after
+from texapi_core.error_mapping import parse_retry_after
+from texapi_core.error_objects import classify
 from texapi_core.settings import Settings
 
 PAYLOAD: dict[str, Any] = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello"}]}
@@ -301,6 +302,9 @@ def test_a_key_that_the_gateway_quotes_is_not_shown(gateway: Gateway, endpoint: 
         ({"code": "²"}, None, "TexAPIServerError"),
         ({"code": "9" * 5000}, None, "TexAPIServerError"),
         ({}, None, "TexAPIServerError"),
+        ({"type": "None", "code": "null", "message": "no"}, 400, "TexAPIBadRequestError"),
+        ({"message": "the context window is full"}, None, "TexAPIContextLengthError"),
+        ({"message": "upstream: insufficient_quota"}, None, "TexAPIInsufficientCreditsError"),
         ("text", 418, "TexAPIStatusError"),
         (None, 599, "TexAPIServerError"),
     ],
