@@ -239,9 +239,9 @@ def connection_broke(
     return _with_response(errors.TexAPIConnectionError(message, request=response.request), response)
 
 
-def redirect_refused(response: Any, target: str) -> errors.TexAPIRedirectError:
-    """The error for a redirect that leaves the host of `base_url`."""
-    message = f"TexAPI's address {response.url.host} redirects to {target}: refused."
+def redirect_refused(response: Any, how: str) -> errors.TexAPIRedirectError:
+    """The error for a redirect that leaves the host of `base_url`, or that would lose the request."""
+    message = f"TexAPI's address {response.url.host} redirects {how}: refused."
     return errors.TexAPIRedirectError(
         _sentence(message, errors.TexAPIRedirectError.advice), response=readable(response), body=None
     )

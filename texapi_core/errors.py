@@ -24,7 +24,7 @@
         ├── TexAPISpendingLimitError       (openai.RateLimitError)           429, never retried
         │   ├── TexAPIDailySpendingCapError
         │   └── TexAPIMonthlyKeyLimitError
-        ├── TexAPIRedirectError            3xx to another host: refused
+        ├── TexAPIRedirectError            3xx to another host, or without the body: refused
         └── TexAPIServerError              (openai.InternalServerError)      5xx, retried
             ├── TexAPIAllRoutesFailedError
             └── TexAPIProviderUnavailableError
@@ -230,7 +230,7 @@ class TexAPIMonthlyKeyLimitError(TexAPISpendingLimitError):
 
 
 class TexAPIRedirectError(TexAPIStatusError):
-    """The address redirects to another host: refused, so that no key or prompt goes there."""
+    """The address redirects to another host, which is not to get the key, or loses the prompt: refused."""
 
     advice = "Set `base_url` to the address that is meant to receive your key."
 

@@ -188,6 +188,38 @@ def _bodies() -> Iterator[tuple[str, Case]]:
         yield name, _failure(fault, error, retried=retried, says="as told")
 
 
+def _unreadable() -> Iterator[tuple[str, Case]]:
+    """Failures whose body does not come, or cannot be unpacked: the status decides."""
+    for status in (401, 402, 408, 429, 503):
+        error, retried = _BY_STATUS[status]
+        head = b"HTTP/1.1 %d Odd\r\nretry-after-ms: 1\r\nx-request-id: req_000001\r\n" % status
+        gzipped = head + b"content-encoding: gzip\r\nconnection: close\r\n\r\n"
+        short = head + b"content-length: 99\r\n\r\n{"
+        bodies: dict[str, Verbatim] = {
+            "cut": Verbatim(short),
+            "reset": Verbatim([short, 0.05], reset=True),
+            "in no gzip": Verbatim(gzipped + b"\x1f\x8b\x00\xff\xff"),
+        }
+        if status == 429:  # one is enough: each takes the time limit twice
+            bodies["stalled"] = Verbatim([short, 1.5])
+        for name, fault in bodies.items():
+            yield (
+                f"{status} with a body {name}",
+                Case(
+                    fault,
+                    error,
+                    requests=2 if retried else 1,
+                    max_retries=1,
+                    says=f"answered {status}.*req_000001",
+                ),
+            )
+        said = json.dumps({"error": _MONEY}).encode()
+    for name, body in {"that is no gzip": gzipped + said, "cut after the code": short + said[1:]}.items():
+        fault = Verbatim(body.replace(b"503", b"429"))
+        error = texapi_core.TexAPIInsufficientQuotaError
+        yield f"an empty balance {name}", _failure(fault, error, retried=False)
+
+
 def _failure(fault: Fault | Verbatim, error: type[TexAPIError], *, retried: bool, says: str = "") -> Case:
     return Case(fault, error, requests=_RETRIES + 1 if retried else 1, max_retries=_RETRIES, says=says)
 
@@ -237,6 +269,22 @@ FAILURES: dict[str, Case] = {
     "a redirect without an address": _failure(
         Fault(status=302, body=b""), texapi_core.TexAPIStatusError, retried=False
     ),
+    **dict(_unreadable()),
+    **{
+        f"a {status} that asks for a retry": _failure(
+            Fault(status=status, headers={"x-should-retry": "true", **_SOON}), error, retried=retried
+        )
+        for status, (error, retried) in _BY_STATUS.items()
+    },
+    **{
+        f"a redirect by {status}": _failure(
+            Fault(status=status, body=b"", headers={"location": "/v1/models"}),
+            texapi_core.TexAPIRedirectError,
+            retried=False,
+            says=f"by status {status}",
+        )
+        for status in (301, 302, 303)
+    },
     "no answer in time": Case(Fault(delay=4.0), texapi_core.TexAPITimeoutError),
     "closed without an answer": Case(Verbatim(b""), texapi_core.TexAPIConnectionError),
     "reset without an answer": Case(Verbatim(b"", reset=True), texapi_core.TexAPIConnectionError),
