@@ -110,6 +110,7 @@ def _hide_quoted_secrets(error: openai.APIStatusError, secrets: Secrets) -> None
 
     The SDK's error stays on as our cause, and LangChain hands the response's body to tracers.
     """
+    error.__context__ = None  # the HTTP library's error, which holds the response as it came
     error.message = redact(error.message, secrets)
     error.args = (error.message,)
     error.body = redact_json(error.body, secrets)
@@ -120,6 +121,28 @@ def _hide_quoted_secrets(error: openai.APIStatusError, secrets: Secrets) -> None
     redacted = redact(text, secrets)
     said = redacted if redacted != text else json.dumps({"error": error.body})
     error.response = readable(error.response, said.encode(), secrets=secrets)
+    error.request_id = request_id_of(error.response)
+
+
+def hide_secrets(error: errors.TexAPIError, *, secrets: Secrets) -> None:
+    """Take the key out of an error that was made where nobody knew it: in a hook of the HTTP client."""
+    response = getattr(error, "response", None)
+    if response is None:
+        return
+    error.args = tuple(redact_json(argument, secrets) for argument in error.args)
+    vars(error).update({name: redact(value, secrets) for name, value in _texts_of(error)})
+    vars(error)["response"] = readable(response, secrets=secrets)
+
+
+def _texts_of(error: errors.TexAPIError) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in vars(error).items() if isinstance(value, str)]
+
+
+def hide_quoting_id(response: Any, *, secrets: Secrets) -> None:
+    """Take the key out of a request's id, which stands in results, records and errors alike."""
+    request_id = request_id_of(response)
+    if request_id and (redacted := redact(request_id, secrets)) != request_id:
+        response.headers["x-request-id"] = redacted
 
 
 def _quotes(error: openai.APIStatusError, secrets: Secrets) -> bool:
