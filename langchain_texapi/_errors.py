@@ -61,6 +61,14 @@ _MODEL_ERRORS: dict[type[errors.TexAPIError], type[errors.TexAPIError]] = {
 }
 
 
+def __getattr__(name: str) -> type[errors.TexAPIError]:
+    """The classes above by their names, by which `pickle` looks for them."""
+    for error_class in _MODEL_ERRORS.values():
+        if error_class.__name__ == name:
+            return error_class
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 @contextmanager
 def model_errors() -> Generator[None]:
     """Errors of the gateway as `ModelError`s too."""

@@ -158,6 +158,16 @@ _ECHOES: dict[str, Fault] = {
     "200 no choices": Fault(body={"seen": _QUOTES}),
     "in the stream": Fault(raw=_STREAM + f'data: {{"error": {{"message": "{_QUOTES}"}}}}\n\n'.encode()),
     "in a stray line": Fault(raw=_STREAM + f"{_QUOTES}\n\n".encode(), headers={"x-echo": _QUOTES}),
+    "307 in the address": Fault(status=307, body=b"", headers={"location": f"http://a.example/?k={KEY}"}),
+    "302 in the address": Fault(status=302, body=b"", headers={"location": f"/v1?k={KEY}"}),
+    "401 that cannot be unpacked": Fault(
+        status=401,
+        body=b"\x1f\x8b\xff",
+        headers={"content-encoding": "gzip", "www-authenticate": f"Bearer {KEY}"},
+    ),
+    "401 in the id": Fault(status=401, headers={"x-request-id": KEY}),
+    "200 broken, in the id": Fault(raw=b"{", headers={"x-request-id": f"req-{KEY}"}),
+    "cut stream, in the id": Fault(raw=_STREAM, headers={"x-request-id": KEY}),
     "cut stream": Fault(raw=_STREAM, headers={"x-echo": _QUOTES}),
 }
 
@@ -223,13 +233,58 @@ def _all_texts(error: BaseException) -> list[str]:
 
 
 def test_an_answer_that_quotes_the_request_in_its_headers(gateway: Gateway, chat: ChatTexAPI) -> None:
-    gateway.misbehave(Fault(headers={"x-echo": _QUOTES}))
+    gateway.misbehave(Fault(headers={"x-echo": _QUOTES, "x-request-id": KEY}))
 
     settings = chat._settings()
     payload = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello"}]}
     reply = texapi_core.complete(settings, payload, texapi_core.CallOptions(extra_headers={"X-Extra": EXTRA}))
 
     assert_clean(reply)
+
+
+_SPELT = [
+    '{"token":"planted-within"}',
+    "back\\slash-planted-within",
+    "a\"quote-and-'-planted-within",
+    "/planted-within",
+]
+
+
+@pytest.mark.parametrize("ask", [_invoke, _astream, _stream_chat, _achat])
+@pytest.mark.parametrize("secret", _SPELT)
+@pytest.mark.parametrize("status", [401, 200])
+@pytest.mark.parametrize("slash", ["/", "\\/"])
+def test_a_secret_that_json_spells_otherwise(
+    gateway: Gateway,
+    chat: ChatTexAPI,
+    llm: TexAPI,
+    ask: Callable[..., Any],
+    secret: str,
+    status: int,
+    slash: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(globals(), "EXTRA", secret)
+    body = json.dumps({"seen" if status == 200 else "error": {"message": f"no {secret}"}}).replace("/", slash)
+    gateway.misbehave(Fault(status=status, body=body))
+
+    with pytest.raises(texapi_core.TexAPIError) as caught:
+        ask(chat, llm)
+
+    told = [*_all_texts(caught.value), *traceback.format_exception(caught.value)]
+    assert not any("planted-within" in text for text in told), told
+
+
+def test_a_request_s_id_of_the_user_s_is_no_secret(gateway: Gateway, chat: ChatTexAPI) -> None:
+    gateway.misbehave(Fault(headers={"x-request-id": "my-own-id-0001"}))
+
+    reply = texapi_core.complete(
+        chat._settings(),
+        {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello"}]},
+        texapi_core.CallOptions(extra_headers={"X-Request-Id": "my-own-id-0001"}),
+    )
+
+    assert reply.request_id == "my-own-id-0001"
 
 
 @pytest.mark.parametrize("scheme", ["http", "gopher"])

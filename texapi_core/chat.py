@@ -154,7 +154,7 @@ def _sync_post(
 ) -> openai.Stream[object]:
     # `stream=True` here is the SDK's: it hands over the response once its head is there. What the
     # gateway is asked for stands in the payload.
-    return sync_client(settings, options).post(
+    sent = sync_client(settings, options).post(
         _PATH,
         cast_to=object,
         body=payload,
@@ -162,13 +162,15 @@ def _sync_post(
         stream=True,
         stream_cls=openai.Stream[object],
     )
+    error_mapping.hide_quoting_id(sent.response, secrets=secrets_of(settings, options))
+    return sent
 
 
 async def _async_post(
     settings: Settings, options: CallOptions, payload: Mapping[str, Any], *, stream: bool = False
 ) -> openai.AsyncStream[object]:
     client = await async_client(settings, options)
-    return await client.post(
+    sent = await client.post(
         _PATH,
         cast_to=object,
         body=payload,
@@ -176,6 +178,8 @@ async def _async_post(
         stream=True,
         stream_cls=openai.AsyncStream[object],
     )
+    error_mapping.hide_quoting_id(sent.response, secrets=secrets_of(settings, options))
+    return sent
 
 
 def _read_body(settings: Settings, options: CallOptions, response: Any) -> _BodyReader:
@@ -232,7 +236,8 @@ def _errors_of_sending(
     """Errors of ours for what the SDK raises before an answer begins."""
     try:
         yield
-    except errors.TexAPIError:
+    except errors.TexAPIError as error:
+        error_mapping.hide_secrets(error, secrets=secrets_of(settings, options))
         raise
     except openai.APIError as error:
         raise error_mapping.from_openai(error, secrets=secrets_of(settings, options)) from error

@@ -14,6 +14,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -21,12 +22,8 @@ from typing import Any
 import openai
 
 from texapi_core.connection import ending_after, read_timeout
-from texapi_core.error_mapping import (
-    from_response,
-    must_not_retry,
-    readable,
-    redirect_refused,
-)
+from texapi_core.error_mapping import must_not_retry, redirect_refused
+from texapi_core.error_objects import may_pass
 from texapi_core.settings import CONNECT_TIMEOUT, NO_OPTIONS, AsyncTransport, CallOptions, Settings
 
 _MOST_CLIENTS = 64
@@ -36,6 +33,9 @@ _ASYNC_HTTP_CLIENTS: Mapping[AsyncTransport, Callable[..., Any]] = {
     "httpx": openai.DefaultAsyncHttpxClient,
     "aiohttp": openai.DefaultAioHttpClient,
 }
+
+_LOSE_THE_BODY = (301, 302, 303)
+"""Redirects that HTTP clients follow with a GET, which has no prompt."""
 
 _ClientKey = tuple[Any, ...]
 _clients: OrderedDict[_ClientKey, openai.OpenAI] = OrderedDict()
@@ -250,41 +250,74 @@ def _inspect_response(response: Any) -> None:
     """Keep the SDK from retrying what only costs money, and from following to another host."""
     _refuse_bad_redirect(response)
     if response.status_code >= 400:
-        try:
-            with ending_after(read_timeout(response), response):
-                response.read()
-        except Exception as error:
-            if _may_pass(response.status_code):
-                raise  # the error of the connection, which the SDK retries
-            raise from_response(readable(response), "", secrets=()) from error
+        if not _is_read(response):
+            body = bytearray()
+            with suppress(Exception), ending_after(read_timeout(response), response):
+                for packet in response.iter_raw():
+                    body += packet
+            with suppress(Exception):
+                response.close()
+            _take_body(response, bytes(body))
+            response.read()
         _forbid_hopeless_retry(response)
 
 
 async def _ainspect_response(response: Any) -> None:
     _refuse_bad_redirect(response)
     if response.status_code >= 400:
-        try:
-            async with asyncio.timeout(read_timeout(response)):
-                await response.aread()
-        except Exception as error:
-            if _may_pass(response.status_code):
-                raise  # the error of the connection, which the SDK retries
-            raise from_response(readable(response), "", secrets=()) from error
+        if not _is_read(response):
+            body = bytearray()
+            with suppress(Exception):
+                async with asyncio.timeout(read_timeout(response)):
+                    async for packet in response.aiter_raw():
+                        body += packet
+            with suppress(Exception):
+                await response.aclose()
+            _take_body(response, bytes(body))
+            await response.aread()
         _forbid_hopeless_retry(response)
 
 
-def _may_pass(status: int) -> bool:
-    """Whether another try may help where the body of a failure cannot be read, broken gzip say."""
-    return status in (408, 409, 429) or status >= 500
+def _is_read(response: Any) -> bool:
+    """Whether a hook of the user's own has read the body."""
+    try:
+        return response.content is not None
+    except Exception:
+        return False
+
+
+def _take_body(response: Any, body: bytes) -> None:
+    """Give a failed response what came of its body: the status can decide without the rest.
+
+    An error raised instead would hide the status, by which the SDK retries.
+    """
+    content = _unpacked(response, body)
+    for name in ("content-encoding", "content-length", "transfer-encoding"):
+        response.headers.pop(name, None)
+    response.stream = type(response)(response.status_code, content=content).stream
+    response.is_stream_consumed = response.is_closed = False
+
+
+def _unpacked(response: Any, body: bytes) -> bytes:
+    """A body without its compression; one that only claims to have it as it is, a broken one not at all."""
+    coding = {"content-encoding": response.headers.get("content-encoding", "identity")}
+    with suppress(Exception):
+        content: bytes = type(response)(response.status_code, headers=coding, content=body).content
+        return content
+    with suppress(UnicodeDecodeError):
+        body.decode()
+        return body
+    return b""
 
 
 def _forbid_hopeless_retry(response: Any) -> None:
     """An empty balance and a spending cap arrive as 429, which the SDK retries unless told not to.
 
-    `x-should-retry` is the header by which a server tells it.
+    `x-should-retry` is the header by which a server tells it, even to retry what cannot succeed.
     """
     response.encoding = "utf-8"  # a charset that does not exist would make the SDK stumble
-    if must_not_retry(response.status_code, response.content, response.headers):
+    hopeless = must_not_retry(response.status_code, response.content, response.headers)
+    if hopeless or not may_pass(response.status_code):
         response.headers["x-should-retry"] = "false"
 
 
@@ -295,14 +328,16 @@ def _refuse_bad_redirect(response: Any) -> None:
     try:
         there = here.join(response.headers["location"])
     except Exception:
-        raise redirect_refused(response, "an address that is none") from None
+        raise redirect_refused(response, "to an address that is none") from None
     same_host = here.host == there.host
     same_place = same_host and here.port == there.port and here.scheme == there.scheme
     upgraded = same_host and there.scheme == "https"
     if not (same_place or upgraded):
-        raise redirect_refused(response, f"another host, {there.host}")
+        raise redirect_refused(response, f"to another host, {there.host}")
     if here == there:
-        raise redirect_refused(response, "itself")
+        raise redirect_refused(response, "to itself")
+    if response.status_code in _LOSE_THE_BODY and response.request.method == "POST":
+        raise redirect_refused(response, f"by status {response.status_code}, which loses the request")
 
 
 def _forget_all_clients() -> None:

@@ -5,171 +5,25 @@ from __future__ import annotations
 import email.utils
 import json
 import math
-import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import openai
 
 from texapi_core import errors
-from texapi_core.wire import ChatReply, CutStream, ErrorAnswer, MalformedAnswer, excerpt, is_deep
+from texapi_core.error_objects import classify, error_object, names_of
+from texapi_core.redaction import Secrets, redact, redact_excerpt, redact_json
+from texapi_core.wire import ChatReply, CutStream, ErrorAnswer, MalformedAnswer, excerpt
 
 LONGEST_RETRY_AFTER = 60.0
 """Seconds. A server that asks for a longer pause is not asked again: the caller is told instead."""
 
 
-Secrets = Sequence[str]
-"""What no error may show: `texapi_core.settings.secrets_of`."""
-_URL_PASSWORD = re.compile(r"(//[^/\s:@]*:)[^/\s@]+@")
-_SHORTEST_START = 4
+_MESSAGE_FIELDS = ("message", "detail", "msg", "errors")
 
 _E = TypeVar("_E", bound=errors.TexAPIConnectionError)
-_Status = type[errors.TexAPIStatusError]
-
-_CLASS_BY_TYPE: dict[str, _Status] = {
-    "invalid_api_key": errors.TexAPIAuthenticationError,
-    "authentication_error": errors.TexAPIAuthenticationError,
-    "insufficient_credits": errors.TexAPIInsufficientCreditsError,
-    "insufficient_quota": errors.TexAPIInsufficientCreditsError,
-    "insufficient_balance": errors.TexAPIInsufficientCreditsError,
-    "insufficient_user_quota": errors.TexAPIInsufficientCreditsError,
-    "billing_not_active": errors.TexAPIInsufficientCreditsError,
-    "billing_hard_limit_reached": errors.TexAPISpendingLimitError,
-    "daily_spending_cap_exceeded": errors.TexAPIDailySpendingCapError,
-    "api_key_monthly_limit_exceeded": errors.TexAPIMonthlyKeyLimitError,
-    "rate_limited": errors.TexAPIRateLimitError,
-    "rate_limit_error": errors.TexAPIRateLimitError,
-    "rate_limit_exceeded": errors.TexAPIRateLimitError,
-    "context_length_exceeded": errors.TexAPIContextLengthError,
-    "model_not_found": errors.TexAPINotFoundError,
-    "not_found_error": errors.TexAPINotFoundError,
-    "permission_error": errors.TexAPIPermissionDeniedError,
-    "permission_denied": errors.TexAPIPermissionDeniedError,
-    "all_routes_failed": errors.TexAPIAllRoutesFailedError,
-    "provider_unavailable": errors.TexAPIProviderUnavailableError,
-    "overloaded_error": errors.TexAPIServerError,
-    "server_error": errors.TexAPIServerError,
-    "api_error": errors.TexAPIServerError,
-    "internal_error": errors.TexAPIServerError,
-    "internal_server_error": errors.TexAPIServerError,
-    "invalid_request_error": errors.TexAPIBadRequestError,
-}
-"""`type` or `code` of an error object -> class: the gateway's own, then what providers behind it send."""
-
-_ONLY_WITHOUT_STATUS = frozenset({"invalid_request_error", "server_error", "api_error"})
-"""Types that say less than a status does, so the status decides when there is one."""
-
-_SPENT = re.compile(
-    "insufficient_(?:credits|quota|balance|user_quota)|daily_spending_cap_exceeded"
-    "|api_key_monthly_limit_exceeded|billing_hard_limit_reached"
-)
-"""What must not be retried is found wherever an error says it: a retry costs the user."""
-_OVERFLOW = re.compile(
-    r"context[ _]?length|context ?window|prompt is too long|input tokens exceed|too many input tokens"
-    r"|input is too long|reduce the length of (?:the|your) (?:messages|prompt)",
-    re.IGNORECASE,
-)
-"""How providers say that a request is too long for the model where no code says it: OpenAI, Anthropic,
-LiteLLM, Google, Bedrock, vLLM."""
-_MOST_WRAPPERS = 6
-
-_CLASS_BY_STATUS: dict[int, _Status] = {
-    400: errors.TexAPIBadRequestError,
-    401: errors.TexAPIAuthenticationError,
-    402: errors.TexAPIInsufficientCreditsError,
-    403: errors.TexAPIPermissionDeniedError,
-    404: errors.TexAPINotFoundError,
-    408: errors.TexAPIRequestTimeoutError,
-    409: errors.TexAPIConflictError,
-    413: errors.TexAPIRequestTooLargeError,
-    422: errors.TexAPIUnprocessableEntityError,
-    429: errors.TexAPIRateLimitError,
-}
-
-
-def classify(error: Any, status: int | None) -> _Status:
-    """The class for an error object of the gateway and the status it came with.
-
-    `status` is None for an error inside an answer or a stream; a numeric `code` stands in for it.
-    """
-    names = _names_of(error)
-    if status is None:
-        status = next((int(name) for name in names if re.fullmatch("[1-5][0-9][0-9]", name)), None)
-    for name in names:
-        error_class = _CLASS_BY_TYPE.get(name)
-        if error_class is None or (status is not None and name in _ONLY_WITHOUT_STATUS):
-            continue
-        if error_class is errors.TexAPIInsufficientCreditsError and status == 429:
-            return errors.TexAPIInsufficientQuotaError
-        return error_class
-    if status in (402, 403, 429) and (spent := _SPENT.search(str(error))):
-        return classify({"type": spent.group()}, status)
-    if status is None:
-        return errors.TexAPIServerError
-    if status == 400 and _is_about_tool_choice(error):
-        return errors.TexAPIToolChoiceError
-    if status == 400 and isinstance(error, Mapping) and _OVERFLOW.search(str(error.get("message"))):
-        return errors.TexAPIContextLengthError
-    if status >= 500:
-        return errors.TexAPIServerError
-    return _CLASS_BY_STATUS.get(status, errors.TexAPIStatusError)
-
-
-def _is_about_tool_choice(error: Any) -> bool:
-    """Providers name the parameter in `param` or in the message; there is no code for it."""
-    if not isinstance(error, Mapping):
-        return False
-    return error.get("param") == "tool_choice" or "tool_choice" in str(error.get("message"))
-
-
-def _names_of(error: Any) -> list[str]:
-    if not isinstance(error, Mapping):
-        return []
-    names = (error.get("code"), error.get("type"))
-    return [str(name).strip().lower() for name in names if name is not None and name != ""]
-
-
-def error_object(body: Any) -> Any:
-    """The error in a response's body, out of whatever it is wrapped in; text when it is no JSON.
-
-    `{"error": {...}}` by the protocol; flat, in a list, twice wrapped or as JSON in a string by others.
-    """
-    value = body
-    for _ in range(_MOST_WRAPPERS):
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "replace")
-        if isinstance(value, str):
-            parsed = _json_in(value)
-            if parsed is None:
-                return value
-            value = parsed
-        elif isinstance(value, list) and value:
-            value = value[0]
-        elif isinstance(value, Mapping):
-            inner = next((value[name] for name in ("error", "errors", "detail") if value.get(name)), None)
-            if inner is None:
-                return value
-            if isinstance(inner, str) and _json_in(inner) is None:
-                named = {"type": inner} if inner.isidentifier() else {}
-                return {**named, **value, "message": value.get("message") or inner}
-            value = inner
-        else:
-            return value
-    return value
-
-
-def _json_in(text: str) -> Any:
-    """The object or list that a text begins with, `None` when it begins with neither."""
-    text = text.lstrip("\ufeff \t\r\n")
-    if not text.startswith(("{", "[", '"')):
-        return None
-    try:
-        value, _ = json.JSONDecoder().raw_decode(text)
-    except (ValueError, RecursionError):
-        return None
-    return None if is_deep(value) else value
 
 
 def parse_retry_after(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
@@ -203,7 +57,7 @@ def not_sent(error: Exception, *, secrets: Secrets) -> errors.TexAPIConnectionEr
     """The error for anything else that keeps a request from being sent: proxies, certificates, ..."""
     if _is_aiohttp_s(error):
         return _not_reached(error, None, secrets)
-    reason = _redact(_describe_cause(error), secrets)
+    reason = redact(_describe_cause(error), secrets)
     advice = "Check the network settings of this machine: proxy, certificates, and your own HTTP client."
     return errors.TexAPIConnectionError(
         _sentence(f"The request to TexAPI could not be sent ({reason}).", advice),
@@ -227,7 +81,7 @@ def from_openai(error: openai.APIError, *, secrets: Secrets) -> errors.TexAPIErr
 
 
 def _not_reached(cause: BaseException | None, request: Any, secrets: Secrets) -> errors.TexAPIConnectionError:
-    reason = _redact(f" ({_describe_cause(cause)})" if cause else "", secrets)
+    reason = redact(f" ({_describe_cause(cause)})" if cause else "", secrets)
     return errors.TexAPIConnectionError(
         _sentence(f"TexAPI could not be reached{reason}.", errors.TexAPIConnectionError.advice),
         request=request,
@@ -256,16 +110,39 @@ def _hide_quoted_secrets(error: openai.APIStatusError, secrets: Secrets) -> None
 
     The SDK's error stays on as our cause, and LangChain hands the response's body to tracers.
     """
-    error.message = _redact(error.message, secrets)
+    error.__context__ = None  # the HTTP library's error, which holds the response as it came
+    error.message = redact(error.message, secrets)
     error.args = (error.message,)
-    error.body = _redact_json(error.body, secrets)
+    error.body = redact_json(error.body, secrets)
     error.code, error.param, error.type = (
-        _redact_json(value, secrets) for value in (error.code, error.param, error.type)
+        redact_json(value, secrets) for value in (error.code, error.param, error.type)
     )
     text = error.response.text
-    redacted = _redact(text, secrets)
+    redacted = redact(text, secrets)
     said = redacted if redacted != text else json.dumps({"error": error.body})
     error.response = readable(error.response, said.encode(), secrets=secrets)
+    error.request_id = request_id_of(error.response)
+
+
+def hide_secrets(error: errors.TexAPIError, *, secrets: Secrets) -> None:
+    """Take the key out of an error that was made where nobody knew it: in a hook of the HTTP client."""
+    response = getattr(error, "response", None)
+    if response is None:
+        return
+    error.args = tuple(redact_json(argument, secrets) for argument in error.args)
+    vars(error).update({name: redact(value, secrets) for name, value in _texts_of(error)})
+    vars(error)["response"] = readable(response, secrets=secrets)
+
+
+def _texts_of(error: errors.TexAPIError) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in vars(error).items() if isinstance(value, str)]
+
+
+def hide_quoting_id(response: Any, *, secrets: Secrets) -> None:
+    """Take the key out of a request's id, which stands in results, records and errors alike."""
+    request_id = request_id_of(response)
+    if request_id and (redacted := redact(request_id, secrets)) != request_id:
+        response.headers["x-request-id"] = redacted
 
 
 def _quotes(error: openai.APIStatusError, secrets: Secrets) -> bool:
@@ -279,7 +156,7 @@ def readable(response: Any, content: bytes = b"", *, secrets: Secrets = ()) -> A
     dropped = (b"content-encoding", b"content-length", b"transfer-encoding")
     # As bytes: a header that is no ASCII cannot be written back as text.
     headers = [
-        (name, _redact(value.decode("latin-1"), secrets).encode("latin-1"))
+        (name, redact(value.decode("latin-1"), secrets).encode("latin-1"))
         for name, value in response.headers.raw
         if name.lower() not in dropped
     ]
@@ -292,10 +169,10 @@ def from_response(
     response: Any, error: Any, *, secrets: Secrets, inside: str = ""
 ) -> errors.TexAPIStatusError:
     """The error of ours for an error object; `inside` names an answer of status 200 that held it."""
-    error = _redact_json(error, secrets)
+    error = redact_json(error, secrets)
     error_class = classify(error, None if inside else response.status_code)
     details = error if isinstance(error, Mapping) else {}
-    names = _names_of(error)
+    names = names_of(error)
     said = _message_of(error)
     what = f"TexAPI answered {response.status_code}" + (f" with an error {inside}" if inside else "")
     name = next((name for name in reversed(names) if not name.isdigit()), "")
@@ -318,16 +195,16 @@ def from_answer(error: Exception, response: Any, *, secrets: Secrets, streamed: 
     exception: errors.TexAPIError
     if isinstance(error, ErrorAnswer):
         inside = "in the stream" if streamed else "in the answer"
-        error.error = _redact_json(error.error, secrets)  # it stays on as the context of ours
+        error.error = redact_json(error.error, secrets)  # it stays on as the context of ours
         exception = from_response(
-            readable(response, secrets=secrets), error.error, secrets=secrets, inside=inside
+            readable(response, secrets=secrets), error_object(error.error), secrets=secrets, inside=inside
         )
     elif isinstance(error, CutStream):
         exception = interrupted("TexAPI's stream ended before the answer did.", response)
     else:
         if not isinstance(error, MalformedAnswer):
             error = MalformedAnswer(f"an answer of no known form ({_describe_cause(error)})")
-        seen = error.excerpt = _redact_excerpt(error.excerpt, secrets)
+        seen = error.excerpt = redact_excerpt(error.excerpt, secrets)
         exception = errors.TexAPIResponseError(
             _sentence(
                 f"TexAPI sent {error} where an answer was due" + (f": {seen}" if seen else ""),
@@ -345,7 +222,7 @@ def from_answer(error: Exception, response: Any, *, secrets: Secrets, streamed: 
 
 def partial_reply(reply: ChatReply, *, secrets: Secrets) -> ChatReply:
     """What a broken stream had given, for its error to carry: the chunk that broke it may quote."""
-    return replace(reply, raw=_redact_json(reply.raw, secrets), extras=_redact_json(reply.extras, secrets))
+    return replace(reply, raw=redact_json(reply.raw, secrets), extras=redact_json(reply.extras, secrets))
 
 
 def interrupted(happened: str, response: Any) -> errors.TexAPIStreamInterruptedError:
@@ -377,7 +254,7 @@ def connection_broke(
     beneath = _beneath(cause) or cause
     if "timeout" in type(beneath).__name__.lower():
         return timed_out("TexAPI stopped sending the answer.", response)
-    reason = _redact(_describe_cause(beneath), secrets)
+    reason = redact(_describe_cause(beneath), secrets)
     happened = f"The connection to TexAPI broke in the middle of an answer ({reason})."
     if streamed:
         return interrupted(happened, response)
@@ -385,9 +262,9 @@ def connection_broke(
     return _with_response(errors.TexAPIConnectionError(message, request=response.request), response)
 
 
-def redirect_refused(response: Any, target: str) -> errors.TexAPIRedirectError:
-    """The error for a redirect that leaves the host of `base_url`."""
-    message = f"TexAPI's address {response.url.host} redirects to {target}: refused."
+def redirect_refused(response: Any, how: str) -> errors.TexAPIRedirectError:
+    """The error for a redirect that leaves the host of `base_url`, or that would lose the request."""
+    message = f"TexAPI's address {response.url.host} redirects {how}: refused."
     return errors.TexAPIRedirectError(
         _sentence(message, errors.TexAPIRedirectError.advice), response=readable(response), body=None
     )
@@ -416,37 +293,10 @@ def _sentence(*parts: str) -> str:
 
 def _message_of(error: Any) -> str:
     if isinstance(error, Mapping):
-        message = error.get("message") or error.get("detail") or error.get("msg")
+        message = next((error[name] for name in _MESSAGE_FIELDS if error.get(name)), None)
         return excerpt(message if isinstance(message, str) else json.dumps(message)) if message else ""
     return excerpt(error) if isinstance(error, str) else ""
 
 
 def _describe_cause(cause: BaseException) -> str:
     return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
-
-
-def _redact(text: str, secrets: Secrets) -> str:
-    """The text without what gateways and proxies like to quote: keys, headers, passwords in addresses."""
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return _URL_PASSWORD.sub(r"\1***@", text)
-
-
-def _redact_excerpt(text: str, secrets: Secrets) -> str:
-    """Redacts also the beginning of a secret that the end of the excerpt cuts."""
-    text = _redact(text, secrets)
-    if not text.endswith("…"):
-        return text
-    for secret in secrets:
-        for length in range(len(secret) - 1, _SHORTEST_START - 1, -1):
-            if text.endswith(f"{secret[:length]}…"):
-                return f"{text[: -length - 1]}***…"
-    return text
-
-
-def _redact_json(value: Any, secrets: Secrets) -> Any:
-    if isinstance(value, Mapping):
-        return {_redact(str(key), secrets): _redact_json(item, secrets) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_redact_json(item, secrets) for item in value]
-    return _redact(value, secrets) if isinstance(value, str) else value

@@ -24,7 +24,7 @@
         ├── TexAPISpendingLimitError       (openai.RateLimitError)           429, never retried
         │   ├── TexAPIDailySpendingCapError
         │   └── TexAPIMonthlyKeyLimitError
-        ├── TexAPIRedirectError            3xx to another host: refused
+        ├── TexAPIRedirectError            3xx to another host, or without the body: refused
         └── TexAPIServerError              (openai.InternalServerError)      5xx, retried
             ├── TexAPIAllRoutesFailedError
             └── TexAPIProviderUnavailableError
@@ -63,9 +63,14 @@ class TexAPIError(openai.OpenAIError):
     """The usage that the gateway reported before it failed."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Errors cross processes as what they say; the request and the response stay behind."""
+        """Errors cross processes as what they say; `request` and `response` become `None`."""
         kept = {name: value for name, value in vars(self).items() if name in _PICKLED}
-        return _restore, (type(self).__name__, self.args, kept)
+        return _restore, (type(self), self.args, kept)
+
+    def __copy__(self) -> TexAPIError:
+        twin = type(self).__new__(type(self), *self.args)
+        vars(twin).update(vars(self))
+        return twin
 
     @property
     def partial_text(self) -> str:
@@ -74,14 +79,29 @@ class TexAPIError(openai.OpenAIError):
 
 
 _PICKLED = frozenset(
-    {"message", "body", "code", "param", "type", "status_code", "request_id", "retry_after", "usage"}
+    {
+        "message",
+        "body",
+        "code",
+        "param",
+        "type",
+        "status_code",
+        "request_id",
+        "retry_after",
+        "partial",
+        "usage",
+    }
 )
 
 
-def _restore(name: str, args: tuple[Any, ...], kept: dict[str, Any]) -> TexAPIError:
-    error_class: type[TexAPIError] = globals()[name]
+def _restore(error_class: type[TexAPIError], args: tuple[Any, ...], kept: dict[str, Any]) -> TexAPIError:
     error = error_class.__new__(error_class, *args)
-    vars(error).update(kept)
+    left_behind: dict[str, Any] = {}
+    if isinstance(error, openai.APIError):
+        left_behind["request"] = None
+    if isinstance(error, (openai.APIStatusError, openai.APIResponseValidationError)):
+        left_behind["response"] = None
+    vars(error).update({**left_behind, **kept})
     return error
 
 
@@ -230,7 +250,7 @@ class TexAPIMonthlyKeyLimitError(TexAPISpendingLimitError):
 
 
 class TexAPIRedirectError(TexAPIStatusError):
-    """The address redirects to another host: refused, so that no key or prompt goes there."""
+    """The address redirects to another host, which is not to get the key, or loses the prompt: refused."""
 
     advice = "Set `base_url` to the address that is meant to receive your key."
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import json
 import math
 import os
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -38,6 +40,7 @@ DEFAULT_STREAM_IDLE_TIMEOUT = 120.0
 DEFAULT_MAX_RETRIES = 2
 _LARGEST_MAX_RETRIES = 100
 _SHORTEST_SECRET = 8
+_REQUEST_ID = "x-request-id"
 AsyncTransport = Literal["httpx", "aiohttp"]
 """What carries async calls: the SDK's own, or aiohttp, which takes a fraction of its time with many calls
 at once and comes with the extra `aiohttp`."""
@@ -147,6 +150,10 @@ def check_timeout(name: str, timeout: Any) -> None:
         )
     if not timeout > 0 or math.isinf(timeout):
         raise _settings_error(f"`{name}` must be more than 0 seconds, not {timeout}.")
+    if timeout > threading.TIMEOUT_MAX:
+        raise _settings_error(
+            f"`{name}` must be at most {threading.TIMEOUT_MAX:.0f} seconds on this machine, not {timeout}."
+        )
 
 
 def check_max_retries(max_retries: Any) -> int:
@@ -283,11 +290,20 @@ def call_options(arguments: Mapping[str, Any], labels: Callable[[], CallLabels] 
 def secrets_of(settings: Settings, options: CallOptions = NO_OPTIONS) -> tuple[str, ...]:
     """What no error may show: the key and the values of the user's headers, the longest first.
 
-    Gateways quote what they refuse. Values of a few characters are words and numbers, not secrets.
+    Gateways quote what they refuse. Values of a few characters are words and numbers, not secrets, and
+    a request's id is for both sides to see.
     """
-    values = [value for _, value in settings.default_headers] + [*(options.extra_headers or {}).values()]
+    headers = [*settings.default_headers, *(options.extra_headers or {}).items()]
+    values = [value for name, value in headers if name.lower() != _REQUEST_ID]
     words = [word for value in values for word in (value, *value.split()) if len(word) >= _SHORTEST_SECRET]
-    return tuple(sorted({settings.api_key, *words}, key=len, reverse=True))
+    forms = {form for word in (settings.api_key, *words) for form in _spellings(word)}
+    return tuple(sorted(forms, key=len, reverse=True))
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    """A secret as text, as JSON and as Python's `repr` spell it: with a quote in it they differ."""
+    in_json = json.dumps(secret)[1:-1]
+    return secret, in_json, in_json.replace("/", "\\/"), repr(secret)[1:-1]
 
 
 def refuse_unknown_arguments(class_name: str, arguments: Iterable[str], known: Collection[str]) -> None:

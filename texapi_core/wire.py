@@ -36,6 +36,7 @@ _KNOWN_CHOICE_FIELDS = frozenset(
 )
 _FINISH_REASON_ERROR = "error"
 _ANSWER_FIELDS = frozenset({"choices", "usage", "x_groq"})
+_NO_PART_OF_ERRORS = _ANSWER_FIELDS | {"object", "error"}
 _ERROR_FIELDS = frozenset({"message", "msg", "detail", "errors", "error_code", "error_msg", "error_message"})
 
 
@@ -129,6 +130,8 @@ def parse_json_object(text: bytes, *, mend: bool = True) -> dict[str, Any]:
         value = jiter.from_json(text)  # comes with the openai SDK, and takes a quarter of json's time
     except ValueError:
         value = _parse_what_jiter_refuses(text, mend=mend)
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        raise_for_error_object(value[0])  # Google sends errors in a list
     if not isinstance(value, dict):
         raise MalformedAnswer("JSON that is no object", excerpt(text))
     return value
@@ -214,10 +217,22 @@ def raise_for_error(body: Mapping[str, Any]) -> None:
 
 def raise_for_error_object(body: Mapping[str, Any]) -> None:
     """Raise `ErrorAnswer` when the answer or chunk is an error: OpenAI's form, vLLM's, a flat one."""
-    if body.get("error"):
-        raise ErrorAnswer(body["error"])
-    if body.get("object") == "error" or body.get("type") == "error" or _looks_like_error(body):
-        raise ErrorAnswer({name: body[name] for name in body if name != "object"})
+    error = body.get("error")
+    if is_container(error) and _says_something(error):
+        raise ErrorAnswer(error)
+    is_flagged = bool(error) and not is_container(error)
+    if is_flagged or body.get("object") == "error" or body.get("type") == "error" or _looks_like_error(body):
+        raise ErrorAnswer({name: body[name] for name in body if name not in _NO_PART_OF_ERRORS})
+
+
+def is_container(error: Any) -> bool:
+    """Whether an `error` tells of one itself; anything else is a flag, and the object around it tells."""
+    return isinstance(error, (dict, list, str))
+
+
+def _says_something(error: Any) -> bool:
+    """Some servers put an empty error beside each good answer: a code of 0, a message of nothing."""
+    return any(error.values()) if isinstance(error, dict) else bool(error)
 
 
 def _looks_like_error(body: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import pickle
 import re
 import time
@@ -12,12 +13,15 @@ from typing import Any
 
 import openai
 import pytest
+from langchain_core.exceptions import ModelError
 
 import texapi_core
 from tests.conftest import Endpoint
+from tests.faults.ways import chat_texapi, texapi
 from tests.gateway import Fault, Gateway
 from texapi_core import CallOptions, ChatReply, TexAPIError, resolve_settings
-from texapi_core.error_mapping import classify, parse_retry_after
+from texapi_core.error_mapping import parse_retry_after
+from texapi_core.error_objects import classify
 from texapi_core.settings import Settings
 
 PAYLOAD: dict[str, Any] = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello"}]}
@@ -301,6 +305,9 @@ def test_a_key_that_the_gateway_quotes_is_not_shown(gateway: Gateway, endpoint: 
         ({"code": "²"}, None, "TexAPIServerError"),
         ({"code": "9" * 5000}, None, "TexAPIServerError"),
         ({}, None, "TexAPIServerError"),
+        ({"type": "None", "code": "null", "message": "no"}, 400, "TexAPIBadRequestError"),
+        ({"message": "the context window is full"}, None, "TexAPIContextLengthError"),
+        ({"message": "upstream: insufficient_quota"}, None, "TexAPIInsufficientCreditsError"),
         ("text", 418, "TexAPIStatusError"),
         (None, 599, "TexAPIServerError"),
     ],
@@ -434,6 +441,36 @@ def test_a_status_error_crosses_processes(gateway: Gateway, endpoint: Endpoint) 
 
     assert type(crossed) is texapi_core.TexAPIInsufficientCreditsError
     assert (str(crossed), crossed.request_id, crossed.status_code) == (str(caught.value), "req_000001", 402)
+
+
+@pytest.mark.parametrize("take_across", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
+@pytest.mark.parametrize("make", [chat_texapi, texapi])
+def test_a_broken_stream_s_error_crosses_processes_whole(
+    gateway: Gateway, endpoint: Endpoint, make: Callable[..., Any], take_across: Callable[[Any], Any]
+) -> None:
+    gateway.misbehave(Fault(cut_after=4))
+    model = make(base_url=endpoint.base_url, api_key=endpoint.api_key, max_retries=0)
+    with pytest.raises(texapi_core.TexAPIStreamInterruptedError) as caught:
+        list(model.stream("Hello") if make is chat_texapi else model.stream_complete("Hello"))
+
+    crossed = take_across(caught.value)
+
+    assert type(crossed) is type(caught.value)
+    assert isinstance(crossed, ModelError) == (make is chat_texapi)
+    assert crossed.partial_text == caught.value.partial_text != ""
+    assert hasattr(crossed, "request")
+
+
+def test_a_copied_error_keeps_its_response_and_a_pickled_one_has_none(
+    gateway: Gateway, endpoint: Endpoint
+) -> None:
+    gateway.misbehave(Fault(status=400))
+    with pytest.raises(texapi_core.TexAPIBadRequestError) as caught:
+        _complete(settings(endpoint))
+
+    assert copy.copy(caught.value).response is caught.value.response
+    crossed = pickle.loads(pickle.dumps(caught.value))
+    assert (crossed.response, crossed.request) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,8 @@ def test_an_address_that_cannot_work_is_named(url: str) -> None:
         ("timeout", True),
         ("timeout", float("nan")),
         ("timeout", float("inf")),
+        ("timeout", 1e10),
+        ("stream_idle_timeout", 1e10),
         ("stream_idle_timeout", 0),
         ("max_retries", -1),
         ("max_retries", 1.5),

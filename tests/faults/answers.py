@@ -57,6 +57,7 @@ ANSWERS: dict[str, Case] = {
     "created a float": Case(whole({"content": "ok"}, created=1763000000.25), OK),
     "object of a chunk": Case(whole({"content": "ok"}, object="chat.completion.chunk"), OK),
     "unknown fields": Case(whole({"content": "ok", **_MANY_FIELDS}, extra={"b": [2]}, usage_note="x"), OK),
+    "error of nothing": Case(whole({"content": "ok"}, error={"code": 0, "message": ""}), OK),
     "error null": Case(whole({"content": "ok"}, error=None), OK),
     "finish reason unknown": Case(whole({"content": "ok"}, finish_reason="tired"), OK),
     "finish reason null": Case(whole({"content": "ok"}, finish_reason=None), OK),

@@ -11,6 +11,7 @@ from tests.faults.verbatim import STREAM_HEAD, Verbatim
 from tests.gateway import Fault
 from texapi_core import (
     TexAPIConnectionError,
+    TexAPIContextLengthError,
     TexAPIDailySpendingCapError,
     TexAPIError,
     TexAPIInsufficientCreditsError,
@@ -26,6 +27,8 @@ _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: req
 _CHUNKED = STREAM_HEAD.replace(b"connection: close", b"transfer-encoding: chunked")
 _BLANKS: list[bytes | float] = [0.1, b" "] * 40
 _DOCUMENT = json.dumps(document({"content": "ok"})).encode()
+
+_EMPTY = {"type": "insufficient_quota", "message": "empty"}
 
 NO_ANSWERS: dict[str, Case] = {
     "HTML": Case(raw(b"<html>busy</html>", "text/html"), TexAPIResponseError, says="HTML page"),
@@ -85,8 +88,31 @@ NO_ANSWERS: dict[str, Case] = {
     "error text": Case(Fault(body={"error": "no"}), TexAPIServerError, says="no"),
     "error in a list": Case(
         Fault(body='[{"error": {"code": 429, "message": "slow down"}}]', content_type="application/json"),
-        TexAPIError,
+        TexAPIRateLimitError,
         says="slow down",
+    ),
+    "a flag for an error, whole": Case(
+        Fault(body={"error": True, "code": "insufficient_credits", "message": "empty"}),
+        TexAPIInsufficientCreditsError,
+        says="empty",
+    ),
+    "an empty balance as text": Case(
+        Fault(body={"error": "insufficient_quota"}), TexAPIInsufficientCreditsError, says="Top up"
+    ),
+    "an empty balance in an error in an error": Case(
+        Fault(body={"error": {"error": _EMPTY}}), TexAPIInsufficientCreditsError, says="empty"
+    ),
+    "an empty balance as JSON in text": Case(
+        Fault(body={"error": json.dumps({"error": _EMPTY})}), TexAPIInsufficientCreditsError, says="empty"
+    ),
+    "an empty balance in a detail": Case(
+        Fault(body={"detail": {"error": _EMPTY}}), TexAPIInsufficientCreditsError, says="empty"
+    ),
+    "an empty balance in words, whole": Case(
+        Fault(body={"error": {"message": "Insufficient credits"}}), TexAPIInsufficientCreditsError
+    ),
+    "too long for the model, whole": Case(
+        Fault(body={"error": {"message": "prompt is too long"}}), TexAPIContextLengthError, says="too long"
     ),
     "a body that drips for ever": Case(raw([b'{"choices": ', *_BLANKS]), TexAPITimeoutError, "whole"),
     "a body that stalls": Case(raw([b'{"choices": ', 4.0]), TexAPITimeoutError, "whole"),
@@ -171,6 +197,19 @@ BREAKS: dict[str, Case] = {
         "gone",
     ),
     "error text in the middle": _break(_broken(chunk(error="gone"), DONE), TexAPIServerError, "gone"),
+    "a flag for an error in the middle": _break(
+        _broken(b'data: {"error": true, "code": "insufficient_credits", "message": "empty"}\n\n', DONE),
+        TexAPIInsufficientCreditsError,
+        "empty",
+    ),
+    "an error in an error in the middle": _break(
+        _broken(chunk(error={"error": _EMPTY}), DONE), TexAPIInsufficientCreditsError, "empty"
+    ),
+    "an error in a list in the middle": _break(
+        _broken(b'data: [{"error": {"code": 402, "message": "empty"}}]\n\n', DONE),
+        TexAPIInsufficientCreditsError,
+        "empty",
+    ),
     "error event": _break(_broken(b'event: error\ndata: {"message": "gone"}\n\n'), TexAPIServerError, "gone"),
     "error event of text": _break(_broken(b"event: error\ndata: gone\n\n"), TexAPIServerError, "gone"),
     "an empty error event": _break(_broken(b"event: error\n\n", DONE), TexAPIServerError),

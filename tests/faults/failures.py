@@ -75,6 +75,151 @@ def _names() -> Iterator[tuple[str, Case]]:
             yield f"{status} {name} as {place}", _failure(fault, error, retried=retried, says="as told")
 
 
+_MONEY = {"type": "insufficient_quota", "message": "as told"}
+_BY_BODY: dict[str, tuple[int, Any, type[TexAPIError], bool]] = {
+    "an empty balance with details": (
+        429,
+        {"error": {**_MONEY, "detail": {"balance": 0}}},
+        texapi_core.TexAPIInsufficientQuotaError,
+        False,
+    ),
+    "a spending cap with errors": (
+        429,
+        {
+            "error": {
+                "code": "daily_spending_cap_exceeded",
+                "message": "as told",
+                "errors": [{"message": "x"}],
+            }
+        },
+        texapi_core.TexAPIDailySpendingCapError,
+        False,
+    ),
+    "an empty balance within an error": (
+        429,
+        {"error": {**_MONEY, "error": {"balance": 0}}},
+        texapi_core.TexAPIInsufficientQuotaError,
+        False,
+    ),
+    "a flag for an error": (
+        429,
+        {"error": True, "code": "insufficient_credits", "message": "as told"},
+        texapi_core.TexAPIInsufficientQuotaError,
+        False,
+    ),
+    "a number for an error": (
+        429,
+        {"error": 1, "code": "insufficient_credits", "message": "as told"},
+        texapi_core.TexAPIInsufficientQuotaError,
+        False,
+    ),
+    "Moonshot's empty balance": (
+        429,
+        {"error": {"type": "exceeded_current_quota_error", "message": "as told"}},
+        texapi_core.TexAPIInsufficientQuotaError,
+        False,
+    ),
+    "an empty balance in words": (
+        429,
+        {"error": {"message": "as told: Insufficient credits."}},
+        texapi_core.TexAPIInsufficientQuotaError,
+        False,
+    ),
+    "a quota in words": (
+        429,
+        {"error": {"message": "as told: You exceeded your current quota."}},
+        texapi_core.TexAPIInsufficientQuotaError,
+        False,
+    ),
+    "a quota of this minute": (
+        429,
+        {"error": {"message": "as told: You exceeded your current quota. Please retry in 12.5s."}},
+        texapi_core.TexAPIRateLimitError,
+        True,
+    ),
+    "413 with a code of rate limits": (
+        413,
+        {"error": {"code": "rate_limit_exceeded", "type": "tokens", "message": "as told"}},
+        texapi_core.TexAPIRequestTooLargeError,
+        False,
+    ),
+    "400 with a type of rate limits": (
+        400,
+        {"error": {"type": "rate_limit_error", "message": "as told"}},
+        texapi_core.TexAPIBadRequestError,
+        False,
+    ),
+    "400 overloaded": (
+        400,
+        {"error": {"type": "overloaded_error", "message": "as told"}},
+        texapi_core.TexAPIBadRequestError,
+        False,
+    ),
+    "404 with an internal error": (
+        404,
+        {"error": {"type": "internal_error", "message": "as told"}},
+        texapi_core.TexAPINotFoundError,
+        False,
+    ),
+    "too long in Google's words": (
+        400,
+        {"error": {"message": "as told: The input token count (1200000) exceeds the maximum (1048576)."}},
+        texapi_core.TexAPIContextLengthError,
+        False,
+    ),
+    "too long in plain text": (
+        400,
+        b"as told: prompt is too long",
+        texapi_core.TexAPIContextLengthError,
+        False,
+    ),
+    "too long as 422": (
+        422,
+        {"error": {"message": "as told: maximum context length is 8192 tokens"}},
+        texapi_core.TexAPIContextLengthError,
+        False,
+    ),
+}
+
+
+def _bodies() -> Iterator[tuple[str, Case]]:
+    for name, (status, body, error, retried) in _BY_BODY.items():
+        fault = Fault(status=status, body=body, headers=_SOON)
+        yield name, _failure(fault, error, retried=retried, says="as told")
+
+
+def _unreadable() -> Iterator[tuple[str, Case]]:
+    """Failures whose body does not come, or cannot be unpacked: the status decides."""
+    for status in (401, 402, 408, 429, 503):
+        error, retried = _BY_STATUS[status]
+        head = b"HTTP/1.1 %d Odd\r\nretry-after-ms: 1\r\nx-request-id: req_000001\r\n" % status
+        gzipped = head + b"content-encoding: gzip\r\nconnection: close\r\n\r\n"
+        short = head + b"content-length: 99\r\n\r\n{"
+        bodies: dict[str, Verbatim] = {
+            "cut": Verbatim(short),
+            "reset": Verbatim([short, 0.05], reset=True),
+            "in no gzip": Verbatim(gzipped + b"\x1f\x8b\x00\xff\xff"),
+        }
+        if status == 429:  # one is enough: each takes the time limit twice
+            bodies["stalled"] = Verbatim([short, 1.5])
+        for name, fault in bodies.items():
+            yield (
+                f"{status} with a body {name}",
+                Case(
+                    fault,
+                    error,
+                    requests=2 if retried else 1,
+                    max_retries=1,
+                    says=f"answered {status}.*req_000001",
+                ),
+            )
+        said = json.dumps({"error": _MONEY}).encode()
+    for name, body in {"that is no gzip": gzipped + said, "cut after the code": short + said[1:]}.items():
+        fault = Verbatim(body.replace(b"503", b"429"))
+        error = texapi_core.TexAPIInsufficientQuotaError
+        yield f"an empty balance {name}", _failure(fault, error, retried=False)
+
+
 def _failure(fault: Fault | Verbatim, error: type[TexAPIError], *, retried: bool, says: str = "") -> Case:
     return Case(fault, error, requests=_RETRIES + 1 if retried else 1, max_retries=_RETRIES, says=says)
 
@@ -90,6 +235,7 @@ def _date(seconds: float) -> str:
 FAILURES: dict[str, Case] = {
     **dict(_statuses()),
     **dict(_names()),
+    **dict(_bodies()),
     "retry-after a fraction of a second": _failure(
         _busy("0.01"), texapi_core.TexAPIRateLimitError, retried=True, says="wait 0.01 seconds"
     ),
@@ -123,6 +269,22 @@ FAILURES: dict[str, Case] = {
     "a redirect without an address": _failure(
         Fault(status=302, body=b""), texapi_core.TexAPIStatusError, retried=False
     ),
+    **dict(_unreadable()),
+    **{
+        f"a {status} that asks for a retry": _failure(
+            Fault(status=status, headers={"x-should-retry": "true", **_SOON}), error, retried=retried
+        )
+        for status, (error, retried) in _BY_STATUS.items()
+    },
+    **{
+        f"a redirect by {status}": _failure(
+            Fault(status=status, body=b"", headers={"location": "/v1/models"}),
+            texapi_core.TexAPIRedirectError,
+            retried=False,
+            says=f"by status {status}",
+        )
+        for status in (301, 302, 303)
+    },
     "no answer in time": Case(Fault(delay=4.0), texapi_core.TexAPITimeoutError),
     "closed without an answer": Case(Verbatim(b""), texapi_core.TexAPIConnectionError),
     "reset without an answer": Case(Verbatim(b"", reset=True), texapi_core.TexAPIConnectionError),
