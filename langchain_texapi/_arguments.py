@@ -89,7 +89,9 @@ def check_model_kwargs(
             )
     limits = [name for name in _TOKEN_LIMITS if {**given, **model_kwargs}.get(name) is not None]
     if len(limits) > 1:
-        raise ValueError("`max_tokens` and `max_completion_tokens` are one limit: providers refuse both at once.")
+        raise ValueError(
+            "`max_tokens` and `max_completion_tokens` are one limit: providers refuse both at once."
+        )
 
 
 def without_secrets(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,6 +81,42 @@ def format_tool_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> 
     raise ValueError(f"`tool_choice` must be a string, a bool or a dict, not {tool_choice!r}.")
 
 
+def format_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The members of a payload for a `tool_choice`: Anthropic's may ask for one call at a time too.
+
+    Raises:
+        ValueError: see `format_tool_choice`.
+    """
+    choice = format_tool_choice(tool_choice, tools)
+    members = {} if choice is None else {"tool_choice": choice}
+    if isinstance(tool_choice, dict) and isinstance(
+        one_at_a_time := tool_choice.get("disable_parallel_tool_use"), bool
+    ):
+        members["parallel_tool_calls"] = not one_at_a_time
+    return members
+
+
+def format_call(arguments: Mapping[str, Any], known_tools: Sequence[ToolLike]) -> dict[str, Any]:
+    """The parameters of one call with tools, their choice and the response format as the wire takes them.
+
+    Args:
+        arguments: what the call was given, and what was bound.
+        known_tools: tools of every call, when this one brings none.
+
+    Raises:
+        ValueError: see `format_tool_choice`.
+    """
+    formatted = dict(arguments)
+    if tools := arguments.get("tools"):
+        formatted["tools"] = format_bound_tools(tools)
+    tools = formatted.get("tools") or format_bound_tools(known_tools)
+    if tools and "tool_choice" in formatted:
+        formatted = {**format_choice(formatted.pop("tool_choice"), tools), **formatted}
+    if not isinstance(arguments.get("response_format", {}), dict):
+        formatted["response_format"] = format_response_format(arguments["response_format"])
+    return formatted
+
+
 def format_response_format(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
     """`response_format` of the wire for a schema in any of LangChain's forms."""
     if isinstance(schema, dict):

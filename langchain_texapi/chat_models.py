@@ -39,9 +39,9 @@ from langchain_texapi._profile import model_profile
 from langchain_texapi._streaming import _convert_delta_to_generation_chunk, create_final_chunk
 from langchain_texapi._structured_output import StructuredMethod, structured_output
 from langchain_texapi._tools import (
-    format_bound_tools,
+    format_call,
+    format_choice,
     format_response_format,
-    format_tool_choice,
     format_tools,
 )
 from texapi_core._version import __version__
@@ -311,9 +311,7 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         formatted = format_tools(tools, strict=strict)
         if formatted:
             kwargs["tools"] = formatted
-            choice = format_tool_choice(tool_choice, formatted)
-            if choice is not None:
-                kwargs["tool_choice"] = choice
+            kwargs |= format_choice(tool_choice, formatted)
             if parallel_tool_calls is not None:
                 kwargs["parallel_tool_calls"] = parallel_tool_calls
         if response_format is not None:
@@ -434,11 +432,11 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         }
         if stop:
             per_call["stop"] = stop
-        check_parameters({**per_call, "extra_body": arguments.get("extra_body")})
-        if "tools" in per_call:
-            per_call["tools"] = format_bound_tools(per_call["tools"])
-        if not isinstance(per_call.get("response_format", {}), dict):
-            per_call["response_format"] = format_response_format(per_call["response_format"])
+        checked = {**per_call, "extra_body": arguments.get("extra_body")}
+        if isinstance(per_call.get("tool_choice"), bool):
+            del checked["tool_choice"]  # said in LangChain's words
+        check_parameters(checked)
+        per_call = format_call(per_call, self.model_kwargs.get("tools") or ())
         parameters = merge_parameters({"model": self.model_name, **self._default_params}, per_call)
         if not stream:
             parameters.pop("stream_options", None)
