@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from langchain_texapi._schemas import strict_schema, with_recursion
 from texapi_core.schema_cache import SchemaCache
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
@@ -41,7 +42,11 @@ def _format_tool(tool: ToolLike, strict: bool | None) -> dict[str, Any]:
 
 def define_tool(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any]:
     """LangChain's definition of a tool in OpenAI's form; not made anew for the same class or function."""
-    return _definitions.get(tool, strict, lambda: convert_to_openai_tool(tool, strict=strict))
+    return _definitions.get(tool, strict, lambda: _make_definition(tool, strict))
+
+
+def _make_definition(tool: ToolLike, strict: bool | None) -> dict[str, Any]:
+    return with_recursion(convert_to_openai_tool(tool, strict=strict), tool)
 
 
 def format_bound_tools(tools: Sequence[ToolLike]) -> list[Any]:
@@ -125,14 +130,14 @@ def format_response_format(schema: Any, *, strict: bool | None = None) -> dict[s
         if schema.get("type") == "json_schema":
             inner = schema["json_schema"]
             if "name" in inner:
-                return schema
+                return {**schema, "json_schema": _as_strict_as_it_says(inner)}
             strict = inner.get("strict") if strict is None else strict
             schema = inner["schema"]
         elif "schema" in schema and "name" in schema:
-            return {"type": "json_schema", "json_schema": schema}
+            return {"type": "json_schema", "json_schema": _as_strict_as_it_says(schema)}
     if strict is None and isinstance(schema, dict) and isinstance(schema.get("strict"), bool):
         strict = schema["strict"]
-    json_schema = _response_schemas.get(schema, strict, lambda: convert_to_json_schema(schema, strict=strict))
+    json_schema = _response_schemas.get(schema, strict, lambda: _make_response_schema(schema, strict))
     json_schema.pop("$schema", None)
     name = str(json_schema.pop("title", None) or "response_format")
     formatted: dict[str, Any] = {"name": name, "schema": json_schema}
@@ -141,3 +146,14 @@ def format_response_format(schema: Any, *, strict: bool | None = None) -> dict[s
     if strict is not None:
         formatted["strict"] = strict
     return {"type": "json_schema", "json_schema": formatted}
+
+
+def _make_response_schema(schema: Any, strict: bool | None) -> dict[str, Any]:
+    function = _make_definition(schema, strict)["function"]
+    described = {"description": function["description"]} if "description" in function else {}
+    return {"title": function["name"], **described, **function.get("parameters", {})}
+
+
+def _as_strict_as_it_says(named: dict[str, Any]) -> dict[str, Any]:
+    """A named schema fit for its own `strict`: LangChain's agents pass Pydantic's schema as it is."""
+    return {**named, "schema": strict_schema(named.get("schema"))} if named.get("strict") else named
