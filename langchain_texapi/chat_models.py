@@ -35,7 +35,7 @@ from langchain_texapi._messages import (
     convert_messages,
     create_chat_result,
 )
-from langchain_texapi._profile import model_profile
+from langchain_texapi._profile import TableProfile, model_profile
 from langchain_texapi._streaming import _convert_delta_to_generation_chunk, create_final_chunk
 from langchain_texapi._structured_output import StructuredMethod, structured_output
 from langchain_texapi._tools import (
@@ -64,6 +64,8 @@ from texapi_core.settings import (
 )
 from texapi_core.wire import ChatDelta, ChatReply
 
+_key_of_the_environment = secret_from_env(API_KEY_ENV, default=None)
+
 
 class ChatTexAPI(ChatParameters, RecordedChatModel):
     """Chat models behind the TexAPI gateway.
@@ -88,9 +90,7 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
     model_name: str = Field(alias="model", min_length=1)
     """Name of the model, as `list_models()` lists it."""
 
-    texapi_api_key: SecretStr | None = Field(
-        alias="api_key", default_factory=secret_from_env(API_KEY_ENV, default=None)
-    )
+    texapi_api_key: SecretStr | None = Field(alias="api_key", default_factory=_key_of_the_environment)
     """The gateway's key; default the environment's `TEXAPI_API_KEY`."""
     texapi_api_base: str = Field(alias="base_url", default_factory=env_base_url)
     """Address of the gateway; default `TEXAPI_BASE_URL`, then `TEXAPI_API_BASE`, then TexAPI's."""
@@ -130,6 +130,8 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
             refuse_unknown_arguments(type(self).__name__, kwargs, argument_names(type(self)))
             if kwargs.get("base_url", "") is None:
                 del kwargs["base_url"]
+            if isinstance(kwargs.get("profile"), TableProfile):
+                del kwargs["profile"]  # of the model that this one is a variant of
             super().__init__(*args, **kwargs)
             self._check_arguments(kwargs)
             self._note_version()
@@ -149,14 +151,15 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
                 "open connections. Build the model where it is used."
             )
         state = super().__getstate__()
-        if "texapi_api_key" not in self.model_fields_set:
+        # LangChain's configurable models pass it on as an argument: it is the environment's all the same.
+        if "texapi_api_key" not in self.model_fields_set or self.texapi_api_key == _key_of_the_environment():
             state = {**state, "__dict__": {**state["__dict__"], "texapi_api_key": None}}
         return state
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
         if self.texapi_api_key is None:
-            self.__dict__["texapi_api_key"] = secret_from_env(API_KEY_ENV, default=None)()
+            self.__dict__["texapi_api_key"] = _key_of_the_environment()
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> ChatTexAPI:
         memo = {} if memo is None else memo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,22 @@ def test_fields_may_be_configured_per_call(gateway: Gateway, endpoint: Endpoint)
     (request,) = gateway.requests
     assert (request.body["model"], request.body["temperature"], request.body["seed"]) == ("gpt-5.2", 0.5, 1)
     assert request.headers["x-tenant"] == "a"
+
+
+@pytest.mark.parametrize(("given", "limit"), [({}, None), ({"profile": {"max_input_tokens": 7}}, 7)])
+def test_a_configured_model_has_its_own_profile(
+    endpoint: Endpoint, given: dict[str, Any], limit: int | None
+) -> None:
+    chat: Any = model(endpoint, model="claude-sonnet-4-6", **given).configurable_fields(
+        model_name=ConfigurableField(id="model")
+    )
+    other = model(endpoint, model="gpt-5-mini").profile
+    assert other != model(endpoint, model="claude-sonnet-4-6").profile
+
+    configured: Any = chat.prepare({"configurable": {"model": "gpt-5-mini"}})[0]
+
+    assert configured.profile == (other if limit is None else {"max_input_tokens": limit})
+    assert pickle.loads(pickle.dumps(configured)).profile == configured.profile
 
 
 @pytest.mark.parametrize(
