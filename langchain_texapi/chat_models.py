@@ -38,6 +38,7 @@ from langchain_texapi._messages import (
 from langchain_texapi._profile import TableProfile, model_profile
 from langchain_texapi._streaming import _convert_delta_to_generation_chunk, create_final_chunk
 from langchain_texapi._structured_output import StructuredMethod, structured_output
+from langchain_texapi._token_counting import count_tokens
 from langchain_texapi._tools import (
     format_call,
     format_choice,
@@ -184,7 +185,7 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         """All that changes an answer, and no secret: the key of LangChain's caches."""
         identifying = {
             "model_name": self.model_name,
-            "base_url": self.texapi_api_base,
+            "base_url": self.texapi_api_base.rstrip("/"),
             **self._default_params,
             "replay_reasoning": self.replay_reasoning,
             "tool_media": self.tool_media,
@@ -352,13 +353,13 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
     ) -> int:
         """About how many tokens the messages and tools take: counted offline, for any model.
 
-        An approximation by length, good for trimming a history. What a call took is in
-        `usage_metadata`. A tokenizer passed as `custom_get_token_ids` is used instead.
+        An approximation by length, good for trimming a history: an image counts 85, any other file,
+        sound or video 1,000, however long. What a call took is in `usage_metadata`. A tokenizer passed
+        as `custom_get_token_ids` is used instead.
         """
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens_from_messages(messages, tools)
-        formatted: list[BaseTool | dict[str, Any]] = [*format_tools(tools or [])]
-        return count_tokens_approximately(messages, tools=formatted or None)
+        return count_tokens(messages, tools)
 
     def get_num_tokens(self, text: str) -> int:
         """About how many tokens the text takes. See `get_num_tokens_from_messages`."""

@@ -207,6 +207,15 @@ def test_a_tool_s_result_that_is_an_empty_list_is_an_empty_text() -> None:
     assert convert_messages([ToolMessage([], tool_call_id="c1")])[0]["content"] == ""
 
 
+@pytest.mark.parametrize("mime_type", [{"mime_type": "text/plain"}, {}])
+def test_a_plain_text_is_no_pdf(mime_type: dict[str, str]) -> None:
+    text: Any = {"type": "text-plain", "base64": "AAAA", **mime_type}
+
+    assert convert_messages([HumanMessage([text])])[0]["content"] == [
+        {"type": "file", "file": {"filename": "document.txt", "file_data": "data:text/plain;base64,AAAA"}}
+    ]
+
+
 @pytest.mark.parametrize(
     "block",
     [
