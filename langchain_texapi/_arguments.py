@@ -38,6 +38,12 @@ _PER_CALL = _PAYLOAD.union(NOT_IN_PAYLOAD, CALL_OPTIONS)
 
 _SECRETS = ("extra_headers", "extra_query")
 
+_OF_THE_CONSTRUCTOR = {"extra_headers": "default_headers", "extra_query": "default_query"}
+"""Options of one call -> what the constructor calls them. In the payload they would do nothing, and stand
+in the clear in traces and cache keys."""
+
+_TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
+
 
 @cache
 def argument_names(model_class: type[BaseModel]) -> frozenset[str]:
@@ -69,12 +75,23 @@ def check_model_kwargs(
         ValueError: a name that the constructor was given too, or that is no parameter of the payload.
     """
     for name in model_kwargs:
+        if name in CALL_OPTIONS:
+            constructors = _OF_THE_CONSTRUCTOR.get(name, name)
+            raise ValueError(
+                f"`{name}` in `model_kwargs` is no parameter of the payload. Pass `{constructors}` to the "
+                f"constructor, or `{name}` to a call."
+            )
         if given.get(name) is not None and name != _METADATA:
             raise ValueError(f"`{name}` was given twice: to the constructor and in `model_kwargs`.")
         if name in fields and name not in _PAYLOAD:
             raise ValueError(
                 f"`{name}` in `model_kwargs` is no parameter of the payload. Pass it to the constructor."
             )
+    limits = [name for name in _TOKEN_LIMITS if {**given, **model_kwargs}.get(name) is not None]
+    if len(limits) > 1:
+        raise ValueError(
+            "`max_tokens` and `max_completion_tokens` are one limit: providers refuse both at once."
+        )
 
 
 def without_secrets(arguments: Mapping[str, Any]) -> dict[str, Any]:

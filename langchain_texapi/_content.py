@@ -153,12 +153,11 @@ def _file(block: Block) -> Part:
                 "Unsupported content block: 'file' needs `base64` with `mime_type`, `url` or `file_id`."
             )
         return {"type": "file", "file": {"file_data": url, **file}}
+    mime_type = mime_type or ("text/plain" if block.get("type") == "text-plain" else "application/pdf")
+    default_name = "document.txt" if mime_type.startswith("text/plain") else "document.pdf"
     return {
         "type": "file",
-        "file": {
-            "filename": named or "document.pdf",
-            "file_data": f"data:{mime_type or 'application/pdf'};base64,{data}",
-        },
+        "file": {"filename": named or default_name, "file_data": f"data:{mime_type};base64,{data}"},
     }
 
 

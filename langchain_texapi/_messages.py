@@ -61,10 +61,10 @@ def convert_messages(
             wire = _convert_ai_message(message, replay_reasoning, answered)
             converted.append(assistant_media(wire, tool_media=tool_media))
         elif isinstance(message, ToolMessage):
-            content = _wire_content(message)
+            content = _wire_content(message) or ""  # an empty list would be refused
             converted.append(tool_message(message.tool_call_id, content, tool_media=tool_media))
         elif isinstance(message, HumanMessage):
-            converted += [(wire, []) for wire in _convert_human_message(message)]
+            converted += _convert_human_message(message, tool_media)
         else:
             converted.append((_convert_message_to_dict(message), []))
     return place_messages(converted)
@@ -97,25 +97,34 @@ def _role_of(message: BaseMessage) -> str:
     raise ValueError(f"Unsupported message type: {type(message).__name__}.")
 
 
-def _convert_human_message(message: HumanMessage) -> list[WireMessage]:
+def _convert_human_message(
+    message: HumanMessage, tool_media: ToolMedia
+) -> list[tuple[WireMessage, list[Part]]]:
     """A user message; Anthropic's `tool_result` blocks in it become tool messages before it."""
-    if isinstance(message.content, str):
-        return [_convert_message_to_dict(message)]
-    results = [b for b in message.content if isinstance(b, dict) and b.get("type") == "tool_result"]
+    results = [block for block in _blocks(message) if block.get("type") == "tool_result"]
     if not results:
-        return [_convert_message_to_dict(message)]
-    wire: list[WireMessage] = [
-        {
-            "role": "tool",
-            "tool_call_id": result.get("tool_use_id"),
-            "content": text_of(result.get("content") or ""),
-        }
+        return [(_convert_message_to_dict(message), [])]
+    wire = [
+        tool_message(result.get("tool_use_id"), _result_content(result), tool_media=tool_media)
         for result in results
     ]
     rest = [block for block in message.content if block not in results]
     if rest:
-        wire.append(_convert_message_to_dict(message.model_copy(update={"content": rest})))
+        wire.append((_convert_message_to_dict(message.model_copy(update={"content": rest})), []))
     return wire
+
+
+def _result_content(result: Mapping[str, Any]) -> str | list[Part]:
+    """The content of a `tool_result`; the result's own cache mark is that of its last part."""
+    content = result.get("content") or ""
+    marks = {name: result[name] for name in CACHE_MARKS if result.get(name)}
+    blocks = [content] if isinstance(content, str) else content
+    plain = all(isinstance(block, str) or _is_plain_text(block) for block in blocks)
+    if plain and not (marks and content):
+        return text_of(content)
+    parts = to_parts(blocks, where="a tool_result")
+    parts[-1] = {**marks, **parts[-1]}
+    return parts
 
 
 def _convert_ai_message(
@@ -207,12 +216,24 @@ def _wire_reasoning(message: AIMessage) -> dict[str, Any]:
 
 
 def _reasoning_in_blocks(message: AIMessage) -> str:
-    texts = [
-        block.get("reasoning") if block.get("type") == "reasoning" else block.get("thinking")
-        for block in _blocks(message)
-        if block.get("type") in ("reasoning", "thinking")
-    ]
-    return "".join(text for text in texts if isinstance(text, str))
+    return "".join(_reasoning_of(block) for block in _blocks(message))
+
+
+def _reasoning_of(block: Mapping[str, Any]) -> str:
+    """The reasoning text of a block of LangChain, Anthropic, Bedrock or OpenAI Responses."""
+    block_type = block.get("type")
+    found: Any = None
+    if block_type == "thinking":
+        found = block.get("thinking")
+    elif block_type == "reasoning_content":
+        found = block.get("reasoning_content")
+        found = found.get("text") if isinstance(found, dict) else found
+    elif block_type == "reasoning":
+        found = block.get("reasoning")
+        texts = block.get("content") or block.get("summary")
+        if found is None and isinstance(texts, list):
+            found = "\n\n".join(str(each.get("text") or "") for each in texts if isinstance(each, dict))
+    return found if isinstance(found, str) else ""
 
 
 def _reasoning_extras(message: AIMessage) -> Mapping[str, Any]:

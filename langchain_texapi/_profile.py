@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from langchain_core.language_models import ModelProfile
 
 from texapi_core.models import UNKNOWN_MODEL, capabilities
+
+
+class TableProfile(dict[str, Any]):
+    """A profile of the model table: unlike one that the user gave, it is that of one model alone."""
 
 
 def model_profile(model: str) -> ModelProfile | None:
@@ -26,4 +30,5 @@ def model_profile(model: str) -> ModelProfile | None:
         "reasoning_output": known.reasoning_output,
         "tool_calling": known.tool_calling,
     }
-    return cast("ModelProfile", {name: fact for name, fact in facts.items() if fact is not None})
+    known_facts = {name: fact for name, fact in facts.items() if fact is not None}
+    return cast("ModelProfile", TableProfile(known_facts))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import AsyncIterator, Iterator
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +23,7 @@ from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from langchain_texapi._tools import define_tool
+from texapi_core.json_text import CUT_NOTE, json_objects
 from texapi_core.wire import excerpt
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 StructuredMethod = Literal["function_calling", "json_schema", "json_mode"]
 
 _REFUSAL_BASE: Any = getattr(exceptions, "ModelRefusalError", LangChainException)
-
-_FENCED = re.compile(r"```(?:json|JSON)?\s*\n?(.*?)(?:```|\Z)", re.DOTALL)
 
 
 def structured_output(
@@ -62,6 +60,8 @@ def structured_output(
             "tool that stands for the schema."
         )
     parser = StructuredOutputParser(answer_class=schema if _is_pydantic_class(schema) else None)
+    if traced["schema"]:
+        parser.required = frozenset(traced["schema"]["function"].get("parameters", {}).get("required", ()))
     kwargs["ls_structured_output_format"] = traced
     if method == "function_calling":
         parser.tool_name = traced["schema"]["function"]["name"]
@@ -103,6 +103,8 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
     answer_class: Any = None
     """A Pydantic class to make of the answer; `None` for a dict."""
+    required: frozenset[str] = frozenset()
+    """The members that an answer has by the schema, to tell it from other JSON in the text."""
     tool_name: str | None = None
     """The tool whose arguments are the answer; `None` when the text is."""
     other_tools: bool = False
@@ -119,7 +121,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
             self._raise_if_refused(message)
             if self.other_tools and message.tool_calls and self.raw_is_included:
                 return None
-            return self._to_answer(self._find_answer(message, partial))
+            return self._find_answer(message, partial)
         except OutputParserException:
             if partial:
                 return None
@@ -149,21 +151,22 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         for answer in growing.finish():
             yield answer
 
-    def _find_answer(self, message: AIMessage, partial: bool) -> dict[str, Any]:
-        """The answer as a dict, wherever the model put it."""
+    def _find_answer(self, message: AIMessage, partial: bool) -> Any:
+        """The answer, wherever the model put it."""
         for call in message.tool_calls:
             if not self.other_tools and self.tool_name in (None, call["name"]):
-                return call["args"]
+                return self._to_answer(call["args"])
         text = message.text.strip()
-        fenced = _FENCED.search(text)
-        candidate = fenced.group(1).strip() if fenced else text[max(text.find("{"), 0) :]
-        try:
-            answer = parse_partial_json(candidate) if partial else json.JSONDecoder().raw_decode(candidate)[0]
-        except ValueError:
-            answer = None
-        if isinstance(answer, dict):
-            return answer
-        raise OutputParserException(self._what_came(message), llm_output=text)
+        candidates = _objects(text, partial)
+        if not candidates:
+            raise OutputParserException(self._what_came(message), llm_output=text)
+        for candidate in candidates:
+            try:
+                if self.answer_class is not None or candidate.keys() >= self.required:
+                    return self._to_answer(candidate)
+            except ValueError:
+                continue
+        return self._to_answer(candidates[0])
 
     def _raise_if_refused(self, message: AIMessage) -> None:
         refusal = message.additional_kwargs.get("refusal")
@@ -174,7 +177,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
     def _what_came(self, message: AIMessage) -> str:
         cut = message.response_metadata.get("finish_reason") == "length"
-        note = " It was cut at its token limit: raise `max_tokens`." if cut else ""
+        note = CUT_NOTE if cut else ""
         if message.invalid_tool_calls:
             arguments = excerpt(message.invalid_tool_calls[0]["args"] or "")
             return f"The arguments for {self._schema_name()} are no JSON object: {arguments}.{note}"
@@ -183,6 +186,10 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
             return (
                 f"The model called {names} instead of answering. Pass `include_raw=True` to read such calls."
             )
+        if message.tool_calls:
+            call = message.tool_calls[0]
+            arguments = excerpt(json.dumps(call["args"], ensure_ascii=False, default=str))
+            return f"The model called {call['name']} with {arguments} instead of {self.tool_name}.{note}"
         called = f" without calling {self.tool_name}" if self.tool_name else ""
         return f"The model answered{called} and not with JSON: {excerpt(message.text)!r}.{note}"
 
@@ -195,6 +202,36 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
     def _schema_name(self) -> str:
         return self.answer_class.__name__ if self.answer_class else self.tool_name or "the schema"
+
+
+def _objects(text: str, partial: bool) -> list[dict[str, Any]]:
+    """The JSON objects in a text; with `partial` also the one that it ends in, as far as it goes."""
+    end = _start_of_cut_object(text)
+    found = list(json_objects(text[:end]))
+    if partial and end < len(text):
+        try:
+            cut = parse_partial_json(text[end:])
+        except ValueError:
+            cut = None
+        if isinstance(cut, dict):
+            found.append(cut)
+    return found
+
+
+def _start_of_cut_object(text: str) -> int:
+    """Where the object begins that a text ends in: what stands inside of it is no answer of its own."""
+    start = text.find("{")
+    while start >= 0:
+        end = start + 1
+        try:
+            _, end = json.JSONDecoder().raw_decode(text, start)
+        except RecursionError:
+            pass
+        except json.JSONDecodeError as error:
+            if error.pos >= len(text) or error.msg.startswith("Unterminated string"):
+                return start
+        start = text.find("{", end)
+    return len(text)
 
 
 class _GrowingAnswer:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from langchain_texapi._schemas import strict_schema, with_recursion
 from texapi_core.schema_cache import SchemaCache
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
@@ -41,7 +42,11 @@ def _format_tool(tool: ToolLike, strict: bool | None) -> dict[str, Any]:
 
 def define_tool(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any]:
     """LangChain's definition of a tool in OpenAI's form; not made anew for the same class or function."""
-    return _definitions.get(tool, strict, lambda: convert_to_openai_tool(tool, strict=strict))
+    return _definitions.get(tool, strict, lambda: _make_definition(tool, strict))
+
+
+def _make_definition(tool: ToolLike, strict: bool | None) -> dict[str, Any]:
+    return with_recursion(convert_to_openai_tool(tool, strict=strict), tool)
 
 
 def format_bound_tools(tools: Sequence[ToolLike]) -> list[Any]:
@@ -81,6 +86,42 @@ def format_tool_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> 
     raise ValueError(f"`tool_choice` must be a string, a bool or a dict, not {tool_choice!r}.")
 
 
+def format_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The members of a payload for a `tool_choice`: Anthropic's may ask for one call at a time too.
+
+    Raises:
+        ValueError: see `format_tool_choice`.
+    """
+    choice = format_tool_choice(tool_choice, tools)
+    members = {} if choice is None else {"tool_choice": choice}
+    if isinstance(tool_choice, dict) and isinstance(
+        one_at_a_time := tool_choice.get("disable_parallel_tool_use"), bool
+    ):
+        members["parallel_tool_calls"] = not one_at_a_time
+    return members
+
+
+def format_call(arguments: Mapping[str, Any], known_tools: Sequence[ToolLike]) -> dict[str, Any]:
+    """The parameters of one call with tools, their choice and the response format as the wire takes them.
+
+    Args:
+        arguments: what the call was given, and what was bound.
+        known_tools: tools of every call, when this one brings none.
+
+    Raises:
+        ValueError: see `format_tool_choice`.
+    """
+    formatted = dict(arguments)
+    if tools := arguments.get("tools"):
+        formatted["tools"] = format_bound_tools(tools)
+    tools = formatted.get("tools") or format_bound_tools(known_tools)
+    if tools and "tool_choice" in formatted:
+        formatted = {**format_choice(formatted.pop("tool_choice"), tools), **formatted}
+    if not isinstance(arguments.get("response_format", {}), dict):
+        formatted["response_format"] = format_response_format(arguments["response_format"])
+    return formatted
+
+
 def format_response_format(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
     """`response_format` of the wire for a schema in any of LangChain's forms."""
     if isinstance(schema, dict):
@@ -89,14 +130,14 @@ def format_response_format(schema: Any, *, strict: bool | None = None) -> dict[s
         if schema.get("type") == "json_schema":
             inner = schema["json_schema"]
             if "name" in inner:
-                return schema
+                return {**schema, "json_schema": _as_strict_as_it_says(inner)}
             strict = inner.get("strict") if strict is None else strict
             schema = inner["schema"]
         elif "schema" in schema and "name" in schema:
-            return {"type": "json_schema", "json_schema": schema}
+            return {"type": "json_schema", "json_schema": _as_strict_as_it_says(schema)}
     if strict is None and isinstance(schema, dict) and isinstance(schema.get("strict"), bool):
         strict = schema["strict"]
-    json_schema = _response_schemas.get(schema, strict, lambda: convert_to_json_schema(schema, strict=strict))
+    json_schema = _response_schemas.get(schema, strict, lambda: _make_response_schema(schema, strict))
     json_schema.pop("$schema", None)
     name = str(json_schema.pop("title", None) or "response_format")
     formatted: dict[str, Any] = {"name": name, "schema": json_schema}
@@ -105,3 +146,14 @@ def format_response_format(schema: Any, *, strict: bool | None = None) -> dict[s
     if strict is not None:
         formatted["strict"] = strict
     return {"type": "json_schema", "json_schema": formatted}
+
+
+def _make_response_schema(schema: Any, strict: bool | None) -> dict[str, Any]:
+    function = _make_definition(schema, strict)["function"]
+    described = {"description": function["description"]} if "description" in function else {}
+    return {"title": function["name"], **described, **function.get("parameters", {})}
+
+
+def _as_strict_as_it_says(named: dict[str, Any]) -> dict[str, Any]:
+    """A named schema fit for its own `strict`: LangChain's agents pass Pydantic's schema as it is."""
+    return {**named, "schema": strict_schema(named.get("schema"))} if named.get("strict") else named

@@ -35,13 +35,14 @@ from langchain_texapi._messages import (
     convert_messages,
     create_chat_result,
 )
-from langchain_texapi._profile import model_profile
+from langchain_texapi._profile import TableProfile, model_profile
 from langchain_texapi._streaming import _convert_delta_to_generation_chunk, create_final_chunk
 from langchain_texapi._structured_output import StructuredMethod, structured_output
+from langchain_texapi._token_counting import count_tokens
 from langchain_texapi._tools import (
-    format_bound_tools,
+    format_call,
+    format_choice,
     format_response_format,
-    format_tool_choice,
     format_tools,
 )
 from texapi_core._version import __version__
@@ -63,6 +64,8 @@ from texapi_core.settings import (
     resolve_settings,
 )
 from texapi_core.wire import ChatDelta, ChatReply
+
+_key_of_the_environment = secret_from_env(API_KEY_ENV, default=None)
 
 
 class ChatTexAPI(ChatParameters, RecordedChatModel):
@@ -88,9 +91,7 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
     model_name: str = Field(alias="model", min_length=1)
     """Name of the model, as `list_models()` lists it."""
 
-    texapi_api_key: SecretStr | None = Field(
-        alias="api_key", default_factory=secret_from_env(API_KEY_ENV, default=None)
-    )
+    texapi_api_key: SecretStr | None = Field(alias="api_key", default_factory=_key_of_the_environment)
     """The gateway's key; default the environment's `TEXAPI_API_KEY`."""
     texapi_api_base: str = Field(alias="base_url", default_factory=env_base_url)
     """Address of the gateway; default `TEXAPI_BASE_URL`, then `TEXAPI_API_BASE`, then TexAPI's."""
@@ -130,6 +131,8 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
             refuse_unknown_arguments(type(self).__name__, kwargs, argument_names(type(self)))
             if kwargs.get("base_url", "") is None:
                 del kwargs["base_url"]
+            if isinstance(kwargs.get("profile"), TableProfile):
+                del kwargs["profile"]  # of the model that this one is a variant of
             super().__init__(*args, **kwargs)
             self._check_arguments(kwargs)
             self._note_version()
@@ -149,14 +152,15 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
                 "open connections. Build the model where it is used."
             )
         state = super().__getstate__()
-        if "texapi_api_key" not in self.model_fields_set:
+        # LangChain's configurable models pass it on as an argument: it is the environment's all the same.
+        if "texapi_api_key" not in self.model_fields_set or self.texapi_api_key == _key_of_the_environment():
             state = {**state, "__dict__": {**state["__dict__"], "texapi_api_key": None}}
         return state
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
         if self.texapi_api_key is None:
-            self.__dict__["texapi_api_key"] = secret_from_env(API_KEY_ENV, default=None)()
+            self.__dict__["texapi_api_key"] = _key_of_the_environment()
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> ChatTexAPI:
         memo = {} if memo is None else memo
@@ -181,7 +185,7 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         """All that changes an answer, and no secret: the key of LangChain's caches."""
         identifying = {
             "model_name": self.model_name,
-            "base_url": self.texapi_api_base,
+            "base_url": self.texapi_api_base.rstrip("/"),
             **self._default_params,
             "replay_reasoning": self.replay_reasoning,
             "tool_media": self.tool_media,
@@ -311,9 +315,7 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         formatted = format_tools(tools, strict=strict)
         if formatted:
             kwargs["tools"] = formatted
-            choice = format_tool_choice(tool_choice, formatted)
-            if choice is not None:
-                kwargs["tool_choice"] = choice
+            kwargs |= format_choice(tool_choice, formatted)
             if parallel_tool_calls is not None:
                 kwargs["parallel_tool_calls"] = parallel_tool_calls
         if response_format is not None:
@@ -351,13 +353,13 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
     ) -> int:
         """About how many tokens the messages and tools take: counted offline, for any model.
 
-        An approximation by length, good for trimming a history. What a call took is in
-        `usage_metadata`. A tokenizer passed as `custom_get_token_ids` is used instead.
+        An approximation by length, good for trimming a history: an image counts 85, any other file,
+        sound or video 1,000, however long. What a call took is in `usage_metadata`. A tokenizer passed
+        as `custom_get_token_ids` is used instead.
         """
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens_from_messages(messages, tools)
-        formatted: list[BaseTool | dict[str, Any]] = [*format_tools(tools or [])]
-        return count_tokens_approximately(messages, tools=formatted or None)
+        return count_tokens(messages, tools)
 
     def get_num_tokens(self, text: str) -> int:
         """About how many tokens the text takes. See `get_num_tokens_from_messages`."""
@@ -434,11 +436,11 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         }
         if stop:
             per_call["stop"] = stop
-        check_parameters({**per_call, "extra_body": arguments.get("extra_body")})
-        if "tools" in per_call:
-            per_call["tools"] = format_bound_tools(per_call["tools"])
-        if not isinstance(per_call.get("response_format", {}), dict):
-            per_call["response_format"] = format_response_format(per_call["response_format"])
+        checked = {**per_call, "extra_body": arguments.get("extra_body")}
+        if isinstance(per_call.get("tool_choice"), bool):
+            del checked["tool_choice"]  # said in LangChain's words
+        check_parameters(checked)
+        per_call = format_call(per_call, self.model_kwargs.get("tools") or ())
         parameters = merge_parameters({"model": self.model_name, **self._default_params}, per_call)
         if not stream:
             parameters.pop("stream_options", None)

@@ -14,6 +14,7 @@ import openai
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumpd, dumps
+from langchain_core.runnables import ConfigurableField
 from langchain_core.tracers.log_stream import LogStreamCallbackHandler
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.callbacks import CallbackManager
@@ -110,7 +111,14 @@ def test_the_core_settings() -> None:
     assert_clean(settings, texapi_core.CallOptions(extra_headers={"X-Extra": EXTRA}))
 
 
-@pytest.mark.parametrize("make", [lambda: ChatTexAPI(model="m"), lambda: TexAPI(model="m")])
+def _configured() -> Any:
+    """What LangChain makes of a model whose temperature is set by the configuration of a call."""
+    heat = ConfigurableField(id="heat")
+    chat: Any = ChatTexAPI(model="m").configurable_fields(temperature=heat)
+    return chat.prepare({"configurable": {"heat": 0.5}})[0]
+
+
+@pytest.mark.parametrize("make", [lambda: ChatTexAPI(model="m"), lambda: TexAPI(model="m"), _configured])
 def test_a_pickle_has_no_key_of_the_environment(make: Callable[[], Any]) -> None:
     assert KEY.encode() not in pickle.dumps(make())
 

@@ -158,6 +158,83 @@ def test_anthropic_s_tool_results_become_tool_messages() -> None:
     ]
 
 
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+IMAGE_PART = {"type": "image_url", "image_url": {"url": PNG}}
+CACHE = {"cache_control": {"type": "ephemeral"}}
+
+
+def test_images_in_anthropic_s_tool_results_are_sent() -> None:
+    text = {"type": "text", "text": "see"}
+    result = {"type": "tool_result", "tool_use_id": "c1", "content": [text, IMAGE], **CACHE}
+    messages = [HumanMessage([result, {"type": "text", "text": "q"}])]
+
+    apart = convert_messages(messages)
+    in_place = convert_messages(messages, tool_media="tool_message")
+
+    assert [wire["role"] for wire in apart] == ["tool", "user", "user"]
+    assert apart[0]["content"] == [text]
+    assert apart[1]["content"][-1] == {**IMAGE_PART, **CACHE}
+    assert in_place[0]["content"] == [text, {**IMAGE_PART, **CACHE}]
+    assert "cache_control" not in IMAGE
+
+
+@pytest.mark.parametrize(
+    ("content", "wire"),
+    [
+        ("r", [{"type": "text", "text": "r", **CACHE}]),
+        ([{"type": "text", "text": "r"}], [{"type": "text", "text": "r", **CACHE}]),
+        ([], ""),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_the_cache_mark_of_a_tool_result_is_kept(content: Any, wire: Any) -> None:
+    result = {"type": "tool_result", "tool_use_id": "c1", "content": content, **CACHE}
+
+    assert convert_messages([HumanMessage([result])]) == [
+        {"role": "tool", "tool_call_id": "c1", "content": wire}
+    ]
+
+
+def test_a_block_that_cannot_go_is_named_in_a_tool_result_too() -> None:
+    result = {"type": "tool_result", "tool_use_id": "c1", "content": [{"type": "search_result"}]}
+
+    with pytest.raises(ValueError, match="a tool_result: 'search_result'"):
+        convert_messages([HumanMessage([result])])
+
+
+def test_a_tool_s_result_that_is_an_empty_list_is_an_empty_text() -> None:
+    assert convert_messages([ToolMessage([], tool_call_id="c1")])[0]["content"] == ""
+
+
+@pytest.mark.parametrize("mime_type", [{"mime_type": "text/plain"}, {}])
+def test_a_plain_text_is_no_pdf(mime_type: dict[str, str]) -> None:
+    text: Any = {"type": "text-plain", "base64": "AAAA", **mime_type}
+
+    assert convert_messages([HumanMessage([text])])[0]["content"] == [
+        {"type": "file", "file": {"filename": "document.txt", "file_data": "data:text/plain;base64,AAAA"}}
+    ]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "reasoning", "reasoning": "think"},
+        {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "think"}]},
+        {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "think"}]},
+        {"type": "thinking", "thinking": "think", "signature": "s"},
+        {"type": "reasoning_content", "reasoning_content": {"text": "think", "signature": "s"}},
+    ],
+)
+def test_the_reasoning_of_other_providers_goes_back(block: dict[str, Any]) -> None:
+    earlier = AIMessage([block, {"type": "text", "text": "a"}], tool_calls=[CALL])
+
+    wire = convert_messages([earlier, ToolMessage("r", tool_call_id="c1")])[0]
+
+    assert (wire["reasoning_content"], wire["content"]) == ("think", "a")
+    assert "reasoning_content" not in convert_messages([earlier], replay_reasoning="never")[0]
+
+
 SERVER_SIDE: list[list[dict[str, Any]]] = [
     [
         {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "x"}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.exceptions import ModelError
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage, trim_messages
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.rate_limiters import BaseRateLimiter
@@ -108,6 +109,22 @@ def test_fields_may_be_configured_per_call(gateway: Gateway, endpoint: Endpoint)
     assert request.headers["x-tenant"] == "a"
 
 
+@pytest.mark.parametrize(("given", "limit"), [({}, None), ({"profile": {"max_input_tokens": 7}}, 7)])
+def test_a_configured_model_has_its_own_profile(
+    endpoint: Endpoint, given: dict[str, Any], limit: int | None
+) -> None:
+    chat: Any = model(endpoint, model="claude-sonnet-4-6", **given).configurable_fields(
+        model_name=ConfigurableField(id="model")
+    )
+    other = model(endpoint, model="gpt-5-mini").profile
+    assert other != model(endpoint, model="claude-sonnet-4-6").profile
+
+    configured: Any = chat.prepare({"configurable": {"model": "gpt-5-mini"}})[0]
+
+    assert configured.profile == (other if limit is None else {"max_input_tokens": limit})
+    assert pickle.loads(pickle.dumps(configured)).profile == configured.profile
+
+
 @pytest.mark.parametrize(
     ("type_", "status", "requests"),
     [("insufficient_quota", 429, 1), ("daily_spending_cap_exceeded", 429, 1), ("rate_limited", 429, 3)],
@@ -147,6 +164,54 @@ def test_tokens_are_counted_offline(endpoint: Endpoint) -> None:
     assert with_tools > plain
     assert chat.get_num_tokens("a" * 400) == 101
     assert model(endpoint, custom_get_token_ids=lambda text: [1] * len(text)).get_num_tokens("abc") == 3
+
+
+def test_a_slash_at_the_end_of_the_address_is_no_other_cache_key() -> None:
+    addresses = ("http://127.0.0.1:1/v1", "http://127.0.0.1:1/v1/")
+    one, other = (model(Endpoint(address, "sk-tex-1")) for address in addresses)
+
+    assert one._get_llm_string() == other._get_llm_string()
+
+
+LONG = "A" * 400_000
+TEXT_DOCUMENT = {
+    "type": "document",
+    "source": {"type": "text", "media_type": "text/plain", "data": "a" * 4000},
+}
+
+
+@pytest.mark.parametrize(
+    ("block", "tokens"),
+    [
+        ({"type": "file", "base64": LONG, "mime_type": "application/pdf"}, 1000),
+        ({"type": "file", "file": {"file_data": LONG}}, 1000),
+        ({"type": "audio", "base64": LONG, "mime_type": "audio/mp3"}, 1000),
+        ({"type": "input_audio", "input_audio": {"data": LONG, "format": "mp3"}}, 1000),
+        ({"type": "document", "source": {"type": "base64", "data": LONG}}, 1000),
+        ({"type": "video", "url": "https://x.example/a.mp4"}, 1000),
+        ({"type": "image", "base64": LONG, "mime_type": "image/png"}, 85),
+        ({"type": "tool_result", "content": [{"type": "image", "base64": LONG}]}, 85),
+        ({"type": "text-plain", "text": "a" * 4000}, 1000),
+        (TEXT_DOCUMENT, 1000),
+        ({"type": "text", "text": "a" * 4000}, 1000),
+    ],
+)
+def test_media_count_a_fixed_number_of_tokens(endpoint: Endpoint, block: Any, tokens: int) -> None:
+    chat = model(endpoint)
+    without = chat.get_num_tokens_from_messages([HumanMessage([{"type": "text", "text": ""}])])
+    message = HumanMessage([block])
+
+    assert chat.get_num_tokens_from_messages([message]) - without == tokens
+    assert message.content == [block]
+
+
+def test_trimming_a_history_keeps_its_document(endpoint: Endpoint) -> None:
+    document = {"type": "file", "base64": LONG, "mime_type": "application/pdf"}
+    history: list[Any] = [HumanMessage([{"type": "text", "text": "Read"}, document]), HumanMessage("And?")]
+
+    kept = trim_messages(history, max_tokens=20_000, token_counter=model(endpoint), strategy="last")
+
+    assert kept == history
 
 
 def test_a_profile_of_a_known_model_and_none_of_another(endpoint: Endpoint) -> None:

@@ -198,6 +198,54 @@ def test_a_tool_choice_that_names_no_tool_is_an_error(choice: Any) -> None:
         format_tool_choice(choice, format_tools([get_weather]))
 
 
+NAMED = {"type": "function", "function": {"name": "get_weather"}}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("choice", "wire"),
+    [
+        ("get_weather", {"tool_choice": NAMED}),
+        ("any", {"tool_choice": "required"}),
+        (True, {"tool_choice": "required"}),
+        (False, {}),
+        ({"type": "tool", "name": "get_weather"}, {"tool_choice": NAMED}),
+        (
+            {"type": "any", "disable_parallel_tool_use": True},
+            {"tool_choice": "required", "parallel_tool_calls": False},
+        ),
+    ],
+)
+def test_a_tool_choice_means_the_same_wherever_it_is_given(
+    gateway: Gateway, endpoint: Endpoint, way: Way, choice: Any, wire: dict[str, Any]
+) -> None:
+    chat = model(endpoint)
+
+    way(chat.bind_tools([get_weather], tool_choice=choice), "Hello")
+    way(chat.bind_tools([get_weather]), "Hello", tool_choice=choice)
+    way(chat.bind(tools=[get_weather], tool_choice=choice), "Hello")
+    way(model(endpoint, model_kwargs={"tools": format_tools([get_weather])}), "Hello", tool_choice=choice)
+
+    for request in gateway.requests:
+        names = {"tool_choice", "parallel_tool_calls"} & request.body.keys()
+        assert {name: request.body[name] for name in names} == wire
+    assert len(gateway.requests) == 4
+
+
+def test_calls_at_a_time_said_twice_are_the_explicit_ones(gateway: Gateway, endpoint: Endpoint) -> None:
+    choice = {"type": "auto", "disable_parallel_tool_use": True}
+    model(endpoint).bind_tools([get_weather], tool_choice=choice, parallel_tool_calls=True).invoke("Hello")
+
+    assert gateway.requests[0].body["parallel_tool_calls"] is True
+
+
+def test_a_choice_for_one_call_that_names_no_tool_is_an_error(gateway: Gateway, endpoint: Endpoint) -> None:
+    with pytest.raises(ValueError, match="names no bound tool: 'get_news'"):
+        model(endpoint).bind_tools([get_weather]).invoke("Hello", tool_choice="get_news")
+
+    assert gateway.requests == []
+
+
 def test_no_tools_means_none_of_it_is_sent(gateway: Gateway, endpoint: Endpoint) -> None:
     chat = model(endpoint)
     chat.bind_tools([], tool_choice="any", parallel_tool_calls=False).invoke("Hello")
