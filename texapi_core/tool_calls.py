@@ -78,11 +78,23 @@ def tool_call_entries(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"function": function_call}] if isinstance(function_call, dict) else []
 
 
+def read_index(index: Any) -> int | None:
+    """A place among others; some servers send it as a float or as text."""
+    if isinstance(index, str) and index.isdecimal():
+        return int(index[:9])
+    if isinstance(index, float) and index.is_integer():
+        return int(index)
+    return index if isinstance(index, int) and not isinstance(index, bool) else None
+
+
 class ToolCallAssembler:
     """Puts tool-call deltas together, whichever way the gateway cut and numbered them."""
 
     def __init__(self) -> None:
         self._calls: list[_GrowingCall] = []
+
+    def __len__(self) -> int:
+        return len(self._calls)
 
     def feed(self, entries: Sequence[Mapping[str, Any]]) -> tuple[ToolCallDelta, ...]:
         """What the entries of one chunk add, one delta per entry that adds something."""
@@ -166,7 +178,7 @@ def _read_fragment(entry: Mapping[str, Any]) -> _Fragment:
     function = entry.get("function")
     if not isinstance(function, dict):
         function = {}
-    index, id_ = entry.get("index"), entry.get("id")
+    id_ = entry.get("id")
     name = function.get("name") or entry.get("name")
     extras = {
         key: value
@@ -174,7 +186,7 @@ def _read_fragment(entry: Mapping[str, Any]) -> _Fragment:
         if key not in _KNOWN_CALL_FIELDS and value is not None and key not in ("name", "arguments")
     }
     return _Fragment(
-        index=index if isinstance(index, int) and not isinstance(index, bool) else None,
+        index=read_index(entry.get("index")),
         id=str(id_) if id_ else "",
         name=name if isinstance(name, str) else "",
         arguments=_arguments_text(function.get("arguments", entry.get("arguments"))),

@@ -60,6 +60,7 @@ ANSWERS: dict[str, Case] = {
     "error null": Case(whole({"content": "ok"}, error=None), OK),
     "finish reason unknown": Case(whole({"content": "ok"}, finish_reason="tired"), OK),
     "finish reason null": Case(whole({"content": "ok"}, finish_reason=None), OK),
+    "finish reason null as text, whole": Case(whole({"content": "ok"}, finish_reason="null"), OK),
     "finish reason a number": Case(whole({"content": "ok"}, finish_reason=1), OK),
     "choices an object": Case(whole({}, choices=_TWO_ANSWERS[1]), OK),
     "several choices, out of order": Case(whole({}, choices=_TWO_ANSWERS), OK),

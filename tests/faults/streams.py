@@ -99,6 +99,15 @@ STREAMS: dict[str, Case] = {
         OK,
         "streamed",
     ),
+    "broken JSON after the finish reason": Case(
+        events(event({"content": "ok"}, "stop"), b"data: {broken\n\n", END), OK
+    ),
+    "an error event after the finish reason": Case(
+        events(event({"content": "ok"}, "stop"), b'event: error\ndata: {"message": "gone"}\n\n', END), OK
+    ),
+    "an error after the finish reason": Case(
+        events(event({"content": "ok"}, "stop"), chunk(error={"message": "gone"}), END), OK
+    ),
     "a stall after the finish reason": Case(events(PLAIN.removesuffix(DONE), 2.0, DONE), OK, "streamed"),
     "kept alive after the finish reason": Case(
         events(PLAIN.removesuffix(DONE), *_KEEP_ALIVES, DONE), OK, "streamed"
@@ -136,9 +145,38 @@ STREAMS: dict[str, Case] = {
         events(event({"content": "o", "mood": [1]}, x={"y": 1}), event({"content": "k", "mood": None}), END),
         OK,
     ),
+    "the whole message at the end": Case(
+        events(
+            event({"content": "o"}),
+            event({"content": "k"}),
+            chunk(choices=[{"index": 0, "message": {"content": "ok"}, "finish_reason": "stop"}], usage=USAGE),
+            DONE,
+        ),
+        OK,
+    ),
+    "the whole message at the end, with more": Case(
+        events(
+            event({"content": "o"}),
+            chunk(choices=[{"index": 0, "delta": {}, "message": {"content": "ok"}, "finish_reason": "stop"}]),
+            END,
+        ),
+        OK,
+    ),
+    "messages instead of deltas": Case(
+        events(*(chunk(choices=[{"index": 0, "message": {"content": c}}]) for c in "ok"), END), OK
+    ),
     "text in the finish chunk": Case(events(event({"content": "ok"}, "stop"), STOP, DONE), OK),
     "finish reason unknown, streamed": Case(
         events(event({"content": "ok"}, "tired"), chunk(choices=[], usage=USAGE), DONE), OK
+    ),
+    "finish reason null as text": Case(
+        events(
+            event({"content": "o"}, "null"),
+            event({"content": "k"}, "null"),
+            event({}, "stop", usage=USAGE),
+            event({}, "null"),
+        ),
+        OK,
     ),
     "finish reason empty till the end": Case(
         events(event({"content": "o"}, ""), event({"content": "k"}, ""), END), OK
@@ -153,6 +191,22 @@ STREAMS: dict[str, Case] = {
             ),
             chunk(choices=[{"index": 0, "delta": {"content": "k"}}]),
             chunk(choices=[{"index": 1, "delta": {}, "finish_reason": "stop"}]),
+            END,
+        ),
+        OK,
+    ),
+    "one choice, numbered 1": Case(
+        events(
+            *(chunk(choices=[{"index": 1, "delta": {"content": c}}]) for c in "ok"),
+            chunk(choices=[{"index": 1, "delta": {}, "finish_reason": "stop"}], usage=USAGE),
+        ),
+        OK,
+    ),
+    "several choices, numbered in text": Case(
+        events(
+            chunk(choices=[{"index": "1", "delta": {"content": "no"}}]),
+            chunk(choices=[{"index": "0", "delta": {"content": "ok"}}]),
+            chunk(choices=[{"index": 1.0, "delta": {"content": "no"}}]),
             END,
         ),
         OK,
@@ -226,6 +280,23 @@ STREAMS: dict[str, Case] = {
     ),
     "a call without index": Case(
         calls([piece("", id="a", name="f")], [piece('{"x": ')], [piece("1}")]), Seen("", [_F])
+    ),
+    "the whole message at the end, with its calls": Case(
+        events(
+            event({"tool_calls": [piece('{"x": ', index=0, id="a", name="f")]}),
+            event({"tool_calls": [piece("1}", index=0)]}),
+            chunk(
+                choices=[
+                    {
+                        "index": 0,
+                        "message": {"content": "", "tool_calls": [piece('{"x": 1}', id="a", name="f")]},
+                        "finish_reason": "tool_calls",
+                    }
+                ]
+            ),
+            END,
+        ),
+        Seen("", [_F]),
     ),
     "calls numbered from one": Case(
         calls([piece('{"x": 1}', index=1, id="a", name="f")], [piece("{}", index=2, id="b", name="g")]),
