@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from texapi_core.reasoning import (
@@ -304,16 +305,16 @@ class StreamState:
         """Whether the model has said why it stopped."""
         return self._finish_reason is not None
 
-    def finish(self, *, stray_line: bytes = b"") -> ChatDelta | None:
+    def finish(self, *, stray_lines: Sequence[bytes] = ()) -> ChatDelta | None:
         """What the end of the stream adds: ids for tool calls that came without one.
 
         Raises `MalformedAnswer` when the stream ended before the answer did, or when something else,
-        `stray_line`, stood where the rest of the answer should be.
+        `stray_lines`, stood where the rest of the answer should be.
         """
-        if stray_line and not self.has_finished:
-            if b"error" in stray_line:
-                raise ErrorAnswer(_error_of(stray_line))
-            raise MalformedAnswer("a stream broken by other text", excerpt(stray_line), self._usage)
+        if stray_lines and not self.has_finished:
+            _raise_for_stray_error(stray_lines)
+            stray = excerpt(b"\n".join(stray_lines))
+            raise MalformedAnswer("a stream broken by other text", stray, self._usage)
         if not self._has_choice:
             raise MalformedAnswer(
                 "a stream without an answer", excerpt(json.dumps(dict(self._raw))), self._usage
@@ -385,6 +386,14 @@ def _error_of(data: bytes) -> Any:
     except MalformedAnswer:
         return excerpt(data)
     return body.get("error") or body
+
+
+def _raise_for_stray_error(lines: Sequence[bytes]) -> None:
+    """Raise `ErrorAnswer` when lines that are no events are an error: over many of them, or in the first."""
+    with contextlib.suppress(MalformedAnswer):
+        raise_for_error_object(parse_json_object(b"\n".join(lines)))
+    if b"error" in lines[0]:
+        raise ErrorAnswer(_error_of(lines[0]))
 
 
 def looks_like_sse(start: bytes) -> bool:
@@ -467,7 +476,7 @@ class StreamReader:
         if self._failure is not None:
             raise self._failure
         yield from self.state.read_put_off()
-        last = self.state.finish(stray_line=self._decoder.stray_line)
+        last = self.state.finish(stray_lines=self._decoder.stray_lines)
         if last is not None:
             yield last
 

@@ -130,6 +130,15 @@ ANSWERS: dict[str, Case] = {
     "arguments blank": Case(whole(called(name="f", arguments=" \n")), Seen("", [("f", {})])),
     "arguments broken": Case(whole(called(name="f", arguments='{"x": ')), Seen("", [("f", None)])),
     "arguments a list": Case(whole(called(name="f", arguments="[1]")), Seen("", [("f", None)])),
+    "arguments null as text": Case(whole(called(name="f", arguments="null")), Seen("", [("f", {})])),
+    "arguments encoded twice": Case(whole(called(name="f", arguments='"{\\"x\\": 1}"')), Seen("", [_F])),
+    "function as text": Case(
+        whole(called({"id": "a", "function": json.dumps(_CALL["function"])})), Seen("", [_F])
+    ),
+    "function as text that is no JSON": Case(
+        whole(called({"id": "a", "function": "f"})), Seen("", [("", None)])
+    ),
+    "a call without a name": Case(whole(called(arguments='{"x": 1}')), Seen("", [("", None)])),
     "arguments a string in a string": Case(whole(called(name="f", arguments='"x"')), Seen("", [("f", None)])),
     "arguments cut at the limit": Case(
         whole(called(name="f", arguments='{"path": "/ho'), finish_reason="length"), Seen("", [("f", None)])

@@ -207,6 +207,17 @@ BREAKS: dict[str, Case] = {
     "an error without a field name": _break(
         _broken(b'{"error": {"type": "rate_limited"}}\n\n', DONE), TexAPIRateLimitError
     ),
+    "an error over many lines without a field name": _break(
+        _broken(
+            b'{\n  "error": {\n    "type": "rate_limited",\n    "message": "slow down"\n  }\n}\n\n', DONE
+        ),
+        TexAPIRateLimitError,
+        "slow down",
+    ),
+    "no blank lines, then closed": _break(events(HALF.replace(b"\n\n", b"\n")), TexAPIStreamInterruptedError),
+    "a page of many lines in the middle": _break(
+        _broken(b"<html>\n<p>502</p>\n</html>\n\n", DONE), TexAPIResponseError, "502"
+    ),
     "a page in the middle": _break(_broken(b"<html>502</html>\n\n", DONE), TexAPIResponseError),
     "broken JSON": _break(_broken(b"data: {broken\n\n", DONE), TexAPIResponseError),
     "a JSON list in the middle": _break(_broken(b"data: []\n\n", DONE), TexAPIResponseError),

@@ -69,6 +69,13 @@ STREAMS: dict[str, Case] = {
     "events named otherwise": Case(events(PLAIN.replace(b"data: ", b"event: completion.chunk\ndata: ")), OK),
     "ping events": Case(events(b'event: ping\ndata: {"type": "ping"}\n\n', PLAIN), OK),
     "data over lines": Case(events(PLAIN.replace(b', "finish', b',\ndata: "finish')), OK),
+    "no blank line before [DONE]": Case(
+        events(event({"content": "ok"}), chunk(choices=[], usage=USAGE), event({}, "stop")[:-1], DONE), OK
+    ),
+    "no blank lines": Case(events(PLAIN.replace(b"\n\n", b"\n")), OK),
+    "no blank lines, with names": Case(
+        events(PLAIN.replace(b"\n\n", b"\n").replace(b"data:", b"event: message\ndata:")), OK
+    ),
     "retry lines": Case(events(b"retry: 3000\n\n", PLAIN), OK),
     "byte order mark, streamed": Case(events(b"\xef\xbb\xbf", PLAIN), OK),
     "blanks before the first event": Case(events(b"\n" * 200, 0.05, PLAIN), OK),
@@ -297,6 +304,73 @@ STREAMS: dict[str, Case] = {
             END,
         ),
         Seen("", [_F]),
+    ),
+    **{
+        f"calls numbered in {kind}": Case(
+            calls(
+                [piece("", index=zero, id="a", name="f"), piece("", index=one, id="b", name="g")],
+                [piece('{"x": ', index=zero), piece('{"y": ', index=one)],
+                [piece("2}", index=one)],
+                [piece("1}", index=zero)],
+            ),
+            Seen("", [_F, ("g", {"y": 2})]),
+        )
+        for kind, zero, one in [("text", "0", "1"), ("floats", 0.0, 1.0)]
+    },
+    "another id on every piece": Case(
+        calls(
+            [piece("", index=0, id="a", name="f")],
+            [piece('{"x"', index=0, id="b", name="f")],
+            [piece(": 1}", index=0, id="c", name="f")],
+        ),
+        Seen("", [_F]),
+    ),
+    "arguments again at the end": Case(
+        calls(
+            [piece('{"x": ', index=0, id="a", name="f")],
+            [piece("1}", index=0)],
+            [piece('{"x":1}', index=0)],
+        ),
+        Seen("", [_F]),
+    ),
+    "call again at the end": Case(
+        calls(
+            [piece('{"x": ', index=0, id="a", name="f")],
+            [piece("1}", index=0)],
+            [piece('{"x": 1}', index=0, id="a", name="f")],
+        ),
+        Seen("", [_F]),
+    ),
+    **{
+        f"{first} before the arguments": Case(
+            calls(
+                [piece(first, index=0, id="a", name="f")],
+                [piece('{"x": ', index=0)],
+                [piece("1}", index=0)],
+            ),
+            Seen("", [_F]),
+        )
+        for first in ("{}", "null", "{} ")
+    },
+    **{
+        f"{nothing} for no arguments, streamed": Case(
+            calls([piece(nothing, index=0, id="a", name="f")]), Seen("", [("f", {})])
+        )
+        for nothing in ("{}", "null")
+    },
+    "null within the arguments": Case(
+        calls([piece('{"x": ', index=0, id="a", name="f")], [piece("null", index=0)], [piece("}", index=0)]),
+        Seen("", [("f", {"x": None})]),
+    ),
+    "arguments encoded twice, streamed": Case(
+        calls([piece('"{\\"x\\"', index=0, id="a", name="f")], [piece(': 1}"', index=0)]), Seen("", [_F])
+    ),
+    "function as text, streamed": Case(
+        calls([{"index": 0, "id": "a", "function": '{"name": "f", "arguments": "{\\"x\\": 1}"}'}]),
+        Seen("", [_F]),
+    ),
+    "a call without a name, streamed": Case(
+        calls([piece('{"x": ', index=0, id="a")], [piece("1}", index=0)]), Seen("", [("", None)])
     ),
     "calls numbered from one": Case(
         calls([piece('{"x": 1}', index=1, id="a", name="f")], [piece("{}", index=2, id="b", name="g")]),
