@@ -125,7 +125,13 @@ class StreamState:
     def _chunk_of(self, data: bytes) -> dict[str, Any]:
         """The chunk, with characters whole that were torn between it and the one before."""
         if not self._halves and not may_hold_halves(data):
-            return parse_json_object(data)
+            try:
+                return parse_json_object(data)
+            except MalformedAnswer:
+                whole_characters = data.decode("utf-8", "replace").encode()
+                if whole_characters == data:
+                    raise
+                return parse_json_object(whole_characters)  # one bad byte is no reason to end a stream
         chunk = parse_json_object(data, mend=False)
         for choice in read_choices(chunk):
             if choice_index(choice) == 0 and isinstance(delta := choice.get("delta"), dict):
@@ -216,6 +222,8 @@ class StreamState:
         content = delta.get("content")
         if _PLAIN_DELTA_FIELDS.issuperset(delta) and isinstance(content, str):
             return self._plain_delta(content, logprobs, chunk)
+        if "usage" in delta and not chunk.get("usage"):
+            self._usage = merge_usage(self._usage, find_usage(chunk))
         return self._full_delta(delta, logprobs, chunk)
 
     def _news_of(self, message: dict[str, Any]) -> dict[str, Any]:

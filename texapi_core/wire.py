@@ -30,6 +30,7 @@ _KNOWN_MESSAGE_FIELDS = REASONING_FIELDS | {
     "refusal",
     "tool_calls",
     "function_call",
+    "usage",
 }
 _KNOWN_CHOICE_FIELDS = frozenset(
     {"index", "message", "delta", "text", "finish_reason", "logprobs", "usage", "error"}
@@ -141,7 +142,8 @@ def parse_json_object(text: bytes, *, mend: bool = True) -> dict[str, Any]:
 def _parse_what_jiter_refuses(text: bytes, *, mend: bool) -> Any:
     """Half of a surrogate pair and UTF-16 are JSON to Python; deeper nesting than jiter walks is not."""
     try:
-        value = json.loads(text)
+        # Not strict: a tab or a line end that is not escaped loses nothing.
+        value = json.loads(text, strict=False)
     except (ValueError, RecursionError):
         raise MalformedAnswer(_describe(text), excerpt(text)) from None
     if is_deep(value):
@@ -279,14 +281,15 @@ def choice_index(choice: Mapping[str, Any]) -> int:
 def find_usage(body: Mapping[str, Any]) -> TokenUsage | None:
     """Usage of an answer or a chunk, wherever the provider puts it.
 
-    Moonshot puts it into the choice of the last chunk, Groq into `x_groq`.
+    Moonshot puts it into the choice of the last chunk, others into its delta, Groq into `x_groq`.
     """
     usage = parse_usage(body.get("usage"))
     if usage is not None:
         return usage
     for choice in read_choices(body):
-        if "usage" in choice:
-            return parse_usage(choice["usage"])
+        for holder in (choice, choice.get("delta"), choice.get("message")):
+            if isinstance(holder, dict) and (usage := parse_usage(holder.get("usage"))) is not None:
+                return usage
     x_groq = body.get("x_groq")
     return parse_usage(x_groq.get("usage")) if isinstance(x_groq, dict) else None
 

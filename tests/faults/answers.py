@@ -45,6 +45,7 @@ ANSWERS: dict[str, Case] = {
         raw(_DOCUMENT.replace(b'"ok"', rb'"a\u0000b\u2028c\ud83c\udf34"')),
         Seen("a\0b\u2028c🌴"),
     ),
+    "a tab that is not escaped, whole": Case(raw(_DOCUMENT.replace(b'"ok"', b'"o\tk"')), Seen("o\tk")),
     "half a character, whole": Case(raw(_DOCUMENT.replace(b'"ok"', rb'"o\ud83ck"')), Seen("o\ufffdk")),
     # The envelope
     "envelope missing": Case(whole({"content": "ok"}, id=..., object=..., created=..., model=...), OK),
@@ -107,6 +108,17 @@ ANSWERS: dict[str, Case] = {
                 "prompt_tokens_details": {"cached_tokens": None, "audio_tokens": None},
                 "completion_tokens_details": {"reasoning_tokens": None},
             },
+        ),
+        OK,
+    ),
+    "usage in the message": Case(whole({"content": "ok", "usage": USAGE}, usage=...), OK),
+    "usage null in the choice, whole": Case(
+        whole({}, usage=..., choices=[{**_TWO_ANSWERS[1], "usage": None}], x_groq={"usage": USAGE}), OK
+    ),
+    "usage under two names, one of zeros, whole": Case(
+        whole(
+            {"content": "ok"},
+            usage={"prompt_tokens": 0, "completion_tokens": 0, "input_tokens": 3, "output_tokens": 2},
         ),
         OK,
     ),

@@ -56,6 +56,12 @@ STREAMS: dict[str, Case] = {
         ),
         Seen("o🌴k"),
     ),
+    "a byte that is no UTF-8": Case(
+        events(event({"content": "ok"}).replace(b'"ok"', b'"o\xffk"'), END), Seen("o\ufffdk")
+    ),
+    "a tab that is not escaped": Case(
+        events(event({"content": "ok"}).replace(b'"ok"', b'"o\tk"'), END), Seen("o\tk")
+    ),
     "half a character": Case(
         events(event({"content": "ok"}).replace(b'"ok"', rb'"o\udf34k"'), END), Seen("o\ufffdk")
     ),
@@ -239,6 +245,29 @@ STREAMS: dict[str, Case] = {
         events(
             event({"content": "ok"}),
             chunk(choices=[{"index": 0, "delta": {}, "finish_reason": "stop", "usage": USAGE}]),
+            DONE,
+        ),
+        OK,
+    ),
+    "usage in the delta": Case(events(event({"content": "ok"}), event({"usage": USAGE}, "stop"), DONE), OK),
+    "usage null in the choice": Case(
+        events(
+            event({"content": "ok"}),
+            chunk(
+                choices=[{"index": 0, "delta": {}, "finish_reason": "stop", "usage": None}],
+                x_groq={"usage": USAGE},
+            ),
+            DONE,
+        ),
+        OK,
+    ),
+    "usage under two names, one of zeros": Case(
+        events(
+            event({"content": "ok"}, "stop"),
+            chunk(
+                choices=[],
+                usage={"prompt_tokens": 0, "completion_tokens": 0, "input_tokens": 3, "output_tokens": 2},
+            ),
             DONE,
         ),
         OK,
