@@ -100,7 +100,7 @@ def create_final_chunk(reply: ChatReply, *, requested_model: str) -> ChatGenerat
 def _amendment(call: ToolCall) -> str:
     """What to add to the arguments of a call, so that LangChain reads them as this package does."""
     if call.parse_arguments() is None:
-        return _spoiler(call.arguments)
+        return _spoiler(call.arguments) if call.arguments else _SPOILERS[1]  # no text is `{}` to LangChain
     return "{}" if call.arguments.isspace() else ""
 
 

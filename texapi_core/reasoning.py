@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-TEXT_FIELDS = ("reasoning_content", "reasoning", "thinking")
+TEXT_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "thought")
 """Fields that hold the text: DeepSeek, Qwen and most gateways; OpenRouter and vLLM; others."""
 DETAIL_FIELDS = ("reasoning_details", "thinking_blocks")
 """Fields that hold structured fragments with signatures: OpenRouter; LiteLLM."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 _IGNORED_LINE = re.compile(rb":|[a-z_-]+(:|$)")
 """Comments, and fields that say nothing here: ids, pauses, and what servers make up."""
+_MOST_STRAY_LINES = 100
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -36,8 +37,8 @@ class SSEDecoder:
         self._at_start = True
         self._event = b""
         self._data: list[bytes] = []
-        self.stray_line = b""
-        """The first line that belongs to no stream of events: an error page, say."""
+        self.stray_lines: list[bytes] = []
+        """The first lines that belong to no stream of events: an error page, say."""
 
     def feed(self, packet: bytes) -> list[ServerSentEvent]:
         """The events that this packet completes."""
@@ -77,19 +78,31 @@ class SSEDecoder:
         events: list[ServerSentEvent] = []
         for line in lines:
             if line.startswith(b"data:"):
+                if self._data and _begins_another(line, self._data[-1]):
+                    events.append(self._event_so_far())
                 self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
             elif not line:
                 if self._data or self._event == b"error":
-                    data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-                    event = self._event.decode("utf-8", "replace") if self._event else ""
-                    events.append(ServerSentEvent(event, data))
-                    self._data = []
+                    events.append(self._event_so_far())
                 self._event = b""
             elif line.startswith(b"event:"):
                 self._event = line[6:].strip()
-            elif not (self.stray_line or _IGNORED_LINE.match(line)):
-                self.stray_line = line
+            elif len(self.stray_lines) < _MOST_STRAY_LINES and not _IGNORED_LINE.match(line):
+                self.stray_lines.append(line)
         return events
+
+    def _event_so_far(self) -> ServerSentEvent:
+        data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+        self._data = []
+        return ServerSentEvent(self._event.decode("utf-8", "replace") if self._event else "", data)
+
+
+def _begins_another(line: bytes, before: bytes) -> bool:
+    """Whether a data line belongs to another event than the one before, though no blank line parts them.
+
+    No JSON goes on with a `{` after a `}`, and none has `[DONE]` in it.
+    """
+    return before.rstrip().endswith(b"}") and line[5:].lstrip().startswith((b"{", b"[DONE]"))
 
 
 def _plain_events(packet: bytes) -> list[ServerSentEvent] | None:

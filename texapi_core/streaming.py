@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from texapi_core.reasoning import (
     NO_REASONING,
+    TEXT_FIELDS,
     Reasoning,
     merge_details,
     read_reasoning,
@@ -37,7 +39,10 @@ from texapi_core.wire import (
     parse_json_object,
     raise_for_error,
     raise_for_error_object,
+    raise_for_failed_choice,
+    raise_for_groq_error,
     read_choices,
+    read_finish_reason,
     reply_extras,
     string,
     text_or_none,
@@ -80,6 +85,12 @@ class StreamState:
         self._noted = set(_CHUNK_FIELDS)
         self._raw: Mapping[str, Any] = {}
         self._has_choice = False
+        self._index = 0
+        """Index of the choice that is read."""
+        self._put_off: list[dict[str, Any]] = []
+        """Chunks of other choices alone, from before the first chunk of choice 0."""
+        self._message_is_delta = False
+        """Whether the stream calls its deltas messages."""
         self._halves: dict[str, str] = {}
         """Field of a delta -> the half of a character that its text ended in."""
 
@@ -114,7 +125,13 @@ class StreamState:
     def _chunk_of(self, data: bytes) -> dict[str, Any]:
         """The chunk, with characters whole that were torn between it and the one before."""
         if not self._halves and not may_hold_halves(data):
-            return parse_json_object(data)
+            try:
+                return parse_json_object(data)
+            except MalformedAnswer:
+                whole_characters = data.decode("utf-8", "replace").encode()
+                if whole_characters == data:
+                    raise
+                return parse_json_object(whole_characters)  # one bad byte is no reason to end a stream
         chunk = parse_json_object(data, mend=False)
         for choice in read_choices(chunk):
             if choice_index(choice) == 0 and isinstance(delta := choice.get("delta"), dict):
@@ -132,11 +149,33 @@ class StreamState:
         choices = chunk.get("choices")
         if isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict):
             choice = choices[0]
-            return self._feed_choice(choice, chunk) if choice_index(choice) == 0 else None
-        for choice in read_choices(chunk):
-            if choice_index(choice) == 0:
+            if choice_index(choice) == self._index:
                 return self._feed_choice(choice, chunk)
+        return self._feed_choices(read_choices(chunk), chunk)
+
+    def _feed_choices(self, choices: list[dict[str, Any]], chunk: dict[str, Any]) -> ChatDelta | None:
+        mine = None
+        for choice in choices:
+            if choice_index(choice) != self._index:
+                raise_for_failed_choice(choice)
+            elif mine is None:
+                mine = choice
+        if mine is not None:
+            return self._feed_choice(mine, chunk)
+        if choices and not self._has_choice:
+            self._put_off.append(chunk)
         return None
+
+    def read_put_off(self) -> Iterator[ChatDelta]:
+        """The deltas of a stream that has ended and has no choice 0: its lowest choice is the answer."""
+        if self._has_choice or not self._put_off:
+            return
+        chunks, self._put_off, last = self._put_off, [], self._raw
+        self._index = min(choice_index(choice) for chunk in chunks for choice in read_choices(chunk))
+        for chunk in chunks:
+            if (delta := self.feed(chunk)) is not None:
+                yield delta
+        self._raw = last
 
     def _note_envelope(self, chunk: Mapping[str, Any]) -> None:
         """Members outside of `choices`. Most chunks repeat those of the first, and are not looked at."""
@@ -147,6 +186,7 @@ class StreamState:
             if value and name not in _ALWAYS_READ:
                 self._noted.add(name)
             if name == "x_groq":
+                raise_for_groq_error(chunk)
                 self._note_usage(chunk)
             elif name == "id":
                 self._id = self._id or text_or_none(value)
@@ -168,22 +208,44 @@ class StreamState:
         finish_reason = choice.get("finish_reason")
         if finish_reason or choice.get("error"):
             raise_for_error(chunk)
-            self._finish_reason = text_or_none(finish_reason)
+            self._finish_reason = read_finish_reason(choice) or self._finish_reason
             self._choice_metadata = choice_metadata(choice)
         if "usage" in choice and not chunk.get("usage"):
             self._usage = merge_usage(self._usage, find_usage(chunk))
         delta = choice.get("delta")
-        if not isinstance(delta, dict):
+        if not delta or not isinstance(delta, dict):
             delta = choice.get("message")
-            if not isinstance(delta, dict):
-                delta = {"content": choice.get("text")}
+            delta = self._news_of(delta) if isinstance(delta, dict) else {"content": choice.get("text")}
         logprobs = logprobs_of(choice) if choice.get("logprobs") else None
         if logprobs:
             self._note_logprobs(logprobs)
         content = delta.get("content")
         if _PLAIN_DELTA_FIELDS.issuperset(delta) and isinstance(content, str):
             return self._plain_delta(content, logprobs, chunk)
+        if "usage" in delta and not chunk.get("usage"):
+            self._usage = merge_usage(self._usage, find_usage(chunk))
         return self._full_delta(delta, logprobs, chunk)
+
+    def _news_of(self, message: dict[str, Any]) -> dict[str, Any]:
+        """What a message adds to the deltas before it: MiniMax ends a stream with the whole one."""
+        known = self.text or self._reasoning_texts or self._details or self._refusals or self._tool_calls
+        if self._message_is_delta or not known:
+            self._message_is_delta = True
+            return message
+        text, part_reasoning, _ = split_content(message.get("content"))
+        reasoning = read_reasoning(message)
+        news = {name: value for name, value in message.items() if name == "error"}
+        news["content"] = _added(self.text, text)
+        news[reasoning.field or TEXT_FIELDS[0]] = _added(
+            "".join(self._reasoning_texts), reasoning.text or part_reasoning
+        )
+        news["refusal"] = _added("".join(self._refusals), string(message.get("refusal")))
+        news["tool_calls"] = tool_call_entries(message)[len(self._tool_calls) :]
+        if reasoning.details_field and not self._details:
+            news[reasoning.details_field] = list(reasoning.details)
+        extras = message_extras(message).items()
+        news.update((name, value) for name, value in extras if name not in self._message_extras)
+        return news
 
     def _plain_delta(
         self, content: str, logprobs: Mapping[str, Any] | None, chunk: Mapping[str, Any]
@@ -201,6 +263,8 @@ class StreamState:
         logprobs: Mapping[str, Any] | None,
         chunk: Mapping[str, Any],
     ) -> ChatDelta | None:
+        if delta.get("error"):
+            raise ErrorAnswer(delta["error"])
         text, part_reasoning, other_parts = split_content(delta.get("content"))
         reasoning = read_reasoning(delta)
         if part_reasoning and not reasoning.text:
@@ -249,16 +313,16 @@ class StreamState:
         """Whether the model has said why it stopped."""
         return self._finish_reason is not None
 
-    def finish(self, *, stray_line: bytes = b"") -> ChatDelta | None:
+    def finish(self, *, stray_lines: Sequence[bytes] = ()) -> ChatDelta | None:
         """What the end of the stream adds: ids for tool calls that came without one.
 
         Raises `MalformedAnswer` when the stream ended before the answer did, or when something else,
-        `stray_line`, stood where the rest of the answer should be.
+        `stray_lines`, stood where the rest of the answer should be.
         """
-        if stray_line and not self.has_finished:
-            if b"error" in stray_line:
-                raise ErrorAnswer(_error_of(stray_line))
-            raise MalformedAnswer("a stream broken by other text", excerpt(stray_line), self._usage)
+        if stray_lines and not self.has_finished:
+            _raise_for_stray_error(stray_lines)
+            stray = excerpt(b"\n".join(stray_lines))
+            raise MalformedAnswer("a stream broken by other text", stray, self._usage)
         if not self._has_choice:
             raise MalformedAnswer(
                 "a stream without an answer", excerpt(json.dumps(dict(self._raw))), self._usage
@@ -297,8 +361,12 @@ class StreamState:
             request_id=request_id,
             headers=headers,
             extras={**reply_extras(self._extras), **reply_extras(self._raw)},
-            raw=with_usage(self._raw, self._raw_usage, self._usage),
+            raw=with_usage(self._last_chunk(), self._raw_usage, self._usage),
         )
+
+    def _last_chunk(self) -> Mapping[str, Any]:
+        """The last chunk, with a list of choices: by it LlamaIndex's handlers know an answer."""
+        return self._raw if isinstance(self._raw.get("choices"), list) else {**self._raw, "choices": []}
 
 
 def _joined(old: Any, new: Any) -> Any:
@@ -315,12 +383,25 @@ def _joined(old: Any, new: Any) -> Any:
     return new
 
 
+def _added(known: str, whole: str) -> str:
+    """What a whole text adds to the part that is known of it, nothing when it is another text."""
+    return whole[len(known) :] if whole.startswith(known) else ""
+
+
 def _error_of(data: bytes) -> Any:
     try:
         body = parse_json_object(data)
     except MalformedAnswer:
         return excerpt(data)
     return body.get("error") or body
+
+
+def _raise_for_stray_error(lines: Sequence[bytes]) -> None:
+    """Raise `ErrorAnswer` when lines that are no events are an error: over many of them, or in the first."""
+    with contextlib.suppress(MalformedAnswer):
+        raise_for_error_object(parse_json_object(b"\n".join(lines)))
+    if b"error" in lines[0]:
+        raise ErrorAnswer(_error_of(lines[0]))
 
 
 def looks_like_sse(start: bytes) -> bool:
@@ -372,6 +453,11 @@ class StreamReader:
         for event in events:
             try:
                 delta = self.state.feed_event(event)
+            except (ErrorAnswer, MalformedAnswer) as error:
+                if self.state.has_finished:
+                    continue  # the answer is whole: only usage may still come
+                self._failure = error
+                break
             except Exception as error:
                 self._failure = error
                 break
@@ -397,7 +483,8 @@ class StreamReader:
                 self._failure = None if self.state.has_finished else cut
         if self._failure is not None:
             raise self._failure
-        last = self.state.finish(stray_line=self._decoder.stray_line)
+        yield from self.state.read_put_off()
+        last = self.state.finish(stray_lines=self._decoder.stray_lines)
         if last is not None:
             yield last
 

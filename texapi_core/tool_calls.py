@@ -26,7 +26,9 @@ class ToolCall:
     """Whether the arguments are known to lack their end, and are not tried as JSON."""
 
     def parse_arguments(self) -> dict[str, Any] | None:
-        """The arguments as a dict, `None` when the text is no JSON object."""
+        """The arguments as a dict, `None` when the text is no JSON object or nobody knows of what tool."""
+        if not self.name:
+            return None
         text = self.arguments.strip()
         if not text:
             return {}
@@ -78,11 +80,23 @@ def tool_call_entries(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"function": function_call}] if isinstance(function_call, dict) else []
 
 
+def read_index(index: Any) -> int | None:
+    """A place among others; some servers send it as a float or as text."""
+    if isinstance(index, str) and index.isdecimal():
+        return int(index[:9])
+    if isinstance(index, float) and index.is_integer():
+        return int(index)
+    return index if isinstance(index, int) and not isinstance(index, bool) else None
+
+
 class ToolCallAssembler:
     """Puts tool-call deltas together, whichever way the gateway cut and numbered them."""
 
     def __init__(self) -> None:
         self._calls: list[_GrowingCall] = []
+
+    def __len__(self) -> int:
+        return len(self._calls)
 
     def feed(self, entries: Sequence[Mapping[str, Any]]) -> tuple[ToolCallDelta, ...]:
         """What the entries of one chunk add, one delta per entry that adds something."""
@@ -98,8 +112,8 @@ class ToolCallAssembler:
         return tuple(deltas)
 
     def finish(self) -> tuple[ToolCallDelta, ...]:
-        """Ids for the calls that the gateway left without one."""
-        return tuple(call.make_up_id() for call in self._calls if not call.id)
+        """Ids for the calls that the gateway left without one, and arguments that were held back."""
+        return tuple(delta for call in self._calls if (delta := call.finish()) is not None)
 
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The calls as far as they are known."""
@@ -140,17 +154,20 @@ class ToolCallAssembler:
     ) -> bool:
         """Whether the fragment opens a new call although its index is the index of `call`.
 
-        Gemini-style gateways number every call 0, others repeat id and name on every fragment.
+        Gemini-style gateways number every call 0, others repeat id and name on every fragment, or make
+        up another id for each.
         """
         if fragment.name and call.name and call in fed_by_this_chunk:
             return True
         if fragment.id and call.id:
-            return fragment.id != call.id and (bool(fragment.name) or call.is_complete())
+            if fragment.id == call.id or call.is_continued_by(fragment):
+                return False
+            return bool(fragment.name) or call.is_complete()
         if not fragment.name or not call.name:
             return False
         if fragment.arguments.lstrip().startswith("{") and call.is_complete():
             return True
-        return fragment.name != call.name and bool(call.arguments)
+        return fragment.name != call.name and call.has_arguments
 
 
 @dataclass(slots=True)
@@ -164,9 +181,11 @@ class _Fragment:
 
 def _read_fragment(entry: Mapping[str, Any]) -> _Fragment:
     function = entry.get("function")
+    if isinstance(function, str):
+        function = _json_of(function)
     if not isinstance(function, dict):
         function = {}
-    index, id_ = entry.get("index"), entry.get("id")
+    id_ = entry.get("id")
     name = function.get("name") or entry.get("name")
     extras = {
         key: value
@@ -174,7 +193,7 @@ def _read_fragment(entry: Mapping[str, Any]) -> _Fragment:
         if key not in _KNOWN_CALL_FIELDS and value is not None and key not in ("name", "arguments")
     }
     return _Fragment(
-        index=index if isinstance(index, int) and not isinstance(index, bool) else None,
+        index=read_index(entry.get("index")),
         id=str(id_) if id_ else "",
         name=name if isinstance(name, str) else "",
         arguments=_arguments_text(function.get("arguments", entry.get("arguments"))),
@@ -188,6 +207,18 @@ def _arguments_text(arguments: Any) -> str:
     return "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
 
 
+def _json_of(text: str) -> Any:
+    """The value of JSON text, `None` when it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+_NO_ARGUMENTS = frozenset({"{}", "null"})
+"""What says that there are no arguments, or that they are still to come."""
+
+
 class _GrowingCall:
     """A tool call while its deltas arrive."""
 
@@ -199,23 +230,35 @@ class _GrowingCall:
         self.name = ""
         self.extras: dict[str, Any] = {}
         self._argument_parts: list[str] = []
+        self._has_begun = False
+        """Whether arguments have been given out."""
+        self._held = ""
+        """Arguments that cannot be given out, for what follows may put others in their place."""
 
     @property
     def arguments(self) -> str:
+        """As far as they are given out, which is all of them in the end."""
         if len(self._argument_parts) > 1:
             self._argument_parts = ["".join(self._argument_parts)]
         return self._argument_parts[0] if self._argument_parts else ""
 
+    @property
+    def has_arguments(self) -> bool:
+        return bool(self._argument_parts or self._held)
+
     def is_complete(self) -> bool:
         """Whether the arguments so far are one whole JSON object."""
-        text = self.arguments.strip()
-        if not (text.startswith("{") and text.endswith("}")):
+        text = (self.arguments + _unheld(self._held)).strip()
+        return text.startswith("{") and text.endswith("}") and _json_of(text) is not None
+
+    def is_continued_by(self, fragment: _Fragment) -> bool:
+        """Whether a fragment of the same name, but with another id, goes on with these arguments."""
+        text = fragment.arguments.strip()
+        if fragment.name != self.name or not text or self.is_complete():
             return False
-        try:
-            json.loads(text)
-        except (ValueError, RecursionError):
-            return False
-        return True
+        if self._has_begun or self._held:
+            return not text.startswith("{")
+        return text.startswith("{") and _json_of(text) is None
 
     def grow(self, fragment: _Fragment) -> ToolCallDelta | None:
         id_ = None if self.id or fragment.id in self._taken_ids else fragment.id or None
@@ -224,20 +267,61 @@ class _GrowingCall:
             self.id = id_
         if name:
             self.name += name
-        if fragment.arguments:
-            self._argument_parts.append(fragment.arguments)
+        arguments = self._added_arguments(fragment.arguments) if fragment.arguments else ""
+        if arguments:
+            self._argument_parts.append(arguments)
         if fragment.extras:
             self.extras.update(fragment.extras)
-        if not (id_ or name or fragment.arguments or fragment.extras):
+        if not (id_ or name or arguments or fragment.extras):
             return None
-        return ToolCallDelta(self.index, id_, name, fragment.arguments, fragment.extras)
+        return ToolCallDelta(self.index, id_, name, arguments, fragment.extras)
 
-    def make_up_id(self) -> ToolCallDelta:
-        self.id = f"call_{uuid.uuid4().hex[:24]}"
-        return ToolCallDelta(self.index, self.id, None, "")
+    def finish(self) -> ToolCallDelta | None:
+        """An id if there is none, that there is no name, and the arguments that were held back."""
+        made_up = None if self.id else f"call_{uuid.uuid4().hex[:24]}"
+        held, self._held = _unheld(self._held), ""
+        if self.name and not (made_up or held):
+            return None
+        self.id = self.id or made_up or ""
+        if held:
+            self._argument_parts.append(held)
+        return ToolCallDelta(self.index, made_up, None if self.name else "", held)
+
+    def _added_arguments(self, piece: str) -> str:
+        """What can be given out of a piece: not what is known already, nor what may yet be replaced."""
+        if self._has_begun:
+            return "" if self._is_repeated_by(piece) else piece
+        text = piece.strip()
+        if not text:
+            return piece if not self._held else ""
+        if self._held.strip() in _NO_ARGUMENTS and text.startswith("{"):
+            self._held = ""
+        if text in _NO_ARGUMENTS or text.startswith('"') or self._held.startswith('"'):
+            self._held += piece.lstrip() if not self._held else piece
+            return ""
+        held, self._held, self._has_begun = self._held, "", True
+        return held + piece
+
+    def _is_repeated_by(self, piece: str) -> bool:
+        """Whether a piece is a whole object that the arguments are already: some say all at the end."""
+        if not (piece.lstrip().startswith("{") and self._argument_parts[-1].rstrip().endswith("}")):
+            return False
+        whole = _json_of(self.arguments)
+        return whole is not None and whole == _json_of(piece)
 
     def _added_name(self, name: str) -> str | None:
         """Repeated names add nothing; a name that came in pieces, or cumulatively, grows."""
-        if not name or name == self.name or self._argument_parts:
+        if not name or name == self.name or self.has_arguments:
             return None if self.name or not name else name
         return name[len(self.name) :] if name.startswith(self.name) else name
+
+
+def _unheld(held: str) -> str:
+    """Arguments that were held back, as they are meant: an object, also one that is text in JSON."""
+    if held.strip() in _NO_ARGUMENTS:
+        return "{}"
+    if held.startswith('"'):
+        inner = _json_of(held)
+        if isinstance(inner, str) and isinstance(_json_of(inner), dict):
+            return inner
+    return held

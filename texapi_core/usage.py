@@ -29,7 +29,7 @@ _FIELD_PATHS: dict[str, tuple[tuple[str, ...], ...]] = {
     "input_audio_tokens": (("prompt_tokens_details", "audio_tokens"),),
     "output_audio_tokens": (("completion_tokens_details", "audio_tokens"),),
 }
-"""Usage field -> where providers put it on the wire, the first number found wins.
+"""Usage field -> where providers put it on the wire, the first number that is not zero wins.
 
 `prompt_cache_hit_tokens` is DeepSeek's, `cache_read_input_tokens` and `cache_creation_input_tokens`
 are Anthropic's, `cache_write_tokens` is OpenRouter's.
@@ -120,14 +120,16 @@ def _with_missing_part(usage: TokenUsage) -> TokenUsage:
 
 
 def _first_count(usage: dict[str, Any], paths: tuple[tuple[str, ...], ...]) -> int | None:
+    found = None
     for path in paths:
         value: Any = usage
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
         count = _count(value)
-        if count is not None:
+        if count:
             return count
-    return None
+        found = count if found is None else found
+    return found
 
 
 def _count(value: Any) -> int | None:

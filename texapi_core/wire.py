@@ -20,7 +20,7 @@ from texapi_core.reasoning import (
     split_content,
 )
 from texapi_core.surrogates import may_hold_halves, mended
-from texapi_core.tool_calls import ToolCall, ToolCallDelta, parse_tool_calls
+from texapi_core.tool_calls import ToolCall, ToolCallDelta, parse_tool_calls, read_index
 from texapi_core.usage import TokenUsage, parse_usage
 
 _KNOWN_REPLY_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "x_groq"})
@@ -30,11 +30,16 @@ _KNOWN_MESSAGE_FIELDS = REASONING_FIELDS | {
     "refusal",
     "tool_calls",
     "function_call",
+    "usage",
 }
 _KNOWN_CHOICE_FIELDS = frozenset(
     {"index", "message", "delta", "text", "finish_reason", "logprobs", "usage", "error"}
 )
-_FINISH_REASON_ERROR = "error"
+_FAILED = frozenset({"error", "network_error", "insufficient_system_resource", "abort"})
+"""Finish reasons of answers that the provider did not bring to an end.
+
+OpenRouter; Z.ai; DeepSeek, https://api-docs.deepseek.com/api/create-chat-completion; vLLM and SGLang.
+"""
 _ANSWER_FIELDS = frozenset({"choices", "usage", "x_groq"})
 _NO_PART_OF_ERRORS = _ANSWER_FIELDS | {"object", "error"}
 _ERROR_FIELDS = frozenset({"message", "msg", "detail", "errors", "error_code", "error_msg", "error_message"})
@@ -140,7 +145,8 @@ def parse_json_object(text: bytes, *, mend: bool = True) -> dict[str, Any]:
 def _parse_what_jiter_refuses(text: bytes, *, mend: bool) -> Any:
     """Half of a surrogate pair and UTF-16 are JSON to Python; deeper nesting than jiter walks is not."""
     try:
-        value = json.loads(text)
+        # Not strict: a tab or a line end that is not escaped loses nothing.
+        value = json.loads(text, strict=False)
     except (ValueError, RecursionError):
         raise MalformedAnswer(_describe(text), excerpt(text)) from None
     if is_deep(value):
@@ -198,7 +204,7 @@ def _parse_choice(choice: Mapping[str, Any]) -> ChatChoice:
         reasoning=reasoning,
         refusal=string(message.get("refusal")),
         tool_calls=parse_tool_calls(message),
-        finish_reason=text_or_none(choice.get("finish_reason")),
+        finish_reason=read_finish_reason(choice),
         logprobs=logprobs_of(choice),
         extras=extras,
         metadata=choice_metadata(choice),
@@ -208,11 +214,27 @@ def _parse_choice(choice: Mapping[str, Any]) -> ChatChoice:
 def raise_for_error(body: Mapping[str, Any]) -> None:
     """Raise `ErrorAnswer` when an answer or a chunk holds an error, at the top or in a choice."""
     raise_for_error_object(body)
+    raise_for_groq_error(body)
     for choice in read_choices(body):
-        if choice.get("error"):
-            raise ErrorAnswer(choice["error"])
-        if choice.get("finish_reason") == _FINISH_REASON_ERROR:
-            raise ErrorAnswer({"message": "the provider ended the answer with an error"})
+        raise_for_failed_choice(choice)
+
+
+def raise_for_groq_error(body: Mapping[str, Any]) -> None:
+    """Raise `ErrorAnswer` when Groq says in a place of its own why it stopped early."""
+    x_groq = body.get("x_groq")
+    if isinstance(x_groq, dict) and x_groq.get("error"):
+        raise ErrorAnswer(x_groq["error"])
+
+
+def raise_for_failed_choice(choice: Mapping[str, Any]) -> None:
+    """Raise `ErrorAnswer` when a choice holds an error, or ends with one."""
+    for holder in (choice, choice.get("delta"), choice.get("message")):
+        if isinstance(holder, dict) and holder.get("error"):
+            raise ErrorAnswer(holder["error"])
+    finish_reason = read_finish_reason(choice)
+    if finish_reason in _FAILED:
+        named = "an error" if finish_reason == "error" else repr(finish_reason)
+        raise ErrorAnswer({"message": f"the provider ended the answer with {named}"})
 
 
 def raise_for_error_object(body: Mapping[str, Any]) -> None:
@@ -259,23 +281,30 @@ def _message_of(choice: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"content": choice["text"]} if isinstance(choice.get("text"), str) else None
 
 
+def read_finish_reason(choice: Mapping[str, Any]) -> str | None:
+    """Why the model stopped, `None` before it has; some servers write the null as text."""
+    reason = text_or_none(choice.get("finish_reason"))
+    return None if reason in ("null", "None") else reason
+
+
 def choice_index(choice: Mapping[str, Any]) -> int:
     """The index of a choice, 0 unless it says otherwise."""
     index = choice.get("index")
-    return index if isinstance(index, int) else 0
+    return index if isinstance(index, int) else read_index(index) or 0
 
 
 def find_usage(body: Mapping[str, Any]) -> TokenUsage | None:
     """Usage of an answer or a chunk, wherever the provider puts it.
 
-    Moonshot puts it into the choice of the last chunk, Groq into `x_groq`.
+    Moonshot puts it into the choice of the last chunk, others into its delta, Groq into `x_groq`.
     """
     usage = parse_usage(body.get("usage"))
     if usage is not None:
         return usage
     for choice in read_choices(body):
-        if "usage" in choice:
-            return parse_usage(choice["usage"])
+        for holder in (choice, choice.get("delta"), choice.get("message")):
+            if isinstance(holder, dict) and (usage := parse_usage(holder.get("usage"))) is not None:
+                return usage
     x_groq = body.get("x_groq")
     return parse_usage(x_groq.get("usage")) if isinstance(x_groq, dict) else None
 

@@ -45,6 +45,7 @@ ANSWERS: dict[str, Case] = {
         raw(_DOCUMENT.replace(b'"ok"', rb'"a\u0000b\u2028c\ud83c\udf34"')),
         Seen("a\0b\u2028c🌴"),
     ),
+    "a tab that is not escaped, whole": Case(raw(_DOCUMENT.replace(b'"ok"', b'"o\tk"')), Seen("o\tk")),
     "half a character, whole": Case(raw(_DOCUMENT.replace(b'"ok"', rb'"o\ud83ck"')), Seen("o\ufffdk")),
     # The envelope
     "envelope missing": Case(whole({"content": "ok"}, id=..., object=..., created=..., model=...), OK),
@@ -61,6 +62,7 @@ ANSWERS: dict[str, Case] = {
     "error null": Case(whole({"content": "ok"}, error=None), OK),
     "finish reason unknown": Case(whole({"content": "ok"}, finish_reason="tired"), OK),
     "finish reason null": Case(whole({"content": "ok"}, finish_reason=None), OK),
+    "finish reason null as text, whole": Case(whole({"content": "ok"}, finish_reason="null"), OK),
     "finish reason a number": Case(whole({"content": "ok"}, finish_reason=1), OK),
     "choices an object": Case(whole({}, choices=_TWO_ANSWERS[1]), OK),
     "several choices, out of order": Case(whole({}, choices=_TWO_ANSWERS), OK),
@@ -110,6 +112,17 @@ ANSWERS: dict[str, Case] = {
         ),
         OK,
     ),
+    "usage in the message": Case(whole({"content": "ok", "usage": USAGE}, usage=...), OK),
+    "usage null in the choice, whole": Case(
+        whole({}, usage=..., choices=[{**_TWO_ANSWERS[1], "usage": None}], x_groq={"usage": USAGE}), OK
+    ),
+    "usage under two names, one of zeros, whole": Case(
+        whole(
+            {"content": "ok"},
+            usage={"prompt_tokens": 0, "completion_tokens": 0, "input_tokens": 3, "output_tokens": 2},
+        ),
+        OK,
+    ),
     "usage in Anthropic's names": Case(
         whole({"content": "ok"}, usage={"input_tokens": 3, "output_tokens": 2}), OK
     ),
@@ -130,6 +143,15 @@ ANSWERS: dict[str, Case] = {
     "arguments blank": Case(whole(called(name="f", arguments=" \n")), Seen("", [("f", {})])),
     "arguments broken": Case(whole(called(name="f", arguments='{"x": ')), Seen("", [("f", None)])),
     "arguments a list": Case(whole(called(name="f", arguments="[1]")), Seen("", [("f", None)])),
+    "arguments null as text": Case(whole(called(name="f", arguments="null")), Seen("", [("f", {})])),
+    "arguments encoded twice": Case(whole(called(name="f", arguments='"{\\"x\\": 1}"')), Seen("", [_F])),
+    "function as text": Case(
+        whole(called({"id": "a", "function": json.dumps(_CALL["function"])})), Seen("", [_F])
+    ),
+    "function as text that is no JSON": Case(
+        whole(called({"id": "a", "function": "f"})), Seen("", [("", None)])
+    ),
+    "a call without a name": Case(whole(called(arguments='{"x": 1}')), Seen("", [("", None)])),
     "arguments a string in a string": Case(whole(called(name="f", arguments='"x"')), Seen("", [("f", None)])),
     "arguments cut at the limit": Case(
         whole(called(name="f", arguments='{"path": "/ho'), finish_reason="length"), Seen("", [("f", None)])

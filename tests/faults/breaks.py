@@ -82,6 +82,15 @@ NO_ANSWERS: dict[str, Case] = {
         says="gone",
     ),
     "finished by an error, whole": Case(whole({"content": ""}, finish_reason="error"), TexAPIServerError),
+    "finished by a failing network, whole": Case(
+        whole({"content": ""}, finish_reason="network_error"), TexAPIServerError, says="network_error"
+    ),
+    "error in the message": Case(
+        whole({"content": "", "error": {"code": 502, "message": "gone"}}), TexAPIServerError, says="gone"
+    ),
+    "error in x_groq": Case(
+        whole({"content": "ok"}, x_groq={"error": "gone"}), TexAPIServerError, says="gone"
+    ),
     "flat error": Case(
         Fault(body={"code": "insufficient_credits", "message": "empty"}), TexAPIInsufficientCreditsError
     ),
@@ -214,9 +223,39 @@ BREAKS: dict[str, Case] = {
     "error event of text": _break(_broken(b"event: error\ndata: gone\n\n"), TexAPIServerError, "gone"),
     "an empty error event": _break(_broken(b"event: error\n\n", DONE), TexAPIServerError),
     "finished by an error": _break(_broken(event({}, "error"), DONE), TexAPIServerError),
+    **{
+        f"finished by {reason}": _break(_broken(event({}, reason), DONE), TexAPIServerError, reason)
+        for reason in ("network_error", "insufficient_system_resource", "abort")
+    },
+    "finish reason null as text, then closed": _break(
+        events(HALF.replace(b'"finish_reason": null', b'"finish_reason": "null"')),
+        TexAPIStreamInterruptedError,
+    ),
+    "error in x_groq, then [DONE]": _break(
+        _broken(event({}, x_groq={"error": "gone"}), DONE), TexAPIServerError, "gone"
+    ),
+    "error in the delta, then [DONE]": _break(
+        _broken(event({"error": {"code": 502, "message": "gone"}}), DONE), TexAPIServerError, "gone"
+    ),
+    "error in another choice, then [DONE]": _break(
+        _broken(chunk(choices=[{"index": 1, "delta": {}, "error": {"message": "gone"}}]), DONE),
+        TexAPIServerError,
+        "gone",
+    ),
     "a flat error": _break(_broken(b'data: {"message": "gone", "code": 503}\n\n', DONE), TexAPIServerError),
     "an error without a field name": _break(
         _broken(b'{"error": {"type": "rate_limited"}}\n\n', DONE), TexAPIRateLimitError
+    ),
+    "an error over many lines without a field name": _break(
+        _broken(
+            b'{\n  "error": {\n    "type": "rate_limited",\n    "message": "slow down"\n  }\n}\n\n', DONE
+        ),
+        TexAPIRateLimitError,
+        "slow down",
+    ),
+    "no blank lines, then closed": _break(events(HALF.replace(b"\n\n", b"\n")), TexAPIStreamInterruptedError),
+    "a page of many lines in the middle": _break(
+        _broken(b"<html>\n<p>502</p>\n</html>\n\n", DONE), TexAPIResponseError, "502"
     ),
     "a page in the middle": _break(_broken(b"<html>502</html>\n\n", DONE), TexAPIResponseError),
     "broken JSON": _break(_broken(b"data: {broken\n\n", DONE), TexAPIResponseError),

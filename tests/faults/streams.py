@@ -56,6 +56,12 @@ STREAMS: dict[str, Case] = {
         ),
         Seen("o🌴k"),
     ),
+    "a byte that is no UTF-8": Case(
+        events(event({"content": "ok"}).replace(b'"ok"', b'"o\xffk"'), END), Seen("o\ufffdk")
+    ),
+    "a tab that is not escaped": Case(
+        events(event({"content": "ok"}).replace(b'"ok"', b'"o\tk"'), END), Seen("o\tk")
+    ),
     "half a character": Case(
         events(event({"content": "ok"}).replace(b'"ok"', rb'"o\udf34k"'), END), Seen("o\ufffdk")
     ),
@@ -69,6 +75,13 @@ STREAMS: dict[str, Case] = {
     "events named otherwise": Case(events(PLAIN.replace(b"data: ", b"event: completion.chunk\ndata: ")), OK),
     "ping events": Case(events(b'event: ping\ndata: {"type": "ping"}\n\n', PLAIN), OK),
     "data over lines": Case(events(PLAIN.replace(b', "finish', b',\ndata: "finish')), OK),
+    "no blank line before [DONE]": Case(
+        events(event({"content": "ok"}), chunk(choices=[], usage=USAGE), event({}, "stop")[:-1], DONE), OK
+    ),
+    "no blank lines": Case(events(PLAIN.replace(b"\n\n", b"\n")), OK),
+    "no blank lines, with names": Case(
+        events(PLAIN.replace(b"\n\n", b"\n").replace(b"data:", b"event: message\ndata:")), OK
+    ),
     "retry lines": Case(events(b"retry: 3000\n\n", PLAIN), OK),
     "byte order mark, streamed": Case(events(b"\xef\xbb\xbf", PLAIN), OK),
     "blanks before the first event": Case(events(b"\n" * 200, 0.05, PLAIN), OK),
@@ -98,6 +111,15 @@ STREAMS: dict[str, Case] = {
         ),
         OK,
         "streamed",
+    ),
+    "broken JSON after the finish reason": Case(
+        events(event({"content": "ok"}, "stop"), b"data: {broken\n\n", END), OK
+    ),
+    "an error event after the finish reason": Case(
+        events(event({"content": "ok"}, "stop"), b'event: error\ndata: {"message": "gone"}\n\n', END), OK
+    ),
+    "an error after the finish reason": Case(
+        events(event({"content": "ok"}, "stop"), chunk(error={"message": "gone"}), END), OK
     ),
     "a stall after the finish reason": Case(events(PLAIN.removesuffix(DONE), 2.0, DONE), OK, "streamed"),
     "kept alive after the finish reason": Case(
@@ -136,9 +158,38 @@ STREAMS: dict[str, Case] = {
         events(event({"content": "o", "mood": [1]}, x={"y": 1}), event({"content": "k", "mood": None}), END),
         OK,
     ),
+    "the whole message at the end": Case(
+        events(
+            event({"content": "o"}),
+            event({"content": "k"}),
+            chunk(choices=[{"index": 0, "message": {"content": "ok"}, "finish_reason": "stop"}], usage=USAGE),
+            DONE,
+        ),
+        OK,
+    ),
+    "the whole message at the end, with more": Case(
+        events(
+            event({"content": "o"}),
+            chunk(choices=[{"index": 0, "delta": {}, "message": {"content": "ok"}, "finish_reason": "stop"}]),
+            END,
+        ),
+        OK,
+    ),
+    "messages instead of deltas": Case(
+        events(*(chunk(choices=[{"index": 0, "message": {"content": c}}]) for c in "ok"), END), OK
+    ),
     "text in the finish chunk": Case(events(event({"content": "ok"}, "stop"), STOP, DONE), OK),
     "finish reason unknown, streamed": Case(
         events(event({"content": "ok"}, "tired"), chunk(choices=[], usage=USAGE), DONE), OK
+    ),
+    "finish reason null as text": Case(
+        events(
+            event({"content": "o"}, "null"),
+            event({"content": "k"}, "null"),
+            event({}, "stop", usage=USAGE),
+            event({}, "null"),
+        ),
+        OK,
     ),
     "finish reason empty till the end": Case(
         events(event({"content": "o"}, ""), event({"content": "k"}, ""), END), OK
@@ -153,6 +204,22 @@ STREAMS: dict[str, Case] = {
             ),
             chunk(choices=[{"index": 0, "delta": {"content": "k"}}]),
             chunk(choices=[{"index": 1, "delta": {}, "finish_reason": "stop"}]),
+            END,
+        ),
+        OK,
+    ),
+    "one choice, numbered 1": Case(
+        events(
+            *(chunk(choices=[{"index": 1, "delta": {"content": c}}]) for c in "ok"),
+            chunk(choices=[{"index": 1, "delta": {}, "finish_reason": "stop"}], usage=USAGE),
+        ),
+        OK,
+    ),
+    "several choices, numbered in text": Case(
+        events(
+            chunk(choices=[{"index": "1", "delta": {"content": "no"}}]),
+            chunk(choices=[{"index": "0", "delta": {"content": "ok"}}]),
+            chunk(choices=[{"index": 1.0, "delta": {"content": "no"}}]),
             END,
         ),
         OK,
@@ -178,6 +245,29 @@ STREAMS: dict[str, Case] = {
         events(
             event({"content": "ok"}),
             chunk(choices=[{"index": 0, "delta": {}, "finish_reason": "stop", "usage": USAGE}]),
+            DONE,
+        ),
+        OK,
+    ),
+    "usage in the delta": Case(events(event({"content": "ok"}), event({"usage": USAGE}, "stop"), DONE), OK),
+    "usage null in the choice": Case(
+        events(
+            event({"content": "ok"}),
+            chunk(
+                choices=[{"index": 0, "delta": {}, "finish_reason": "stop", "usage": None}],
+                x_groq={"usage": USAGE},
+            ),
+            DONE,
+        ),
+        OK,
+    ),
+    "usage under two names, one of zeros": Case(
+        events(
+            event({"content": "ok"}, "stop"),
+            chunk(
+                choices=[],
+                usage={"prompt_tokens": 0, "completion_tokens": 0, "input_tokens": 3, "output_tokens": 2},
+            ),
             DONE,
         ),
         OK,
@@ -226,6 +316,90 @@ STREAMS: dict[str, Case] = {
     ),
     "a call without index": Case(
         calls([piece("", id="a", name="f")], [piece('{"x": ')], [piece("1}")]), Seen("", [_F])
+    ),
+    "the whole message at the end, with its calls": Case(
+        events(
+            event({"tool_calls": [piece('{"x": ', index=0, id="a", name="f")]}),
+            event({"tool_calls": [piece("1}", index=0)]}),
+            chunk(
+                choices=[
+                    {
+                        "index": 0,
+                        "message": {"content": "", "tool_calls": [piece('{"x": 1}', id="a", name="f")]},
+                        "finish_reason": "tool_calls",
+                    }
+                ]
+            ),
+            END,
+        ),
+        Seen("", [_F]),
+    ),
+    **{
+        f"calls numbered in {kind}": Case(
+            calls(
+                [piece("", index=zero, id="a", name="f"), piece("", index=one, id="b", name="g")],
+                [piece('{"x": ', index=zero), piece('{"y": ', index=one)],
+                [piece("2}", index=one)],
+                [piece("1}", index=zero)],
+            ),
+            Seen("", [_F, ("g", {"y": 2})]),
+        )
+        for kind, zero, one in [("text", "0", "1"), ("floats", 0.0, 1.0)]
+    },
+    "another id on every piece": Case(
+        calls(
+            [piece("", index=0, id="a", name="f")],
+            [piece('{"x"', index=0, id="b", name="f")],
+            [piece(": 1}", index=0, id="c", name="f")],
+        ),
+        Seen("", [_F]),
+    ),
+    "arguments again at the end": Case(
+        calls(
+            [piece('{"x": ', index=0, id="a", name="f")],
+            [piece("1}", index=0)],
+            [piece('{"x":1}', index=0)],
+        ),
+        Seen("", [_F]),
+    ),
+    "call again at the end": Case(
+        calls(
+            [piece('{"x": ', index=0, id="a", name="f")],
+            [piece("1}", index=0)],
+            [piece('{"x": 1}', index=0, id="a", name="f")],
+        ),
+        Seen("", [_F]),
+    ),
+    **{
+        f"{first} before the arguments": Case(
+            calls(
+                [piece(first, index=0, id="a", name="f")],
+                [piece('{"x": ', index=0)],
+                [piece("1}", index=0)],
+            ),
+            Seen("", [_F]),
+        )
+        for first in ("{}", "null", "{} ")
+    },
+    **{
+        f"{nothing} for no arguments, streamed": Case(
+            calls([piece(nothing, index=0, id="a", name="f")]), Seen("", [("f", {})])
+        )
+        for nothing in ("{}", "null")
+    },
+    "null within the arguments": Case(
+        calls([piece('{"x": ', index=0, id="a", name="f")], [piece("null", index=0)], [piece("}", index=0)]),
+        Seen("", [("f", {"x": None})]),
+    ),
+    "arguments encoded twice, streamed": Case(
+        calls([piece('"{\\"x\\"', index=0, id="a", name="f")], [piece(': 1}"', index=0)]), Seen("", [_F])
+    ),
+    "function as text, streamed": Case(
+        calls([{"index": 0, "id": "a", "function": '{"name": "f", "arguments": "{\\"x\\": 1}"}'}]),
+        Seen("", [_F]),
+    ),
+    "a call without a name, streamed": Case(
+        calls([piece('{"x": ', index=0, id="a")], [piece("1}", index=0)]), Seen("", [("", None)])
     ),
     "calls numbered from one": Case(
         calls([piece('{"x": 1}', index=1, id="a", name="f")], [piece("{}", index=2, id="b", name="g")]),

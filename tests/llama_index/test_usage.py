@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.llms import ChatMessage
 from pydantic import BaseModel
 
 from llama_index_texapi import UsageCounter
 from tests.conftest import Endpoint
+from tests.faults.case import DONE, USAGE, chunk, event
+from tests.faults.streams import events
 from tests.gateway import Gateway
 from tests.llama_index.test_chat import llm
 from tests.llama_index.test_tools import WEATHER
@@ -37,6 +40,24 @@ def test_models_are_kept_apart_and_calls_outside_do_not_count(endpoint: Endpoint
 
     assert usage.calls == 2
     assert set(usage.by_model) == {"claude-sonnet-4-6", "gpt-5.2"}
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        chunk(usage=USAGE),
+        chunk(choices=None, usage=USAGE),
+        chunk(choices=[], usage=USAGE) + chunk(type="ping"),
+    ],
+)
+def test_a_stream_that_ends_without_choices_counts(gateway: Gateway, endpoint: Endpoint, last: bytes) -> None:
+    gateway.misbehave(events(event({"content": "ok"}, "stop"), last, DONE))
+
+    with UsageCounter() as usage:
+        *_, response = llm(endpoint).stream_chat([ChatMessage("Hello")])
+
+    assert (usage.calls, usage.total.total_tokens) == (1, 5)
+    assert response.raw["choices"] == []
 
 
 async def test_two_runs_at_the_same_time(endpoint: Endpoint) -> None:
