@@ -19,7 +19,6 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.bridge.pydantic import ConfigDict, Field, SecretStr
 from llama_index.core.instrumentation.dispatcher import active_instrument_tags
-from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import ToolSelection
 
 from llama_index_texapi._arguments import (
@@ -29,7 +28,7 @@ from llama_index_texapi._arguments import (
     check_additional_kwargs,
     check_number_of_answers,
 )
-from llama_index_texapi._callbacks import streaming
+from llama_index_texapi._callbacks import chat_callback, completion_callback, streaming
 from llama_index_texapi._messages import (
     create_chat_response,
     create_completion_response,
@@ -197,43 +196,43 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
             "max_tokens": self.max_tokens,
         }
 
-    @llm_chat_callback()
+    @chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """The whole answer to a conversation."""
         return self._chat(messages, **kwargs)
 
-    @streaming(llm_chat_callback)
+    @streaming(chat_callback)
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """The answer as it arrives; the last response holds usage and the whole."""
         return self._stream_chat(messages, **kwargs)
 
-    @llm_completion_callback()
+    @completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """The whole answer to a prompt."""
         return create_completion_response(self._chat(self._prompt(prompt, formatted), **kwargs))
 
-    @streaming(llm_completion_callback)
+    @streaming(completion_callback)
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """The answer to a prompt as it arrives."""
         responses = self._stream_chat(self._prompt(prompt, formatted), **kwargs)
         return (create_completion_response(response) for response in responses)
 
-    @llm_chat_callback()
+    @chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Async twin of `chat`."""
         return await self._achat(messages, **kwargs)
 
-    @streaming(llm_chat_callback)
+    @streaming(chat_callback)
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Async twin of `stream_chat`."""
         return await self._astream_chat(messages, **kwargs)
 
-    @llm_completion_callback()
+    @completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Async twin of `complete`."""
         return create_completion_response(await self._achat(self._prompt(prompt, formatted), **kwargs))
 
-    @streaming(llm_completion_callback)
+    @streaming(completion_callback)
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
