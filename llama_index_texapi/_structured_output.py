@@ -194,7 +194,8 @@ class StructuredOutputLLM(FunctionCallingLLM):
         growing = _GrowingObject(output_cls, self)
         with closing(self.stream_chat(**arguments)) as responses:
             for response in responses:
-                yield growing.feed(response)
+                if (partial := growing.feed(response)) is not None:
+                    yield partial
         yield growing.finish()
 
     async def _astream_objects(
@@ -203,7 +204,8 @@ class StructuredOutputLLM(FunctionCallingLLM):
         growing = _GrowingObject(output_cls, self)
         async with aclosing(await self.astream_chat(**arguments)) as responses:
             async for response in responses:
-                yield growing.feed(response)
+                if (partial := growing.feed(response)) is not None:
+                    yield partial
         yield growing.finish()
 
     def _chat_arguments(
@@ -326,12 +328,15 @@ class _GrowingObject:
 
     def feed(self, response: ChatResponse) -> Any:
         self._last = response
-        partial = process_streaming_objects(
-            response,
-            self._output_cls,
-            cur_objects=None if self._partial is None else [self._partial],
-            llm=self._llm,
-        )
+        try:
+            partial = process_streaming_objects(
+                response,
+                self._output_cls,
+                cur_objects=None if self._partial is None else [self._partial],
+                llm=self._llm,
+            )
+        except Exception:  # a validator of the user's that does not expect half an object
+            return self._partial
         if not isinstance(self._partial, self._output_cls) or isinstance(partial, self._output_cls):
             self._partial = partial
         return self._partial

@@ -11,7 +11,7 @@ from llama_index.core.llms import ChatMessage
 from llama_index.core.program import FunctionCallingProgram, LLMTextCompletionProgram
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from llama_index_texapi import TexAPI
 from tests.conformance import answers
@@ -239,6 +239,30 @@ def test_a_partial_object_of_its_class_stays_one(
     are_notes = [isinstance(partial, Note) for partial in partials]
     assert are_notes == sorted(are_notes)
     assert partials[-1] == Note(title="T", tags=["one", "two"], body="Hello there")
+
+
+class Sum(BaseModel):
+    """A sum."""
+
+    parts: list[int]
+    total: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check(cls, values: Any) -> Any:
+        assert sum(values["parts"]) == values["total"]
+        return values
+
+
+@pytest.mark.parametrize("by_schema", [False, True])
+@pytest.mark.parametrize("way", [stream, astream])
+def test_a_validator_may_expect_the_whole_object(
+    gateway: Gateway, endpoint: Endpoint, way: Way, by_schema: bool
+) -> None:
+    text = '{"parts": [1, 2], "total": 3}'
+    gateway.misbehave(told(text, way) if by_schema else called(text, way, name="Sum"))
+
+    assert way(llm(endpoint, should_use_structured_outputs=by_schema), Sum) == Sum(parts=[1, 2], total=3)
 
 
 class Node(BaseModel):
