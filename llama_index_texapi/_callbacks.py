@@ -11,19 +11,34 @@ from __future__ import annotations
 import inspect
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llama_index.core.instrumentation import NullEventHandler, get_dispatcher
-from llama_index.core.llms.callbacks import llm_chat_callback
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 
 _Method = Callable[..., Any]
+_Decorated = TypeVar("_Decorated", bound=_Method)
 _dispatcher = get_dispatcher(llm_chat_callback.__module__)
 
 
-def streaming(callback: Callable[[], Callable[[_Method], _Method]]) -> Callable[[_Method], _Method]:
-    """`@streaming(llm_chat_callback)` tells the same as `@llm_chat_callback()`."""
+if TYPE_CHECKING:
 
-    def decorate(method: _Method) -> _Method:
+    def chat_callback() -> Callable[[_Decorated], _Decorated]:
+        """`llm_chat_callback`, which leaves a method's types as they are; LlamaIndex declares it as `Any`."""
+
+    def completion_callback() -> Callable[[_Decorated], _Decorated]:
+        """`llm_completion_callback`, with types as above."""
+
+else:
+    chat_callback, completion_callback = llm_chat_callback, llm_completion_callback
+
+
+def streaming(
+    callback: Callable[[], Callable[[_Method], _Method]],
+) -> Callable[[_Decorated], _Decorated]:
+    """`@streaming(chat_callback)` tells the same as `@chat_callback()`."""
+
+    def decorate(method: _Decorated) -> _Decorated:
         def told(_self: Any, *args: Any, **kwargs: Any) -> Any:
             stream = _Stream()
 
@@ -40,12 +55,12 @@ def streaming(callback: Callable[[], Callable[[_Method], _Method]]) -> Callable[
 
             return stream.responses(await callback()(call)(_self, *args, **kwargs))
 
-        wrapper: _Method = atold if inspect.iscoroutinefunction(method) else told
+        wrapper: Any = atold if inspect.iscoroutinefunction(method) else told
         for name in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__"):
             setattr(wrapper, name, getattr(method, name))
         # Spans show arguments by it.
         setattr(wrapper, "__signature__", inspect.signature(callback()(method)))  # noqa: B010 # mypy
-        return wrapper
+        return wrapper  # type: ignore[no-any-return] # it has the method's signature
 
     return decorate
 

@@ -93,14 +93,28 @@ def to_openai_message_dicts(
 
 
 def _wire_content(message: ChatMessage) -> str | list[Part]:
-    """A string where there is only text: some routes take lists from users alone."""
+    """A string where there is only text: some routes take lists from users alone.
+
+    A cache point marks the part before it, and the first part where none is before it.
+    """
     parts: list[Part] = []
+    mark_of_the_first: dict[str, Any] | None = None
     for block in message.blocks:
         if isinstance(block, CachePoint):
+            mark = block.cache_control.model_dump(exclude_none=True)
             if parts:
-                parts[-1]["cache_control"] = block.cache_control.model_dump(exclude_none=True)
+                parts[-1]["cache_control"] = mark
+            else:
+                mark_of_the_first = mark
         elif not isinstance(block, (ThinkingBlock, ToolCallBlock)):
             parts += _wire_parts(block)
+    if mark_of_the_first is not None:
+        if not parts:
+            raise ValueError(
+                f"A CachePoint stands in a message of the role '{message.role.value}' that has no text or "
+                "media to mark. Put it into the message before. Nothing was sent."
+            )
+        parts[0].setdefault("cache_control", mark_of_the_first)
     if all(part.keys() == {"type", "text"} for part in parts):
         return "".join(part["text"] for part in parts)
     return parts

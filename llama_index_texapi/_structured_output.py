@@ -1,14 +1,16 @@
-"""Structured predictions: LlamaIndex's own programs, made to force the tool, and JSON-schema mode.
+"""Structured predictions: by a forced tool, by JSON-schema mode, or by a program of LlamaIndex's.
 
-LlamaIndex's `FunctionCallingProgram` does not force the tool when it streams, and loses `system_prompt`
-when it is asynchronous (llama-index-core 0.14.25, `program/function_program.py`). Both are mended where
-its tool passes by, in the `chat_with_tools` family, so a program that is used directly is mended too.
+LlamaIndex's `FunctionCallingProgram` does not force the tool when it streams, takes what was cut off for
+the whole then, and loses `system_prompt` when it is asynchronous (llama-index-core 0.14.25,
+`program/function_program.py`). Predictions go without it. A program that is used directly is mended where
+its tool passes by, in the `chat_with_tools` family.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llama_index.core.base.llms.types import (
@@ -17,6 +19,7 @@ from llama_index.core.base.llms.types import (
     ChatResponseAsyncGen,
     ChatResponseGen,
     MessageRole,
+    ToolCallBlock,
 )
 from llama_index.core.bridge.pydantic import BaseModel, Field, ValidationError
 from llama_index.core.instrumentation import get_dispatcher
@@ -25,10 +28,11 @@ from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictStartEvent,
 )
 from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.program.function_program import FunctionCallingProgram, get_function_tool
 from llama_index.core.program.utils import get_program_for_llm, process_streaming_objects
 from llama_index.core.prompts import BasePromptTemplate
 
-from llama_index_texapi._tools import is_program_tool
+from llama_index_texapi._tools import is_program_tool, program_output_class, root_object, select_tools
 from texapi_core.json_text import CUT_NOTE, json_objects
 from texapi_core.schema_cache import SchemaCache
 from texapi_core.wire import excerpt
@@ -71,10 +75,9 @@ class StructuredOutputLLM(FunctionCallingLLM):
             LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
         )
         answer: Any
-        if self.should_use_structured_outputs:
-            messages = self._messages_of(prompt, prompt_args)
-            response = self.chat(messages, **self._schema_kwargs(output_cls, llm_kwargs))
-            answer = parse_answer(output_cls, response)
+        arguments = self._chat_arguments(output_cls, prompt, llm_kwargs, prompt_args)
+        if arguments is not None:
+            answer = object_of(output_cls, self.chat(**arguments))
         else:
             answer = self._program(output_cls, prompt)(llm_kwargs=dict(llm_kwargs or {}), **prompt_args)
         _dispatcher.event(LLMStructuredPredictEndEvent(output=answer))
@@ -92,10 +95,9 @@ class StructuredOutputLLM(FunctionCallingLLM):
             LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
         )
         answer: Any
-        if self.should_use_structured_outputs:
-            messages = self._messages_of(prompt, prompt_args)
-            response = await self.achat(messages, **self._schema_kwargs(output_cls, llm_kwargs))
-            answer = parse_answer(output_cls, response)
+        arguments = self._chat_arguments(output_cls, prompt, llm_kwargs, prompt_args)
+        if arguments is not None:
+            answer = object_of(output_cls, await self.achat(**arguments))
         else:
             program = self._program(output_cls, prompt)
             answer = await program.acall(llm_kwargs=dict(llm_kwargs or {}), **prompt_args)
@@ -131,10 +133,12 @@ class StructuredOutputLLM(FunctionCallingLLM):
         **kwargs: Any,
     ) -> ChatResponseGen:
         """The answer of the model that has these tools as it arrives; a program's tool is forced."""
-        required = is_program_tool(tools) if tool_required is None else tool_required
-        return super().stream_chat_with_tools(
+        output_cls = program_output_class(tools)
+        required = output_cls is not None if tool_required is None else tool_required
+        responses = super().stream_chat_with_tools(
             tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, required, **kwargs
         )
+        return responses if output_cls is None else _whole_at_the_end(responses, output_cls)
 
     async def astream_chat_with_tools(
         self,
@@ -147,10 +151,12 @@ class StructuredOutputLLM(FunctionCallingLLM):
         **kwargs: Any,
     ) -> ChatResponseAsyncGen:
         """Async twin of `stream_chat_with_tools`."""
-        required = is_program_tool(tools) if tool_required is None else tool_required
-        return await super().astream_chat_with_tools(
+        output_cls = program_output_class(tools)
+        required = output_cls is not None if tool_required is None else tool_required
+        responses = await super().astream_chat_with_tools(
             tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, required, **kwargs
         )
+        return responses if output_cls is None else _awhole_at_the_end(responses, output_cls)
 
     def _structured_stream_call(
         self,
@@ -159,13 +165,13 @@ class StructuredOutputLLM(FunctionCallingLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> Generator[Any, None, None]:
-        if not self.should_use_structured_outputs:
-            stream: Generator[Any, None, None] = self._program(output_cls, prompt).stream_call(
-                llm_kwargs=dict(llm_kwargs or {}), **prompt_args
-            )
-            return _whole_at_the_end(stream, output_cls)
-        messages = self._messages_of(prompt, prompt_args)
-        return self._stream_objects(output_cls, messages, self._schema_kwargs(output_cls, llm_kwargs))
+        arguments = self._chat_arguments(output_cls, prompt, llm_kwargs, prompt_args)
+        if arguments is not None:
+            return self._stream_objects(output_cls, arguments)
+        stream: Generator[Any, None, None] = self._program(output_cls, prompt).stream_call(
+            llm_kwargs=dict(llm_kwargs or {}), **prompt_args
+        )
+        return stream
 
     async def _structured_astream_call(
         self,
@@ -174,29 +180,54 @@ class StructuredOutputLLM(FunctionCallingLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> AsyncGenerator[Any, None]:
-        if not self.should_use_structured_outputs:
-            stream: AsyncGenerator[Any, None] = await self._program(output_cls, prompt).astream_call(
-                llm_kwargs=dict(llm_kwargs or {}), **prompt_args
-            )
-            return _awhole_at_the_end(stream, output_cls)
-        messages = self._messages_of(prompt, prompt_args)
-        return self._astream_objects(output_cls, messages, self._schema_kwargs(output_cls, llm_kwargs))
+        arguments = self._chat_arguments(output_cls, prompt, llm_kwargs, prompt_args)
+        if arguments is not None:
+            return self._astream_objects(output_cls, arguments)
+        stream: AsyncGenerator[Any, None] = await self._program(output_cls, prompt).astream_call(
+            llm_kwargs=dict(llm_kwargs or {}), **prompt_args
+        )
+        return stream
 
     def _stream_objects(
-        self, output_cls: type[BaseModel], messages: list[ChatMessage], kwargs: dict[str, Any]
+        self, output_cls: type[BaseModel], arguments: dict[str, Any]
     ) -> Generator[Any, None, None]:
-        growing = _GrowingObject(output_cls)
-        for response in self.stream_chat(messages, **kwargs):
-            yield growing.feed(response)
+        growing = _GrowingObject(output_cls, self)
+        with closing(self.stream_chat(**arguments)) as responses:
+            for response in responses:
+                if (partial := growing.feed(response)) is not None:
+                    yield partial
         yield growing.finish()
 
     async def _astream_objects(
-        self, output_cls: type[BaseModel], messages: list[ChatMessage], kwargs: dict[str, Any]
+        self, output_cls: type[BaseModel], arguments: dict[str, Any]
     ) -> AsyncGenerator[Any, None]:
-        growing = _GrowingObject(output_cls)
-        async for response in await self.astream_chat(messages, **kwargs):
-            yield growing.feed(response)
+        growing = _GrowingObject(output_cls, self)
+        async with aclosing(await self.astream_chat(**arguments)) as responses:
+            async for response in responses:
+                if (partial := growing.feed(response)) is not None:
+                    yield partial
         yield growing.finish()
+
+    def _chat_arguments(
+        self,
+        output_cls: type[BaseModel],
+        prompt: Any,
+        llm_kwargs: dict[str, Any] | None,
+        prompt_args: dict[str, Any],
+    ) -> dict[str, Any] | None:
+        """What makes a chat one for an object; `None` where a program without tools is to ask."""
+        by_schema = self.should_use_structured_outputs
+        if not by_schema and not isinstance(self._program(output_cls, prompt), FunctionCallingProgram):
+            return None
+        messages = self._messages_of(prompt, prompt_args)
+        kwargs = dict(llm_kwargs or {})
+        for of_tools in ("tool_required", "tool_choice", "allow_parallel_tool_calls"):
+            kwargs.pop(of_tools, None)
+        if by_schema:
+            return {"messages": messages, "response_format": _response_format(output_cls), **kwargs}
+        return self._prepare_chat_with_tools(
+            [get_function_tool(output_cls)], chat_history=messages, tool_required=True, **kwargs
+        )
 
     def _program(self, output_cls: type[BaseModel], prompt: Any) -> Any:
         return get_program_for_llm(output_cls, prompt, self, pydantic_program_mode=self.pydantic_program_mode)
@@ -207,15 +238,30 @@ class StructuredOutputLLM(FunctionCallingLLM):
     def _system_messages(self) -> list[ChatMessage]:
         return [ChatMessage(self.system_prompt, role=MessageRole.SYSTEM)] if self.system_prompt else []
 
-    @staticmethod
-    def _schema_kwargs(output_cls: type[BaseModel], llm_kwargs: dict[str, Any] | None) -> dict[str, Any]:
-        name = re.sub(r"[^a-zA-Z0-9_-]", "_", output_cls.__name__)
-        json_schema = _response_schemas.get(output_cls, None, output_cls.model_json_schema)
-        schema = {"name": name, "schema": json_schema}
-        kwargs = {"response_format": {"type": "json_schema", "json_schema": schema}, **(llm_kwargs or {})}
-        for of_tools in ("tool_required", "tool_choice", "allow_parallel_tool_calls"):
-            kwargs.pop(of_tools, None)
-        return kwargs
+
+def _response_format(output_cls: type[BaseModel]) -> dict[str, Any]:
+    name = re.sub(r"[^a-zA-Z0-9_-]", "_", output_cls.__name__)
+    schema = _response_schemas.get(output_cls, None, lambda: root_object(output_cls.model_json_schema()))
+    return {"type": "json_schema", "json_schema": {"name": name, "schema": schema}}
+
+
+def object_of(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
+    """The object in a whole answer: in its tool call, or in its text where there is none.
+
+    A model that cannot be forced to call a tool is asked freely, and may answer with JSON as text.
+
+    Raises:
+        ValueError: a refusal, an answer cut at its token limit, or something of another form.
+    """
+    if not any(isinstance(block, ToolCallBlock) for block in response.message.blocks):
+        return parse_answer(output_cls, response)
+    first = select_tools(response, strict=True)[0]
+    try:
+        return output_cls.model_validate(first.tool_kwargs)
+    except ValidationError as error:
+        raise ValueError(
+            f"The answer is not of the form of {output_cls.__name__}.{_note(response)} {error}"
+        ) from error
 
 
 def parse_answer(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
@@ -227,8 +273,7 @@ def parse_answer(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
     text = (response.message.content or "").strip()
     if refusal := response.message.additional_kwargs.get("refusal"):
         raise ValueError(f"The model refused to answer with {output_cls.__name__}: {refusal}")
-    cut = response.additional_kwargs.get("finish_reason") == "length"
-    note = CUT_NOTE if cut else ""
+    note = _note(response)
     failure: ValidationError | None = None
     for candidate in json_objects(text):
         try:
@@ -244,48 +289,59 @@ def parse_answer(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
     )
 
 
-def _whole_at_the_end(
-    objects: Generator[Any, None, None], output_cls: type[BaseModel]
-) -> Generator[Any, None, None]:
-    """The objects of a stream, and an error if the last one is not whole."""
+def _note(response: ChatResponse) -> str:
+    return CUT_NOTE if response.additional_kwargs.get("finish_reason") == "length" else ""
+
+
+def _whole_at_the_end(responses: ChatResponseGen, output_cls: type[BaseModel]) -> ChatResponseGen:
+    """The responses to a program's tool, and an error if they come to no whole object."""
     last = None
-    for last in objects:
-        yield last
-    _check_whole(last, output_cls)
+    with closing(responses):
+        for last in responses:
+            yield last
+    if last is not None:
+        object_of(output_cls, last)
 
 
 async def _awhole_at_the_end(
-    objects: AsyncGenerator[Any, None], output_cls: type[BaseModel]
-) -> AsyncGenerator[Any, None]:
+    responses: ChatResponseAsyncGen, output_cls: type[BaseModel]
+) -> ChatResponseAsyncGen:
     last = None
-    async for last in objects:
-        yield last
-    _check_whole(last, output_cls)
-
-
-def _check_whole(last: Any, output_cls: type[BaseModel]) -> None:
-    if not isinstance(last, (output_cls, list)):
-        raise ValueError(
-            f"The stream ended without a whole {output_cls.__name__}; the last that came was {last!r}. "
-            "The model may have answered in prose, refused, or been cut at its token limit."
-        )
+    async with aclosing(responses):
+        async for last in responses:
+            yield last
+    if last is not None:
+        object_of(output_cls, last)
 
 
 class _GrowingObject:
-    """An object while its JSON streams in; it never loses a field that it had."""
+    """An object while its JSON streams in, as a tool's arguments or as text.
 
-    def __init__(self, output_cls: type[BaseModel]) -> None:
+    It never loses a field that it had, and is of its class from the first time that it can be.
+    """
+
+    def __init__(self, output_cls: type[BaseModel], llm: FunctionCallingLLM) -> None:
         self._output_cls = output_cls
-        self._objects: list[Any] | None = None
+        self._llm = llm
+        self._partial: Any = None
         self._last: ChatResponse | None = None
 
     def feed(self, response: ChatResponse) -> Any:
         self._last = response
-        partial = process_streaming_objects(response, self._output_cls, cur_objects=self._objects)
-        self._objects = [partial]
-        return partial
+        try:
+            partial = process_streaming_objects(
+                response,
+                self._output_cls,
+                cur_objects=None if self._partial is None else [self._partial],
+                llm=self._llm,
+            )
+        except Exception:  # a validator of the user's that does not expect half an object
+            return self._partial
+        if not isinstance(self._partial, self._output_cls) or isinstance(partial, self._output_cls):
+            self._partial = partial
+        return self._partial
 
     def finish(self) -> BaseModel:
         if self._last is None:
             raise ValueError(f"The model sent nothing for {self._output_cls.__name__}.")
-        return parse_answer(self._output_cls, self._last)
+        return object_of(self._output_cls, self._last)

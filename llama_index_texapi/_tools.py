@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatResponse, ToolCallBlock
+from llama_index.core.bridge.pydantic import BaseModel
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.utils import parse_partial_json
 from llama_index.core.program.function_program import get_function_tool
@@ -78,10 +79,31 @@ def _tool_spec(metadata: ToolMetadata) -> dict[str, Any]:
     if type(metadata) is not ToolMetadata:
         return metadata.to_openai_tool(skip_length_check=True)
     return _definitions.get(
-        metadata.fn_schema,
-        (metadata.name, metadata.description),
-        lambda: metadata.to_openai_tool(skip_length_check=True),
+        metadata.fn_schema, (metadata.name, metadata.description), lambda: _make_definition(metadata)
     )
+
+
+def _make_definition(metadata: ToolMetadata) -> dict[str, Any]:
+    """LlamaIndex's definition; it leaves a class that refers to itself without its fields."""
+    definition = metadata.to_openai_tool(skip_length_check=True)
+    parameters = definition["function"]["parameters"]
+    if "properties" not in parameters and metadata.fn_schema is not None:
+        root = root_object(metadata.fn_schema.model_json_schema())
+        parameters |= {name: root[name] for name in ("type", "properties", "required") if name in root}
+    return definition
+
+
+def root_object(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with an object at its root, as providers want it, not a reference to a definition."""
+    if "$ref" not in schema:
+        return schema
+    definitions = schema["$defs"]
+    return {**definitions[schema["$ref"].rpartition("/")[2]], "$defs": definitions}
+
+
+def program_output_class(tools: Sequence[BaseTool]) -> type[BaseModel] | None:
+    """The class of objects that LlamaIndex's `FunctionCallingProgram` asks for by these tools, if it does."""
+    return tools[0].metadata.fn_schema if is_program_tool(tools) else None
 
 
 def is_program_tool(tools: Sequence[BaseTool]) -> bool:

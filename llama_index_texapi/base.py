@@ -19,10 +19,16 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.bridge.pydantic import ConfigDict, Field, SecretStr
 from llama_index.core.instrumentation.dispatcher import active_instrument_tags
-from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import ToolSelection
 
-from llama_index_texapi._callbacks import streaming
+from llama_index_texapi._arguments import (
+    NOT_IN_PAYLOAD,
+    TOOL_NAMES,
+    arguments_of_a_call,
+    check_additional_kwargs,
+    check_number_of_answers,
+)
+from llama_index_texapi._callbacks import chat_callback, completion_callback, streaming
 from llama_index_texapi._messages import (
     create_chat_response,
     create_completion_response,
@@ -40,9 +46,8 @@ from texapi_core.models import (
     list_models,
 )
 from texapi_core.parameters import ChatParameters, check_parameters
-from texapi_core.payload import build_payload
+from texapi_core.payload import build_payload, merge_parameters
 from texapi_core.settings import (
-    CALL_OPTIONS,
     DEFAULT_MAX_RETRIES,
     DEFAULT_STREAM_IDLE_TIMEOUT,
     AsyncTransport,
@@ -58,10 +63,6 @@ from texapi_core.settings import (
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
-
-_TOOL_NAMES = "tool_names"
-"""Call argument that maps tool names of the wire to the tools' own; never sent."""
-_OWN_ARGUMENTS = frozenset({*CALL_OPTIONS, "extra_body", "stream", "stream_usage", _TOOL_NAMES})
 
 
 class TexAPI(StructuredOutputLLM, ChatParameters):
@@ -158,6 +159,9 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
             api_base=one_of_two(api_base=api_base, base_url=base_url) or env_base_url(),
             **kwargs,
         )
+        check_additional_kwargs(self.additional_kwargs, type(self).model_fields)
+        check_parameters(self.additional_kwargs)
+        check_number_of_answers(self.additional_kwargs)
         self.check_accounting()
         self._settings()  # a setting that cannot work is an error here, not at the first call
 
@@ -172,9 +176,10 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
     def metadata(self) -> LLMMetadata:
         """What LlamaIndex plans prompts and agents by. No network."""
         known = capabilities(self.model)
+        parameters = self._parameters({})
         return LLMMetadata(
             context_window=self.context_window or known.context_window or DEFAULT_CONTEXT_WINDOW,
-            num_output=self.max_tokens or self.max_completion_tokens or -1,
+            num_output=parameters.get("max_tokens") or parameters.get("max_completion_tokens") or -1,
             is_chat_model=True,
             is_function_calling_model=self.is_function_calling_model,
             model_name=self.model,
@@ -191,43 +196,43 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
             "max_tokens": self.max_tokens,
         }
 
-    @llm_chat_callback()
+    @chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """The whole answer to a conversation."""
         return self._chat(messages, **kwargs)
 
-    @streaming(llm_chat_callback)
+    @streaming(chat_callback)
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """The answer as it arrives; the last response holds usage and the whole."""
         return self._stream_chat(messages, **kwargs)
 
-    @llm_completion_callback()
+    @completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """The whole answer to a prompt."""
         return create_completion_response(self._chat(self._prompt(prompt, formatted), **kwargs))
 
-    @streaming(llm_completion_callback)
+    @streaming(completion_callback)
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """The answer to a prompt as it arrives."""
         responses = self._stream_chat(self._prompt(prompt, formatted), **kwargs)
         return (create_completion_response(response) for response in responses)
 
-    @llm_chat_callback()
+    @chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Async twin of `chat`."""
         return await self._achat(messages, **kwargs)
 
-    @streaming(llm_chat_callback)
+    @streaming(chat_callback)
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Async twin of `stream_chat`."""
         return await self._astream_chat(messages, **kwargs)
 
-    @llm_completion_callback()
+    @completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Async twin of `complete`."""
         return create_completion_response(await self._achat(self._prompt(prompt, formatted), **kwargs))
 
-    @streaming(llm_completion_callback)
+    @streaming(completion_callback)
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
@@ -380,31 +385,36 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
     def _request(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool = False
     ) -> tuple[dict[str, Any], CallOptions]:
-        arguments = {**self.additional_kwargs, **kwargs}
-        per_call = {
-            name: value
-            for name, value in arguments.items()
-            if name not in _OWN_ARGUMENTS and value is not None
-        }
+        per_call = arguments_of_a_call(kwargs, type(self).model_fields)
+        arguments = {**arguments_of_a_call(self.additional_kwargs, type(self).model_fields), **per_call}
+        parameters = self._parameters(per_call)
         if not stream:
-            per_call.pop("stream_options", None)
-        check_parameters({**per_call, "extra_body": arguments.get("extra_body")})
-        usage_wanted = arguments.get("stream_usage")
+            parameters.pop("stream_options", None)
+        check_parameters(arguments)
         payload = build_payload(
-            {"model": self.model, **self.payload_parameters, **per_call},
+            parameters,
             to_openai_message_dicts(
                 messages,
-                replay_reasoning=self.replay_reasoning,
-                tool_media=self.tool_media,
+                replay_reasoning=arguments.get("replay_reasoning", self.replay_reasoning),
+                tool_media=arguments.get("tool_media", self.tool_media),
                 wire_names={own: wire_name for wire_name, own in _tool_names(kwargs).items()},
             ),
             self.extra_body,
             self.additional_kwargs.get("extra_body"),
             kwargs.get("extra_body"),
-            stream_usage=stream and (self.stream_usage if usage_wanted is None else usage_wanted),
+            stream_usage=stream and arguments.get("stream_usage", self.stream_usage),
         )
+        check_number_of_answers(payload)
         # The tags of now: a stream may be read when the block that sets them is left.
         return payload, call_options(arguments, partial(_call_labels, active_instrument_tags.get()))
+
+    def _parameters(self, per_call: Mapping[str, Any]) -> dict[str, Any]:
+        """The members of the payload by the constructor, `additional_kwargs` and the call; the last wins."""
+        parameters = {"model": self.model, **self.payload_parameters}
+        for over in (self.additional_kwargs, per_call):
+            members = {k: v for k, v in over.items() if v is not None and k not in NOT_IN_PAYLOAD}
+            parameters = merge_parameters(parameters, members)
+        return parameters
 
 
 def _call_labels(tags: Mapping[str, Any]) -> CallLabels:
@@ -413,4 +423,4 @@ def _call_labels(tags: Mapping[str, Any]) -> CallLabels:
 
 
 def _tool_names(kwargs: Mapping[str, Any]) -> Mapping[str, str]:
-    return kwargs.get(_TOOL_NAMES) or {}
+    return kwargs.get(TOOL_NAMES) or {}

@@ -236,15 +236,18 @@ def test_objects_never_go_backwards(make: Any, by_schema: bool) -> None:
 
 
 @pytest.mark.parametrize("way", PREDICTIONS)
-def test_objects_in_a_fence(gateway: Gateway, make: Any, way: str) -> None:
+@pytest.mark.parametrize("by_schema", [False, True], ids=["tool", "schema"])
+def test_objects_in_a_fence(gateway: Gateway, make: Any, way: str, by_schema: bool) -> None:
+    """By a tool too: a model that cannot be forced may answer with text instead of the call."""
     text = '```json\n{"name": "Lan", "age": 30}\n```'
     streamed = answers.stream(answers.chunk({"content": text}), answers.chunk({}, "stop"))
     gateway.misbehave(streamed if "streamed" in way else whole({"content": text}))
 
-    assert PREDICTIONS[way](make(should_use_structured_outputs=True)) == LAN
+    assert PREDICTIONS[way](make(should_use_structured_outputs=by_schema)) == LAN
 
 
-@pytest.mark.parametrize("way", ["whole", "async"])
+@pytest.mark.parametrize("way", PREDICTIONS)
+@pytest.mark.parametrize("by_schema", [False, True], ids=["tool", "schema"])
 @pytest.mark.parametrize(
     ("message", "finish_reason", "named"),
     [
@@ -254,9 +257,10 @@ def test_objects_in_a_fence(gateway: Gateway, make: Any, way: str) -> None:
     ids=["refused", "cut"],
 )
 def test_objects_that_do_not_come_say_why(
-    gateway: Gateway, make: Any, way: str, message: Any, finish_reason: str, named: str
+    gateway: Gateway, make: Any, way: str, by_schema: bool, message: Any, finish_reason: str, named: str
 ) -> None:
-    gateway.misbehave(whole(message, finish_reason))
+    streamed = answers.stream(answers.chunk(message), answers.chunk({}, finish_reason))
+    gateway.misbehave(streamed if "streamed" in way else whole(message, finish_reason))
 
     with pytest.raises(Exception, match=named):
-        PREDICTIONS[way](make(should_use_structured_outputs=True))
+        PREDICTIONS[way](make(should_use_structured_outputs=by_schema))

@@ -125,14 +125,8 @@ async def test_an_asynchronous_stream_that_is_left_early_hangs_up(
 
 
 SPANS_OF_PREDICTIONS = {
-    ("predict", False): [
-        "TexAPI.structured_predict",
-        "FunctionCallingProgram.__call__",
-        "TexAPI.predict_and_call",
-        PREPARED,
-        "TexAPI.chat",
-    ],
-    ("apredict", False): ["TexAPI.astructured_predict", "TexAPI.apredict_and_call", PREPARED, "TexAPI.achat"],
+    ("predict", False): ["TexAPI.structured_predict", PREPARED, "TexAPI.chat"],
+    ("apredict", False): ["TexAPI.astructured_predict", PREPARED, "TexAPI.achat"],
     ("stream", False): ["TexAPI.stream_structured_predict", PREPARED, "TexAPI.stream_chat"],
     ("astream", False): ["TexAPI.astream_structured_predict", PREPARED, "TexAPI.astream_chat"],
     ("predict", True): ["TexAPI.structured_predict", "TexAPI.chat"],
@@ -164,7 +158,7 @@ def test_a_prediction_that_fails_ends_in_no_end(
 ) -> None:
     gateway.misbehave(structured.answer("I would rather not."))
 
-    with watching() as (events, _), pytest.raises(ValueError, match=r"I would rather not|without a whole"):
+    with watching() as (events, _), pytest.raises(ValueError, match="I would rather not"):
         way(llm(endpoint, should_use_structured_outputs=by_schema))
 
     assert events.names[0] == "LLMStructuredPredictStart"

@@ -182,6 +182,34 @@ def test_a_cache_point_marks_what_is_before_it() -> None:
     ]
 
 
+POINT = CachePoint(cache_control=CacheControl(type="ephemeral"))
+
+
+@pytest.mark.parametrize(
+    ("role", "blocks", "marked"),
+    [
+        ("user", [POINT, TextBlock(text="a"), TextBlock(text="b")], "a"),
+        ("tool", [POINT, TextBlock(text="a")], "a"),
+        ("assistant", [TextBlock(text="a"), CALL, POINT], "a"),
+        ("assistant", [ThinkingBlock(content="t"), POINT, TextBlock(text="a"), CALL], "a"),
+        ("user", [POINT, TextBlock(text="a"), POINT, TextBlock(text="b"), POINT], "ab"),
+    ],
+)
+def test_a_cache_point_marks_the_nearest_part(role: str, blocks: list[Any], marked: str) -> None:
+    own_message = message(role, *blocks, **({"tool_call_id": "call_1"} if role == "tool" else {}))
+    history = [message("assistant", CALL)] if role == "tool" else []
+
+    wire = to_openai_message_dicts([*history, own_message])[-1]
+
+    assert "".join(part["text"] for part in wire["content"] if "cache_control" in part) == marked
+    assert wire["content"][0]["cache_control"] == {"type": "ephemeral", "ttl": "5m"}
+
+
+def test_a_cache_point_without_a_part_to_mark_is_an_error() -> None:
+    with pytest.raises(ValueError, match="CachePoint stands in a message of the role 'assistant'"):
+        to_openai_message_dicts([message("assistant", CALL, POINT)])
+
+
 def test_a_block_that_cannot_go_is_named() -> None:
     with pytest.raises(ValueError, match="Unsupported content block: VideoBlock"):
         to_openai_message_dicts([message("user", VideoBlock(url="https://x.example/a.mp4"))])

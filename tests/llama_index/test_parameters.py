@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import openai
 import pytest
-from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock, ThinkingBlock, ToolCallBlock
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.rate_limiter import TokenBucketRateLimiter
@@ -161,3 +163,137 @@ def test_a_typo_is_an_error_that_guesses(typed: str, meant: str) -> None:
     wrong: dict[str, Any] = {typed: 1}
     with pytest.raises(TexAPISettingsError, match=f"no argument `{typed}`. Did you mean `{meant}`"):
         TexAPI("m", api_key="k", **wrong)
+
+
+async def _last(responses: Any) -> Any:
+    return [response async for response in await responses][-1]
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    "chat": lambda llm, **kwargs: llm.chat(HELLO, **kwargs),
+    "achat": lambda llm, **kwargs: asyncio.run(llm.achat(HELLO, **kwargs)),
+    "stream_chat": lambda llm, **kwargs: list(llm.stream_chat(HELLO, **kwargs)),
+    "astream_chat": lambda llm, **kwargs: asyncio.run(_last(llm.astream_chat(HELLO, **kwargs))),
+    "complete": lambda llm, **kwargs: llm.complete("Hello", **kwargs),
+    "acomplete": lambda llm, **kwargs: asyncio.run(llm.acomplete("Hello", **kwargs)),
+    "stream_complete": lambda llm, **kwargs: list(llm.stream_complete("Hello", **kwargs)),
+    "astream_complete": lambda llm, **kwargs: asyncio.run(_last(llm.astream_complete("Hello", **kwargs))),
+}
+OF_THE_CONSTRUCTOR = {
+    "api_key": "sk-tex-of-another",
+    "base_url": "https://elsewhere.example/v1",
+    "api_base": "https://elsewhere.example/v1",
+    "system_prompt": "Be brief.",
+    "default_headers": {"X-Token": "of-another"},
+    "context_window": 1000,
+    "max_cost": 1,
+}
+
+
+@pytest.mark.parametrize("name", OF_THE_CONSTRUCTOR)
+def test_what_only_the_constructor_takes_is_no_argument_of_a_call(
+    gateway: Gateway, endpoint: Endpoint, name: str
+) -> None:
+    argument: Any = {name: OF_THE_CONSTRUCTOR[name]}
+
+    with pytest.raises(TexAPISettingsError, match=f"`{name}` cannot be changed for one call") as raised:
+        llm(endpoint).chat(HELLO, **argument)
+    with pytest.raises(TexAPISettingsError, match=f"`{name}` cannot be changed for one call"):
+        llm(endpoint, additional_kwargs=argument)
+
+    assert "of-another" not in str(raised.value)
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize("way", CALLS)
+def test_a_key_of_a_call_is_sent_by_no_method(gateway: Gateway, endpoint: Endpoint, way: str) -> None:
+    with pytest.raises(TexAPISettingsError, match="`api_key` cannot be changed"):
+        CALLS[way](llm(endpoint), api_key="sk-tex-of-another")
+
+    assert gateway.requests == []
+
+
+def test_none_is_not_given(gateway: Gateway, endpoint: Endpoint) -> None:
+    llm(endpoint, additional_kwargs={"extra_headers": None}).chat(HELLO, api_key=None, temperature=None)
+
+    assert set(gateway.requests[0].body) == {"model", "messages"}
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"), [("extra_headers", "default_headers"), ("extra_query", "default_query")]
+)
+def test_additional_kwargs_hold_no_secret(endpoint: Endpoint, name: str, instead: str) -> None:
+    """They stand in `repr`, `to_dict` and `to_json`."""
+    with pytest.raises(TexAPISettingsError, match=f"`{name}` in .*Pass `{instead}=") as raised:
+        llm(endpoint, additional_kwargs={name: {"X-Token": "SECRET-VALUE"}})
+
+    assert "SECRET" not in str(raised.value)
+
+
+def test_one_call_may_change_what_goes_back_to_the_model(gateway: Gateway, endpoint: Endpoint) -> None:
+    call = ToolCallBlock(tool_call_id="c1", tool_name="draw", tool_kwargs={})
+    image = ImageBlock(url="https://example.com/a.png")
+    history = [
+        *HELLO,
+        ChatMessage(role="assistant", blocks=[ThinkingBlock(content="hm"), call]),
+        ChatMessage(
+            role="tool", blocks=[TextBlock(text="Here"), image], additional_kwargs={"tool_call_id": "c1"}
+        ),
+    ]
+    gateway.misbehave(Fault(body={"choices": [{"index": 0, "message": {"content": "ok"}}]}), times=2)
+
+    llm(endpoint).chat(history)
+    llm(endpoint).chat(history, replay_reasoning="never", tool_media="tool_message")
+
+    ours, per_call = (request.body for request in gateway.requests)
+    assert ours["messages"][1]["reasoning_content"] == "hm"
+    assert "reasoning_content" not in per_call["messages"][1]
+    assert [message["role"] for message in ours["messages"]] == ["user", "assistant", "tool", "user"]
+    assert [message["role"] for message in per_call["messages"]] == ["user", "assistant", "tool"]
+    assert set(per_call) == set(ours) == {"model", "messages"}
+    wrong: Any = "sometimes"
+    with pytest.raises(TexAPISettingsError, match="`replay_reasoning`"):
+        llm(endpoint).chat(history, replay_reasoning=wrong)
+
+
+@pytest.mark.parametrize("way", CALLS)
+def test_a_call_s_limit_of_tokens_replaces_the_constructor_s_under_either_name(
+    gateway: Gateway, endpoint: Endpoint, way: str
+) -> None:
+    CALLS[way](llm(endpoint, max_tokens=100), max_completion_tokens=50)
+    CALLS[way](llm(endpoint, max_tokens=100, additional_kwargs={"max_completion_tokens": 60}))
+    CALLS[way](llm(endpoint, additional_kwargs={"max_completion_tokens": 60}), max_tokens=70)
+
+    limits = [
+        {name: value for name, value in request.body.items() if "tokens" in name}
+        for request in gateway.requests
+    ]
+    assert limits == [
+        {"max_completion_tokens": 50},
+        {"max_completion_tokens": 60},
+        {"max_tokens": 70},
+    ]
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_prompts_are_planned_by_the_limit_that_is_sent(name: str) -> None:
+    limit: dict[str, Any] = {name: 500}
+
+    assert TexAPI("m", api_key="k").metadata.num_output == -1
+    assert TexAPI("m", api_key="k", **limit).metadata.num_output == 500
+    assert TexAPI("m", api_key="k", max_tokens=9, additional_kwargs=limit).metadata.num_output == 500
+
+
+@pytest.mark.parametrize("way", CALLS)
+def test_more_than_one_answer_is_refused(gateway: Gateway, endpoint: Endpoint, way: str) -> None:
+    """The second would be paid for and never seen."""
+    for given in ({"n": 2}, {"extra_body": {"n": 2}}):
+        with pytest.raises(TexAPISettingsError, match=r"`n` is 2, but .* one answer"):
+            CALLS[way](llm(endpoint), **given)
+    with pytest.raises(TexAPISettingsError, match="`n` is 2"):
+        llm(endpoint, additional_kwargs={"n": 2})
+    assert gateway.requests == []
+
+    CALLS[way](llm(endpoint), n=1)
+
+    assert "n" not in gateway.requests[0].body

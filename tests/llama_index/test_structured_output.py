@@ -11,9 +11,10 @@ from llama_index.core.llms import ChatMessage
 from llama_index.core.program import FunctionCallingProgram, LLMTextCompletionProgram
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from llama_index_texapi import TexAPI
+from tests.conformance import answers
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.llama_index.test_chat import llm
@@ -31,28 +32,28 @@ class Person(BaseModel):
 LAN = Person(name="Lan", age=30)
 
 
-def predict(llm: TexAPI) -> Any:
-    return llm.structured_predict(Person, PROMPT, name="Lan")
+def predict(llm: TexAPI, output_cls: type[BaseModel] = Person) -> Any:
+    return llm.structured_predict(output_cls, PROMPT, name="Lan")
 
 
-def apredict(llm: TexAPI) -> Any:
-    return asyncio.run(llm.astructured_predict(Person, PROMPT, name="Lan"))
+def apredict(llm: TexAPI, output_cls: type[BaseModel] = Person) -> Any:
+    return asyncio.run(llm.astructured_predict(output_cls, PROMPT, name="Lan"))
 
 
-def stream(llm: TexAPI) -> Any:
-    return list(llm.stream_structured_predict(Person, PROMPT, name="Lan"))[-1]
+def stream(llm: TexAPI, output_cls: type[BaseModel] = Person) -> Any:
+    return list(llm.stream_structured_predict(output_cls, PROMPT, name="Lan"))[-1]
 
 
-def astream(llm: TexAPI) -> Any:
+def astream(llm: TexAPI, output_cls: type[BaseModel] = Person) -> Any:
     async def last() -> Any:
-        partials = await llm.astream_structured_predict(Person, PROMPT, name="Lan")
+        partials = await llm.astream_structured_predict(output_cls, PROMPT, name="Lan")
         return [partial async for partial in partials][-1]
 
     return asyncio.run(last())
 
 
 WAYS = [predict, apredict, stream, astream]
-Way = Callable[[TexAPI], Any]
+Way = Callable[..., Any]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -101,6 +102,26 @@ def answer(content: str | None, finish_reason: str = "stop", **message: Any) -> 
     )
 
 
+def told(content: str, way: Way, finish_reason: str = "stop") -> Fault:
+    """An answer of text; in pieces where it is streamed."""
+    if way in (predict, apredict):
+        return answer(content, finish_reason)
+    pieces = [answers.chunk({"content": content[at : at + 5]}) for at in range(0, len(content), 5)]
+    return answers.stream(*pieces, answers.chunk({}, finish_reason))
+
+
+def called(arguments: str, way: Way, finish_reason: str = "tool_calls", name: str = "Person") -> Fault:
+    """A call of the tool; its arguments in pieces where it is streamed."""
+    if way in (predict, apredict):
+        call = {"id": "c1", "type": "function", "function": {"name": name, "arguments": arguments}}
+        return answer(None, finish_reason, tool_calls=[call])
+    pieces = [{"id": "c1", "type": "function", "function": {"name": name, "arguments": ""}}]
+    pieces += [{"function": {"arguments": arguments[at : at + 5]}} for at in range(0, len(arguments), 5)]
+    deltas = [answers.chunk({"tool_calls": [{"index": 0, **piece}]}) for piece in pieces]
+    return answers.stream(*deltas, answers.chunk({}, finish_reason))
+
+
+@pytest.mark.parametrize("by_schema", [False, True])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "content",
@@ -112,12 +133,16 @@ def answer(content: str | None, finish_reason: str = "stop", **message: Any) -> 
         '<think>{"name": "?"}</think>{"name": "Lan", "age": 30}',
     ],
 )
-def test_fences_and_prose_do_no_harm(gateway: Gateway, endpoint: Endpoint, way: Way, content: str) -> None:
-    gateway.misbehave(answer(content))
+def test_fences_and_prose_do_no_harm(
+    gateway: Gateway, endpoint: Endpoint, way: Way, by_schema: bool, content: str
+) -> None:
+    """Nor text instead of the tool call: the model may be free to answer so."""
+    gateway.misbehave(told(content, way))
 
-    assert way(llm(endpoint, should_use_structured_outputs=True)) == LAN
+    assert way(llm(endpoint, should_use_structured_outputs=by_schema)) == LAN
 
 
+@pytest.mark.parametrize("by_schema", [False, True])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     ("fault", "message"),
@@ -129,12 +154,141 @@ def test_fences_and_prose_do_no_harm(gateway: Gateway, endpoint: Endpoint, way: 
     ],
 )
 def test_a_failure_says_what_came(
-    gateway: Gateway, endpoint: Endpoint, way: Way, fault: Fault, message: str
+    gateway: Gateway, endpoint: Endpoint, way: Way, by_schema: bool, fault: Fault, message: str
 ) -> None:
     gateway.misbehave(fault)
 
     with pytest.raises(ValueError, match=message):
-        way(llm(endpoint, should_use_structured_outputs=True))
+        way(llm(endpoint, should_use_structured_outputs=by_schema))
+
+
+class Invoice(BaseModel):
+    """An invoice."""
+
+    number: str
+    items: list[str]
+
+
+CUT = '{"number":"A1","items":["apple","pear","pl'
+
+
+@pytest.mark.parametrize("by_schema", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_cut_at_the_token_limit_is_no_object(
+    gateway: Gateway, endpoint: Endpoint, way: Way, by_schema: bool
+) -> None:
+    """What came of it could be mended to an object that lacks what was cut off."""
+    gateway.misbehave((told if by_schema else called)(CUT, way, "length"))
+
+    with pytest.raises(ValueError, match=r'"pear","pl.*token limit'):
+        way(llm(endpoint, should_use_structured_outputs=by_schema), Invoice)
+
+
+def test_a_structured_llm_s_stream_that_was_cut_is_an_error(gateway: Gateway, endpoint: Endpoint) -> None:
+    structured = llm(endpoint).as_structured_llm(Invoice)
+    gateway.misbehave(called(CUT, stream, "length"))
+
+    with pytest.raises(ValueError, match="token limit"):
+        list(structured.stream_chat([ChatMessage("An invoice")]))
+
+
+@pytest.mark.parametrize("way", ["stream_call", "astream_call"])
+def test_a_program_s_stream_that_was_cut_is_an_error(gateway: Gateway, endpoint: Endpoint, way: str) -> None:
+    program = FunctionCallingProgram.from_defaults(output_cls=Person, llm=llm(endpoint), prompt=PROMPT)
+    gateway.misbehave(called('{"name": "Lan", "age": 3', stream, "length"))
+
+    with pytest.raises(ValueError, match="token limit"):
+        PROGRAM_WAYS[way](program)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_call_of_another_form_says_what_is_missing(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+    gateway.misbehave(called('{"name": "Lan"}', way))
+
+    with pytest.raises(ValueError, match=r"not of the form of Person\.[^.]*age"):
+        way(llm(endpoint))
+
+
+class Note(BaseModel):
+    """A note."""
+
+    title: str
+    tags: list[str] = []
+    body: str | None = None
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+@pytest.mark.parametrize("by_schema", [False, True])
+def test_a_partial_object_of_its_class_stays_one(
+    gateway: Gateway, endpoint: Endpoint, by_schema: bool, length: int
+) -> None:
+    text = '{"title": "T", "tags": ["one", "two"], "body": "Hello there"}'
+    pieces: list[Any] = [text[at : at + length] for at in range(0, len(text), length)]
+    call = {"index": 0, "id": "c1", "type": "function"}
+    deltas = [
+        {"content": piece}
+        if by_schema
+        else {"tool_calls": [{**call, "function": {"name": None if at else "Note", "arguments": piece}}]}
+        for at, piece in enumerate(pieces)
+    ]
+    gateway.misbehave(answers.stream(*map(answers.chunk, deltas), answers.chunk({}, "stop")))
+
+    model = llm(endpoint, should_use_structured_outputs=by_schema)
+    partials = list(model.stream_structured_predict(Note, PROMPT, name="Lan"))
+
+    are_notes = [isinstance(partial, Note) for partial in partials]
+    assert are_notes == sorted(are_notes)
+    assert partials[-1] == Note(title="T", tags=["one", "two"], body="Hello there")
+
+
+class Sum(BaseModel):
+    """A sum."""
+
+    parts: list[int]
+    total: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check(cls, values: Any) -> Any:
+        assert sum(values["parts"]) == values["total"]
+        return values
+
+
+@pytest.mark.parametrize("by_schema", [False, True])
+@pytest.mark.parametrize("way", [stream, astream])
+def test_a_validator_may_expect_the_whole_object(
+    gateway: Gateway, endpoint: Endpoint, way: Way, by_schema: bool
+) -> None:
+    text = '{"parts": [1, 2], "total": 3}'
+    gateway.misbehave(told(text, way) if by_schema else called(text, way, name="Sum"))
+
+    assert way(llm(endpoint, should_use_structured_outputs=by_schema), Sum) == Sum(parts=[1, 2], total=3)
+
+
+class Node(BaseModel):
+    """A node of a tree."""
+
+    value: int
+    children: list[Node] = []
+
+
+@pytest.mark.parametrize("by_schema", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_class_that_refers_to_itself(
+    gateway: Gateway, endpoint: Endpoint, way: Way, by_schema: bool
+) -> None:
+    text = '{"value": 1, "children": [{"value": 2}]}'
+    gateway.misbehave(told(text, way) if by_schema else called(text, way, name="Node"))
+
+    assert way(llm(endpoint, should_use_structured_outputs=by_schema), Node) == Node(
+        value=1, children=[Node(value=2)]
+    )
+
+    body = gateway.requests[0].body
+    sent = body["response_format"]["json_schema"] if by_schema else body["tools"][0]["function"]
+    schema = sent["schema" if by_schema else "parameters"]
+    assert (schema["type"], list(schema["properties"])) == ("object", ["value", "children"])
+    assert list(schema["$defs"]) == ["Node"]
 
 
 @pytest.mark.parametrize("program", [FunctionCallingProgram, LLMTextCompletionProgram])
@@ -154,10 +308,10 @@ def test_as_a_structured_llm(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("way", [stream, astream])
-def test_a_stream_without_a_whole_object_is_an_error(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+def test_a_stream_without_an_object_says_what_came(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
     gateway.misbehave(answer("I would rather not."))
 
-    with pytest.raises(ValueError, match="without a whole Person"):
+    with pytest.raises(ValueError, match="I would rather not"):
         way(llm(endpoint))
 
 

@@ -72,11 +72,11 @@ def test_the_same_tools_are_not_converted_again(
     assert schemas_made == []
 
 
-@pytest.mark.parametrize(("by_schema", "made_by_llama_index"), [(False, 2), (True, 0)])
+@pytest.mark.parametrize(("by_schema", "made_by_llama_index"), [(False, 1), (True, 0)])
 def test_the_same_class_of_an_answer_is_not_converted_again(
     endpoint: Endpoint, schemas_made: list[Any], by_schema: bool, made_by_llama_index: int
 ) -> None:
-    """LlamaIndex's program reads the class's description out of its schema each time."""
+    """LlamaIndex's tool for objects reads the class's description out of its schema each time."""
     prompt = PromptTemplate("Give me the song titled {title} of the year 1967. Answer in JSON.")
     model = llm(endpoint, should_use_structured_outputs=by_schema)
     model.structured_predict(Song, prompt, title='"Diễm xưa"')

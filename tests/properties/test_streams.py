@@ -64,5 +64,7 @@ def test_llama_index(line: Line, sent: tuple[Answer, list[bytes]]) -> None:
 
     assert responses[-1].message == expected.message
     assert responses[-1].additional_kwargs == expected.additional_kwargs
+    assert expected.raw is not None
+    assert responses[-1].raw is not None
     assert responses[-1].raw.get("usage") == expected.raw.get("usage")
     assert "".join(response.delta or "" for response in responses) == answer.message["content"]
