@@ -61,7 +61,7 @@ def test_text() -> None:
     )
 
 
-@pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking"])
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking", "reasoning_text", "thought"])
 def test_reasoning_under_any_name(field: str) -> None:
     reply = read(chunk({field: "first "}), chunk({field: "this"}), chunk({"content": "ok"}), STOP)
 
