@@ -57,6 +57,7 @@ def test_a_stream_that_ends_without_choices_counts(gateway: Gateway, endpoint: E
         *_, response = llm(endpoint).stream_chat([ChatMessage("Hello")])
 
     assert (usage.calls, usage.total.total_tokens) == (1, 5)
+    assert response.raw is not None
     assert response.raw["choices"] == []
 
 
