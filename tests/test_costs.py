@@ -29,7 +29,7 @@ MOST_CALLS = {
     "whole call, 200 messages": {"ChatTexAPI": 12_700, "TexAPI": 11_600},
     "binding 3 tools again": {"ChatTexAPI": 400, "TexAPI": 10},
     "whole call, 3 tools bound": {"ChatTexAPI": 4_500, "TexAPI": 4_900},
-    "structured output, whole call": {"ChatTexAPI": 5_200, "TexAPI": 8_700},
+    "structured output, whole call": {"ChatTexAPI": 5_200, "TexAPI": 7_200},
     "text chunk": {"ChatTexAPI": 186, "TexAPI": 142},
     "text chunk, async": {"ChatTexAPI": 186, "TexAPI": 142},
     "reasoning chunk": {"ChatTexAPI": 210, "TexAPI": 172},
