@@ -33,7 +33,7 @@ MOST_CALLS = {
     "text chunk": {"ChatTexAPI": 186, "TexAPI": 142},
     "text chunk, async": {"ChatTexAPI": 186, "TexAPI": 142},
     "reasoning chunk": {"ChatTexAPI": 210, "TexAPI": 172},
-    "tool arguments chunk": {"ChatTexAPI": 296, "TexAPI": 247},
+    "tool arguments chunk": {"ChatTexAPI": 296, "TexAPI": 252},
 }
 """Calls of functions, Python's and C's: of a call, of a chunk."""
 
