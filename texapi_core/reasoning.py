@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 TEXT_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "thought")
 """Fields that hold the text: DeepSeek, Qwen and most gateways; OpenRouter and vLLM; others."""
@@ -16,8 +15,7 @@ _FRAGMENT_TEXT_FIELDS = ("text", "summary", "thinking", "data")
 _REASONING_PART_TYPES = frozenset({"thinking", "reasoning", "reasoning.text", "reasoning.summary"})
 
 
-@dataclass(frozen=True, slots=True)
-class Reasoning:
+class Reasoning(NamedTuple):
     """The reasoning of an answer, or what one chunk adds to it."""
 
     text: str = ""
@@ -29,10 +27,14 @@ class Reasoning:
 
 
 NO_REASONING = Reasoning()
+NO_CONTENT: tuple[str, str, tuple[Mapping[str, Any], ...]] = ("", "", ())
+"""What `split_content` makes of nothing."""
 
 
 def read_reasoning(message: Mapping[str, Any]) -> Reasoning:
     """The reasoning in a message or a delta, `NO_REASONING` when it holds none."""
+    if REASONING_FIELDS.isdisjoint(message):
+        return NO_REASONING
     text, field = "", None
     for name in TEXT_FIELDS:
         value = message.get(name)
@@ -62,7 +64,7 @@ def split_content(content: Any) -> tuple[str, str, tuple[Mapping[str, Any], ...]
     if isinstance(content, dict):
         content = [content]
     if not isinstance(content, list):
-        return ("", "", ()) if content is None else (str(content), "", ())
+        return NO_CONTENT if content is None else (str(content), "", ())
     texts, reasonings, others = [], [], []
     for part in content:
         if isinstance(part, str):

@@ -6,7 +6,6 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-inte
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 _IGNORED_LINE = re.compile(rb":|[a-z_-]+(:|$)")
 """Comments, and fields that say nothing here: ids, pauses, and what servers make up."""
@@ -14,12 +13,8 @@ _MOST_STRAY_LINES = 100
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-class ServerSentEvent(NamedTuple):
-    """One event of a stream."""
-
-    event: str
-    """`""` unless the server named the event."""
-    data: bytes
+ServerSentEvent = tuple[str, bytes]
+"""One event of a stream: its name, `""` unless the server gave one, and its data."""
 
 
 class SSEDecoder:
@@ -43,6 +38,8 @@ class SSEDecoder:
     def feed(self, packet: bytes) -> list[ServerSentEvent]:
         """The events that this packet completes."""
         if self._between_events and packet.endswith(b"\n\n") and b"\r" not in packet:
+            if packet.startswith(b"data: ") and packet.find(b"\n") == len(packet) - 2:
+                return [("", packet[6:-2])]  # what nearly every packet is
             plain = _plain_events(packet)
             if plain is not None:
                 return plain
@@ -94,7 +91,7 @@ class SSEDecoder:
     def _event_so_far(self) -> ServerSentEvent:
         data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
         self._data = []
-        return ServerSentEvent(self._event.decode("utf-8", "replace") if self._event else "", data)
+        return self._event.decode("utf-8", "replace") if self._event else "", data
 
 
 def _begins_another(line: bytes, before: bytes) -> bool:
@@ -106,10 +103,10 @@ def _begins_another(line: bytes, before: bytes) -> bool:
 
 
 def _plain_events(packet: bytes) -> list[ServerSentEvent] | None:
-    """The events of a packet that holds whole ones of a single data line: what nearly every packet is."""
+    """The events of a packet that holds whole ones of a single data line, else `None`."""
     events = []
     for event in packet[:-2].split(b"\n\n"):
         if not event.startswith(b"data: ") or b"\n" in event:
             return None
-        events.append(ServerSentEvent("", event[6:]))
+        events.append(("", event[6:]))
     return events

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from texapi_core.reasoning import (
+    NO_CONTENT,
     NO_REASONING,
     TEXT_FIELDS,
     Reasoning,
@@ -24,6 +25,7 @@ from texapi_core.surrogates import join_halves, may_hold_halves, mended
 from texapi_core.tool_calls import ToolCallAssembler, ToolCallDelta, tool_call_entries
 from texapi_core.usage import TokenUsage, merge_usage
 from texapi_core.wire import (
+    KNOWN_MESSAGE_FIELDS,
     ChatChoice,
     ChatDelta,
     ChatReply,
@@ -56,6 +58,7 @@ _CHUNK_FIELDS = frozenset({"choices", "object", "usage"})
 """Members of a chunk that are read from each one in their own way."""
 _ALWAYS_READ = frozenset({"error", "type", "x_groq"})
 """Members that may say something new in a later chunk."""
+_BARE_CHOICE_FIELDS = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _PLAIN_DELTA_FIELDS = frozenset({"role", "content"})
 
 
@@ -111,8 +114,8 @@ class StreamState:
 
         Raises `ErrorAnswer` for an error in the stream, `MalformedAnswer` for data that is no JSON.
         """
-        data = event.data
-        if event.event == "error":
+        name, data = event
+        if name == "error":
             raise ErrorAnswer(_error_of(data.strip()))
         if data.startswith(b"{"):
             return self.feed(self._chunk_of(data))
@@ -124,7 +127,7 @@ class StreamState:
 
     def _chunk_of(self, data: bytes) -> dict[str, Any]:
         """The chunk, with characters whole that were torn between it and the one before."""
-        if not self._halves and not may_hold_halves(data):
+        if not self._halves and not (b"\\u" in data and may_hold_halves(data)):
             try:
                 return parse_json_object(data)
             except MalformedAnswer:
@@ -141,17 +144,36 @@ class StreamState:
 
     def feed(self, chunk: dict[str, Any]) -> ChatDelta | None:
         """What one chunk adds, `None` when it adds nothing to see."""
-        if not chunk.keys() <= self._noted or chunk.get("object") == "error":
+        delta = self._bare_delta(chunk)
+        if delta is not None:
+            self._raw = chunk
+            self._has_choice = True
+            content = delta.get("content")
+            if content and isinstance(content, str) and _PLAIN_DELTA_FIELDS.issuperset(delta):
+                self._texts.append(content)
+                return ChatDelta(content, raw=chunk)
+            return self._full_delta(delta, None, chunk)
+        if not self._noted.issuperset(chunk) or chunk.get("object") == "error":
             self._note_envelope(chunk)
         self._raw = chunk
         if chunk.get("usage"):
             self._note_usage(chunk)
-        choices = chunk.get("choices")
-        if isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict):
-            choice = choices[0]
-            if choice_index(choice) == self._index:
-                return self._feed_choice(choice, chunk)
         return self._feed_choices(read_choices(chunk), chunk)
+
+    def _bare_delta(self, chunk: dict[str, Any]) -> dict[str, Any] | None:
+        """The delta of a chunk in which nothing else is new, as in nearly every one, else `None`."""
+        choices = chunk.get("choices")
+        if not (isinstance(choices, list) and len(choices) == 1 and self._noted.issuperset(chunk)):
+            return None
+        choice = choices[0]
+        if chunk.get("usage") or chunk.get("object") == "error" or not isinstance(choice, dict):
+            return None
+        if not _BARE_CHOICE_FIELDS.issuperset(choice) or choice.get("index") != self._index:
+            return None
+        delta = choice.get("delta")
+        if choice.get("finish_reason") or choice.get("logprobs") or not isinstance(delta, dict):
+            return None
+        return delta if delta and "usage" not in delta else None
 
     def _feed_choices(self, choices: list[dict[str, Any]], chunk: dict[str, Any]) -> ChatDelta | None:
         mine = None
@@ -219,9 +241,6 @@ class StreamState:
         logprobs = logprobs_of(choice) if choice.get("logprobs") else None
         if logprobs:
             self._note_logprobs(logprobs)
-        content = delta.get("content")
-        if _PLAIN_DELTA_FIELDS.issuperset(delta) and isinstance(content, str):
-            return self._plain_delta(content, logprobs, chunk)
         if "usage" in delta and not chunk.get("usage"):
             self._usage = merge_usage(self._usage, find_usage(chunk))
         return self._full_delta(delta, logprobs, chunk)
@@ -247,16 +266,6 @@ class StreamState:
         news.update((name, value) for name, value in extras if name not in self._message_extras)
         return news
 
-    def _plain_delta(
-        self, content: str, logprobs: Mapping[str, Any] | None, chunk: Mapping[str, Any]
-    ) -> ChatDelta | None:
-        """The shape of nearly every chunk: text and nothing else."""
-        if content:
-            self._texts.append(content)
-        elif not logprobs:
-            return None
-        return ChatDelta(content, logprobs=logprobs, raw=chunk)
-
     def _full_delta(
         self,
         delta: Mapping[str, Any],
@@ -265,7 +274,8 @@ class StreamState:
     ) -> ChatDelta | None:
         if delta.get("error"):
             raise ErrorAnswer(delta["error"])
-        text, part_reasoning, other_parts = split_content(delta.get("content"))
+        content = delta.get("content")
+        text, part_reasoning, other_parts = split_content(content) if content else NO_CONTENT
         reasoning = read_reasoning(delta)
         if part_reasoning and not reasoning.text:
             reasoning = Reasoning(part_reasoning, None, reasoning.details, reasoning.details_field)
@@ -273,7 +283,7 @@ class StreamState:
         tool_calls: tuple[ToolCallDelta, ...] = ()
         if delta.get("tool_calls") or delta.get("function_call"):
             tool_calls = self._tool_calls.feed(tool_call_entries(delta))
-        extras = message_extras(delta)
+        extras = {} if KNOWN_MESSAGE_FIELDS.issuperset(delta) else message_extras(delta)
         self._note_message(text, reasoning, refusal, other_parts, extras)
         new = text or reasoning is not NO_REASONING or refusal or tool_calls or logprobs
         if not (new or other_parts or extras):
@@ -422,11 +432,8 @@ class StreamReader:
         self._start = bytearray()
         self._is_sse: bool | None = None
         self._failure: Exception | None = None
-
-    @property
-    def done(self) -> bool:
+        self.done = False
         """Whether nothing more is to be read: the stream said so, or could not be understood."""
-        return self.state.done or self._failure is not None
 
     def feed(self, packet: bytes) -> list[ChatDelta]:
         """The deltas that this packet completes; `finish` raises what it could not read."""
@@ -456,14 +463,15 @@ class StreamReader:
             except (ErrorAnswer, MalformedAnswer) as error:
                 if self.state.has_finished:
                     continue  # the answer is whole: only usage may still come
-                self._failure = error
+                self._failure, self.done = error, True
                 break
             except Exception as error:
-                self._failure = error
+                self._failure, self.done = error, True
                 break
             if delta is not None:
                 deltas.append(delta)
             if self.state.done:
+                self.done = True
                 break
         return deltas
 
@@ -491,5 +499,5 @@ class StreamReader:
     def _read_document(self, document: bytes) -> ChatDelta | None:
         body = parse_json_object(document.removeprefix(BYTE_ORDER_MARK))
         delta = self.state.feed(body)
-        self.state.done = True
+        self.state.done = self.done = True
         return delta

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-_KNOWN_CALL_FIELDS = frozenset({"index", "id", "type", "function"})
+_KNOWN_CALL_FIELDS = frozenset({"index", "id", "type", "function", "name", "arguments"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,17 +187,15 @@ def _read_fragment(entry: Mapping[str, Any]) -> _Fragment:
         function = {}
     id_ = entry.get("id")
     name = function.get("name") or entry.get("name")
-    extras = {
-        key: value
-        for key, value in entry.items()
-        if key not in _KNOWN_CALL_FIELDS and value is not None and key not in ("name", "arguments")
-    }
+    extras: dict[str, Any] = {}
+    if not _KNOWN_CALL_FIELDS.issuperset(entry):
+        extras = {k: v for k, v in entry.items() if k not in _KNOWN_CALL_FIELDS and v is not None}
     return _Fragment(
-        index=read_index(entry.get("index")),
-        id=str(id_) if id_ else "",
-        name=name if isinstance(name, str) else "",
-        arguments=_arguments_text(function.get("arguments", entry.get("arguments"))),
-        extras=extras,
+        read_index(entry.get("index")),
+        str(id_) if id_ else "",
+        name if isinstance(name, str) else "",
+        _arguments_text(function.get("arguments", entry.get("arguments"))),
+        extras,
     )
 
 

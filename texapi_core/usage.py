@@ -5,35 +5,41 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-_FIELD_PATHS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "input_tokens": (("prompt_tokens",), ("input_tokens",)),
-    "output_tokens": (("completion_tokens",), ("output_tokens",)),
-    "total_tokens": (("total_tokens",),),
+_ITSELF = ""
+_PLACES: dict[str, tuple[tuple[str, str], ...]] = {
+    "input_tokens": ((_ITSELF, "prompt_tokens"), (_ITSELF, "input_tokens")),
+    "output_tokens": ((_ITSELF, "completion_tokens"), (_ITSELF, "output_tokens")),
+    "total_tokens": ((_ITSELF, "total_tokens"),),
     "cached_tokens": (
         ("prompt_tokens_details", "cached_tokens"),
         ("input_tokens_details", "cached_tokens"),
-        ("prompt_cache_hit_tokens",),
-        ("cache_read_input_tokens",),
-        ("cached_tokens",),
+        (_ITSELF, "prompt_cache_hit_tokens"),
+        (_ITSELF, "cache_read_input_tokens"),
+        (_ITSELF, "cached_tokens"),
     ),
     "cache_creation_tokens": (
         ("prompt_tokens_details", "cache_write_tokens"),
         ("prompt_tokens_details", "cache_creation_tokens"),
-        ("cache_creation_input_tokens",),
+        (_ITSELF, "cache_creation_input_tokens"),
     ),
     "reasoning_tokens": (
         ("completion_tokens_details", "reasoning_tokens"),
         ("output_tokens_details", "reasoning_tokens"),
-        ("reasoning_tokens",),
+        (_ITSELF, "reasoning_tokens"),
     ),
     "input_audio_tokens": (("prompt_tokens_details", "audio_tokens"),),
     "output_audio_tokens": (("completion_tokens_details", "audio_tokens"),),
 }
-"""Usage field -> where providers put it on the wire, the first number that is not zero wins.
+"""Usage field -> where providers put it on the wire: in which object of `usage`, or in itself, by what name.
 
+The first number that is not zero wins.
 `prompt_cache_hit_tokens` is DeepSeek's, `cache_read_input_tokens` and `cache_creation_input_tokens`
 are Anthropic's, `cache_write_tokens` is OpenRouter's.
 """
+
+_EXACT = 2**53
+"""Whole numbers below it are the same as floats."""
+_DETAILS = frozenset(place for places in _PLACES.values() for place, _ in places if place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,9 @@ def parse_usage(usage: Any) -> TokenUsage | None:
     """`TokenUsage` of a `usage` object of the wire, `None` when it holds no count at all."""
     if not isinstance(usage, dict):
         return None
-    counts: dict[str, Any] = {field: _first_count(usage, paths) for field, paths in _FIELD_PATHS.items()}
+    objects = {name: details for name in _DETAILS if isinstance(details := usage.get(name), dict)}
+    objects[_ITSELF] = usage
+    counts: dict[str, Any] = {field: _first_count(objects, places) for field, places in _PLACES.items()}
     if all(count is None for count in counts.values()):
         return None
     return _with_total(TokenUsage(**counts, cost=_amount(usage.get("cost"))))
@@ -93,7 +101,7 @@ def merge_usage(earlier: TokenUsage | None, later: TokenUsage | None) -> TokenUs
     """
     if earlier is None or later is None:
         return later or earlier
-    names = ("cost", *_FIELD_PATHS)
+    names = ("cost", *_PLACES)
     changes = {name: value for name in names if (value := getattr(later, name))}
     if "total_tokens" not in changes and ("input_tokens" in changes or "output_tokens" in changes):
         changes["total_tokens"] = None
@@ -119,21 +127,21 @@ def _with_missing_part(usage: TokenUsage) -> TokenUsage:
     return usage
 
 
-def _first_count(usage: dict[str, Any], paths: tuple[tuple[str, ...], ...]) -> int | None:
+def _first_count(objects: dict[str, dict[str, Any]], places: tuple[tuple[str, str], ...]) -> int | None:
     found = None
-    for path in paths:
-        value: Any = usage
-        for name in path:
-            value = value.get(name) if isinstance(value, dict) else None
-        count = _count(value)
-        if count:
-            return count
-        found = count if found is None else found
+    for place, name in places:
+        if (value := objects.get(place, {}).get(name)) is not None:
+            count = _count(value)
+            if count:
+                return count
+            found = count if found is None else found
     return found
 
 
 def _count(value: Any) -> int | None:
     """Some gateways send counts as floats or digits in a string."""
+    if type(value) is int and 0 <= value < _EXACT:
+        return value
     number = _amount(value)
     return int(number) if number is not None else None
 
@@ -151,7 +159,7 @@ def _amount(value: Any) -> float | None:
 def add_usage(one: TokenUsage, other: TokenUsage) -> TokenUsage:
     """The usage of two calls together. A count that neither reports stays unknown."""
     sums: dict[str, Any] = {}
-    for name in (*_FIELD_PATHS, "cost"):
+    for name in (*_PLACES, "cost"):
         counts = [count for count in (getattr(one, name), getattr(other, name)) if count is not None]
         sums[name] = sum(counts) if counts else None
     return TokenUsage(**sums)

@@ -24,7 +24,7 @@ from texapi_core.tool_calls import ToolCall, ToolCallDelta, parse_tool_calls, re
 from texapi_core.usage import TokenUsage, parse_usage
 
 _KNOWN_REPLY_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "x_groq"})
-_KNOWN_MESSAGE_FIELDS = REASONING_FIELDS | {
+KNOWN_MESSAGE_FIELDS = REASONING_FIELDS | {
     "role",
     "content",
     "refusal",
@@ -32,6 +32,7 @@ _KNOWN_MESSAGE_FIELDS = REASONING_FIELDS | {
     "function_call",
     "usage",
 }
+"""Members of a message or a delta that `ChatChoice` has a field for."""
 _KNOWN_CHOICE_FIELDS = frozenset(
     {"index", "message", "delta", "text", "finish_reason", "logprobs", "usage", "error"}
 )
@@ -135,11 +136,11 @@ def parse_json_object(text: bytes, *, mend: bool = True) -> dict[str, Any]:
         value = jiter.from_json(text)  # comes with the openai SDK, and takes a quarter of json's time
     except ValueError:
         value = _parse_what_jiter_refuses(text, mend=mend)
+    if isinstance(value, dict):
+        return value
     if isinstance(value, list) and value and isinstance(value[0], dict):
         raise_for_error_object(value[0])  # Google sends errors in a list
-    if not isinstance(value, dict):
-        raise MalformedAnswer("JSON that is no object", excerpt(text))
-    return value
+    raise MalformedAnswer("JSON that is no object", excerpt(text))
 
 
 def _parse_what_jiter_refuses(text: bytes, *, mend: bool) -> Any:
@@ -330,7 +331,7 @@ def message_extras(message: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in message.items()
-        if name not in _KNOWN_MESSAGE_FIELDS and value not in (None, "", [], {})
+        if name not in KNOWN_MESSAGE_FIELDS and value not in (None, "", [], {})
     }
 
 
