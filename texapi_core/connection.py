@@ -61,16 +61,15 @@ def _close_dropped(response: Any) -> None:
 def read_to_end(response: Any) -> None:
     """Read what is left of a body, or give its connection up. The caller closes the response.
 
-    `response.stream` is read, not the rest of `iter_bytes()`: at its end that one would hand the connection
-    to the next call, which a limit that runs out in the same moment would cut off. Such a call is sent
-    again, and billed twice.
+    The limit of a read is in httpx's documented `timeout` extension of the request, which is the request's
+    own. `response.stream` looks at it anew, the rest of `iter_bytes()` does not.
     """
-    if response.is_closed or _socket_of(response) is None:
+    limits = response.request.extensions.get("timeout")
+    if response.is_closed or limits is None or _socket_of(response) is None:
         return
-    # A blocked read has no time limit of its own that could be changed now; shutting the connection
-    # down from another thread is what ends it.
+    limits["read"] = _LONGEST_WAIT
     deadline = time.monotonic() + _LONGEST_WAIT
-    with contextlib.suppress(Exception), ending_after(_LONGEST_WAIT, response):
+    with contextlib.suppress(Exception):
         for _ in response.stream:
             if time.monotonic() > deadline:
                 break

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +18,7 @@ from tests.gateway import Fault, Gateway
 from texapi_core import connection
 from texapi_core.chat import astream, stream
 from texapi_core.settings import Settings
-from texapi_core.wire import ChatReply
+from texapi_core.wire import ChatDelta, ChatReply
 
 PAYLOAD = {"model": "claude-sonnet-4-6", "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -81,44 +83,88 @@ def test_the_reader_s_own_time_is_no_stall(gateway: Gateway, endpoint: Endpoint,
     assert read(limited).choice.text == "ok"
 
 
-class _NetworkStream:
-    """What httpx's `network_stream` extension tells of a connection."""
+@contextlib.contextmanager
+def _served(*parts: bytes | float) -> Iterator[tuple[str, list[socket.socket]]]:
+    """A server that answers each request with these bytes, pausing where there are seconds.
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    Its address, and the connections that it has seen.
+    """
+    seen: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-    def get_extra_info(self, name: str) -> socket.socket:
-        return self._connection
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = listener.accept()
+                    seen.append(client)
+                    threading.Thread(target=answer, args=(client,), daemon=True).start()
+
+        def answer(client: socket.socket) -> None:
+            with client, contextlib.suppress(OSError):
+                while client.recv(65536):
+                    for part in parts:
+                        if isinstance(part, bytes):
+                            client.sendall(part)
+                        else:
+                            time.sleep(part)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1", seen
 
 
-class _Response:
-    """A response whose body ends about when the wait for its end is over."""
-
-    is_closed = False
-
-    def __init__(self, server_side: socket.socket, wait: float) -> None:
-        self.extensions: dict[str, Any] = {"network_stream": _NetworkStream(server_side)}
-        self.stream = self._body(wait)
-
-    @staticmethod
-    def _body(wait: float) -> Iterator[bytes]:
-        time.sleep(wait)
-        yield b""
+def _chunked(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def test_a_connection_is_never_shut_down_once_it_may_serve_another_call(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The other call would be sent again, and billed twice: seen once in 10,000 calls under load."""
-    monkeypatch.setattr(connection, "_LONGEST_WAIT", 0.002)
-    shut_down: list[socket.socket] = []
-    monkeypatch.setattr(connection, "_shut_down", shut_down.append)
+_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+_ANSWER = b"".join(_chunked(packet) for packet in PACKETS if isinstance(packet, bytes))
+_ENDS: dict[str, list[bytes | float]] = {
+    "silent": [5.0],
+    "comments": [_chunked(b": keep-alive\n\n"), 0.03] * 150,
+    "half a chunk": [b"5\r\n:", 5.0],
+}
 
-    for number in range(300):
-        here, there = socket.socketpair()
-        with here, there:
-            connection.read_to_end(_Response(here, 0.001 + number % 20 / 10_000))
-            before = len(shut_down)
-            time.sleep(0.003)
-            assert len(shut_down) == before
-    assert shut_down  # some ended too late, else this showed nothing
+
+@pytest.mark.parametrize("end", _ENDS)
+def test_a_body_that_goes_on_after_its_last_event_is_given_up(end: str) -> None:
+    with _served(_HEAD + _ANSWER, *_ENDS[end]) as (address, _):
+        answer = stream(Settings(api_key="sk-tex-test", base_url=address), PAYLOAD)
+        *deltas, reply = (next(answer) for _ in range(3))
+        started = time.monotonic()
+
+        assert list(answer) == []
+        assert time.monotonic() - started < 0.3
+        assert isinstance(reply, ChatReply)
+        assert [delta.text for delta in deltas if isinstance(delta, ChatDelta)] == ["o", "k"]
+
+
+def _read(settings: Settings) -> str:
+    replies = [item for item in stream(settings, PAYLOAD) if isinstance(item, ChatReply)]
+    return replies[0].choice.text
+
+
+def test_the_end_of_a_body_may_come_a_little_later() -> None:
+    with _served(_HEAD + _ANSWER, 0.02, b"0\r\n\r\n") as (address, seen):
+        settings = Settings(api_key="sk-tex-test", base_url=address)
+
+        assert [_read(settings) for _ in range(3)] == ["ok"] * 3
+        assert len(seen) == 1
+
+
+def test_the_short_limit_is_for_the_end_of_one_body_alone() -> None:
+    """The next call of the same connection may take its time."""
+    with _served(_HEAD, 0.3, _ANSWER, b"0\r\n\r\n") as (address, seen):
+        settings = Settings(api_key="sk-tex-test", base_url=address)
+
+        assert [_read(settings) for _ in range(2)] == ["ok"] * 2
+        assert len(seen) == 1
+
+
+def test_a_limit_that_runs_out_harms_no_other_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call whose connection is cut would be sent again, and billed twice: once in 10,000 under load."""
+    monkeypatch.setattr(connection, "_LONGEST_WAIT", 0.001)
+    with _served(_HEAD + _ANSWER, 0.001, b"0\r\n\r\n") as (address, seen):
+        settings = Settings(api_key="sk-tex-test", base_url=address, max_retries=0)
+
+        assert [_read(settings) for _ in range(100)] == ["ok"] * 100
+        assert len(seen) > 1  # some ended too late, else this showed nothing
