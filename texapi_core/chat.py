@@ -130,7 +130,7 @@ def fetch_models(settings: Settings) -> list[Any]:
             cast_to=object,
             options=_request_options(settings, NO_OPTIONS),
             stream=True,
-            stream_cls=openai.Stream[object],
+            stream_cls=_Sent,
         )
     return _read_body(settings, NO_OPTIONS, sent.response).model_rows()
 
@@ -144,23 +144,37 @@ async def afetch_models(settings: Settings) -> list[Any]:
             cast_to=object,
             options=_request_options(settings, NO_OPTIONS),
             stream=True,
-            stream_cls=openai.AsyncStream[object],
+            stream_cls=_AsyncSent,
         )
     return (await _aread_body(settings, NO_OPTIONS, sent.response)).model_rows()
 
 
+class _Sent(openai.Stream[object]):
+    """What the SDK hands over of an answer: the response, whose bytes it does not read itself."""
+
+    def __init__(self, *, response: Any, **_: Any) -> None:
+        self.response = response
+
+
+class _AsyncSent(openai.AsyncStream[object]):
+    """Async twin of `_Sent`."""
+
+    def __init__(self, *, response: Any, **_: Any) -> None:
+        self.response = response
+
+
 def _sync_post(
     settings: Settings, options: CallOptions, payload: Mapping[str, Any], *, stream: bool = False
-) -> openai.Stream[object]:
+) -> _Sent:
     # `stream=True` here is the SDK's: it hands over the response once its head is there. What the
     # gateway is asked for stands in the payload.
     sent = sync_client(settings, options).post(
-        _PATH,
+        settings.base_url + _PATH,  # whole, for the SDK would put it together anew for each call
         cast_to=object,
         body=payload,
         options=_request_options(settings, options, stream=stream),
         stream=True,
-        stream_cls=openai.Stream[object],
+        stream_cls=_Sent,
     )
     error_mapping.hide_quoting_id(sent.response, secrets=secrets_of(settings, options))
     return sent
@@ -168,15 +182,15 @@ def _sync_post(
 
 async def _async_post(
     settings: Settings, options: CallOptions, payload: Mapping[str, Any], *, stream: bool = False
-) -> openai.AsyncStream[object]:
+) -> _AsyncSent:
     client = await async_client(settings, options)
     sent = await client.post(
-        _PATH,
+        settings.base_url + _PATH,
         cast_to=object,
         body=payload,
         options=_request_options(settings, options, stream=stream),
         stream=True,
-        stream_cls=openai.AsyncStream[object],
+        stream_cls=_AsyncSent,
     )
     error_mapping.hide_quoting_id(sent.response, secrets=secrets_of(settings, options))
     return sent
@@ -281,12 +295,14 @@ def _errors_of_reading(
 
 def _origin(secrets: tuple[str, ...], response: Any) -> _Origin:
     """Where an answer comes from. A header that quotes a secret stays out of it."""
-    headers = {
-        name: value
-        for name, value in response.headers.items()
-        if not any(secret in value for secret in secrets)
-    }
-    return {"request_id": error_mapping.request_id_of(response), "headers": headers}
+    headers = dict(response.headers.items())
+    request_id = headers.get("x-request-id") or None
+    everything = "\n".join(headers.values())
+    if any(secret in everything for secret in secrets):
+        headers = {
+            name: value for name, value in headers.items() if not any(secret in value for secret in secrets)
+        }
+    return {"request_id": request_id, "headers": headers}
 
 
 class _Origin(TypedDict):

@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property, lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -34,8 +35,39 @@ _ASYNC_HTTP_CLIENTS: Mapping[AsyncTransport, Callable[..., Any]] = {
     "aiohttp": openai.DefaultAioHttpClient,
 }
 
+_ABOUT_THIS_MACHINE = ("Async", "Arch", "Lang", "OS", "Package-Version", "Runtime", "Runtime-Version")
+"""Ends of `X-Stainless-*`, the headers in which the SDK tells OpenAI what it runs on."""
+
 _LOSE_THE_BODY = (301, 302, 303)
 """Redirects that HTTP clients follow with a GET, which has no prompt."""
+
+
+class OpenAI(openai.OpenAI):
+    """The SDK's client, by its name for `User-Agent`. Its headers are put together once, not per request."""
+
+    @cached_property
+    def default_headers(self) -> dict[str, Any]:
+        """What every request carries."""
+        return _sent_headers(super().default_headers)
+
+
+class AsyncOpenAI(openai.AsyncOpenAI):
+    """Async twin of `OpenAI`."""
+
+    @cached_property
+    def default_headers(self) -> dict[str, Any]:
+        """What every request carries."""
+        return _sent_headers(super().default_headers)
+
+
+def _sent_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Headers without those that are left out, unless the SDK adds the same one elsewhere."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if not isinstance(value, openai.Omit) or name.lower() == "authorization"
+    }
+
 
 _ClientKey = tuple[Any, ...]
 _clients: OrderedDict[_ClientKey, openai.OpenAI] = OrderedDict()
@@ -81,7 +113,16 @@ async def async_client(settings: Settings, options: CallOptions = NO_OPTIONS) ->
 def call_timeout(timeout: float | openai.Timeout, *, longest_read: float | None = None) -> openai.Timeout:
     """`timeout` as the SDK takes it: a number of seconds bounds reading, connecting takes less."""
     if isinstance(timeout, (int, float)):
-        timeout = openai.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT))
+        return _timeout_of(timeout, longest_read)
+    return _bounded(timeout, longest_read)
+
+
+@lru_cache
+def _timeout_of(seconds: float, longest_read: float | None) -> openai.Timeout:
+    return _bounded(openai.Timeout(seconds, connect=min(seconds, CONNECT_TIMEOUT)), longest_read)
+
+
+def _bounded(timeout: openai.Timeout, longest_read: float | None) -> openai.Timeout:
     read = timeout.read
     if longest_read is not None and (read is None or read > longest_read):
         read = longest_read
@@ -170,7 +211,7 @@ def _new_sync_client(settings: Settings) -> openai.OpenAI:
         http_client = _shared_pool()
     else:
         _add_hook(http_client, _inspect_response)
-    client = openai.OpenAI(http_client=http_client, **_client_arguments(settings))
+    client = OpenAI(http_client=http_client, **_client_arguments(settings))
     _forget_ambient_identity(client)
     return client
 
@@ -181,7 +222,7 @@ def _new_async_client(settings: Settings, pool: Any) -> openai.AsyncOpenAI:
         http_client = pool
     else:
         _add_hook(http_client, _ainspect_response)
-    client = openai.AsyncOpenAI(http_client=http_client, **_client_arguments(settings))
+    client = AsyncOpenAI(http_client=http_client, **_client_arguments(settings))
     _forget_ambient_identity(client)
     return client
 
@@ -211,14 +252,15 @@ def _client_arguments(settings: Settings) -> dict[str, Any]:
 
 
 def _headers(settings: Settings) -> Mapping[str, Any]:
-    """Headers of every request, with those taken out that the SDK reads from `OPENAI_*` variables.
+    """Headers of every request, with those taken out that are for OpenAI alone.
 
-    `OPENAI_CUSTOM_HEADERS` may even replace `Authorization`, which would send a user's OpenAI key to
-    the gateway. What the user passes wins over both.
+    The SDK reads some from `OPENAI_*` variables. `OPENAI_CUSTOM_HEADERS` may even replace `Authorization`,
+    which would send a user's OpenAI key to the gateway. What the user passes wins over both.
     """
     lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
     ambient = [line.split(":", 1)[0].strip() for line in lines if ":" in line]
-    taken_out = dict.fromkeys([*ambient, "OpenAI-Organization", "OpenAI-Project"], openai.Omit())
+    machine = [f"X-Stainless-{end}" for end in _ABOUT_THIS_MACHINE]
+    taken_out = dict.fromkeys([*ambient, *machine, "OpenAI-Organization", "OpenAI-Project"], openai.Omit())
     passed = dict(settings.default_headers)
     own = {"Authorization": f"Bearer {settings.api_key}"}
     if any(name.lower() == "authorization" for name in passed):

@@ -120,6 +120,7 @@ def key_hint(api_key: str) -> str:
     return f"…{api_key[-4:]}" if len(api_key) >= _SHORTEST_HINTED_KEY else ""
 
 
+@functools.lru_cache
 def check_base_url(base_url: str) -> str:
     """The address if requests can go there, without a slash at its end."""
     url = base_url.strip().rstrip("/")
@@ -293,10 +294,14 @@ def secrets_of(settings: Settings, options: CallOptions = NO_OPTIONS) -> tuple[s
     Gateways quote what they refuse. Values of a few characters are words and numbers, not secrets, and
     a request's id is for both sides to see.
     """
-    headers = [*settings.default_headers, *(options.extra_headers or {}).items()]
+    return _secrets_in(settings.api_key, (*settings.default_headers, *(options.extra_headers or {}).items()))
+
+
+@functools.lru_cache
+def _secrets_in(api_key: str, headers: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     values = [value for name, value in headers if name.lower() != _REQUEST_ID]
     words = [word for value in values for word in (value, *value.split()) if len(word) >= _SHORTEST_SECRET]
-    forms = {form for word in (settings.api_key, *words) for form in _spellings(word)}
+    forms = {form for word in (api_key, *words) for form in _spellings(word)}
     return tuple(sorted(forms, key=len, reverse=True))
 
 

@@ -75,6 +75,26 @@ def test_no_openai_variable_says_where_a_request_goes_or_what_it_carries(
     assert "secret" not in str(received.headers)
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_no_header_tells_of_the_machine(gateway: Gateway, endpoint: Endpoint, asynchronous: bool) -> None:
+    """The SDK tells OpenAI about the system, the Python and itself; the gateway needs none of it."""
+    if asynchronous:
+        asyncio.run(texapi_core.acomplete(settings(endpoint), PAYLOAD))
+    else:
+        texapi_core.complete(settings(endpoint), PAYLOAD)
+
+    (received,) = gateway.requests
+    stainless = {name for name in received.headers if name.startswith("x-stainless-")}
+    assert stainless == {"x-stainless-retry-count", "x-stainless-read-timeout"}
+    assert received.headers["user-agent"].startswith("AsyncOpenAI/" if asynchronous else "OpenAI/")
+
+
+def test_the_user_may_tell_of_the_machine(gateway: Gateway, endpoint: Endpoint) -> None:
+    texapi_core.complete(settings(endpoint, default_headers={"X-Stainless-OS": "Linux"}), PAYLOAD)
+
+    assert gateway.requests[0].headers["x-stainless-os"] == "Linux"
+
+
 def test_a_header_that_the_user_passes_wins(
     monkeypatch: pytest.MonkeyPatch, gateway: Gateway, endpoint: Endpoint
 ) -> None:
