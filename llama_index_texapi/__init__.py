@@ -12,7 +12,7 @@ except ImportError as error:
         'pip install "texapi-integrations[llama-index]"'
     ) from error
 
-from llama_index.core.llms import loading
+from wrapt import register_post_import_hook
 
 from llama_index_texapi.base import TexAPI
 from llama_index_texapi.usage import UsageCounter
@@ -20,8 +20,14 @@ from texapi_core._version import __version__
 
 __all__ = ["TexAPI", "UsageCounter", "__version__"]
 
-# So that extractors and pipelines can load what they saved.
-loading.RECOGNIZED_LLMS.setdefault(TexAPI.class_name(), TexAPI)
+
+def _recognize(loading: Any) -> None:
+    loading.RECOGNIZED_LLMS.setdefault(TexAPI.class_name(), TexAPI)
+
+
+# So that extractors and pipelines can load what they saved. Not before that module is imported: it imports
+# every LLM package that is installed, which may take seconds.
+register_post_import_hook(_recognize, "llama_index.core.llms.loading")
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,7 @@ from llama_index.core.base.llms.types import (
     MessageRole,
     ToolCallBlock,
 )
-from llama_index.core.bridge.pydantic import BaseModel, Field, ValidationError
+from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, ValidationError
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictEndEvent,
@@ -47,6 +47,8 @@ _response_schemas = SchemaCache()
 
 class StructuredOutputLLM(FunctionCallingLLM):
     """What `TexAPI` does of its own when it is asked for an object."""
+
+    model_config = ConfigDict(defer_build=True)
 
     should_use_structured_outputs: bool = Field(
         default=False,

@@ -11,7 +11,7 @@ from decimal import Decimal
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from texapi_core.budget import Budget, Purse, purse_for
 from texapi_core.prices import PRICES_ENV, PriceList, parse_prices
@@ -82,6 +82,10 @@ _FROM_ENVIRONMENT: dict[str, Callable[[], str | bool | None]] = {
 
 class AccountingParameters(BaseModel):
     """What both adapters' constructors take for the books. Nothing of it is sent."""
+
+    # For classes between this one and the adapters', of which nobody makes objects: an import need not
+    # build their validators.
+    model_config = ConfigDict(defer_build=True)
 
     usage_ledger: str | None = Field(
         default_factory=_env_usage_ledger,

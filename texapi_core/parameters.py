@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from texapi_core.accounting import AccountingParameters
 from texapi_core.payload import ReplayReasoning, ToolMedia
@@ -82,16 +83,24 @@ _SENT = tuple(
 )
 
 
-class _CallParameters(ChatParameters):
-    """What one call may set beside the constructor's parameters."""
+@cache
+def _call_parameters() -> type[BaseModel]:
+    """Made when it is first needed: an import should not wait for it."""
 
-    model: str | None = Field(default=None, min_length=1)
-    n: int | None = Field(default=None, ge=1)
-    tools: list[Any] | None = None
-    tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
-    stream_options: dict[str, Any] | None = None
-    metadata: dict[str, Any] | None = None
+    class CallParameters(ChatParameters):
+        """What one call may set beside the constructor's parameters."""
+
+        model_config = ConfigDict(defer_build=False)
+
+        model: str | None = Field(default=None, min_length=1)
+        n: int | None = Field(default=None, ge=1)
+        tools: list[Any] | None = None
+        tool_choice: str | dict[str, Any] | None = None
+        parallel_tool_calls: bool | None = None
+        stream_options: dict[str, Any] | None = None
+        metadata: dict[str, Any] | None = None
+
+    return CallParameters
 
 
 def check_parameters(arguments: Mapping[str, Any]) -> None:
@@ -102,12 +111,13 @@ def check_parameters(arguments: Mapping[str, Any]) -> None:
     Raises:
         TexAPISettingsError: the text names the parameter and what it may be.
     """
-    fields = _CallParameters.model_fields
-    known = {name: value for name, value in arguments.items() if value is not None and name in fields}
-    if not known:
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if not given:
         return
+    parameters = _call_parameters()
+    known = {name: value for name, value in given.items() if name in parameters.model_fields}
     try:
-        _CallParameters.model_validate(known)
+        parameters.model_validate(known)
     except ValidationError as error:
         from texapi_core.errors import TexAPISettingsError  # imports the SDK, which an error may
 
