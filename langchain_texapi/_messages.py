@@ -34,6 +34,7 @@ from texapi_core.payload import (
     tool_message,
 )
 from texapi_core.reasoning import DETAIL_FIELDS
+from texapi_core.templates import Template
 from texapi_core.usage import TokenUsage
 from texapi_core.wire import ChatChoice, ChatReply
 
@@ -41,6 +42,9 @@ MODEL_PROVIDER = "texapi"
 
 _TOOL_CALL_EXTRAS = "tool_call_extras"
 """Key of `additional_kwargs` that keeps what a provider put on its tool calls, by tool call id."""
+
+_ANSWERS = Template(AIMessage(content=""))
+_GENERATIONS = Template(ChatGeneration(message=AIMessage(content="")))
 
 
 def convert_messages(
@@ -130,15 +134,18 @@ def _result_content(result: Mapping[str, Any]) -> str | list[Part]:
 def _convert_ai_message(
     message: AIMessage, replay_reasoning: ReplayReasoning, answered: set[str]
 ) -> WireMessage:
+    may_say_more = bool(message.additional_kwargs) or not isinstance(message.content, str)
     wire = assistant_message(
         _assistant_content(message.content),
         tool_calls=_wire_tool_calls(message, answered),
-        reasoning=_wire_reasoning(message),
-        refusal=_wire_refusal(message),
+        reasoning=_wire_reasoning(message) if may_say_more else None,
+        refusal=_wire_refusal(message) if may_say_more else None,
         replay_reasoning=replay_reasoning,
     )
     if message.name:
         wire["name"] = message.name
+    if not may_say_more:
+        return wire
     audio = message.additional_kwargs.get("audio")
     if isinstance(audio, dict) and audio.get("id"):
         wire["audio"] = {"id": audio["id"]}  # spoken before: the provider knows it by its id
@@ -172,6 +179,8 @@ def _is_plain_text(block: Mapping[str, Any]) -> bool:
 
 
 def _wire_tool_calls(message: AIMessage, answered: set[str]) -> list[dict[str, Any]]:
+    if not (message.tool_calls or message.invalid_tool_calls):
+        return []
     extras = _tool_call_extras(message)
     calls = [
         tool_call(call["id"], call["name"], call["args"], extras.get(call["id"] or ""))
@@ -256,7 +265,9 @@ def create_chat_result(reply: ChatReply, *, requested_model: str) -> ChatResult:
     for choice in reply.choices:
         message = create_ai_message(reply, choice, requested_model=requested_model)
         info = {"finish_reason": choice.finish_reason} if choice.finish_reason else None
-        generations.append(ChatGeneration(message=message, generation_info=info))
+        generations.append(
+            _GENERATIONS.make({"message": message, "text": choice.text, "generation_info": info})
+        )
     return ChatResult(generations=generations, llm_output={"model_name": reply.model or requested_model})
 
 
@@ -273,13 +284,15 @@ def create_ai_message(reply: ChatReply, choice: ChatChoice, *, requested_model: 
             )
         else:
             tool_calls.append(parsed_tool_call(name=call.name, args=args, id=call.id))
-    return AIMessage(
-        content=choice.text,
-        additional_kwargs={**reasoning_kwargs(choice), **message_kwargs(choice)},
-        response_metadata=response_metadata(reply, choice, requested_model=requested_model),
-        tool_calls=tool_calls,
-        invalid_tool_calls=invalid_tool_calls,
-        usage_metadata=create_usage_metadata(reply.usage) if choice is reply.choice else None,
+    return _ANSWERS.make(
+        {
+            "content": choice.text,
+            "additional_kwargs": {**reasoning_kwargs(choice), **message_kwargs(choice)},
+            "response_metadata": response_metadata(reply, choice, requested_model=requested_model),
+            "tool_calls": tool_calls,
+            "invalid_tool_calls": invalid_tool_calls,
+            "usage_metadata": create_usage_metadata(reply.usage) if choice is reply.choice else None,
+        }
     )
 
 

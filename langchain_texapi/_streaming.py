@@ -23,6 +23,7 @@ from langchain_texapi._messages import (
     response_metadata,
 )
 from texapi_core.reasoning import DETAIL_FIELDS
+from texapi_core.templates import Template
 from texapi_core.tool_calls import ToolCall, ToolCallDelta
 from texapi_core.wire import ChatDelta, ChatReply
 
@@ -30,8 +31,8 @@ _SPOILERS = ("", "]", '"]', "}]", '"}]')
 _BLOCK_INDEXES = {"reasoning": "lc_rs_0", "text": "lc_txt_0", "refusal": "lc_rf_0"}
 
 
-_MESSAGE = AIMessageChunk(content="", additional_kwargs={}, response_metadata={})
-_GENERATION = ChatGenerationChunk(message=_MESSAGE)
+_MESSAGES = Template(AIMessageChunk(content="", additional_kwargs={}, response_metadata={}))
+_GENERATIONS = Template(ChatGenerationChunk(message=AIMessageChunk(content="")))
 
 
 def _convert_delta_to_generation_chunk(delta: ChatDelta) -> ChatGenerationChunk:
@@ -42,20 +43,18 @@ def _convert_delta_to_generation_chunk(delta: ChatDelta) -> ChatGenerationChunk:
     metadata: dict[str, Any] = {"model_provider": MODEL_PROVIDER}
     if delta.logprobs:
         metadata["logprobs"] = delta.logprobs
-    # Copies of chunks that LangChain's validators have seen: they take most of the time of a chunk.
-    message = _MESSAGE.model_copy(
-        update={
-            "content": delta.text,
-            "additional_kwargs": additional_kwargs,
-            "response_metadata": metadata,
-            **(_fragments(delta.tool_calls) if delta.tool_calls else _no_fragments()),
-        }
-    )
-    return _GENERATION.model_copy(update={"message": message, "text": delta.text})
-
-
-def _no_fragments() -> dict[str, list[Any]]:
-    return {"tool_calls": [], "invalid_tool_calls": [], "tool_call_chunks": []}
+    fields: dict[str, Any] = {
+        "content": delta.text,
+        "additional_kwargs": additional_kwargs,
+        "response_metadata": metadata,
+        "tool_calls": [],
+        "invalid_tool_calls": [],
+        "tool_call_chunks": [],
+    }
+    if delta.tool_calls:
+        fields |= _fragments(delta.tool_calls)
+    # LangChain's validators would take most of the time of a chunk.
+    return _GENERATIONS.make({"message": _MESSAGES.make(fields), "text": delta.text})
 
 
 def _fragments(calls: Sequence[ToolCallDelta]) -> dict[str, list[Any]]:
@@ -70,11 +69,15 @@ def _fragments(calls: Sequence[ToolCallDelta]) -> dict[str, list[Any]]:
     for call in calls:
         if not call.arguments or call.arguments.lstrip().startswith("{"):
             validated = AIMessageChunk(content="", tool_call_chunks=fragments)
-            return {name: getattr(validated, name) for name in _no_fragments()}
+            return {
+                "tool_calls": validated.tool_calls,
+                "invalid_tool_calls": validated.invalid_tool_calls,
+                "tool_call_chunks": validated.tool_call_chunks,
+            }
     invalid = [
         invalid_tool_call(name=call.name, args=call.arguments, id=call.id, error=None) for call in calls
     ]
-    return {"tool_calls": [], "invalid_tool_calls": invalid, "tool_call_chunks": fragments}
+    return {"invalid_tool_calls": invalid, "tool_call_chunks": fragments}
 
 
 def create_final_chunk(reply: ChatReply, *, requested_model: str) -> ChatGenerationChunk:

@@ -63,6 +63,7 @@ from texapi_core.settings import (
     refuse_unknown_arguments,
     resolve_settings,
 )
+from texapi_core.signatures import with_signature
 from texapi_core.wire import ChatDelta, ChatReply
 
 _key_of_the_environment = secret_from_env(API_KEY_ENV, default=None)
@@ -86,7 +87,7 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         texapi_core.TexAPIError: see `texapi_core.errors`; every error is LangChain's `ModelError` too.
     """
 
-    model_config = ConfigDict(populate_by_name=True, hide_input_in_errors=True)
+    model_config = ConfigDict(populate_by_name=True, hide_input_in_errors=True, defer_build=False)
 
     model_name: str = Field(alias="model", min_length=1)
     """Name of the model, as `list_models()` lists it."""
@@ -222,6 +223,7 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         named = [output["model_name"] for output in llm_outputs if output]
         return {"model_name": named[0] if named else self.model_name}
 
+    @with_signature
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -237,6 +239,7 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
             reply = complete(self._settings(), payload, options)
         return self._create_chat_result(reply, payload["model"])
 
+    @with_signature
     async def _agenerate(
         self,
         messages: list[BaseMessage],

@@ -6,6 +6,7 @@ import base64
 import mimetypes
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from io import IOBase
 from typing import Any
 
@@ -39,6 +40,7 @@ from texapi_core.payload import (
     tool_message,
 )
 from texapi_core.reasoning import Reasoning
+from texapi_core.templates import Template
 from texapi_core.tool_calls import ToolCall
 from texapi_core.usage import TokenUsage
 from texapi_core.wire import ChatReply
@@ -57,6 +59,12 @@ _TOOL_CALL_EXTRAS = "tool_call_extras"
 """Key of a message's `additional_kwargs` that keeps what a provider put on its tool calls, by id."""
 _SAME_NAMES: Mapping[str, str] = {}
 _ILLEGAL_IN_TOOL_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
+
+_TEXT_BLOCKS = Template(TextBlock(text=""))
+_THINKING_BLOCKS = Template(ThinkingBlock(content=""))
+_TOOL_CALL_BLOCKS = Template(ToolCallBlock(tool_name=""))
+_ANSWERS = Template(ChatMessage(role=MessageRole.ASSISTANT, blocks=[], additional_kwargs={}))
+_RESPONSES = Template(ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, blocks=[])))
 
 
 def to_openai_message_dicts(
@@ -97,6 +105,8 @@ def _wire_content(message: ChatMessage) -> str | list[Part]:
 
     A cache point marks the part before it, and the first part where none is before it.
     """
+    if len(message.blocks) == 1 and isinstance(message.blocks[0], TextBlock):
+        return message.blocks[0].text
     parts: list[Part] = []
     mark_of_the_first: dict[str, Any] | None = None
     for block in message.blocks:
@@ -265,9 +275,10 @@ def from_openai_message(
     if reasoning.text or reasoning.details:
         blocks.append(_thinking_block(reasoning, reasoning_tokens))
     if text or not tool_calls:
-        blocks.append(TextBlock(text=text))
-    # LlamaIndex takes `images` there for documents of its own.
-    additional_kwargs = {"generated_images" if k == "images" else k: v for k, v in extras.items()}
+        blocks.append(_TEXT_BLOCKS.make({"text": text}))
+    additional_kwargs: dict[str, Any] = {}
+    if extras:  # LlamaIndex takes `images` there for documents of its own
+        additional_kwargs = {"generated_images" if k == "images" else k: v for k, v in extras.items()}
     if refusal:
         additional_kwargs["refusal"] = refusal
     if tool_calls:
@@ -276,7 +287,7 @@ def from_openai_message(
         call_extras = {call.id: dict(call.extras) for call in tool_calls if call.extras}
         if call_extras:
             additional_kwargs[_TOOL_CALL_EXTRAS] = call_extras
-    return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=additional_kwargs)
+    return _ANSWERS.make({"blocks": blocks, "additional_kwargs": additional_kwargs})
 
 
 def _thinking_block(reasoning: Reasoning, reasoning_tokens: int | None) -> ThinkingBlock:
@@ -286,25 +297,37 @@ def _thinking_block(reasoning: Reasoning, reasoning_tokens: int | None) -> Think
     if reasoning.details:
         origin["details"] = [dict(detail) for detail in reasoning.details]
         origin["details_field"] = reasoning.details_field
-    return ThinkingBlock(content=reasoning.text, num_tokens=reasoning_tokens, additional_information=origin)
+    return _THINKING_BLOCKS.make(
+        {"content": reasoning.text, "num_tokens": reasoning_tokens, "additional_information": origin}
+    )
 
 
 def _tool_call_block(call: ToolCall, tool_names: Mapping[str, str]) -> ToolCallBlock:
     arguments = call.parse_arguments()
-    return ToolCallBlock(
-        tool_call_id=call.id,
-        tool_name=tool_names.get(call.name, call.name),
-        tool_kwargs=call.arguments if arguments is None else arguments,
+    return _TOOL_CALL_BLOCKS.make(
+        {
+            "tool_call_id": call.id,
+            "tool_name": tool_names.get(call.name, call.name),
+            "tool_kwargs": call.arguments if arguments is None else arguments,
+        }
     )
 
 
 def _sdk_tool_call(call: ToolCall) -> Any:
     """The form of the openai SDK, which LlamaIndex's programs, counters and tracers look for."""
-    from openai.types.chat import ChatCompletionMessageFunctionToolCall as SDKToolCall
+    functions, tool_calls = _sdk_templates()
+    function = functions.make({"name": call.name, "arguments": call.arguments})
+    made = tool_calls.make({"id": call.id, "function": function})
+    return made.model_copy(update=dict(call.extras)) if call.extras else made
+
+
+@cache
+def _sdk_templates() -> tuple[Template[Any], Template[Any]]:
+    from openai.types.chat import ChatCompletionMessageFunctionToolCall as SDKToolCall  # slow to import
     from openai.types.chat.chat_completion_message_function_tool_call import Function
 
-    function = Function(name=call.name, arguments=call.arguments)
-    return SDKToolCall(id=call.id, type="function", function=function, **call.extras)
+    function = Function(name="", arguments="")
+    return Template(function), Template(SDKToolCall(id="", type="function", function=function))
 
 
 def create_chat_response(
@@ -325,12 +348,32 @@ def create_chat_response(
         refusal=choice.refusal,
         extras=choice.extras,
     )
-    return ChatResponse(
-        message=message,
+    return create_response(
+        message,
         raw=reply.raw,
         delta=delta,
         logprobs=create_logprobs(choice.logprobs),
         additional_kwargs=_response_kwargs(reply, requested_model),
+    )
+
+
+def create_response(
+    message: ChatMessage,
+    *,
+    raw: Mapping[str, Any],
+    delta: str | None,
+    logprobs: list[list[LogProb]] | None,
+    additional_kwargs: dict[str, Any],
+) -> ChatResponse:
+    """The framework's response around a message."""
+    return _RESPONSES.make(
+        {
+            "message": message,
+            "raw": raw,
+            "delta": delta,
+            "logprobs": logprobs,
+            "additional_kwargs": additional_kwargs,
+        }
     )
 
 

@@ -8,7 +8,12 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatResponse
 
-from llama_index_texapi._messages import create_chat_response, create_logprobs, from_openai_message
+from llama_index_texapi._messages import (
+    create_chat_response,
+    create_logprobs,
+    create_response,
+    from_openai_message,
+)
 from texapi_core.reasoning import Reasoning
 from texapi_core.tool_calls import ToolCall, ToolCallDelta
 from texapi_core.wire import ChatDelta, ChatReply
@@ -60,8 +65,8 @@ class ResponseStream:
             refusal=self._refusal,
             extras={},
         )
-        return ChatResponse(
-            message=message,
+        return create_response(
+            message,
             raw=item.raw,
             delta=item.text,
             logprobs=logprobs,

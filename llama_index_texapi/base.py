@@ -60,6 +60,7 @@ from texapi_core.settings import (
     refuse_unknown_arguments,
     resolve_settings,
 )
+from texapi_core.signatures import with_signature
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
@@ -83,7 +84,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         texapi_core.TexAPIError: see `texapi_core.errors`; each is an error of the openai SDK too.
     """
 
-    model_config = ConfigDict(hide_input_in_errors=True)
+    model_config = ConfigDict(hide_input_in_errors=True, defer_build=False)
 
     model: str = Field(min_length=1, description="Name of the model, as `list_models()` lists it.")
     api_key: SecretStr | None = Field(
@@ -197,6 +198,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         }
 
     @chat_callback()
+    @with_signature
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """The whole answer to a conversation."""
         return self._chat(messages, **kwargs)
@@ -207,6 +209,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         return self._stream_chat(messages, **kwargs)
 
     @completion_callback()
+    @with_signature
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """The whole answer to a prompt."""
         return create_completion_response(self._chat(self._prompt(prompt, formatted), **kwargs))
@@ -218,6 +221,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         return (create_completion_response(response) for response in responses)
 
     @chat_callback()
+    @with_signature
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Async twin of `chat`."""
         return await self._achat(messages, **kwargs)
@@ -228,6 +232,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         return await self._astream_chat(messages, **kwargs)
 
     @completion_callback()
+    @with_signature
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Async twin of `complete`."""
         return create_completion_response(await self._achat(self._prompt(prompt, formatted), **kwargs))

@@ -1,0 +1,100 @@
+"""`Template` makes what `model_copy` makes, for any class."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from texapi_core.templates import Template
+
+
+class Plain(BaseModel):
+    text: str = ""
+    parts: list[str] = Field(default_factory=list)
+
+
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    text: str = ""
+
+
+class Private(BaseModel):
+    text: str = ""
+    _seen: list[str] = PrivateAttr(default_factory=list)
+
+
+class CopiesInItsOwnWay(BaseModel):
+    text: str = ""
+
+    def __copy__(self) -> CopiesInItsOwnWay:
+        return CopiesInItsOwnWay(text="copied")
+
+
+class CannotBeUnpickled(BaseModel):
+    text: str = ""
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        raise TypeError
+
+
+EXAMPLES = [
+    Plain(text="a"),
+    Plain(),
+    Open(text="a"),
+    Private(text="a"),
+    CopiesInItsOwnWay(),
+    CannotBeUnpickled(),
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: type(example).__name__)
+@pytest.mark.parametrize("changes", [{}, {"text": "b"}])
+def test_it_makes_what_model_copy_makes(example: BaseModel, changes: dict[str, Any]) -> None:
+    made = Template(example).make(dict(changes))
+    copied = example.model_copy(update=changes)
+
+    assert made == copied
+    assert made.__getstate__() == copied.__getstate__()
+    assert type(made) is type(copied)
+
+
+def test_what_is_made_can_be_copied_dumped_changed_and_validated() -> None:
+    made = Template(Plain(text="a")).make({"text": "b", "parts": ["c"]})
+
+    assert pickle.loads(pickle.dumps(made)) == copy.deepcopy(made) == Plain(text="b", parts=["c"])
+    assert made.model_dump() == {"text": "b", "parts": ["c"]}
+    assert Plain.model_validate(made) is made
+    made.text = "d"
+    assert made.model_fields_set == {"text", "parts"}
+
+
+def test_objects_share_nothing_that_they_change() -> None:
+    template = Template(Open(text="a"))
+    one, other = template.make({}), template.make({})
+
+    one.text = "b"
+    one.more = "c"  # type: ignore[attr-defined] # an extra
+
+    assert (other.text, other.model_extra, other.model_fields_set) == ("a", {}, {"text"})
+
+
+@pytest.mark.parametrize("example", [Private(), CopiesInItsOwnWay(), CannotBeUnpickled()])
+def test_a_class_with_ways_of_its_own_is_copied_by_pydantic(
+    example: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = Template(example)
+    updates: list[Any] = []
+
+    def model_copy(self: BaseModel, *, update: Any) -> BaseModel:
+        updates.append(update)
+        return self
+
+    monkeypatch.setattr(type(example), "model_copy", model_copy)
+    template.make({"text": "b"})
+
+    assert updates == [{"text": "b"}]

@@ -1,0 +1,15 @@
+"""Signatures that are made once: the frameworks ask for them in every call."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def with_signature(method: _Method) -> _Method:
+    """The method, with what `inspect.signature` says of it kept (PEP 362): to make it takes 15 us."""
+    setattr(method, "__signature__", inspect.signature(method))  # noqa: B010 # mypy knows no such attribute
+    return method

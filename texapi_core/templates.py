@@ -1,0 +1,53 @@
+"""Objects of the frameworks made without validating again what this package has made itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class Template(Generic[_Model]):
+    """Makes objects like an example that pydantic has validated: a chunk of a stream makes several.
+
+    What it makes is what `example.model_copy(update=changes)` makes, in half the time: it is put together
+    by the protocol of `pickle`. Where that does not give the same, as with a class that has private
+    attributes or copies in a way of its own, `model_copy` is used.
+    """
+
+    def __init__(self, example: _Model) -> None:
+        self._example = example
+        self._class = type(example)
+        self._fields = dict(example.__dict__)
+        self._fields_set = frozenset(example.model_fields_set)
+        self._has_extra = example.model_extra is not None
+        self.make: Callable[[dict[str, Any]], _Model] = self._copied
+        """The example with changes: field -> value. Fields that hold lists or dicts belong into them."""
+        if self._can_be_unpickled():
+            self.make = self._unpickled
+
+    def _copied(self, changes: dict[str, Any]) -> _Model:
+        return self._example.model_copy(update=changes)
+
+    def _unpickled(self, changes: dict[str, Any]) -> _Model:
+        made = self._class.__new__(self._class)
+        made.__setstate__(
+            {
+                "__dict__": {**self._fields, **changes},
+                "__pydantic_fields_set__": {*self._fields_set, *changes},
+                "__pydantic_extra__": {} if self._has_extra else None,
+                "__pydantic_private__": None,
+            }
+        )
+        return made
+
+    def _can_be_unpickled(self) -> bool:
+        """Whether copies come out the same both ways, for all that a class keeps of itself."""
+        try:
+            same: bool = self._unpickled({}).__getstate__() == self._copied({}).__getstate__()
+        except Exception:
+            return False
+        return same
