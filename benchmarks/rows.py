@@ -21,8 +21,8 @@ from benchmarks.workloads import CALLS_AT_ONCE, CALLS_IN_ALL, Workloads
 
 CHUNKS = 500
 """Chunks of a measured stream."""
-FEW_CHUNKS = 100
-"""Chunks of the stream whose cost is taken off where function calls per chunk are counted."""
+COUNTED_CHUNKS, FEW_CHUNKS = 200, 50
+"""Chunks of a stream whose function calls are counted, and of the stream whose calls are taken off."""
 
 Row = Callable[[], Iterable[Figures]]
 Works = Callable[[], dict[str, Work]]
@@ -84,8 +84,8 @@ def counted(work: Workloads) -> dict[str, tuple[Works, Works | None, int]]:
     """Title -> the work whose function calls are counted, work to take off, and by what to divide."""
 
     def per_chunk(works: Callable[[str], dict[str, Work]], kind: str) -> tuple[Works, Works, int]:
-        more = partial(works, f"{kind}-{CHUNKS}")
-        return more, partial(works, f"{kind}-{FEW_CHUNKS}"), CHUNKS - FEW_CHUNKS
+        more = partial(works, f"{kind}-{COUNTED_CHUNKS}")
+        return more, partial(works, f"{kind}-{FEW_CHUNKS}"), COUNTED_CHUNKS - FEW_CHUNKS
 
     return {
         "whole call": (work.call, None, 1),
