@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, TypedDict
@@ -18,8 +18,9 @@ from typing import Any, TypedDict
 import openai
 
 from texapi_core import error_mapping, errors
-from texapi_core.client import async_client, call_timeout, sync_client
+from texapi_core.client import call_timeout, sync_client
 from texapi_core.connection import aclosing_when_silent, aread_to_end, closing, read_to_end
+from texapi_core.loop_clients import Lane, enter_lane
 from texapi_core.recording import record_call
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings, secrets_of
 from texapi_core.sse import BYTE_ORDER_MARK
@@ -62,7 +63,7 @@ async def acomplete(
         with call.sending(), _errors_of_sending(settings, options, payload):
             sent = await _async_post(settings, options, payload)
         call.opened(sent.response)
-        return call.finished((await _aread_body(settings, options, sent.response)).reply())
+        return call.finished((await _aread_body(settings, options, sent)).reply())
 
 
 def stream(
@@ -119,7 +120,7 @@ async def astream(
             yield call.finished(answer.reply())
             await aread_to_end(packets)
         finally:
-            await sent.response.aclose()
+            await sent.aclose()
 
 
 def fetch_models(settings: Settings) -> list[Any]:
@@ -138,15 +139,18 @@ def fetch_models(settings: Settings) -> list[Any]:
 async def afetch_models(settings: Settings) -> list[Any]:
     """The rows of `GET /v1/models`. Async twin of `fetch_models`."""
     with _errors_of_sending(settings, NO_OPTIONS, {}):
-        client = await async_client(settings)
-        sent = await client.get(
-            _MODELS_PATH,
-            cast_to=object,
-            options=_request_options(settings, NO_OPTIONS),
-            stream=True,
-            stream_cls=_AsyncSent,
+        sent = await _async_send(
+            settings,
+            NO_OPTIONS,
+            lambda client: client.get(
+                _MODELS_PATH,
+                cast_to=object,
+                options=_request_options(settings, NO_OPTIONS),
+                stream=True,
+                stream_cls=_AsyncSent,
+            ),
         )
-    return (await _aread_body(settings, NO_OPTIONS, sent.response)).model_rows()
+    return (await _aread_body(settings, NO_OPTIONS, sent)).model_rows()
 
 
 class _Sent(openai.Stream[object]):
@@ -157,10 +161,16 @@ class _Sent(openai.Stream[object]):
 
 
 class _AsyncSent(openai.AsyncStream[object]):
-    """Async twin of `_Sent`."""
+    """Async twin of `_Sent`, in the lane that it came by."""
+
+    lane: Lane
 
     def __init__(self, *, response: Any, **_: Any) -> None:
         self.response = response
+
+    async def aclose(self) -> None:
+        self.lane.leave()
+        await self.response.aclose()
 
 
 def _sync_post(
@@ -183,16 +193,32 @@ def _sync_post(
 async def _async_post(
     settings: Settings, options: CallOptions, payload: Mapping[str, Any], *, stream: bool = False
 ) -> _AsyncSent:
-    client = await async_client(settings, options)
-    sent = await client.post(
-        settings.base_url + _PATH,
-        cast_to=object,
-        body=payload,
-        options=_request_options(settings, options, stream=stream),
-        stream=True,
-        stream_cls=_AsyncSent,
+    sent = await _async_send(
+        settings,
+        options,
+        lambda client: client.post(
+            settings.base_url + _PATH,
+            cast_to=object,
+            body=payload,
+            options=_request_options(settings, options, stream=stream),
+            stream=True,
+            stream_cls=_AsyncSent,
+        ),
     )
     error_mapping.hide_quoting_id(sent.response, secrets=secrets_of(settings, options))
+    return sent
+
+
+async def _async_send(
+    settings: Settings, options: CallOptions, send: Callable[[openai.AsyncOpenAI], Awaitable[_AsyncSent]]
+) -> _AsyncSent:
+    lane = await enter_lane(settings)
+    try:
+        sent = await send(lane.client(settings, options))
+    except BaseException:
+        lane.leave()
+        raise
+    sent.lane = lane
     return sent
 
 
@@ -207,15 +233,15 @@ def _read_body(settings: Settings, options: CallOptions, response: Any) -> _Body
     return body
 
 
-async def _aread_body(settings: Settings, options: CallOptions, response: Any) -> _BodyReader:
-    body = _BodyReader(settings, options, response)
+async def _aread_body(settings: Settings, options: CallOptions, sent: _AsyncSent) -> _BodyReader:
+    body = _BodyReader(settings, options, sent.response)
     try:
-        with _errors_of_reading(secrets_of(settings, options), response):
+        with _errors_of_reading(secrets_of(settings, options), sent.response):
             async with asyncio.timeout(body.seconds):
-                async for packet in response.aiter_bytes():
+                async for packet in sent.response.aiter_bytes():
                     body.feed(packet)
     finally:
-        await response.aclose()
+        await sent.aclose()
     return body
 
 

@@ -1,0 +1,35 @@
+"""Pools of connections: the HTTP clients under the openai clients."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable
+from functools import lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib import import_module
+from typing import Any
+
+import openai
+
+
+def new_pool(make: Callable[..., Any], hook: Any) -> Any:
+    """An HTTP client of the SDK's with `hook` for its responses.
+
+    It takes no cookies: keys of different accounts may share its connections.
+    """
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    return make(
+        event_hooks={"response": [hook]},
+        cookies=no_cookies,
+        max_redirects=3,
+        verify=_tls_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
+    )
+
+
+@lru_cache(maxsize=4)
+def _tls_context(_cert_file: str | None, _cert_dir: str | None) -> ssl.SSLContext:
+    """What the HTTP library makes of its certificates and these variables: once, for it takes 30 to 50 ms."""
+    http_library = import_module(openai.DefaultHttpxClient.__mro__[1].__module__)  # httpx, or httpx2
+    context: ssl.SSLContext = http_library.create_ssl_context()
+    return context
