@@ -25,6 +25,9 @@ NOT_IN_PAYLOAD = (
 )
 """Arguments of one call that are neither options of sending nor members of the payload themselves."""
 
+TOOL_PARAMETERS = frozenset({"tools", "tool_choice", "response_format"})
+"""Arguments of one call that may be functions, classes or tools."""
+
 N_AND_STREAM = "`n` above 1 cannot be streamed. Use `invoke` without `streaming`, or leave `n` out."
 
 _METADATA = "metadata"

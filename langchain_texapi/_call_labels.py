@@ -16,7 +16,7 @@ from langchain_core.outputs import LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
-from texapi_core.accounting import AccountingParameters
+from texapi_core.accounting_parameters import AccountingParameters
 from texapi_core.call_record import NO_LABELS, CallLabels, current_listeners, labels_of
 
 _TRACERS = ("ls_", "lc_")

@@ -13,16 +13,15 @@ from langchain_core.callbacks import (
 )
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
 from langchain_core.utils import secret_from_env
 from pydantic import ConfigDict, Field, SecretStr
 
 from langchain_texapi._arguments import (
     N_AND_STREAM,
     NOT_IN_PAYLOAD,
+    TOOL_PARAMETERS,
     argument_names,
     arguments_of_a_call,
     check_model_kwargs,
@@ -37,14 +36,6 @@ from langchain_texapi._messages import (
 )
 from langchain_texapi._profile import TableProfile, model_profile
 from langchain_texapi._streaming import _convert_delta_to_generation_chunk, create_final_chunk
-from langchain_texapi._structured_output import StructuredMethod, structured_output
-from langchain_texapi._token_counting import count_tokens
-from langchain_texapi._tools import (
-    format_call,
-    format_choice,
-    format_response_format,
-    format_tools,
-)
 from texapi_core._version import __version__
 from texapi_core.models import ModelInfo, alist_models, list_models
 from texapi_core.parameters import ChatParameters, check_parameters
@@ -65,6 +56,11 @@ from texapi_core.settings import (
 )
 from texapi_core.signatures import with_signature
 from texapi_core.wire import ChatDelta, ChatReply
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+    from langchain_texapi._structured_output import StructuredMethod
 
 _key_of_the_environment = secret_from_env(API_KEY_ENV, default=None)
 
@@ -315,6 +311,8 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         Raises:
             ValueError: `tool_choice` names no tool.
         """
+        from langchain_texapi._tools import format_choice, format_response_format, format_tools
+
         formatted = format_tools(tools, strict=strict)
         if formatted:
             kwargs["tools"] = formatted
@@ -347,6 +345,8 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         Raises:
             OutputParserException: when run, if the answer is not in the form of `schema`. Never `None`.
         """
+        from langchain_texapi._structured_output import structured_output
+
         return structured_output(
             self, schema, method=method, include_raw=include_raw, strict=strict, **kwargs
         )
@@ -362,12 +362,16 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         """
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens_from_messages(messages, tools)
+        from langchain_texapi._token_counting import count_tokens
+
         return count_tokens(messages, tools)
 
     def get_num_tokens(self, text: str) -> int:
         """About how many tokens the text takes. See `get_num_tokens_from_messages`."""
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens(text)
+        from langchain_core.messages.utils import count_tokens_approximately
+
         return count_tokens_approximately([text], extra_tokens_per_message=0)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
@@ -443,7 +447,11 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         if isinstance(per_call.get("tool_choice"), bool):
             del checked["tool_choice"]  # said in LangChain's words
         check_parameters(checked)
-        per_call = format_call(per_call, self.model_kwargs.get("tools") or ())
+        if not TOOL_PARAMETERS.isdisjoint(per_call):
+            # LangChain's tools take as long to import as this package without them.
+            from langchain_texapi._tools import format_call
+
+            per_call = format_call(per_call, self.model_kwargs.get("tools") or ())
         parameters = merge_parameters({"model": self.model_name, **self._default_params}, per_call)
         if not stream:
             parameters.pop("stream_options", None)

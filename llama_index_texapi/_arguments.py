@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from texapi_core.accounting import AccountingParameters
+from texapi_core.accounting_parameters import AccountingParameters
 from texapi_core.parameters import ChatParameters
 from texapi_core.settings import CALL_OPTIONS
 

@@ -474,7 +474,7 @@ def test_the_environment_switches_it_on(
 def test_without_opentelemetry_the_error_says_what_to_install(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("texapi_core.accounting.find_spec", lambda name: None)
+    monkeypatch.setattr("texapi_core.accounting_parameters.find_spec", lambda name: None)
 
     with pytest.raises(TexAPISettingsError, match=r'pip install "texapi-integrations\[otel\]"'):
         ChatTexAPI(model=MODEL, otel=True, **endpoint.for_langchain())

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from texapi_core.accounting import AccountingParameters
+from texapi_core.accounting_parameters import AccountingParameters
 from texapi_core.payload import ReplayReasoning, ToolMedia
 
 

@@ -15,7 +15,6 @@ from typing import Any
 from texapi_core.models import find_row, normal_name
 from texapi_core.usage import TokenUsage
 
-PRICES_ENV = "TEXAPI_PRICES"
 _MILLION = 1_000_000
 
 logger = logging.getLogger("texapi.prices")

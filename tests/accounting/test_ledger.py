@@ -343,7 +343,7 @@ def test_putting_is_quick(url: str) -> None:
 CALLS = """
 import os, signal, sys, threading, time
 from texapi_core import complete, resolve_settings
-from texapi_core.accounting import AccountingParameters
+from texapi_core.accounting_parameters import AccountingParameters
 books = AccountingParameters()
 books.check_accounting()
 settings = resolve_settings(

@@ -17,7 +17,7 @@ from langchain_texapi import ChatTexAPI, TexAPITimeoutError
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.langchain.test_chat import WAYS, Way, model
-from texapi_core.accounting import AccountingParameters
+from texapi_core.accounting_parameters import AccountingParameters
 from texapi_core.parameters import ChatParameters
 
 ANSWER = Fault(body={"choices": [{"index": 0, "message": {"content": "Hi."}, "finish_reason": "stop"}]})

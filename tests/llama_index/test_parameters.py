@@ -18,7 +18,7 @@ from llama_index_texapi import TexAPI, TexAPISettingsError
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.llama_index.test_chat import llm
-from texapi_core.accounting import AccountingParameters
+from texapi_core.accounting_parameters import AccountingParameters
 from texapi_core.parameters import ChatParameters
 
 HELLO = [ChatMessage("Hello")]

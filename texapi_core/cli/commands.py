@@ -15,10 +15,10 @@ import typer
 from rich.console import Console
 from sqlalchemy import Engine
 
-from texapi_core.accounting import USAGE_LEDGER_ENV
+from texapi_core.accounting_parameters import PRICES_ENV, USAGE_LEDGER_ENV
 from texapi_core.cli import output
 from texapi_core.ledger import report, statement
-from texapi_core.prices import PRICES_ENV, parse_prices
+from texapi_core.prices import parse_prices
 
 DIFFERENT = FAULTY = 1
 USAGE_ERROR = 2

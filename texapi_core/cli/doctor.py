@@ -20,7 +20,7 @@ from urllib.request import getproxies, proxy_bypass
 import openai
 
 from texapi_core import errors
-from texapi_core.accounting import AccountingParameters
+from texapi_core.accounting_parameters import AccountingParameters
 from texapi_core.call_record import labels_of
 from texapi_core.chat import complete
 from texapi_core.cli.doctor_texts import Check, Verdict
