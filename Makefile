@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # pip 25.1 is the first that knows dependency groups.
 PIP_OPTIONS := --quiet --disable-pip-version-check
-WORKERS ?= 2
+# One more than the cores there are at least: many tests wait.
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format typecheck record notebooks docs dist features matrix bench conformance soak compare-faults ledger screenshots clean

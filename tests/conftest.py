@@ -162,3 +162,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.vcr)
         if recording_live and item.get_closest_marker("standin_only"):
             item.add_marker(pytest.mark.skip(reason="holds only for the stand-in gateway"))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays, and the garbage collector need not walk through it again and again."""
+    gc.collect()
+    gc.freeze()
