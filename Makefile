@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # pip 25.1 is the first that knows dependency groups.
 PIP_OPTIONS := --quiet --disable-pip-version-check
-# One more than the cores there are at least: many tests wait.
+# For two cores: many tests wait.
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
