@@ -9,21 +9,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from texapi_core.parameters import ChatParameters
+from texapi_core.parameters import NOT_IN_PAYLOAD, SENT, check_arguments_of_a_call
 from texapi_core.settings import CALL_OPTIONS, key_text
 
 _ALIASES = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
 """The constructor's other names for what one call may change."""
 
-NOT_IN_PAYLOAD = (
-    "stream",
-    "stream_usage",
-    "extra_body",
-    "replay_reasoning",
-    "tool_media",
-    "ls_structured_output_format",
-)
-"""Arguments of one call that are neither options of sending nor members of the payload themselves."""
+NOT_SENT = NOT_IN_PAYLOAD | {"ls_structured_output_format"}
+"""Arguments of one call that are no members of the payload themselves; the last is for tracers."""
 
 TOOL_PARAMETERS = frozenset({"tools", "tool_choice", "response_format"})
 """Arguments of one call that may be functions, classes or tools."""
@@ -33,11 +26,8 @@ N_AND_STREAM = "`n` above 1 cannot be streamed. Use `invoke` without `streaming`
 _METADATA = "metadata"
 """A member of the payload in `model_kwargs`, for the constructor's is LangChain's."""
 
-_PAYLOAD = frozenset({*ChatParameters.model_fields, "model", "n", _METADATA}).difference(NOT_IN_PAYLOAD)
+_PAYLOAD = SENT | {"n", _METADATA}
 """Constructor fields that are members of the payload."""
-
-_PER_CALL = _PAYLOAD.union(NOT_IN_PAYLOAD, CALL_OPTIONS)
-"""Constructor fields that one call may change."""
 
 _SECRETS = ("extra_headers", "extra_query")
 
@@ -59,13 +49,10 @@ def arguments_of_a_call(kwargs: Mapping[str, Any], fields: Collection[str]) -> d
     """The arguments of one call by their names in the payload; `None` means "not given".
 
     Raises:
-        ValueError: an argument that only the constructor takes. As a member of the payload it would do
-            nothing, or send a secret.
+        TexAPISettingsError: an argument that only the constructor takes.
     """
     arguments = {_ALIASES.get(name, name): value for name, value in kwargs.items() if value is not None}
-    for name in arguments:
-        if name in fields and name not in _PER_CALL:
-            raise ValueError(f"`{name}` cannot be changed for one call. Pass it to the constructor.")
+    check_arguments_of_a_call(arguments, fields, also=_PAYLOAD)
     return arguments
 
 

@@ -20,7 +20,7 @@ from pydantic import ConfigDict, Field, SecretStr
 
 from langchain_texapi._arguments import (
     N_AND_STREAM,
-    NOT_IN_PAYLOAD,
+    NOT_SENT,
     TOOL_PARAMETERS,
     argument_names,
     arguments_of_a_call,
@@ -42,7 +42,6 @@ from texapi_core.parameters import ChatParameters, check_parameters
 from texapi_core.payload import build_payload, merge_parameters
 from texapi_core.settings import (
     API_KEY_ENV,
-    CALL_OPTIONS,
     DEFAULT_MAX_RETRIES,
     DEFAULT_STREAM_IDLE_TIMEOUT,
     AsyncTransport,
@@ -436,11 +435,7 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         stream: bool = False,
     ) -> tuple[dict[str, Any], CallOptions]:
         arguments = arguments_of_a_call(kwargs, argument_names(type(self)))
-        per_call = {
-            name: value
-            for name, value in arguments.items()
-            if name not in CALL_OPTIONS and name not in NOT_IN_PAYLOAD
-        }
+        per_call = {name: value for name, value in arguments.items() if name not in NOT_SENT}
         if stop:
             per_call["stop"] = stop
         checked = {**per_call, "extra_body": arguments.get("extra_body")}

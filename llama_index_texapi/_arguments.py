@@ -5,22 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from texapi_core.accounting_parameters import AccountingParameters
-from texapi_core.parameters import ChatParameters
-from texapi_core.settings import CALL_OPTIONS
+from texapi_core.parameters import NOT_IN_PAYLOAD, check_arguments_of_a_call
 
 TOOL_NAMES = "tool_names"
 """Call argument that maps tool names of the wire to the tools' own; never sent."""
 
-NOT_IN_PAYLOAD = frozenset(
-    {*CALL_OPTIONS, "extra_body", "stream", "stream_usage", "replay_reasoning", "tool_media", TOOL_NAMES}
-)
+NOT_SENT = NOT_IN_PAYLOAD | {TOOL_NAMES}
 """Arguments of one call that are no members of the payload themselves."""
-
-_PER_CALL = (
-    NOT_IN_PAYLOAD | {"model"} | (set(ChatParameters.model_fields) - set(AccountingParameters.model_fields))
-)
-"""Constructor fields that one call may change."""
 
 _OTHER_NAMES = frozenset({"base_url", "async_http_client"})
 """Arguments of the constructor that are no fields."""
@@ -48,15 +39,11 @@ def arguments_of_a_call(arguments: Mapping[str, Any], fields: Collection[str]) -
     """The arguments that are given; `None` means "not given".
 
     Raises:
-        TexAPISettingsError: an argument that only the constructor takes, for as a member of the payload it
-            would do nothing, or send a secret.
+        TexAPISettingsError: an argument that only the constructor takes.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
-    for name in given:
-        if name in _OTHER_NAMES or (name in fields and name not in _PER_CALL):
-            raise _settings_error(
-                f"`{name}` cannot be changed for one call. Pass it to the constructor. Nothing was sent."
-            )
+    if given:
+        check_arguments_of_a_call(given, {*fields, *_OTHER_NAMES})
     return given
 
 

@@ -22,7 +22,7 @@ from llama_index.core.instrumentation.dispatcher import active_instrument_tags
 from llama_index.core.llms.llm import ToolSelection
 
 from llama_index_texapi._arguments import (
-    NOT_IN_PAYLOAD,
+    NOT_SENT,
     TOOL_NAMES,
     arguments_of_a_call,
     check_additional_kwargs,
@@ -417,7 +417,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         """The members of the payload by the constructor, `additional_kwargs` and the call; the last wins."""
         parameters = {"model": self.model, **self.payload_parameters}
         for over in (self.additional_kwargs, per_call):
-            members = {k: v for k, v in over.items() if v is not None and k not in NOT_IN_PAYLOAD}
+            members = {k: v for k, v in over.items() if v is not None and k not in NOT_SENT}
             parameters = merge_parameters(parameters, members)
         return parameters
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from texapi_core.accounting_parameters import AccountingParameters
 from texapi_core.payload import ReplayReasoning, ToolMedia
+from texapi_core.settings import CALL_OPTIONS
 
 
 class ChatParameters(AccountingParameters):
@@ -75,12 +76,41 @@ class ChatParameters(AccountingParameters):
         return {name: value for name in _SENT if (value := getattr(self, name)) is not None}
 
 
+NOT_IN_PAYLOAD = frozenset(
+    {*CALL_OPTIONS, "stream", "stream_usage", "extra_body", "replay_reasoning", "tool_media"}
+)
+"""Arguments of one call that are no members of the payload themselves."""
+
 _SENT = tuple(
     name
     for name in ChatParameters.model_fields
-    if name not in ("extra_body", "stream_usage", "replay_reasoning", "tool_media")
-    and name not in AccountingParameters.model_fields
+    if name not in NOT_IN_PAYLOAD and name not in AccountingParameters.model_fields
 )
+SENT = frozenset({"model", *_SENT})
+"""Arguments of the constructor that are members of the payload."""
+_PER_CALL = SENT | NOT_IN_PAYLOAD
+
+
+def check_arguments_of_a_call(
+    names: Iterable[str], constructors: Collection[str], *, also: Collection[str] = ()
+) -> None:
+    """Refuse arguments of one call that only the constructor takes.
+
+    As a member of the payload they would do nothing, or send a secret.
+
+    Args:
+        names: what the call was given.
+        constructors: what the constructor takes.
+        also: what one call of this framework may change beside the parameters of every call.
+
+    Raises:
+        TexAPISettingsError: the text names the argument, never its value.
+    """
+    for name in names:
+        if name in constructors and name not in _PER_CALL and name not in also:
+            raise _settings_error(
+                f"`{name}` cannot be changed for one call. Pass it to the constructor. Nothing was sent."
+            )
 
 
 @cache
@@ -119,7 +149,11 @@ def check_parameters(arguments: Mapping[str, Any]) -> None:
     try:
         parameters.model_validate(known)
     except ValidationError as error:
-        from texapi_core.errors import TexAPISettingsError  # imports the SDK, which an error may
-
         reasons = [f"`{'.'.join(map(str, each['loc']))}`: {each['msg']}" for each in error.errors()]
-        raise TexAPISettingsError(f"{'; '.join(reasons)}. Nothing was sent.") from None
+        raise _settings_error(f"{'; '.join(reasons)}. Nothing was sent.") from None
+
+
+def _settings_error(message: str) -> ValueError:
+    from texapi_core.errors import TexAPISettingsError  # imports the SDK, which an error may
+
+    return TexAPISettingsError(message)

@@ -326,6 +326,7 @@ def test_what_is_no_parameter_of_ours_is_told(name: str) -> None:
         ({"model_kwargs": {"extra_headers": {"X-Key": "s"}}}, "Pass `default_headers` to the constructor"),
         ({"model_kwargs": {"extra_query": {"key": "s"}}}, "Pass `default_query` to the constructor"),
         ({"model_kwargs": {"extra_body": {"a": 1}}}, "`extra_body` in `model_kwargs` is no parameter"),
+        ({"model_kwargs": {"max_cost": 1.0}}, "`max_cost` in `model_kwargs` is no parameter"),
         ({"model_kwargs": {"max_retries": 0}}, "Pass `max_retries` to the constructor"),
         ({"max_tokens": 9, "model_kwargs": {"max_completion_tokens": 9}}, "are one limit"),
         ({"max_completion_tokens": 9, "model_kwargs": {"max_tokens": 9}}, "are one limit"),
@@ -340,7 +341,17 @@ def test_what_cannot_work_is_told_at_construction(arguments: dict[str, Any], mes
         model(Endpoint("http://127.0.0.1:1/v1", "sk-tex-1"), **arguments)
 
 
-@pytest.mark.parametrize("name", ["api_key", "base_url", "default_headers", "streaming", "model_kwargs"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "api_key",
+        "base_url",
+        "default_headers",
+        "streaming",
+        "model_kwargs",
+        *AccountingParameters.model_fields,
+    ],
+)
 def test_what_one_call_cannot_change_is_told(gateway: Gateway, endpoint: Endpoint, name: str) -> None:
     chat: Any = model(endpoint)
 

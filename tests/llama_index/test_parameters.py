@@ -186,7 +186,7 @@ OF_THE_CONSTRUCTOR = {
     "system_prompt": "Be brief.",
     "default_headers": {"X-Token": "of-another"},
     "context_window": 1000,
-    "max_cost": 1,
+    **dict.fromkeys(AccountingParameters.model_fields, 1),
 }
 
 
