@@ -24,7 +24,7 @@ from texapi_core.loop_clients import Lane, enter_lane
 from texapi_core.recording import record_call
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings, secrets_of
 from texapi_core.sse import BYTE_ORDER_MARK
-from texapi_core.streaming import StreamReader, looks_like_sse
+from texapi_core.stream_reader import StreamReader, looks_like_sse
 from texapi_core.wire import (
     ChatDelta,
     ChatReply,

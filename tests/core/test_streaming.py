@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from texapi_core.streaming import StreamReader, StreamState
+from texapi_core.stream_reader import StreamReader
+from texapi_core.streaming import StreamState
 from texapi_core.usage import TokenUsage
 from texapi_core.wire import ChatDelta, ChatReply, CutStream, ErrorAnswer, MalformedAnswer, parse_reply
 

@@ -1,0 +1,184 @@
+"""Async clients: that they end with their event loop, and which pool of connections a call takes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import openai
+import pytest
+
+import texapi_core
+from tests.conftest import Endpoint
+from tests.gateway import Fault, Gateway
+from texapi_core import ChatReply, loop_clients, pools, resolve_settings
+from texapi_core.loop_clients import Lane, enter_lane
+from texapi_core.settings import Settings
+
+PAYLOAD = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello"}]}
+
+
+def settings(endpoint: Endpoint, **changes: Any) -> Settings:
+    arguments = {"api_key": endpoint.api_key, "base_url": endpoint.base_url, "timeout": 5, "max_retries": 0}
+    return resolve_settings(**{**arguments, **changes})
+
+
+async def _last(settings: Settings) -> ChatReply:
+    items = [item async for item in texapi_core.astream(settings, PAYLOAD)]
+    assert isinstance(items[-1], ChatReply)
+    return items[-1]
+
+
+async def loop_client(settings: Settings) -> openai.AsyncOpenAI:
+    (lane,) = await lanes(settings, 1)
+    return lane.client(settings)
+
+
+async def lanes(settings: Settings, count: int) -> list[Lane]:
+    """The first lanes of the running loop, with the calls that are in them."""
+    entered: list[Lane] = []
+    while len(set(entered)) < count:
+        entered.append(await enter_lane(settings))
+    for lane in entered:
+        lane.leave()
+    return list(dict.fromkeys(entered))
+
+
+def test_a_client_per_running_loop(endpoint: Endpoint) -> None:
+    async def twice() -> tuple[openai.AsyncOpenAI, openai.AsyncOpenAI]:
+        return await loop_client(settings(endpoint)), await loop_client(settings(endpoint))
+
+    first, again = asyncio.run(twice())
+    other, _ = asyncio.run(twice())
+
+    assert first is again
+    assert other is not first
+
+
+def test_clients_are_closed_with_their_loop(endpoint: Endpoint) -> None:
+    async def use() -> openai.AsyncOpenAI:
+        await texapi_core.acomplete(settings(endpoint), PAYLOAD)
+        return await loop_client(settings(endpoint))
+
+    assert asyncio.run(use()).is_closed()
+    gc.collect()  # an unclosed connection would warn here, and warnings are errors
+
+
+async def test_few_calls_at_once_use_few_connections(gateway: Gateway, endpoint: Endpoint) -> None:
+    for _ in range(3):
+        await asyncio.gather(*(texapi_core.acomplete(settings(endpoint), PAYLOAD) for _ in range(2)))
+
+    assert len({request.client for request in gateway.requests}) == 2
+
+
+@pytest.mark.parametrize(("transport", "calls"), [("httpx", [16, 16, 8]), ("aiohttp", [40])])
+async def test_many_calls_at_once_share_no_pool(endpoint: Endpoint, transport: str, calls: list[int]) -> None:
+    """httpx looks at all connections of a pool for each request, aiohttp does not."""
+    entered = [await enter_lane(settings(endpoint, async_transport=transport)) for _ in range(40)]
+
+    assert [lane.calls for lane in dict.fromkeys(entered)] == calls
+    assert len({id(lane.pool) for lane in entered}) == len(calls)
+    for lane in entered:
+        lane.leave()
+
+
+async def test_calls_of_all_lanes_are_answered(gateway: Gateway, endpoint: Endpoint) -> None:
+    replies = await asyncio.gather(*(_last(settings(endpoint)) for _ in range(40)))
+
+    assert len({reply.request_id for reply in replies}) == len(gateway.requests) == 40
+    assert [lane.calls for lane in await lanes(settings(endpoint), 1)] == [0]
+
+
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+async def test_every_call_leaves_its_lane(gateway: Gateway, endpoint: Endpoint, transport: str) -> None:
+    """Whether it is answered, fails, is given up, or its stream is dropped."""
+    mine = settings(endpoint, async_transport=transport)
+
+    async def begin() -> None:
+        async for _ in texapi_core.astream(mine, PAYLOAD):
+            break
+
+    await texapi_core.acomplete(mine, PAYLOAD)
+    await _last(mine)
+    await begin()
+    gc.collect()
+    await texapi_core.alist_models(mine)
+    gateway.misbehave(Fault(status=402, error_type="insufficient_credits", message="Empty."))
+    with pytest.raises(texapi_core.TexAPIInsufficientCreditsError):
+        await texapi_core.acomplete(mine, PAYLOAD)
+    gateway.misbehave(Fault(raw=[5.0, b"too late"]))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(texapi_core.acomplete(mine, PAYLOAD), 0.1)
+    gateway.misbehave(Fault(raw=b"no answer"))
+    with pytest.raises(texapi_core.TexAPIResponseError):
+        await texapi_core.acomplete(mine, PAYLOAD)
+    await asyncio.sleep(0.05)
+
+    (lane,) = await lanes(mine, 1)
+    assert lane.calls == 0
+
+
+async def test_what_a_burst_leaves_behind_is_closed(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *others = await lanes(settings(endpoint), 3)
+    again = await lanes(settings(endpoint), 1)
+    assert [lane.pool.is_closed for lane in (first, *others)] == [False] * 3
+
+    monkeypatch.setattr(loop_clients, "_LONGEST_IDLE", 0.0)
+    await texapi_core.acomplete(settings(endpoint), PAYLOAD)
+
+    assert again == [first]
+    assert [lane.pool.is_closed for lane in (first, *others)] == [False, True, True]
+
+
+async def test_lanes_do_not_grow_without_end(endpoint: Endpoint) -> None:
+    entered = [await enter_lane(settings(endpoint)) for _ in range(300)]
+
+    assert len(set(entered)) == 16
+    assert max(lane.calls for lane in entered) <= 20
+    for lane in entered:
+        lane.leave()
+
+
+def test_certificates_are_read_once_for_all_loops(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And again when the environment names others. Reading them takes 30 to 50 ms."""
+    read: list[str] = []
+
+    def counted(http_library: str) -> ModuleType:
+        read.append(http_library)
+        return import_module(http_library)
+
+    monkeypatch.setattr(pools, "import_module", counted)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / folder))
+        for _ in range(2):
+            asyncio.run(texapi_core.acomplete(settings(endpoint), PAYLOAD))
+
+    assert len(read) == 2
+
+
+def test_three_loops_one_after_the_other_send_each_request_once(gateway: Gateway, endpoint: Endpoint) -> None:
+    for _ in range(3):
+        asyncio.run(texapi_core.acomplete(settings(endpoint), PAYLOAD))
+        assert asyncio.run(_last(settings(endpoint))).choice.text
+
+    assert len(gateway.requests) == 6
+
+
+def test_loops_in_threads(gateway: Gateway, endpoint: Endpoint) -> None:
+    def run(_: int) -> str:
+        return asyncio.run(texapi_core.acomplete(settings(endpoint), PAYLOAD)).choice.text
+
+    with ThreadPoolExecutor(8) as pool:
+        texts = list(pool.map(run, range(16)))
+
+    assert len(texts) == len(gateway.requests) == 16
