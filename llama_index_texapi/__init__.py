@@ -21,7 +21,9 @@ from texapi_core._version import __version__
 __all__ = ["TexAPI", "UsageCounter", "__version__"]
 
 
-def _recognize(loading: Any) -> None:
+def _recognize(_: Any) -> None:
+    from llama_index.core.llms import loading  # waits for another thread that is still at its import
+
     loading.RECOGNIZED_LLMS.setdefault(TexAPI.class_name(), TexAPI)
 
 

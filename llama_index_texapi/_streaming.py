@@ -14,7 +14,7 @@ from llama_index_texapi._messages import (
     create_response,
     from_openai_message,
 )
-from texapi_core.reasoning import Reasoning
+from texapi_core.reasoning import NO_REASONING, Reasoning
 from texapi_core.tool_calls import ToolCall, ToolCallDelta
 from texapi_core.wire import ChatDelta, ChatReply
 
@@ -58,7 +58,7 @@ class ResponseStream:
         self._logprobs_given += len(logprobs or ())
         message = from_openai_message(
             text=self._text,
-            reasoning=Reasoning(self._reasoning_text),
+            reasoning=Reasoning(self._reasoning_text) if self._reasoning_text else NO_REASONING,
             reasoning_tokens=None,
             tool_calls=[call.so_far() for call in self._tool_calls],
             tool_names=self._tool_names,

@@ -19,7 +19,13 @@ import openai
 
 from texapi_core import error_mapping, errors
 from texapi_core.client import call_timeout, sync_client
-from texapi_core.connection import aclosing_when_silent, aread_to_end, closing, read_to_end
+from texapi_core.connection import (
+    aclosing_when_silent,
+    aread_to_end,
+    closing,
+    read_to_end,
+    read_to_end_guarded,
+)
 from texapi_core.loop_clients import Lane, enter_lane
 from texapi_core.recording import record_call
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings, secrets_of
@@ -91,7 +97,10 @@ def stream(
                     answer.wait()
             yield from answer.finish()
             yield call.finished(answer.reply())
-            read_to_end(sent.response)
+            if settings.http_client is None:
+                read_to_end(sent.response)
+            else:
+                read_to_end_guarded(sent.response)
 
 
 async def astream(

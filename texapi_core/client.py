@@ -59,7 +59,7 @@ _Client = TypeVar("_Client")
 
 
 class ClientCache(Generic[_Client]):
-    """The clients that share a pool of connections, each for its settings."""
+    """The clients that were used last, one for each settings and HTTP client."""
 
     def __init__(self) -> None:
         self._clients: OrderedDict[tuple[Any, ...], _Client] = OrderedDict()

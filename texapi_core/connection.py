@@ -59,10 +59,11 @@ def _close_dropped(response: Any) -> None:
 
 
 def read_to_end(response: Any) -> None:
-    """Read what is left of a body, or give its connection up. The caller closes the response.
+    """Read what is left of a body that came by a pool of ours, or give its connection up.
 
-    The limit of a read is in httpx's documented `timeout` extension of the request, which is the request's
-    own. `response.stream` looks at it anew, the rest of `iter_bytes()` does not.
+    The limit of a read is in httpx's documented `timeout` extension of the request, which is this request's
+    own. `response.stream` looks at it anew, the rest of `iter_bytes()` does not. The caller closes the
+    response.
     """
     limits = response.request.extensions.get("timeout")
     if response.is_closed or limits is None or _socket_of(response) is None:
@@ -73,6 +74,17 @@ def read_to_end(response: Any) -> None:
         for _ in response.stream:
             if time.monotonic() > deadline:
                 break
+
+
+def read_to_end_guarded(response: Any) -> None:
+    """`read_to_end` for an HTTP client of the user's own.
+
+    Its hooks and transports may have limits that are not the request's own, or lost on the way, so a
+    thread watches the time. That takes longer than the end of most bodies.
+    """
+    with contextlib.suppress(Exception), ending_after(_LONGEST_WAIT, response):
+        for _ in response.stream:
+            pass
 
 
 @contextlib.contextmanager

@@ -119,9 +119,17 @@ def key_hint(api_key: str) -> str:
     return f"…{api_key[-4:]}" if len(api_key) >= _SHORTEST_HINTED_KEY else ""
 
 
-@functools.lru_cache
-def check_base_url(base_url: str) -> str:
+def check_base_url(base_url: Any) -> str:
     """The address if requests can go there, without a slash at its end."""
+    if not isinstance(base_url, str):
+        raise _settings_error(
+            f"`base_url` must be a string like {DEFAULT_BASE_URL}, not {type(base_url).__name__}."
+        )
+    return _checked_base_url(base_url)
+
+
+@functools.lru_cache
+def _checked_base_url(base_url: str) -> str:
     url = base_url.strip().rstrip("/")
     try:
         parts = urlsplit(url)
@@ -293,10 +301,16 @@ def secrets_of(settings: Settings, options: CallOptions = NO_OPTIONS) -> tuple[s
     Gateways quote what they refuse. Values of a few characters are words and numbers, not secrets, and
     a request's id is for both sides to see.
     """
-    return _secrets_in(settings.api_key, (*settings.default_headers, *(options.extra_headers or {}).items()))
+    if options.extra_headers:  # which may be a user's of one call, and are not kept
+        return _secrets_in(settings.api_key, (*settings.default_headers, *options.extra_headers.items()))
+    return _secrets_of_each_call(settings.api_key, settings.default_headers)
 
 
 @functools.lru_cache
+def _secrets_of_each_call(api_key: str, headers: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    return _secrets_in(api_key, headers)
+
+
 def _secrets_in(api_key: str, headers: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     values = [value for name, value in headers if name.lower() != _REQUEST_ID]
     words = [word for value in values for word in (value, *value.split()) if len(word) >= _SHORTEST_SECRET]

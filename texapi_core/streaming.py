@@ -270,7 +270,8 @@ class StreamState:
         if delta.get("error"):
             raise ErrorAnswer(delta["error"])
         content = delta.get("content")
-        text, part_reasoning, other_parts = split_content(content) if content else NO_CONTENT
+        is_empty = content is None or content == ""
+        text, part_reasoning, other_parts = NO_CONTENT if is_empty else split_content(content)
         reasoning = read_reasoning(delta)
         if part_reasoning and not reasoning.text:
             reasoning = Reasoning(part_reasoning, None, reasoning.details, reasoning.details_field)

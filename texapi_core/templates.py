@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -24,19 +25,28 @@ class Template(Generic[_Model]):
         self._fields = dict(example.__dict__)
         self._fields_set = frozenset(example.model_fields_set)
         self._has_extra = example.model_extra is not None
+        self._containers = frozenset(
+            name for name, value in self._fields.items() if isinstance(value, (list, dict, set))
+        )
         self.make: Callable[[dict[str, Any]], _Model] = self._copied
-        """The example with changes: field -> value. Fields that hold lists or dicts belong into them."""
+        """The example with changes: field -> value. Lists and dicts of the example are not shared."""
         if self._can_be_unpickled():
             self.make = self._unpickled
 
     def _copied(self, changes: dict[str, Any]) -> _Model:
-        return self._example.model_copy(update=changes)
+        made = self._example.model_copy(update=changes)
+        for name in self._containers.difference(changes):
+            made.__dict__[name] = copy(self._fields[name])
+        return made
 
     def _unpickled(self, changes: dict[str, Any]) -> _Model:
+        fields = {**self._fields, **changes}
+        for name in self._containers.difference(changes):
+            fields[name] = copy(self._fields[name])
         made = self._class.__new__(self._class)
         made.__setstate__(
             {
-                "__dict__": {**self._fields, **changes},
+                "__dict__": fields,
                 "__pydantic_fields_set__": {*self._fields_set, *changes},
                 "__pydantic_extra__": {} if self._has_extra else None,
                 "__pydantic_private__": None,

@@ -32,7 +32,7 @@ KNOWN_MESSAGE_FIELDS = REASONING_FIELDS | {
     "function_call",
     "usage",
 }
-"""Members of a message or a delta that `ChatChoice` has a field for."""
+"""Members of a message or a delta that are read, each in its own way."""
 _KNOWN_CHOICE_FIELDS = frozenset(
     {"index", "message", "delta", "text", "finish_reason", "logprobs", "usage", "error"}
 )

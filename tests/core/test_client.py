@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import Any
 
 import openai
@@ -39,6 +40,10 @@ OPENAI_VARIABLES = {
     "OPENAI_API_TYPE": "azure",
     "OPENAI_API_VERSION": "2020-01-01",
 }
+
+
+_CHOICE = {"index": 0, "delta": {"content": "ok"}, "finish_reason": "stop"}
+NEVER_ENDING = f"data: {json.dumps({'choices': [_CHOICE]})}\n\ndata: [DONE]\n\n".encode()
 
 
 def settings(endpoint: Endpoint, **changes: Any) -> Settings:
@@ -179,9 +184,7 @@ async def test_async_streams_read_to_their_end_share_a_connection(
 def test_a_body_that_never_ends_holds_nobody_up(
     gateway: Gateway, endpoint: Endpoint, asynchronous: bool
 ) -> None:
-    choice = {"index": 0, "delta": {"content": "ok"}, "finish_reason": "stop"}
-    event = f"data: {json.dumps({'choices': [choice]})}\n\ndata: [DONE]\n\n".encode()
-    gateway.misbehave(Fault(raw=[event, 5.0, b": still here\n\n"]))
+    gateway.misbehave(Fault(raw=[NEVER_ENDING, 5.0, b": still here\n\n"]))
     started = time.monotonic()
 
     if asynchronous:
@@ -338,6 +341,57 @@ def test_a_redirect_that_leads_nowhere_is_refused_at_once(
 
     assert caught.value.status_code == 307
     assert caught.value.__cause__ is not caught.value
+
+
+def _limit_with(limits: dict[str, float]) -> Any:
+    """An HTTP client of a user's own whose hook gives every request the same limits."""
+
+    def limit(request: Any) -> None:
+        request.extensions["timeout"] = limits
+
+    return openai.DefaultHttpxClient(event_hooks={"request": [limit], "response": []})
+
+
+def test_the_end_of_a_stream_changes_no_limits_of_the_user_s_own(
+    gateway: Gateway, endpoint: Endpoint
+) -> None:
+    limits = {"connect": 5.0, "read": 5.0, "write": 5.0, "pool": 5.0}
+    with _limit_with(limits) as own:
+        mine = settings(endpoint, http_client=own)
+        *_, reply = texapi_core.stream(mine, PAYLOAD)
+        gateway.misbehave(Fault(delay=0.3))
+
+        assert texapi_core.complete(mine, PAYLOAD).choice.text
+    assert isinstance(reply, ChatReply)
+    assert limits == {"connect": 5.0, "read": 5.0, "write": 5.0, "pool": 5.0}
+
+
+def test_a_transport_of_the_user_s_own_may_hand_on_copies_of_the_limits(
+    gateway: Gateway, endpoint: Endpoint
+) -> None:
+    """The wait for a body that does not end is short all the same."""
+    http_library = import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
+
+    class Copying(http_library.HTTPTransport):  # type: ignore[name-defined,misc] # httpx, or httpx2
+        def handle_request(self, request: Any) -> Any:
+            limits = {**request.extensions["timeout"], "connect": 3.0}
+            return super().handle_request(
+                http_library.Request(
+                    request.method,
+                    request.url,
+                    headers=request.headers,
+                    stream=request.stream,
+                    extensions={**request.extensions, "timeout": limits},
+                )
+            )
+
+    gateway.misbehave(Fault(raw=[NEVER_ENDING, 5.0, b": still here\n\n"]))
+    with openai.DefaultHttpxClient(transport=Copying()) as own:
+        started = time.monotonic()
+        *_, reply = texapi_core.stream(settings(endpoint, http_client=own), PAYLOAD)
+
+    assert isinstance(reply, ChatReply)
+    assert time.monotonic() - started < 2
 
 
 async def test_the_user_s_own_async_http_client_stays_open(endpoint: Endpoint) -> None:

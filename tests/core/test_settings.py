@@ -10,9 +10,11 @@ import pytest
 from texapi_core import TexAPISettingsError, resolve_settings
 from texapi_core.settings import (
     DEFAULT_BASE_URL,
+    CallOptions,
     Settings,
     call_options,
     refuse_unknown_arguments,
+    secrets_of,
 )
 
 
@@ -76,6 +78,23 @@ def test_an_address_that_cannot_work_is_named(url: str) -> None:
         settings(base_url=url)
 
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", [["https://api.texapi.dev/v1"], 1, b"https://api.texapi.dev/v1"])
+def test_an_address_of_another_type_is_named(url: Any) -> None:
+    with pytest.raises(TexAPISettingsError, match=f"`base_url` must be a string.*not {type(url).__name__}"):
+        settings(base_url=url)
+
+
+def test_headers_of_one_call_are_not_kept() -> None:
+    """They may be a token of one user of many."""
+    kept = secrets_of(settings())
+
+    one_call = CallOptions(extra_headers={"X-Token": "token-of-one"})
+
+    assert "token-of-one" in secrets_of(settings(), one_call)
+    assert secrets_of(settings(), one_call) is not secrets_of(settings(), one_call)
+    assert secrets_of(settings()) is kept
 
 
 @pytest.mark.parametrize(

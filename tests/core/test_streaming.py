@@ -152,6 +152,16 @@ def test_noise_adds_nothing(noise: dict[str, Any]) -> None:
     assert reply.choice.finish_reason == "stop"
 
 
+@pytest.mark.parametrize(("content", "text"), [(0, "102"), (0.5, "10.52"), (False, "1False2")])
+def test_content_that_is_no_text_is_read_as_in_a_whole_answer(content: Any, text: str) -> None:
+    streamed = read(chunk({"content": "1"}), chunk({"content": content}), chunk({"content": "2"}), STOP)
+    whole = parse_reply(
+        {"choices": [{"index": 0, "message": {"content": content}}]}, request_id=None, headers={}
+    )
+
+    assert streamed.choice.text == text == f"1{whole.choice.text}2"
+
+
 def test_content_as_a_list_of_parts() -> None:
     reply = read(
         chunk({"content": [{"type": "text", "text": "a"}, {"type": "thinking", "thinking": "t"}]}), STOP

@@ -83,6 +83,23 @@ def test_objects_share_nothing_that_they_change() -> None:
     assert (other.text, other.model_extra, other.model_fields_set) == ("a", {}, {"text"})
 
 
+class PrivateParts(Plain):
+    _seen: list[str] = PrivateAttr(default_factory=list)
+
+
+@pytest.mark.parametrize("example", [Plain(parts=["a"]), PrivateParts(parts=["a"])])
+def test_objects_share_no_list_that_nobody_passed(example: Plain) -> None:
+    """A framework's next version may have a field that this package knows nothing of."""
+    template = Template(example)
+    template.make({}).parts.append("b")
+
+    assert (template.make({}).parts, template.make({"text": "c"}).parts, example.parts) == (
+        ["a"],
+        ["a"],
+        ["a"],
+    )
+
+
 @pytest.mark.parametrize("example", [Private(), CopiesInItsOwnWay(), CannotBeUnpickled()])
 def test_a_class_with_ways_of_its_own_is_copied_by_pydantic(
     example: BaseModel, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -31,6 +32,19 @@ def answer(message: Any = None, **members: Any) -> dict[str, Any]:
 
 def parse(body: dict[str, Any]) -> ChatReply:
     return parse_reply(body, request_id="req_1", headers={"x-request-id": "req_1"})
+
+
+def test_a_reply_can_be_made_into_plain_dicts() -> None:
+    reply = parse(answer({"content": "ok", "reasoning_content": "why"}))
+
+    (choice,) = dataclasses.asdict(reply)["choices"]
+
+    assert choice["reasoning"] == {
+        "text": "why",
+        "field": "reasoning_content",
+        "details": (),
+        "details_field": None,
+    }
 
 
 def test_every_field() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 from typing import Any
 
 import cloudpickle
@@ -116,6 +118,51 @@ def test_saved_and_loaded_it_reads_the_key_anew(monkeypatch: pytest.MonkeyPatch)
         assert loaded.temperature == 0.5
         assert loaded.system_prompt == "Be terse."
         assert loaded._settings().api_key == "sk-tex-here"
+
+
+SLOW_LOADER = """
+import importlib.abc, importlib.util, sys, threading
+import llama_index.core.llms
+
+NAME = "llama_index.core.llms.loading"
+begun, go_on = threading.Event(), threading.Event()
+
+class Slowly(importlib.abc.Loader):
+    def __init__(self, loader):
+        self.loader = loader
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        begun.set()
+        go_on.wait(2)
+        self.loader.exec_module(module)
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name != NAME:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        spec.loader = Slowly(spec.loader)
+        return spec
+
+sys.meta_path.insert(0, Finder())
+other = threading.Thread(target=importlib.import_module, args=[NAME])
+other.start()
+begun.wait()
+threading.Timer(0.5, go_on.set).start()
+import llama_index_texapi
+other.join()
+print(llama_index_texapi.TexAPI.class_name() in sys.modules[NAME].RECOGNIZED_LLMS)
+"""
+
+
+def test_another_thread_may_import_the_loader_at_the_same_time() -> None:
+    done = subprocess.run([sys.executable, "-c", SLOW_LOADER], capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
 
 
 def test_a_pickle_holds_a_key_only_if_it_was_passed(monkeypatch: pytest.MonkeyPatch) -> None:
