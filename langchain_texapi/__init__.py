@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 try:
-    import langchain_core  # noqa: F401 # only to say at once what is missing
+    import langchain_core  # only to say at once what is missing
 except ImportError as error:
     raise ImportError(
         'langchain_texapi needs langchain-core. Install it with: pip install "texapi-integrations[langchain]"'
     ) from error
+
+# First and from here: Python 3.11 takes a quarter longer for what is imported in deeply nested imports.
+import langchain_core.language_models.chat_models  # noqa: F401
 
 from langchain_texapi._init_chat_model import register_init_chat_model
 from langchain_texapi.chat_models import ChatTexAPI
