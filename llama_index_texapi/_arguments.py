@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from texapi_core.parameters import NOT_IN_PAYLOAD, check_arguments_of_a_call
+from texapi_core.settings import settings_error
 
 TOOL_NAMES = "tool_names"
 """Call argument that maps tool names of the wire to the tools' own; never sent."""
@@ -28,7 +29,7 @@ def check_additional_kwargs(additional_kwargs: Mapping[str, Any], fields: Collec
     """
     for name, value in additional_kwargs.items():
         if value is not None and name in _SECRETS:
-            raise _settings_error(
+            raise settings_error(
                 f"`{name}` in `additional_kwargs` would be printed and saved with all that is in it. "
                 f"Pass `{_SECRETS[name]}=...` to the constructor."
             )
@@ -51,13 +52,7 @@ def check_number_of_answers(payload: Mapping[str, Any]) -> None:
     """Refuse a payload that asks for answers which nobody would see, but somebody would pay for."""
     n = payload.get("n")
     if isinstance(n, int) and n > 1:
-        raise _settings_error(
+        raise settings_error(
             f"`n` is {n}, but LlamaIndex's responses hold one answer. Make a call for each "
             "answer. Nothing was sent."
         )
-
-
-def _settings_error(message: str) -> ValueError:
-    from texapi_core.errors import TexAPISettingsError  # imports the SDK, which an error may
-
-    return TexAPISettingsError(message)

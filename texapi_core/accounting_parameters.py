@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from texapi_core.settings import settings_error
+
 if TYPE_CHECKING:
     from texapi_core.accounting import Accounting
     from texapi_core.budget import Budget
@@ -148,11 +150,11 @@ class AccountingParameters(BaseModel):
         try:
             accounting = self.accounting
         except ValueError as error:
-            raise _settings_error(f"{error} Correct `prices`, or `{PRICES_ENV}`.") from error
+            raise settings_error(f"{error} Correct `prices`, or `{PRICES_ENV}`.") from error
         if accounting is not None and accounting.usage_ledger is not None:
             _check_ledger(accounting.usage_ledger)
         if self.otel and find_spec("opentelemetry") is None:
-            raise _settings_error(
+            raise settings_error(
                 f"`otel`, or `{OTEL_ENV}`, needs OpenTelemetry. "
                 'Install it with: pip install "texapi-integrations[otel]"'
             )
@@ -163,22 +165,16 @@ def _check_ledger(url: str) -> None:
     try:
         from texapi_core import ledger
     except ImportError as error:
-        raise _settings_error(
+        raise settings_error(
             'A usage ledger needs SQLAlchemy. Install it with: pip install "texapi-integrations[ledger]"'
         ) from error
     try:
         ledger.check_ledger(url)
     except ImportError as error:
-        raise _settings_error(
+        raise settings_error(
             f"The database of the usage ledger needs the package `{error.name}`. For PostgreSQL: "
             'pip install "texapi-integrations[postgresql]"'
         ) from error
     except ledger.LedgerURLError as error:
-        raise _settings_error(f"`usage_ledger` cannot be used: {error}. {way_out}") from None
+        raise settings_error(f"`usage_ledger` cannot be used: {error}. {way_out}") from None
     ledger.watch_sigterm()
-
-
-def _settings_error(message: str) -> ValueError:
-    from texapi_core.errors import TexAPISettingsError  # imports the SDK, which an error may
-
-    return TexAPISettingsError(message)

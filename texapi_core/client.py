@@ -111,7 +111,7 @@ def _shared_pool() -> Any:
     """The connections of all sync clients of this process, closed when it ends."""
     global _pool
     if _pool is None:
-        _pool = new_pool(openai.DefaultHttpxClient, inspect_response)
+        _pool = new_pool(openai.DefaultHttpxClient)
         atexit.register(_pool.close)
     return _pool
 
@@ -178,7 +178,7 @@ def _forget_ambient_identity(client: openai.OpenAI | openai.AsyncOpenAI) -> None
 
 
 def _add_hook(http_client: Any, hook: Any) -> None:
-    """Our hook on the user's own HTTP client, once; it acts on failed responses only."""
+    """Our hook on an HTTP client, once; it acts on failed responses only."""
     hooks = dict(http_client.event_hooks)
     if hook not in hooks["response"]:
         http_client.event_hooks = {**hooks, "response": [*hooks["response"], hook]}

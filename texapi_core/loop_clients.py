@@ -19,7 +19,6 @@ import openai
 
 from texapi_core.client import ClientCache, new_async_client
 from texapi_core.pools import new_pool
-from texapi_core.response_hooks import ainspect_response
 from texapi_core.settings import NO_OPTIONS, AsyncTransport, CallOptions, Settings
 
 _HTTP_CLIENTS: Mapping[AsyncTransport, Callable[..., Any]] = {
@@ -91,7 +90,7 @@ class _Loop:
                 return lane
         if len(lanes) == _MOST_LANES:
             return min(lanes, key=lambda lane: lane.calls)
-        lanes.append(Lane(new_pool(_HTTP_CLIENTS[transport], ainspect_response)))
+        lanes.append(Lane(new_pool(_HTTP_CLIENTS[transport])))
         return lanes[-1]
 
     async def close_idle(self) -> None:

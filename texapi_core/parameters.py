@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from texapi_core.accounting_parameters import AccountingParameters
 from texapi_core.payload import ReplayReasoning, ToolMedia
-from texapi_core.settings import CALL_OPTIONS
+from texapi_core.settings import CALL_OPTIONS, settings_error
 
 
 class ChatParameters(AccountingParameters):
@@ -108,7 +108,7 @@ def check_arguments_of_a_call(
     """
     for name in names:
         if name in constructors and name not in _PER_CALL and name not in also:
-            raise _settings_error(
+            raise settings_error(
                 f"`{name}` cannot be changed for one call. Pass it to the constructor. Nothing was sent."
             )
 
@@ -150,10 +150,4 @@ def check_parameters(arguments: Mapping[str, Any]) -> None:
         parameters.model_validate(known)
     except ValidationError as error:
         reasons = [f"`{'.'.join(map(str, each['loc']))}`: {each['msg']}" for each in error.errors()]
-        raise _settings_error(f"{'; '.join(reasons)}. Nothing was sent.") from None
-
-
-def _settings_error(message: str) -> ValueError:
-    from texapi_core.errors import TexAPISettingsError  # imports the SDK, which an error may
-
-    return TexAPISettingsError(message)
+        raise settings_error(f"{'; '.join(reasons)}. Nothing was sent.") from None

@@ -13,14 +13,13 @@ from typing import Any
 import openai
 
 
-def new_pool(make: Callable[..., Any], hook: Any) -> Any:
-    """An HTTP client of the SDK's with `hook` for its responses.
+def new_pool(make: Callable[..., Any]) -> Any:
+    """An HTTP client of the SDK's.
 
     It takes no cookies: keys of different accounts may share its connections.
     """
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
     return make(
-        event_hooks={"response": [hook]},
         cookies=no_cookies,
         max_redirects=3,
         verify=_tls_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),

@@ -97,13 +97,13 @@ def check_api_key(api_key: Any) -> str:
     """The key if it can be sent, else a `TexAPISettingsError` that names the way out."""
     way_out = f"Set `{API_KEY_ENV}` or pass `api_key=...`."
     if not api_key:
-        raise _settings_error(f"TexAPI needs an API key. {way_out}")
+        raise settings_error(f"TexAPI needs an API key. {way_out}")
     if not isinstance(api_key, str):
-        raise _settings_error(f"`api_key` must be a string, not {type(api_key).__name__}. {way_out}")
+        raise settings_error(f"`api_key` must be a string, not {type(api_key).__name__}. {way_out}")
     if any(character.isspace() for character in api_key):
-        raise _settings_error(f"`api_key` holds white space or a line break. {way_out}")
+        raise settings_error(f"`api_key` holds white space or a line break. {way_out}")
     if not api_key.isascii() or not api_key.isprintable():
-        raise _settings_error(f"`api_key` holds characters that no key has. {way_out}")
+        raise settings_error(f"`api_key` holds characters that no key has. {way_out}")
     return api_key
 
 
@@ -122,7 +122,7 @@ def key_hint(api_key: str) -> str:
 def check_base_url(base_url: Any) -> str:
     """The address if requests can go there, without a slash at its end."""
     if not isinstance(base_url, str):
-        raise _settings_error(
+        raise settings_error(
             f"`base_url` must be a string like {DEFAULT_BASE_URL}, not {type(base_url).__name__}."
         )
     return _checked_base_url(base_url)
@@ -138,13 +138,13 @@ def _checked_base_url(base_url: str) -> str:
         legal = False
     example = f"It must look like {DEFAULT_BASE_URL}"
     if not legal:
-        raise _settings_error(f"`base_url` is no http(s) address: {_without_user(url)!r}. {example}.")
+        raise settings_error(f"`base_url` is no http(s) address: {_without_user(url)!r}. {example}.")
     if parts.username or parts.password:
-        raise _settings_error("`base_url` must hold no user name or password; pass `api_key=...`.")
+        raise settings_error("`base_url` must hold no user name or password; pass `api_key=...`.")
     if parts.path.endswith(("/chat/completions", "/models")):
-        raise _settings_error(f"`base_url` must end before the endpoint, not {url!r}. {example}.")
+        raise settings_error(f"`base_url` must end before the endpoint, not {url!r}. {example}.")
     if parts.query or parts.fragment:
-        raise _settings_error(f"`base_url` must hold no query; pass `default_query=...`. {example}.")
+        raise settings_error(f"`base_url` must hold no query; pass `default_query=...`. {example}.")
     return url
 
 
@@ -153,13 +153,13 @@ def check_timeout(name: str, timeout: Any) -> None:
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
         if hasattr(timeout, "connect") and hasattr(timeout, "read"):
             return
-        raise _settings_error(
+        raise settings_error(
             f"`{name}` must be seconds or an `openai.Timeout`, not {type(timeout).__name__}."
         )
     if not timeout > 0 or math.isinf(timeout):
-        raise _settings_error(f"`{name}` must be more than 0 seconds, not {timeout}.")
+        raise settings_error(f"`{name}` must be more than 0 seconds, not {timeout}.")
     if timeout > threading.TIMEOUT_MAX:
-        raise _settings_error(
+        raise settings_error(
             f"`{name}` must be at most {threading.TIMEOUT_MAX:.0f} seconds on this machine, not {timeout}."
         )
 
@@ -167,9 +167,9 @@ def check_timeout(name: str, timeout: Any) -> None:
 def check_max_retries(max_retries: Any) -> int:
     """The number of retries if it is one."""
     if isinstance(max_retries, bool) or not isinstance(max_retries, int):
-        raise _settings_error("`max_retries` must be a whole number.")
+        raise settings_error("`max_retries` must be a whole number.")
     if not 0 <= max_retries <= _LARGEST_MAX_RETRIES:
-        raise _settings_error(
+        raise settings_error(
             f"`max_retries` must be between 0 and {_LARGEST_MAX_RETRIES}, not {max_retries}."
         )
     return max_retries
@@ -189,7 +189,7 @@ def check_http_client(name: str, client: Any, *, asynchronous: bool) -> None:
     if is_client:
         other = "http_client" if asynchronous else "http_async_client"
         way_out = f" Did you mean `{other}=...`?"
-    raise _settings_error(
+    raise settings_error(
         f"`{name}` must be an `{legal[0]}` or another `{legal[1]}`, not {type(client).__name__}.{way_out}"
     )
 
@@ -198,16 +198,16 @@ def check_headers(name: str, headers: Mapping[str, Any] | None) -> tuple[tuple[s
     """Headers that can be sent, as pairs. Error texts name the header, never its value."""
     pairs = []
     if headers is not None and not isinstance(headers, Mapping):
-        raise _settings_error(f"`{name}` must map names to strings, not be {type(headers).__name__}.")
+        raise settings_error(f"`{name}` must map names to strings, not be {type(headers).__name__}.")
     named: Mapping[Any, Any] = headers or {}
     for header, given in named.items():
         value = key_text(given)
         if not (isinstance(header, str) and isinstance(value, str)):
-            raise _settings_error(f"`{name}` must map names to strings or `SecretStr`s; see {header!r}.")
+            raise settings_error(f"`{name}` must map names to strings or `SecretStr`s; see {header!r}.")
         if not header or not header.isascii() or any(c.isspace() or c == ":" for c in header):
-            raise _settings_error(f"`{name}` holds a name that is no header: {header!r}.")
+            raise settings_error(f"`{name}` holds a name that is no header: {header!r}.")
         if not value.isascii() or any(character in value for character in "\r\n\0"):
-            raise _settings_error(
+            raise settings_error(
                 f"`{name}` holds a line break or a non-ASCII character in the value of {header!r}."
             )
         pairs.append((header, value))
@@ -217,9 +217,9 @@ def check_headers(name: str, headers: Mapping[str, Any] | None) -> tuple[tuple[s
 def check_async_transport(transport: Any) -> AsyncTransport:
     """The name of a transport if it is one and installed."""
     if transport not in get_args(AsyncTransport):
-        raise _settings_error(f"`async_transport` must be 'httpx' or 'aiohttp', not {transport!r}.")
+        raise settings_error(f"`async_transport` must be 'httpx' or 'aiohttp', not {transport!r}.")
     if transport == "aiohttp" and not _has_aiohttp():
-        raise _settings_error(
+        raise settings_error(
             "`async_transport='aiohttp'` needs an extra. "
             'Install it with: pip install "texapi-integrations[aiohttp]"'
         )
@@ -283,7 +283,7 @@ def call_options(arguments: Mapping[str, Any], labels: Callable[[], CallLabels] 
     timeout, max_retries = arguments.get("timeout"), arguments.get("max_retries")
     extra_query = arguments.get("extra_query")
     if extra_query is not None and not isinstance(extra_query, Mapping):
-        raise _settings_error(f"`extra_query` must map names to values, not be {type(extra_query).__name__}.")
+        raise settings_error(f"`extra_query` must map names to values, not be {type(extra_query).__name__}.")
     if timeout is not None:
         check_timeout("timeout", timeout)
     return CallOptions(
@@ -332,7 +332,7 @@ def refuse_unknown_arguments(class_name: str, arguments: Iterable[str], known: C
 
             guess = difflib.get_close_matches(name, known, n=1)
             hint = f"Did you mean `{guess[0]}`? " if guess else ""
-            raise _settings_error(
+            raise settings_error(
                 f"{class_name} has no argument `{name}`. {hint}Parameters that only the gateway knows "
                 "go into `extra_body={...}`."
             )
@@ -342,7 +342,7 @@ def one_of_two(**named: Any) -> Any:
     """The value of an argument that has two names; two values are a `TexAPISettingsError`."""
     values = [value for value in named.values() if value is not None]
     if len(values) > 1 and values[0] != values[1]:
-        raise _settings_error(f"{' and '.join(f'`{name}`' for name in named)} are one setting: pass one.")
+        raise settings_error(f"{' and '.join(f'`{name}`' for name in named)} are one setting: pass one.")
     return values[0] if values else None
 
 
@@ -350,7 +350,8 @@ def _without_user(url: str) -> str:
     return url.rpartition("@")[2]
 
 
-def _settings_error(message: str) -> ValueError:
+def settings_error(message: str) -> ValueError:
+    """A `TexAPISettingsError`, made without importing the SDK before there is one."""
     from texapi_core.errors import TexAPISettingsError  # imports the SDK, which an error may
 
     return TexAPISettingsError(message)

@@ -1,4 +1,4 @@
-"""Clients: what they send, who shares them, and that they end with their event loop."""
+"""Clients: what they send, and who shares them and their connections."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def settings(endpoint: Endpoint, **changes: Any) -> Settings:
     return resolve_settings(**{**arguments, **changes})
 
 
-async def _last(settings: Settings) -> ChatReply:
+async def last_reply(settings: Settings) -> ChatReply:
     items = [item async for item in texapi_core.astream(settings, PAYLOAD)]
     assert isinstance(items[-1], ChatReply)
     return items[-1]
@@ -175,7 +175,7 @@ async def test_async_streams_read_to_their_end_share_a_connection(
     gateway: Gateway, endpoint: Endpoint
 ) -> None:
     for _ in range(3):
-        await _last(settings(endpoint))
+        await last_reply(settings(endpoint))
 
     assert len({request.client for request in gateway.requests}) == 1
 
@@ -188,7 +188,7 @@ def test_a_body_that_never_ends_holds_nobody_up(
     started = time.monotonic()
 
     if asynchronous:
-        assert asyncio.run(_last(settings(endpoint))).choice.text == "ok"
+        assert asyncio.run(last_reply(settings(endpoint))).choice.text == "ok"
     else:
         *_, last = texapi_core.stream(settings(endpoint), PAYLOAD)
         assert isinstance(last, ChatReply)

@@ -8,30 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import openai
 import pytest
 
 import texapi_core
 from tests.conftest import Endpoint
+from tests.core.test_client import PAYLOAD, last_reply, settings
 from tests.gateway import Fault, Gateway
-from texapi_core import ChatReply, loop_clients, pools, resolve_settings
+from texapi_core import loop_clients, pools
 from texapi_core.loop_clients import Lane, enter_lane
 from texapi_core.settings import Settings
-
-PAYLOAD = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello"}]}
-
-
-def settings(endpoint: Endpoint, **changes: Any) -> Settings:
-    arguments = {"api_key": endpoint.api_key, "base_url": endpoint.base_url, "timeout": 5, "max_retries": 0}
-    return resolve_settings(**{**arguments, **changes})
-
-
-async def _last(settings: Settings) -> ChatReply:
-    items = [item async for item in texapi_core.astream(settings, PAYLOAD)]
-    assert isinstance(items[-1], ChatReply)
-    return items[-1]
 
 
 async def loop_client(settings: Settings) -> openai.AsyncOpenAI:
@@ -88,7 +75,7 @@ async def test_many_calls_at_once_share_no_pool(endpoint: Endpoint, transport: s
 
 
 async def test_calls_of_all_lanes_are_answered(gateway: Gateway, endpoint: Endpoint) -> None:
-    replies = await asyncio.gather(*(_last(settings(endpoint)) for _ in range(40)))
+    replies = await asyncio.gather(*(last_reply(settings(endpoint)) for _ in range(40)))
 
     assert len({reply.request_id for reply in replies}) == len(gateway.requests) == 40
     assert [lane.calls for lane in await lanes(settings(endpoint), 1)] == [0]
@@ -104,7 +91,7 @@ async def test_every_call_leaves_its_lane(gateway: Gateway, endpoint: Endpoint, 
             break
 
     await texapi_core.acomplete(mine, PAYLOAD)
-    await _last(mine)
+    await last_reply(mine)
     await begin()
     gc.collect()
     await texapi_core.alist_models(mine)
@@ -169,7 +156,7 @@ def test_certificates_are_read_once_for_all_loops(
 def test_three_loops_one_after_the_other_send_each_request_once(gateway: Gateway, endpoint: Endpoint) -> None:
     for _ in range(3):
         asyncio.run(texapi_core.acomplete(settings(endpoint), PAYLOAD))
-        assert asyncio.run(_last(settings(endpoint))).choice.text
+        assert asyncio.run(last_reply(settings(endpoint))).choice.text
 
     assert len(gateway.requests) == 6
 
