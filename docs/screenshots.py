@@ -18,9 +18,9 @@ from rich.text import Text
 
 from tests.accounting.filled import call, fill
 from tests.gateway import Fault, Gateway
-from texapi_core.call_record import CallRecord
-from texapi_core.prices import bundled_prices
-from texapi_core.usage import TokenUsage
+from texapi_core.accounting.prices import bundled_prices
+from texapi_core.accounting.record import CallRecord
+from texapi_core.wire.usage import TokenUsage
 
 IMAGES = Path(__file__).parent / "images"
 _COLUMNS = 118

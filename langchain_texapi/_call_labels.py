@@ -16,8 +16,8 @@ from langchain_core.outputs import LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
-from texapi_core.accounting_parameters import AccountingParameters
-from texapi_core.call_record import NO_LABELS, CallLabels, current_listeners, labels_of
+from texapi_core.accounting.record import NO_LABELS, CallLabels, current_listeners, labels_of
+from texapi_core.adapter_base.accounting_parameters import AccountingParameters
 
 _TRACERS = ("ls_", "lc_")
 """How names begin that LangChain and this package put into metadata for tracers."""

@@ -22,7 +22,8 @@ from langchain_core.messages.tool import tool_call as parsed_tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from langchain_texapi._content import CACHE_MARKS, is_left_out_of_assistant, text_of, to_parts
-from texapi_core.payload import (
+from texapi_core.adapter_base.templates import Template
+from texapi_core.request.payload import (
     Part,
     ReplayReasoning,
     ToolMedia,
@@ -33,10 +34,9 @@ from texapi_core.payload import (
     tool_call,
     tool_message,
 )
-from texapi_core.reasoning import DETAIL_FIELDS
-from texapi_core.templates import Template
-from texapi_core.usage import TokenUsage
-from texapi_core.wire import ChatChoice, ChatReply
+from texapi_core.wire.reasoning import DETAIL_FIELDS
+from texapi_core.wire.usage import TokenUsage
+from texapi_core.wire.values import ChatChoice, ChatReply
 
 MODEL_PROVIDER = "texapi"
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from langchain_core.language_models import ModelProfile
 
-from texapi_core.models import UNKNOWN_MODEL, capabilities
+from texapi_core.catalog import UNKNOWN_MODEL, capabilities
 
 
 class TableProfile(dict[str, Any]):

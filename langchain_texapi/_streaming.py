@@ -22,10 +22,10 @@ from langchain_texapi._messages import (
     message_kwargs,
     response_metadata,
 )
-from texapi_core.reasoning import DETAIL_FIELDS
-from texapi_core.templates import Template
-from texapi_core.tool_calls import ToolCall, ToolCallDelta
-from texapi_core.wire import ChatDelta, ChatReply
+from texapi_core.adapter_base.templates import Template
+from texapi_core.wire.reasoning import DETAIL_FIELDS
+from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
+from texapi_core.wire.values import ChatDelta, ChatReply
 
 _SPOILERS = ("", "]", '"]', "}]", '"}]')
 _BLOCK_INDEXES = {"reasoning": "lc_rs_0", "text": "lc_txt_0", "refusal": "lc_rf_0"}

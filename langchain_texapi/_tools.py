@@ -9,7 +9,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_texapi._schemas import strict_schema, with_recursion
-from texapi_core.schema_cache import SchemaCache
+from texapi_core.adapter_base.schema_cache import SchemaCache
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 

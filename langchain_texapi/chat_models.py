@@ -18,6 +18,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.utils import secret_from_env
 from pydantic import ConfigDict, Field, SecretStr
 
+import texapi_core
 from langchain_texapi._arguments import (
     N_AND_STREAM,
     NOT_SENT,
@@ -37,9 +38,10 @@ from langchain_texapi._messages import (
 from langchain_texapi._profile import TableProfile, model_profile
 from langchain_texapi._streaming import _convert_delta_to_generation_chunk, create_final_chunk
 from texapi_core._version import __version__
-from texapi_core.models import ModelInfo, alist_models, list_models
-from texapi_core.parameters import ChatParameters, check_parameters
-from texapi_core.payload import build_payload, merge_parameters
+from texapi_core.adapter_base.parameters import ChatParameters, check_parameters
+from texapi_core.adapter_base.signatures import with_signature
+from texapi_core.catalog import ModelInfo
+from texapi_core.request.payload import build_payload, merge_parameters
 from texapi_core.settings import (
     API_KEY_ENV,
     DEFAULT_MAX_RETRIES,
@@ -53,8 +55,7 @@ from texapi_core.settings import (
     refuse_unknown_arguments,
     resolve_settings,
 )
-from texapi_core.signatures import with_signature
-from texapi_core.wire import ChatDelta, ChatReply
+from texapi_core.wire.values import ChatDelta, ChatReply
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -227,11 +228,10 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         from langchain_texapi._errors import model_errors  # imports the SDK, put off until a call
-        from texapi_core.tool_choice import complete
 
         payload, options = self._request(messages, stop, kwargs, run_manager)
         with model_errors():
-            reply = complete(self._settings(), payload, options)
+            reply = texapi_core.complete(self._settings(), payload, options)
         return self._create_chat_result(reply, payload["model"])
 
     @with_signature
@@ -243,11 +243,10 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         from langchain_texapi._errors import model_errors
-        from texapi_core.tool_choice import acomplete
 
         payload, options = self._request(messages, stop, kwargs, run_manager)
         with model_errors():
-            reply = await acomplete(self._settings(), payload, options)
+            reply = await texapi_core.acomplete(self._settings(), payload, options)
         return self._create_chat_result(reply, payload["model"])
 
     def _stream(
@@ -258,11 +257,10 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         from langchain_texapi._errors import model_errors
-        from texapi_core.tool_choice import stream
 
         payload, options = self._request(messages, stop, kwargs, run_manager, stream=True)
         with model_errors():
-            for item in stream(self._settings(), payload, options):
+            for item in texapi_core.stream(self._settings(), payload, options):
                 chunk = self._convert_stream_item(item, payload["model"])
                 if run_manager:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -276,11 +274,10 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         from langchain_texapi._errors import model_errors
-        from texapi_core.tool_choice import astream
 
         payload, options = self._request(messages, stop, kwargs, run_manager, stream=True)
         with model_errors():
-            async for item in astream(self._settings(), payload, options):
+            async for item in texapi_core.astream(self._settings(), payload, options):
                 chunk = self._convert_stream_item(item, payload["model"])
                 if run_manager:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -383,14 +380,14 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         from langchain_texapi._errors import model_errors
 
         with model_errors():
-            return list_models(self._settings())
+            return texapi_core.list_models(self._settings())
 
     async def alist_models(self) -> list[ModelInfo]:
         """The models that the key can use. Async twin of `list_models`."""
         from langchain_texapi._errors import model_errors
 
         with model_errors():
-            return await alist_models(self._settings())
+            return await texapi_core.alist_models(self._settings())
 
     # Internal methods
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from texapi_core.parameters import NOT_IN_PAYLOAD, check_arguments_of_a_call
+from texapi_core.adapter_base.parameters import NOT_IN_PAYLOAD, check_arguments_of_a_call
 from texapi_core.settings import settings_error
 
 TOOL_NAMES = "tool_names"

@@ -28,7 +28,8 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.bridge.pydantic import BaseModel
 
-from texapi_core.payload import (
+from texapi_core.adapter_base.templates import Template
+from texapi_core.request.payload import (
     Part,
     ReplayReasoning,
     ToolMedia,
@@ -39,11 +40,10 @@ from texapi_core.payload import (
     tool_call,
     tool_message,
 )
-from texapi_core.reasoning import Reasoning
-from texapi_core.templates import Template
-from texapi_core.tool_calls import ToolCall
-from texapi_core.usage import TokenUsage
-from texapi_core.wire import ChatReply
+from texapi_core.wire.reasoning import Reasoning
+from texapi_core.wire.tool_calls import ToolCall
+from texapi_core.wire.usage import TokenUsage
+from texapi_core.wire.values import ChatReply
 
 _ROLES = {
     MessageRole.SYSTEM: "system",

@@ -14,9 +14,9 @@ from llama_index_texapi._messages import (
     create_response,
     from_openai_message,
 )
-from texapi_core.reasoning import NO_REASONING, Reasoning
-from texapi_core.tool_calls import ToolCall, ToolCallDelta
-from texapi_core.wire import ChatDelta, ChatReply
+from texapi_core.wire.reasoning import NO_REASONING, Reasoning
+from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
+from texapi_core.wire.values import ChatDelta, ChatReply
 
 PARTIAL = "partial"
 """Key of `additional_kwargs` that marks a response of a stream as not yet the whole answer."""

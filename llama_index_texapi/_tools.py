@@ -14,7 +14,7 @@ from llama_index.core.tools import FunctionTool
 from llama_index.core.tools.types import ToolMetadata
 
 from llama_index_texapi._streaming import PARTIAL
-from texapi_core.schema_cache import SchemaCache
+from texapi_core.adapter_base.schema_cache import SchemaCache
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool

@@ -21,6 +21,7 @@ from llama_index.core.bridge.pydantic import ConfigDict, Field, SecretStr
 from llama_index.core.instrumentation.dispatcher import active_instrument_tags
 from llama_index.core.llms.llm import ToolSelection
 
+import texapi_core
 from llama_index_texapi._arguments import (
     NOT_SENT,
     TOOL_NAMES,
@@ -37,16 +38,11 @@ from llama_index_texapi._messages import (
 from llama_index_texapi._streaming import ResponseStream
 from llama_index_texapi._structured_output import StructuredOutputLLM
 from llama_index_texapi._tools import check_tool_calls, prepare_tools, select_tools
-from texapi_core.call_record import CallLabels, labels_of
-from texapi_core.models import (
-    DEFAULT_CONTEXT_WINDOW,
-    ModelInfo,
-    alist_models,
-    capabilities,
-    list_models,
-)
-from texapi_core.parameters import ChatParameters, check_parameters
-from texapi_core.payload import build_payload, merge_parameters
+from texapi_core.accounting.record import CallLabels, labels_of
+from texapi_core.adapter_base.parameters import ChatParameters, check_parameters
+from texapi_core.adapter_base.signatures import with_signature
+from texapi_core.catalog import DEFAULT_CONTEXT_WINDOW, ModelInfo, capabilities
+from texapi_core.request.payload import build_payload, merge_parameters
 from texapi_core.settings import (
     DEFAULT_MAX_RETRIES,
     DEFAULT_STREAM_IDLE_TIMEOUT,
@@ -60,7 +56,6 @@ from texapi_core.settings import (
     refuse_unknown_arguments,
     resolve_settings,
 )
-from texapi_core.signatures import with_signature
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
@@ -297,11 +292,11 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
 
     def list_models(self) -> list[ModelInfo]:
         """The models that the key can use."""
-        return list_models(self._settings())
+        return texapi_core.list_models(self._settings())
 
     async def alist_models(self) -> list[ModelInfo]:
         """The models that the key can use. Async twin of `list_models`."""
-        return await alist_models(self._settings())
+        return await texapi_core.alist_models(self._settings())
 
     # Copying and pickling
 
@@ -324,17 +319,13 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
     # Internal methods: undecorated, so that one call of the user makes one event and one span
 
     def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        from texapi_core.tool_choice import complete  # imports the SDK, put off until a call
-
         payload, options = self._request(messages, kwargs)
-        reply = complete(self._settings(), payload, options)
+        reply = texapi_core.complete(self._settings(), payload, options)
         return create_chat_response(reply, requested_model=payload["model"], tool_names=_tool_names(kwargs))
 
     async def _achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        from texapi_core.tool_choice import acomplete
-
         payload, options = self._request(messages, kwargs)
-        reply = await acomplete(self._settings(), payload, options)
+        reply = await texapi_core.acomplete(self._settings(), payload, options)
         return create_chat_response(reply, requested_model=payload["model"], tool_names=_tool_names(kwargs))
 
     def _stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
@@ -348,19 +339,15 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
     def _responses(
         self, payload: dict[str, Any], options: CallOptions, tool_names: Mapping[str, str]
     ) -> Generator[ChatResponse, None, None]:
-        from texapi_core.tool_choice import stream
-
         responses = ResponseStream(requested_model=payload["model"], tool_names=tool_names)
-        for item in stream(self._settings(), payload, options):
+        for item in texapi_core.stream(self._settings(), payload, options):
             yield responses.feed(item)
 
     async def _aresponses(
         self, payload: dict[str, Any], options: CallOptions, tool_names: Mapping[str, str]
     ) -> AsyncGenerator[ChatResponse, None]:
-        from texapi_core.tool_choice import astream
-
         responses = ResponseStream(requested_model=payload["model"], tool_names=tool_names)
-        async for item in astream(self._settings(), payload, options):
+        async for item in texapi_core.astream(self._settings(), payload, options):
             yield responses.feed(item)
 
     def _prompt(self, prompt: str, formatted: bool) -> list[ChatMessage]:

@@ -13,7 +13,7 @@ from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.instrumentation.events.llm import LLMChatEndEvent, LLMCompletionEndEvent
 
-from texapi_core.usage import TokenUsage, add_usage, parse_usage
+from texapi_core.wire.usage import TokenUsage, add_usage, parse_usage
 
 _active: ContextVar[tuple[UsageCounter, ...]] = ContextVar("texapi_usage_counters", default=())
 

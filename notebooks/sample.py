@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from tests.accounting.filled import call, fill
-from texapi_core.call_record import CallRecord
+from texapi_core.accounting.record import CallRecord
 
 _CALLS = {"claude-sonnet-4-6": 12, "gpt-5-mini": 40, "gemini-3-flash": 18}
 """Calls on a working day."""

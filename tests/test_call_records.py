@@ -21,7 +21,7 @@ from tests.asking import MODEL, QUESTION, WAYS, ask_langchain, both, every_way
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from texapi_core import TexAPIError
-from texapi_core.call_record import CallRecord, add_listener, remove_listener
+from texapi_core.accounting.record import CallRecord, add_listener, remove_listener
 
 
 @pytest.fixture
@@ -302,7 +302,7 @@ def test_a_record_that_cannot_be_made_fails_no_call(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("texapi_core.recording.gateway_cost", None)
+    monkeypatch.setattr("texapi_core.accounting.recorder.gateway_cost", None)
 
     assert ChatTexAPI(model=MODEL, **endpoint.for_langchain()).invoke(QUESTION).text
     assert not records

@@ -27,7 +27,7 @@ from tests.asking import MODEL, QUESTION, ask_langchain, both, every_way
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from texapi_core import TexAPIError, TexAPISettingsError
-from texapi_core.call_record import CallRecord, add_listener, remove_listener
+from texapi_core.accounting.record import CallRecord, add_listener, remove_listener
 
 
 @pytest.fixture(scope="session")
@@ -474,7 +474,7 @@ def test_the_environment_switches_it_on(
 def test_without_opentelemetry_the_error_says_what_to_install(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("texapi_core.accounting_parameters.find_spec", lambda name: None)
+    monkeypatch.setattr("texapi_core.adapter_base.accounting_parameters.find_spec", lambda name: None)
 
     with pytest.raises(TexAPISettingsError, match=r'pip install "texapi-integrations\[otel\]"'):
         ChatTexAPI(model=MODEL, otel=True, **endpoint.for_langchain())
@@ -483,7 +483,7 @@ def test_without_opentelemetry_the_error_says_what_to_install(
 def test_what_fails_in_opentelemetry_fails_no_call(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(sys.modules, "texapi_core.otel", None)
+    monkeypatch.setitem(sys.modules, "texapi_core.accounting.otel", None)
     model = ChatTexAPI(model=MODEL, otel=True, **endpoint.for_langchain())
 
     assert model.invoke(QUESTION).text

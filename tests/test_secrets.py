@@ -298,7 +298,7 @@ def test_a_request_s_id_of_the_user_s_is_no_secret(gateway: Gateway, chat: ChatT
 @pytest.mark.parametrize("scheme", ["http", "gopher"])
 def test_proxy_passwords(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the environment's proxies; a client of the user's own is covered below."""
-    from texapi_core import client
+    from texapi_core.transport import clients as client
 
     monkeypatch.setattr(client, "_pool", None)
     monkeypatch.setattr(client, "_clients", client._clients.__class__())

@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from texapi_core._version import __version__
-from texapi_core.models import ModelCapabilities, ModelInfo, alist_models, capabilities, list_models
+from texapi_core.catalog import ModelCapabilities, ModelInfo, capabilities
 from texapi_core.settings import CallOptions, Settings, resolve_settings
-from texapi_core.tool_calls import ToolCall, ToolCallDelta
-from texapi_core.usage import TokenUsage
-from texapi_core.wire import ChatChoice, ChatDelta, ChatReply
+from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
+from texapi_core.wire.usage import TokenUsage
+from texapi_core.wire.values import ChatChoice, ChatDelta, ChatReply
 
 if TYPE_CHECKING:
     from texapi_core.chat import acomplete, astream, complete, stream
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         TexAPIToolChoiceError,
         TexAPIUnprocessableEntityError,
     )
+    from texapi_core.models import alist_models, list_models
 
 __all__ = [
     "CallOptions",
@@ -99,12 +100,16 @@ __all__ = [
     "stream",
 ]
 
-_CALLS = ("acomplete", "astream", "complete", "stream")
+_HOMES = {
+    **{name: "texapi_core.errors" for name in __all__ if name.startswith("TexAPI")},
+    **dict.fromkeys(("acomplete", "astream", "complete", "stream"), "texapi_core.chat"),
+    **dict.fromkeys(("alist_models", "list_models"), "texapi_core.models"),
+}
+"""Name -> the module that is imported for it when it is first asked for."""
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("TexAPI") and name in __all__:
-        return getattr(import_module("texapi_core.errors"), name)
-    if name in _CALLS:
-        return getattr(import_module("texapi_core.chat"), name)
+    if name in _HOMES:
+        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -39,8 +39,8 @@ from typing import TYPE_CHECKING, Any
 import openai
 
 if TYPE_CHECKING:
-    from texapi_core.usage import TokenUsage
-    from texapi_core.wire import ChatReply
+    from texapi_core.wire.usage import TokenUsage
+    from texapi_core.wire.values import ChatReply
 
 
 class TexAPIError(openai.OpenAIError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import math
 import os
 import threading
@@ -19,12 +18,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from texapi_core.call_record import CallLabels, no_labels
+from texapi_core.accounting.record import CallLabels, no_labels
 
 if TYPE_CHECKING:
     import openai
 
-    from texapi_core.accounting import Accounting
+    from texapi_core.accounting.sinks import Accounting
 
 API_KEY_ENV = "TEXAPI_API_KEY"
 BASE_URL_ENVS = ("TEXAPI_BASE_URL", "TEXAPI_API_BASE")
@@ -38,8 +37,6 @@ DEFAULT_STREAM_IDLE_TIMEOUT = 120.0
 """Seconds between two pieces of content in a stream; comments that keep it alive do not count."""
 DEFAULT_MAX_RETRIES = 2
 _LARGEST_MAX_RETRIES = 100
-_SHORTEST_SECRET = 8
-_REQUEST_ID = "x-request-id"
 AsyncTransport = Literal["httpx", "aiohttp"]
 """What carries async calls: the SDK's own, or aiohttp, which takes a fraction of its time with many calls
 at once and comes with the extra `aiohttp`."""
@@ -293,35 +290,6 @@ def call_options(arguments: Mapping[str, Any], labels: Callable[[], CallLabels] 
         max_retries=None if max_retries is None else check_max_retries(max_retries),
         labels=labels,
     )
-
-
-def secrets_of(settings: Settings, options: CallOptions = NO_OPTIONS) -> tuple[str, ...]:
-    """What no error may show: the key and the values of the user's headers, the longest first.
-
-    Gateways quote what they refuse. Values of a few characters are words and numbers, not secrets, and
-    a request's id is for both sides to see.
-    """
-    if options.extra_headers:  # which may be a user's of one call, and are not kept
-        return _secrets_in(settings.api_key, (*settings.default_headers, *options.extra_headers.items()))
-    return _secrets_of_each_call(settings.api_key, settings.default_headers)
-
-
-@functools.lru_cache
-def _secrets_of_each_call(api_key: str, headers: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    return _secrets_in(api_key, headers)
-
-
-def _secrets_in(api_key: str, headers: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    values = [value for name, value in headers if name.lower() != _REQUEST_ID]
-    words = [word for value in values for word in (value, *value.split()) if len(word) >= _SHORTEST_SECRET]
-    forms = {form for word in (api_key, *words) for form in _spellings(word)}
-    return tuple(sorted(forms, key=len, reverse=True))
-
-
-def _spellings(secret: str) -> tuple[str, ...]:
-    """A secret as text, as JSON and as Python's `repr` spell it: with a quote in it they differ."""
-    in_json = json.dumps(secret)[1:-1]
-    return secret, in_json, in_json.replace("/", "\\/"), repr(secret)[1:-1]
 
 
 def refuse_unknown_arguments(class_name: str, arguments: Iterable[str], known: Collection[str]) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from texapi_core.call_record import CallLabels, CallRecord
-from texapi_core.ledger.schema import call_tags, calls, open_ledger, parse_url, prepare
-from texapi_core.ledger.writer import row_of
-from texapi_core.usage import TokenUsage
+from texapi_core.accounting.ledger.schema import call_tags, calls, open_ledger, parse_url, prepare
+from texapi_core.accounting.ledger.writer import row_of
+from texapi_core.accounting.record import CallLabels, CallRecord
+from texapi_core.wire.usage import TokenUsage
 
 
 def call(

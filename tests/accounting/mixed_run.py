@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, select
 
 from tests.accounting import postgresql
 from tests.gateway import Gateway
-from texapi_core.ledger.schema import calls, parse_url
+from texapi_core.accounting.ledger.schema import calls, parse_url
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -19,8 +19,9 @@ from tests.accounting.filled import call, fill
 from tests.accounting.mixed_run import read_rows
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
-from texapi_core import TexAPIBudgetExceededError, TexAPIError, budget, ledger
-from texapi_core.prices import bundled_prices
+from texapi_core import TexAPIBudgetExceededError, TexAPIError
+from texapi_core.accounting import budget, ledger
+from texapi_core.accounting.prices import bundled_prices
 
 MODEL = "claude-sonnet-4-6"
 QUESTION = "What is the capital of Vietnam?"

@@ -26,9 +26,10 @@ from tests.accounting import postgresql
 from tests.accounting.mixed_run import ROOT, compare, read_rows, run
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
-from texapi_core import TexAPIError, TexAPISettingsError, ledger
-from texapi_core.call_record import CallLabels, CallRecord
-from texapi_core.ledger import schema, writer
+from texapi_core import TexAPIError, TexAPISettingsError
+from texapi_core.accounting import ledger
+from texapi_core.accounting.ledger import schema, writer
+from texapi_core.accounting.record import CallLabels, CallRecord
 
 MODEL = "claude-sonnet-4-6"
 QUESTION = "What is the capital of Vietnam?"
@@ -229,9 +230,9 @@ def test_a_ledger_that_cannot_be_is_an_error_at_construction(endpoint: Endpoint,
 def test_without_sqlalchemy_the_error_says_what_to_install(
     endpoint: Endpoint, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("texapi_core.ledger")]:
+    for name in [name for name in sys.modules if name.startswith("texapi_core.accounting.ledger")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr("texapi_core.ledger", raising=False)
+    monkeypatch.delattr("texapi_core.accounting.ledger", raising=False)
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
 
     with pytest.raises(TexAPISettingsError, match=r'pip install "texapi-integrations\[ledger\]"'):

@@ -14,7 +14,7 @@ from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
 from tests.conftest import Endpoint
 from texapi_core import TexAPISettingsError, TokenUsage
-from texapi_core.prices import ModelPrice, bundled_prices, parse_prices
+from texapi_core.accounting.prices import ModelPrice, bundled_prices, parse_prices
 
 PRICE = ModelPrice(
     input=Decimal("3"),

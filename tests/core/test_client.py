@@ -23,8 +23,8 @@ import texapi_core
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from texapi_core import CallOptions, ChatReply, resolve_settings
-from texapi_core.client import call_timeout, sync_client
 from texapi_core.settings import Settings
+from texapi_core.transport.clients import call_timeout, sync_client
 
 PAYLOAD = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello"}]}
 OPENAI_VARIABLES = {

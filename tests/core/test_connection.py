@@ -15,10 +15,10 @@ import pytest
 
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
-from texapi_core import connection
 from texapi_core.chat import astream, stream
 from texapi_core.settings import Settings
-from texapi_core.wire import ChatDelta, ChatReply
+from texapi_core.transport import body_end as connection
+from texapi_core.wire.values import ChatDelta, ChatReply
 
 PAYLOAD = {"model": "claude-sonnet-4-6", "messages": [{"role": "user", "content": "Hi"}]}
 

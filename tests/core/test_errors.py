@@ -20,8 +20,8 @@ from tests.conftest import Endpoint
 from tests.faults.ways import chat_texapi, texapi
 from tests.gateway import Fault, Gateway
 from texapi_core import CallOptions, ChatReply, TexAPIError, resolve_settings
-from texapi_core.error_mapping import parse_retry_after
-from texapi_core.error_objects import classify
+from texapi_core.failures.classify import classify
+from texapi_core.failures.mapping import parse_retry_after
 from texapi_core.settings import Settings
 
 PAYLOAD: dict[str, Any] = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello"}]}
@@ -422,7 +422,7 @@ def test_a_failure_that_drips_in_is_not_waited_for(gateway: Gateway, endpoint: E
 def test_settings_of_the_machine_that_cannot_work_are_told(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    from texapi_core import client
+    from texapi_core.transport import clients as client
 
     monkeypatch.setattr(client, "_pool", None)
     monkeypatch.setattr(client, "_clients", client._clients.__class__())

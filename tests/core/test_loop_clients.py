@@ -16,23 +16,24 @@ import texapi_core
 from tests.conftest import Endpoint
 from tests.core.test_client import PAYLOAD, last_reply, settings
 from tests.gateway import Fault, Gateway
-from texapi_core import loop_clients, pools
-from texapi_core.loop_clients import Lane, enter_lane
 from texapi_core.settings import Settings
+from texapi_core.transport import event_loops as loop_clients
+from texapi_core.transport import pools
+from texapi_core.transport.event_loops import PoolShard, acquire_shard
 
 
 async def loop_client(settings: Settings) -> openai.AsyncOpenAI:
-    (lane,) = await lanes(settings, 1)
-    return lane.client(settings)
+    (shard,) = await shards(settings, 1)
+    return shard.client(settings)
 
 
-async def lanes(settings: Settings, count: int) -> list[Lane]:
-    """The first lanes of the running loop, with the calls that are in them."""
-    entered: list[Lane] = []
+async def shards(settings: Settings, count: int) -> list[PoolShard]:
+    """The first shards of the running loop, with the calls that are in them."""
+    entered: list[PoolShard] = []
     while len(set(entered)) < count:
-        entered.append(await enter_lane(settings))
-    for lane in entered:
-        lane.leave()
+        entered.append(await acquire_shard(settings))
+    for shard in entered:
+        shard.release()
     return list(dict.fromkeys(entered))
 
 
@@ -66,19 +67,19 @@ async def test_few_calls_at_once_use_few_connections(gateway: Gateway, endpoint:
 @pytest.mark.parametrize(("transport", "calls"), [("httpx", [16, 16, 8]), ("aiohttp", [40])])
 async def test_many_calls_at_once_share_no_pool(endpoint: Endpoint, transport: str, calls: list[int]) -> None:
     """httpx looks at all connections of a pool for each request, aiohttp does not."""
-    entered = [await enter_lane(settings(endpoint, async_transport=transport)) for _ in range(40)]
+    entered = [await acquire_shard(settings(endpoint, async_transport=transport)) for _ in range(40)]
 
-    assert [lane.calls for lane in dict.fromkeys(entered)] == calls
-    assert len({id(lane.pool) for lane in entered}) == len(calls)
-    for lane in entered:
-        lane.leave()
+    assert [shard.calls for shard in dict.fromkeys(entered)] == calls
+    assert len({id(shard.pool) for shard in entered}) == len(calls)
+    for shard in entered:
+        shard.release()
 
 
 async def test_calls_of_all_lanes_are_answered(gateway: Gateway, endpoint: Endpoint) -> None:
     replies = await asyncio.gather(*(last_reply(settings(endpoint)) for _ in range(40)))
 
     assert len({reply.request_id for reply in replies}) == len(gateway.requests) == 40
-    assert [lane.calls for lane in await lanes(settings(endpoint), 1)] == [0]
+    assert [shard.calls for shard in await shards(settings(endpoint), 1)] == [0]
 
 
 @pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
@@ -106,31 +107,31 @@ async def test_every_call_leaves_its_lane(gateway: Gateway, endpoint: Endpoint, 
         await texapi_core.acomplete(mine, PAYLOAD)
     await asyncio.sleep(0.05)
 
-    (lane,) = await lanes(mine, 1)
-    assert lane.calls == 0
+    (shard,) = await shards(mine, 1)
+    assert shard.calls == 0
 
 
 async def test_what_a_burst_leaves_behind_is_closed(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, *others = await lanes(settings(endpoint), 3)
-    again = await lanes(settings(endpoint), 1)
-    assert [lane.pool.is_closed for lane in (first, *others)] == [False] * 3
+    first, *others = await shards(settings(endpoint), 3)
+    again = await shards(settings(endpoint), 1)
+    assert [shard.pool.is_closed for shard in (first, *others)] == [False] * 3
 
-    monkeypatch.setattr(loop_clients, "_LONGEST_IDLE", 0.0)
+    monkeypatch.setattr(loop_clients, "_MAX_IDLE", 0.0)
     await texapi_core.acomplete(settings(endpoint), PAYLOAD)
 
     assert again == [first]
-    assert [lane.pool.is_closed for lane in (first, *others)] == [False, True, True]
+    assert [shard.pool.is_closed for shard in (first, *others)] == [False, True, True]
 
 
 async def test_lanes_do_not_grow_without_end(endpoint: Endpoint) -> None:
-    entered = [await enter_lane(settings(endpoint)) for _ in range(300)]
+    entered = [await acquire_shard(settings(endpoint)) for _ in range(300)]
 
     assert len(set(entered)) == 16
-    assert max(lane.calls for lane in entered) <= 20
-    for lane in entered:
-        lane.leave()
+    assert max(shard.calls for shard in entered) <= 20
+    for shard in entered:
+        shard.release()
 
 
 def test_certificates_are_read_once_for_all_loops(

@@ -16,7 +16,7 @@ from texapi_core import (
     list_models,
     resolve_settings,
 )
-from texapi_core.models import UNKNOWN_MODEL
+from texapi_core.catalog import UNKNOWN_MODEL
 from texapi_core.settings import Settings
 
 

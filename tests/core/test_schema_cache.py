@@ -12,7 +12,7 @@ import pytest
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field
 
-from texapi_core.schema_cache import SchemaCache
+from texapi_core.adapter_base.schema_cache import SchemaCache
 
 
 class Counting:

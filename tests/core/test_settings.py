@@ -10,11 +10,9 @@ import pytest
 from texapi_core import TexAPISettingsError, resolve_settings
 from texapi_core.settings import (
     DEFAULT_BASE_URL,
-    CallOptions,
     Settings,
     call_options,
     refuse_unknown_arguments,
-    secrets_of,
 )
 
 
@@ -84,17 +82,6 @@ def test_an_address_that_cannot_work_is_named(url: str) -> None:
 def test_an_address_of_another_type_is_named(url: Any) -> None:
     with pytest.raises(TexAPISettingsError, match=f"`base_url` must be a string.*not {type(url).__name__}"):
         settings(base_url=url)
-
-
-def test_headers_of_one_call_are_not_kept() -> None:
-    """They may be a token of one user of many."""
-    kept = secrets_of(settings())
-
-    one_call = CallOptions(extra_headers={"X-Token": "token-of-one"})
-
-    assert "token-of-one" in secrets_of(settings(), one_call)
-    assert secrets_of(settings(), one_call) is not secrets_of(settings(), one_call)
-    assert secrets_of(settings()) is kept
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from texapi_core.sse import SSEDecoder
+from texapi_core.wire.sse import SSEDecoder
 
 
 def decode(stream: bytes, packet_size: int) -> list[tuple[str, bytes]]:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from texapi_core.stream_reader import StreamReader
-from texapi_core.streaming import StreamState
-from texapi_core.usage import TokenUsage
-from texapi_core.wire import ChatDelta, ChatReply, CutStream, ErrorAnswer, MalformedAnswer, parse_reply
+from texapi_core.wire.reader import StreamReader
+from texapi_core.wire.reply import parse_reply
+from texapi_core.wire.stream import StreamState
+from texapi_core.wire.usage import TokenUsage
+from texapi_core.wire.values import ChatDelta, ChatReply, CutStream, ErrorAnswer, MalformedAnswer
 
 
 def chunk(delta: dict[str, Any] | None = None, **members: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from texapi_core.templates import Template
+from texapi_core.adapter_base.templates import Template
 
 
 class Plain(BaseModel):

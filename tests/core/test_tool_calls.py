@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from texapi_core.tool_calls import ToolCallAssembler, parse_tool_calls
+from texapi_core.wire.tool_calls import ToolCallAssembler, parse_tool_calls
 
 
 def entry(index: int | None, id_: str | None, name: str | None, arguments: Any) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import pytest
 
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
-from texapi_core import TexAPIToolChoiceError, resolve_settings, tool_choice
-from texapi_core.wire import ChatReply
+from texapi_core import TexAPIToolChoiceError, chat, resolve_settings
+from texapi_core.wire.values import ChatReply
 
 FUNCTION = {"name": "f", "parameters": {"type": "object", "properties": {}}}
 REFUSED = Fault(
@@ -36,19 +36,19 @@ def _payload(choice: Any) -> dict[str, Any]:
 
 
 def _stream(settings: Any, payload: Any) -> Any:
-    return list(tool_choice.stream(settings, payload))[-1]
+    return list(chat.stream(settings, payload))[-1]
 
 
 def _astream(settings: Any, payload: Any) -> Any:
     async def last() -> Any:
-        return [item async for item in tool_choice.astream(settings, payload)][-1]
+        return [item async for item in chat.astream(settings, payload)][-1]
 
     return asyncio.run(last())
 
 
 WAYS: dict[str, Callable[[Any, Any], ChatReply]] = {
-    "complete": tool_choice.complete,
-    "acomplete": lambda settings, payload: asyncio.run(tool_choice.acomplete(settings, payload)),
+    "complete": chat.complete,
+    "acomplete": lambda settings, payload: asyncio.run(chat.acomplete(settings, payload)),
     "stream": _stream,
     "astream": _astream,
 }

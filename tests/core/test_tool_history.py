@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from texapi_core.tool_history import match_tool_results
+from texapi_core.request.history import match_tool_results
 
 
 def calls(*ids_and_names: tuple[Any, str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from texapi_core.usage import TokenUsage, merge_usage, parse_usage
+from texapi_core.wire.usage import TokenUsage, merge_usage, parse_usage
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,9 @@ from typing import Any
 
 import pytest
 
-from texapi_core.wire import (
-    ChatReply,
-    ErrorAnswer,
-    MalformedAnswer,
-    excerpt,
-    parse_json_object,
-    parse_reply,
-)
+from texapi_core.wire.json import excerpt, parse_json_object
+from texapi_core.wire.reply import parse_reply
+from texapi_core.wire.values import ChatReply, ErrorAnswer, MalformedAnswer
 
 
 def answer(message: Any = None, **members: Any) -> dict[str, Any]:

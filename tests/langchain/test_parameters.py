@@ -17,8 +17,8 @@ from langchain_texapi import ChatTexAPI, TexAPITimeoutError
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.langchain.test_chat import WAYS, Way, model
-from texapi_core.accounting_parameters import AccountingParameters
-from texapi_core.parameters import ChatParameters
+from texapi_core.adapter_base.accounting_parameters import AccountingParameters
+from texapi_core.adapter_base.parameters import ChatParameters
 
 ANSWER = Fault(body={"choices": [{"index": 0, "message": {"content": "Hi."}, "finish_reason": "stop"}]})
 WEATHER = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}

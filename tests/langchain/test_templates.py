@@ -15,11 +15,11 @@ from pydantic import BaseModel, TypeAdapter
 
 from langchain_texapi._messages import create_chat_result
 from langchain_texapi._streaming import _convert_delta_to_generation_chunk
-from texapi_core.reasoning import Reasoning
-from texapi_core.templates import Template
-from texapi_core.tool_calls import ToolCall, ToolCallDelta
-from texapi_core.usage import TokenUsage
-from texapi_core.wire import ChatChoice, ChatDelta, ChatReply
+from texapi_core.adapter_base.templates import Template
+from texapi_core.wire.reasoning import Reasoning
+from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
+from texapi_core.wire.usage import TokenUsage
+from texapi_core.wire.values import ChatChoice, ChatDelta, ChatReply
 
 DELTAS = {
     "text": ChatDelta("Chào"),

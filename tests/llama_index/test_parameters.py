@@ -18,8 +18,8 @@ from llama_index_texapi import TexAPI, TexAPISettingsError
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.llama_index.test_chat import llm
-from texapi_core.accounting_parameters import AccountingParameters
-from texapi_core.parameters import ChatParameters
+from texapi_core.adapter_base.accounting_parameters import AccountingParameters
+from texapi_core.adapter_base.parameters import ChatParameters
 
 HELLO = [ChatMessage("Hello")]
 SENT: dict[str, tuple[Any, Any]] = {

@@ -20,11 +20,11 @@ from openai.types.chat import ChatCompletionMessageFunctionToolCall as SDKToolCa
 from llama_index_texapi import _messages
 from llama_index_texapi._messages import create_chat_response
 from llama_index_texapi._streaming import ResponseStream
-from texapi_core.reasoning import Reasoning
-from texapi_core.templates import Template
-from texapi_core.tool_calls import ToolCall, ToolCallDelta
-from texapi_core.usage import TokenUsage
-from texapi_core.wire import ChatChoice, ChatDelta, ChatReply
+from texapi_core.adapter_base.templates import Template
+from texapi_core.wire.reasoning import Reasoning
+from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
+from texapi_core.wire.usage import TokenUsage
+from texapi_core.wire.values import ChatChoice, ChatDelta, ChatReply
 
 CHOICES = {
     "text": ChatChoice(text="Chào", finish_reason="stop"),

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from llama_index.core.base.llms.types import ToolCallBlock
 
 from llama_index_texapi._streaming import ResponseStream
-from texapi_core.tool_calls import ToolCallDelta
-from texapi_core.wire import ChatDelta
+from texapi_core.wire.tool_calls import ToolCallDelta
+from texapi_core.wire.values import ChatDelta
 
 _TEXTS = st.text(st.sampled_from('ab{}[]"\\\né'), max_size=6)
 _VALUES = st.recursive(

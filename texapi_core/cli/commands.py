@@ -1,4 +1,4 @@
-"""The subcommands: options in, a report of `texapi_core.ledger` out."""
+"""The subcommands: options in, a report of `texapi_core.accounting.ledger` out."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import typer
 from rich.console import Console
 from sqlalchemy import Engine
 
-from texapi_core.accounting_parameters import PRICES_ENV, USAGE_LEDGER_ENV
+from texapi_core.accounting.ledger import report, statement
+from texapi_core.accounting.prices import parse_prices
+from texapi_core.adapter_base.accounting_parameters import PRICES_ENV, USAGE_LEDGER_ENV
 from texapi_core.cli import output
-from texapi_core.ledger import report, statement
-from texapi_core.prices import parse_prices
 
 DIFFERENT = FAULTY = 1
 USAGE_ERROR = 2
@@ -169,8 +169,8 @@ def doctor(
     format: FormatOption = Format.TABLE,
 ) -> None:
     """Look for what is amiss, from the key to one small request, and say the way out. Never shows the key."""
-    from texapi_core.cli.doctor import Examination  # imports the SDK
-    from texapi_core.cli.doctor_texts import language_of_locale
+    from texapi_core.cli.doctor.examination import Examination  # imports the SDK
+    from texapi_core.cli.doctor.texts import language_of_locale
 
     examination = Examination(model=model, timeout=timeout, sends_request=request)
     spoken = language.value if language else language_of_locale()

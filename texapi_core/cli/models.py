@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from texapi_core.models import ModelInfo, capabilities, list_models
-from texapi_core.prices import PriceList
+from texapi_core.accounting.prices import PriceList
+from texapi_core.catalog import ModelInfo, capabilities
+from texapi_core.models import list_models
 from texapi_core.settings import resolve_settings
 
 _INPUTS = ("image", "pdf", "audio")

@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from texapi_core.cli.doctor_texts import TEXTS, WORDS, Check, Language, Verdict
-from texapi_core.ledger.report import UsageLine, as_mapping
-from texapi_core.ledger.statement import Difference
-from texapi_core.prices import PriceList
+from texapi_core.accounting.ledger.report import UsageLine, as_mapping
+from texapi_core.accounting.ledger.statement import Difference
+from texapi_core.accounting.prices import PriceList
+from texapi_core.cli.doctor.texts import TEXTS, WORDS, Check, Language, Verdict
 
 if TYPE_CHECKING:
-    from texapi_core.cli.doctor import Finding
+    from texapi_core.cli.doctor.examination import Finding
 
 _CALL_COLUMNS = (
     "started_at",

@@ -13,7 +13,7 @@ import matplotlib.style
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from texapi_core.ledger.report import UsageLine
+from texapi_core.accounting.ledger.report import UsageLine
 
 _MOST_SERIES = 7
 _MOST_BARS = 20

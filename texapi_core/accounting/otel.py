@@ -1,0 +1,184 @@
+"""The span and the metrics of a call, by OpenTelemetry's conventions for generative AI.
+
+They say what the call's record says, and hold no content. The application chooses where they go: this is
+OpenTelemetry's API alone, which does nothing until a provider is set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from opentelemetry import context, metrics, trace
+from opentelemetry.util.types import AttributeValue
+
+from texapi_core._version import __version__
+from texapi_core.accounting.record import CallRecord
+from texapi_core.settings import Settings
+from texapi_core.wire.scalars import text_or_none
+from texapi_core.wire.surrogates import mended
+
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.1"
+"""The last conventions that have the names below themselves; later ones refer to a registry of their own,
+which has no version yet (opentelemetry-semantic-conventions 0.66b2, 2026-11-23)."""
+PROVIDER = "texapi"
+_SCOPE = "texapi_core"
+_PORTS = {"http": 80, "https": 443}
+_LONGEST_INT = 2**63
+
+_NUMBERS = {
+    "temperature": "gen_ai.request.temperature",
+    "top_p": "gen_ai.request.top_p",
+    "top_k": "gen_ai.request.top_k",
+    "frequency_penalty": "gen_ai.request.frequency_penalty",
+    "presence_penalty": "gen_ai.request.presence_penalty",
+    "max_tokens": "gen_ai.request.max_tokens",
+    "max_completion_tokens": "gen_ai.request.max_tokens",
+    "seed": "gen_ai.request.seed",
+}
+"""Numbers of the payload -> attributes."""
+_OUTPUT_TYPES = {"text": "text", "json_object": "json", "json_schema": "json"}
+
+_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+_TOKENS = tuple(4**power for power in range(14))
+"""The boundaries that the conventions ask for."""
+
+
+class CallSpan:
+    """The span of a call, from its beginning in the caller's context to the end of its answer."""
+
+    def __init__(self, settings: Settings, payload: Mapping[str, Any], *, streamed: bool) -> None:
+        address = urlsplit(settings.base_url)
+        model = text_or_none(payload.get("model"))
+        self._common = _attributes(
+            {
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": PROVIDER,
+                "gen_ai.request.model": model,
+                "server.address": address.hostname,
+                "server.port": address.port or _PORTS[address.scheme],
+            }
+        )
+        self._span = _tracer().start_span(
+            mended(f"chat {model}") if model else "chat",
+            kind=trace.SpanKind.CLIENT,
+            attributes={**self._common, **_request_attributes(payload, streamed=streamed)},
+        )
+        self._context = trace.set_span_in_context(self._span)
+
+    @contextmanager
+    def current(self) -> Generator[None]:
+        """Have the spans of the HTTP library, if it is instrumented, under this one."""
+        token = context.attach(self._context)
+        try:
+            yield
+        finally:
+            context.detach(token)
+
+    def end(self, record: CallRecord) -> None:
+        """End the span and count the call, by its record."""
+        self._common |= _attributes({"gen_ai.response.model": record.served_model})
+        failure = _attributes({"error.type": record.error})
+        if self._span.is_recording():
+            self._span.set_attributes({**self._common, **failure, **_response_attributes(record)})
+            if record.error:
+                self._span.set_status(trace.StatusCode.ERROR, record.error_code or record.error)
+        self._span.end()
+        self._count(record, {**self._common, **failure})
+
+    def _count(self, record: CallRecord, attributes: Mapping[str, AttributeValue]) -> None:
+        duration, first_chunk, tokens = _instruments()
+        duration.record(record.total_ms / 1000, attributes, self._context)
+        if record.first_token_ms is not None:
+            first_chunk.record(record.first_token_ms / 1000, attributes, self._context)
+        usage = record.usage
+        for kind, count in (("input", usage.input_tokens), ("output", usage.output_tokens)):
+            if count is not None:
+                tokens.record(count, {**self._common, "gen_ai.token.type": kind}, self._context)
+
+
+def _request_attributes(payload: Mapping[str, Any], *, streamed: bool) -> dict[str, AttributeValue]:
+    numbers = {name: payload[parameter] for parameter, name in _NUMBERS.items() if parameter in payload}
+    choices, wanted = payload.get("n"), payload.get("response_format")
+    kind = wanted.get("type") if isinstance(wanted, Mapping) else None
+    return _attributes(
+        {
+            **{name: _number(value) for name, value in numbers.items()},
+            "gen_ai.request.choice.count": None if choices == 1 else _number(choices),
+            "gen_ai.request.stream": True if streamed else None,
+            "gen_ai.output.type": _OUTPUT_TYPES.get(str(kind)),
+        }
+    )
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, (int, float)) else None
+
+
+def _response_attributes(record: CallRecord) -> dict[str, AttributeValue]:
+    """What only a span says of a call: the conventions' names, then ours."""
+    usage, labels = record.usage, record.labels
+    known = {
+        **{f"texapi.metadata.{name}": value for name, value in labels.metadata.items()},
+        "gen_ai.response.id": record.response_id,
+        "gen_ai.response.finish_reasons": (record.finish_reason,) if record.finish_reason else None,
+        "gen_ai.response.time_to_first_chunk": _seconds(record.first_token_ms),
+        "gen_ai.usage.input_tokens": usage.input_tokens,
+        "gen_ai.usage.output_tokens": usage.output_tokens,
+        "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens,
+        "gen_ai.usage.cache_creation.input_tokens": usage.cache_creation_tokens,
+        "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens,
+        "texapi.request_id": record.request_id,
+        "texapi.outcome": record.outcome,
+        "texapi.attempts": record.attempts,
+        "texapi.error_code": record.error_code,
+        "texapi.cost": None if record.cost is None else float(record.cost),
+        "texapi.cost_source": record.cost_source,
+        "texapi.run_id": labels.run_id,
+        "texapi.tags": labels.tags or None,
+    }
+    return _attributes(known)
+
+
+def _attributes(known: Mapping[str, Any]) -> dict[str, AttributeValue]:
+    """What is known, so that it can be sent: one value that cannot takes a whole batch of spans with it."""
+    return {mended(name): _sendable(value) for name, value in known.items() if value is not None}
+
+
+def _sendable(value: Any) -> Any:
+    if isinstance(value, int) and not -_LONGEST_INT <= value < _LONGEST_INT:
+        return str(value)
+    return tuple(map(mended, value)) if isinstance(value, tuple) else mended(value)
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
+
+
+@cache
+def _tracer() -> trace.Tracer:
+    return trace.get_tracer(_SCOPE, __version__, schema_url=SCHEMA_URL)
+
+
+@cache
+def _instruments() -> tuple[metrics.Histogram, metrics.Histogram, metrics.Histogram]:
+    meter = metrics.get_meter(_SCOPE, __version__, schema_url=SCHEMA_URL)
+
+    def histogram(name: str, unit: str, description: str, boundaries: Sequence[float]) -> metrics.Histogram:
+        return meter.create_histogram(
+            name, unit, description, explicit_bucket_boundaries_advisory=list(boundaries)
+        )
+
+    return (
+        histogram("gen_ai.client.operation.duration", "s", "GenAI operation duration.", _SECONDS),
+        histogram(
+            "gen_ai.client.operation.time_to_first_chunk",
+            "s",
+            "Time to receive the first chunk of a streamed answer.",
+            _SECONDS,
+        ),
+        histogram("gen_ai.client.token.usage", "{token}", "Number of input and output tokens used.", _TOKENS),
+    )

@@ -1,0 +1,172 @@
+"""What tokens cost: price lists, and the cost of a call by one. An unknown price is unknown, never zero."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from functools import cache, lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from texapi_core.catalog import find_row, normal_name
+from texapi_core.wire.usage import TokenUsage
+
+_MILLION = 1_000_000
+
+logger = logging.getLogger("texapi.prices")
+_PRICES = ("input", "output", "cached_input", "cache_creation")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelPrice:
+    """USD per million tokens of one model. A price that is `None` is not known."""
+
+    input: Decimal
+    output: Decimal
+    cached_input: Decimal | None = None
+    """Of prompt tokens read from the provider's cache."""
+    cache_creation: Decimal | None = None
+    """Of prompt tokens written to the provider's cache."""
+    max_input_tokens: int | None = None
+    """The longest prompt that these prices hold for: longer ones cost more with some providers."""
+
+    def cost(self, usage: TokenUsage) -> Decimal | None:
+        """USD for the tokens of one answer, `None` when a count or a price is not known.
+
+        Tokens that the gateway does not report as cached are taken as not cached.
+        """
+        if usage.input_tokens is None or usage.output_tokens is None:
+            return None
+        if usage.input_audio_tokens or usage.output_audio_tokens:
+            return None
+        cached, created = usage.cached_tokens or 0, usage.cache_creation_tokens or 0
+        plain = usage.input_tokens - cached - created
+        too_long = self.max_input_tokens is not None and usage.input_tokens > self.max_input_tokens
+        if plain < 0 or too_long:
+            return None
+        parts = (
+            (plain, self.input),
+            (cached, self.cached_input),
+            (created, self.cache_creation),
+            (usage.output_tokens, self.output),
+        )
+        if any(tokens and price is None for tokens, price in parts):
+            return None
+        return sum((tokens * price for tokens, price in parts if price is not None), Decimal(0)) / _MILLION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceList:
+    """The prices of models, by name."""
+
+    models: Mapping[str, ModelPrice]
+    source: str = ""
+    """Where the prices come from."""
+    date: str = ""
+    """When they were read there."""
+
+    def price(self, model: str | None) -> ModelPrice | None:
+        """The price of a model, however its name is spelled; `None` when the list has none."""
+        return find_row(self.models, model) if model else None
+
+    def cost(self, usage: TokenUsage, *models: str | None) -> Decimal | None:
+        """USD for the tokens of one answer, by the first of the models that has a price."""
+        price = next((price for model in models if (price := self.price(model))), None)
+        return price.cost(usage) if price else None
+
+    def with_rows(self, rows: Mapping[str, Any]) -> PriceList:
+        """The list with rows of the user's own, which win."""
+        return replace(self, models={**self.models, **_parse_rows(rows)})
+
+
+def parse_prices(prices: Any) -> PriceList:
+    """The price list that a user means: a file, rows over the list that comes with this package, or that.
+
+    Raises:
+        ValueError: what is given is no price list.
+    """
+    if prices is None:
+        return bundled_prices()
+    if isinstance(prices, PriceList):
+        return prices
+    if isinstance(prices, Mapping):
+        return bundled_prices().with_rows(prices)
+    return read_prices(Path(prices))
+
+
+_last_read: dict[Path, PriceList] = {}
+
+
+def read_prices(path: Path) -> PriceList:
+    """The price list in a file, read again when the file has changed.
+
+    A file that is lost or spoilt after it was read fails no call: what was read then goes on to count.
+
+    Raises:
+        ValueError: the file cannot be read, or holds no price list.
+    """
+    try:
+        prices = _last_read[path] = _read_file(path, path.stat().st_mtime_ns)
+    except (OSError, ValueError) as error:
+        if path in _last_read:
+            logger.warning("The price list %s cannot be read again: %s", path, error)
+            return _last_read[path]
+        if isinstance(error, OSError):
+            raise ValueError(f"The price list {path} cannot be read: {error.strerror}.") from error
+        raise
+    return prices
+
+
+@lru_cache(maxsize=16)
+def _read_file(path: Path, modified: int) -> PriceList:
+    return _parse_list(path.read_text("utf-8"), str(path))
+
+
+@cache
+def bundled_prices() -> PriceList:
+    """The list that comes with this package: the providers' public prices, not the gateway's own."""
+    text = resources.files("texapi_core").joinpath("data/prices.json").read_text("utf-8")
+    return _parse_list(text, "data/prices.json")
+
+
+def _parse_list(text: str, name: str) -> PriceList:
+    try:
+        content = json.loads(text, parse_float=Decimal)
+    except ValueError as error:
+        raise ValueError(f"The price list {name} is no JSON: {error}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("models"), dict):
+        raise ValueError(f'The price list {name} has no "models".')
+    return PriceList(
+        models=_parse_rows(content["models"]),
+        source=str(content.get("source", "")),
+        date=str(content.get("date", "")),
+    )
+
+
+def _parse_rows(rows: Mapping[str, Any]) -> dict[str, ModelPrice]:
+    return {normal_name(name): _parse_row(name, row) for name, row in rows.items()}
+
+
+def _parse_row(name: str, row: Any) -> ModelPrice:
+    known = {*_PRICES, "max_input_tokens"}
+    if not isinstance(row, Mapping) or not {"input", "output"} <= row.keys() <= known:
+        raise ValueError(
+            f"The price of {name!r} must have `input` and `output`, and may have `cached_input`, "
+            "`cache_creation` (USD per million tokens) and `max_input_tokens`."
+        )
+    prices: dict[str, Any] = {field: _amount(name, row[field]) for field in _PRICES if field in row}
+    return ModelPrice(**prices, max_input_tokens=row.get("max_input_tokens"))
+
+
+def _amount(name: str, value: Any) -> Decimal:
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if isinstance(value, bool) or not amount.is_finite() or amount < 0:
+        raise ValueError(f"The price of {name!r} is no amount of USD: {value!r}.")
+    return amount

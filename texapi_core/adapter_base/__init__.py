@@ -1,0 +1,3 @@
+"""What the adapters for LangChain and LlamaIndex inherit and share."""
+
+__all__: tuple[str, ...] = ()

@@ -1,0 +1,153 @@
+"""What both adapters' constructors take for the payload, beside the model and the messages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from texapi_core.adapter_base.accounting_parameters import AccountingParameters
+from texapi_core.request.payload import ReplayReasoning, ToolMedia
+from texapi_core.settings import CALL_OPTIONS, settings_error
+
+
+class ChatParameters(AccountingParameters):
+    """Parameters of `POST /v1/chat/completions`; one that is `None` is not sent.
+
+    The limits of numbers are those of the chat completions protocol.
+    """
+
+    model_config = ConfigDict(allow_inf_nan=False, hide_input_in_errors=True)
+
+    temperature: float | None = Field(default=None, ge=0, le=2, description="Not sent unless set.")
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="Most tokens of an answer, sent as `max_tokens`."
+    )
+    max_completion_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most tokens of an answer, reasoning included, sent as `max_completion_tokens`.",
+    )
+    stop: list[str] | str | None = Field(default=None, description="Texts that end the answer.")
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    logit_bias: dict[str | int, Annotated[float, Field(ge=-100, le=100)]] | None = Field(
+        default=None, description="Token id -> -100 to 100."
+    )
+    logprobs: bool | None = Field(default=None)
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    seed: int | None = Field(default=None)
+    reasoning_effort: str | None = Field(
+        default=None, description='How much a reasoning model thinks, e.g. "low", "medium", "high".'
+    )
+    reasoning: dict[str, Any] | None = Field(
+        default=None, description="Reasoning settings as an object, for providers that take one."
+    )
+    verbosity: str | None = Field(default=None, description='How long answers are, e.g. "low".')
+    service_tier: str | None = Field(default=None)
+    modalities: list[str] | None = Field(default=None)
+    user: str | None = Field(default=None, description="Your user's id, for the provider's abuse checks.")
+    store: bool | None = Field(default=None, description="Whether the provider may keep the exchange.")
+    prompt_cache_key: str | None = Field(default=None, description="What calls share a prompt cache by.")
+    prompt_cache_options: dict[str, Any] | None = Field(
+        default=None, description="Prompt cache settings as an object, for providers that take one."
+    )
+    extra_body: dict[str, Any] | None = Field(
+        default=None, description="Members put into the payload as they are; they win over all others."
+    )
+
+    stream_usage: bool = Field(default=True, description="Whether streams ask for usage.")
+    replay_reasoning: ReplayReasoning = Field(
+        default="auto",
+        description="When reasoning goes back to the model: `auto` with messages that call tools (where "
+        "DeepSeek, Claude and Gemini need it), `always`, or `never`.",
+    )
+    tool_media: ToolMedia = Field(
+        default="user_message",
+        description="Where images and files of tool results go: into a user message after them, or in place.",
+    )
+
+    @property
+    def payload_parameters(self) -> dict[str, Any]:
+        """The parameters that are set, by their names in the payload."""
+        return {name: value for name in _SENT if (value := getattr(self, name)) is not None}
+
+
+NOT_IN_PAYLOAD = frozenset(
+    {*CALL_OPTIONS, "stream", "stream_usage", "extra_body", "replay_reasoning", "tool_media"}
+)
+"""Arguments of one call that are no members of the payload themselves."""
+
+_SENT = tuple(
+    name
+    for name in ChatParameters.model_fields
+    if name not in NOT_IN_PAYLOAD and name not in AccountingParameters.model_fields
+)
+SENT = frozenset({"model", *_SENT})
+"""Arguments of the constructor that are members of the payload."""
+_PER_CALL = SENT | NOT_IN_PAYLOAD
+
+
+def check_arguments_of_a_call(
+    names: Iterable[str], constructors: Collection[str], *, also: Collection[str] = ()
+) -> None:
+    """Refuse arguments of one call that only the constructor takes.
+
+    As a member of the payload they would do nothing, or send a secret.
+
+    Args:
+        names: what the call was given.
+        constructors: what the constructor takes.
+        also: what one call of this framework may change beside the parameters of every call.
+
+    Raises:
+        TexAPISettingsError: the text names the argument, never its value.
+    """
+    for name in names:
+        if name in constructors and name not in _PER_CALL and name not in also:
+            raise settings_error(
+                f"`{name}` cannot be changed for one call. Pass it to the constructor. Nothing was sent."
+            )
+
+
+@cache
+def _call_parameters() -> type[BaseModel]:
+    """Made when it is first needed: an import should not wait for it."""
+
+    class CallParameters(ChatParameters):
+        """What one call may set beside the constructor's parameters."""
+
+        model_config = ConfigDict(defer_build=False)
+
+        model: str | None = Field(default=None, min_length=1)
+        n: int | None = Field(default=None, ge=1)
+        tools: list[Any] | None = None
+        tool_choice: str | dict[str, Any] | None = None
+        parallel_tool_calls: bool | None = None
+        stream_options: dict[str, Any] | None = None
+        metadata: dict[str, Any] | None = None
+
+    return CallParameters
+
+
+def check_parameters(arguments: Mapping[str, Any]) -> None:
+    """Refuse parameters of one call that are out of range or of a wrong type.
+
+    Those that are not known here pass: the gateway may know them.
+
+    Raises:
+        TexAPISettingsError: the text names the parameter and what it may be.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if not given:
+        return
+    parameters = _call_parameters()
+    known = {name: value for name, value in given.items() if name in parameters.model_fields}
+    try:
+        parameters.model_validate(known)
+    except ValidationError as error:
+        reasons = [f"`{'.'.join(map(str, each['loc']))}`: {each['msg']}" for each in error.errors()]
+        raise settings_error(f"{'; '.join(reasons)}. Nothing was sent.") from None

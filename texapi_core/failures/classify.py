@@ -1,0 +1,201 @@
+"""Error objects of gateways: found in whatever they are wrapped in, and put into a class."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from texapi_core import errors
+from texapi_core.wire.error_answers import is_container
+from texapi_core.wire.json import is_deep
+
+_Status = type[errors.TexAPIStatusError]
+
+_CLASS_BY_TYPE: dict[str, _Status] = {
+    "invalid_api_key": errors.TexAPIAuthenticationError,
+    "authentication_error": errors.TexAPIAuthenticationError,
+    "insufficient_credits": errors.TexAPIInsufficientCreditsError,
+    "insufficient_quota": errors.TexAPIInsufficientCreditsError,
+    "insufficient_balance": errors.TexAPIInsufficientCreditsError,
+    "insufficient_user_quota": errors.TexAPIInsufficientCreditsError,
+    "exceeded_current_quota_error": errors.TexAPIInsufficientCreditsError,
+    "billing_not_active": errors.TexAPIInsufficientCreditsError,
+    "billing_hard_limit_reached": errors.TexAPISpendingLimitError,
+    "daily_spending_cap_exceeded": errors.TexAPIDailySpendingCapError,
+    "api_key_monthly_limit_exceeded": errors.TexAPIMonthlyKeyLimitError,
+    "rate_limited": errors.TexAPIRateLimitError,
+    "rate_limit_error": errors.TexAPIRateLimitError,
+    "rate_limit_exceeded": errors.TexAPIRateLimitError,
+    "context_length_exceeded": errors.TexAPIContextLengthError,
+    "model_not_found": errors.TexAPINotFoundError,
+    "not_found_error": errors.TexAPINotFoundError,
+    "permission_error": errors.TexAPIPermissionDeniedError,
+    "permission_denied": errors.TexAPIPermissionDeniedError,
+    "all_routes_failed": errors.TexAPIAllRoutesFailedError,
+    "provider_unavailable": errors.TexAPIProviderUnavailableError,
+    "overloaded_error": errors.TexAPIServerError,
+    "server_error": errors.TexAPIServerError,
+    "api_error": errors.TexAPIServerError,
+    "internal_error": errors.TexAPIServerError,
+    "internal_server_error": errors.TexAPIServerError,
+    "invalid_request_error": errors.TexAPIBadRequestError,
+}
+"""`type` or `code` of an error object -> class: the gateway's own, then what providers behind it send."""
+
+_ONLY_WITHOUT_STATUS = frozenset({"invalid_request_error", "server_error", "api_error"})
+"""Types that say less than a status does, so the status decides when there is one."""
+
+_SPENT = re.compile(
+    "insufficient[_ ](?:credits?|quota|balance|user[_ ]quota|funds)|daily_spending_cap_exceeded"
+    "|api_key_monthly_limit_exceeded|billing_hard_limit_reached"
+    "|exceeded_current_quota_error|exceeded your current quota",
+    re.IGNORECASE,
+)
+"""What must not be retried is found wherever an error says it: a retry costs the user."""
+_OVERFLOW = re.compile(
+    r"context[ _]?length|context ?window|prompt is too long|input tokens exceed|too many input tokens"
+    r"|input is too long|input token count.{0,40}exceeds"
+    r"|reduce the length of (?:the|your) (?:messages|prompt)",
+    re.IGNORECASE,
+)
+"""How providers say that a request is too long for the model where no code says it: OpenAI, Anthropic,
+LiteLLM, Google, Bedrock, vLLM."""
+_PASSES_SOON = re.compile(r"retry_?delay|retry in \d", re.IGNORECASE)
+"""Google says "exceeded your current quota" of a minute's quota too, and then when to try again."""
+_MOST_WRAPPERS = 6
+
+_CLASS_BY_STATUS: dict[int, _Status] = {
+    400: errors.TexAPIBadRequestError,
+    401: errors.TexAPIAuthenticationError,
+    402: errors.TexAPIInsufficientCreditsError,
+    403: errors.TexAPIPermissionDeniedError,
+    404: errors.TexAPINotFoundError,
+    408: errors.TexAPIRequestTimeoutError,
+    409: errors.TexAPIConflictError,
+    413: errors.TexAPIRequestTooLargeError,
+    422: errors.TexAPIUnprocessableEntityError,
+    429: errors.TexAPIRateLimitError,
+}
+
+
+def classify(error: Any, status: int | None) -> _Status:
+    """The class for an error object of the gateway and the status it came with.
+
+    `status` is None for an error inside an answer or a stream; a numeric `code` stands in for it.
+    """
+    names = names_of(error)
+    if status is None:
+        status = next((int(name) for name in names if re.fullmatch("[1-5][0-9][0-9]", name)), None)
+    for name in names:
+        error_class = _CLASS_BY_TYPE.get(name)
+        if error_class is None or (status is not None and name in _ONLY_WITHOUT_STATUS):
+            continue
+        if error_class.is_retryable and not may_pass(status):
+            continue
+        if error_class is errors.TexAPIInsufficientCreditsError and status == 429:
+            return errors.TexAPIInsufficientQuotaError
+        return error_class
+    if status in (None, 402, 403, 429) and (spent := _spent_in(str(error))):
+        return classify({"type": spent}, status)
+    if status == 400 and _is_about_tool_choice(error):
+        return errors.TexAPIToolChoiceError
+    if status in (None, 400, 422) and _OVERFLOW.search(_text_of(error)):
+        return errors.TexAPIContextLengthError
+    if status is None:
+        return errors.TexAPIServerError
+    if status >= 500:
+        return errors.TexAPIServerError
+    return _CLASS_BY_STATUS.get(status, errors.TexAPIStatusError)
+
+
+def may_pass(status: int | None) -> bool:
+    """Whether a failure of this status may pass by itself; `None` is one inside an answer."""
+    return status is None or status in (408, 409, 429) or status >= 500
+
+
+def _spent_in(text: str) -> str | None:
+    """The type of the error that a text tells, when it tells of a balance or a limit that is used up."""
+    found = _SPENT.search(text)
+    if found is None or _PASSES_SOON.search(text):
+        return None
+    name = re.sub("[ _]+", "_", found.group().lower())
+    return name if name in _CLASS_BY_TYPE else "insufficient_quota"
+
+
+def _text_of(error: Any) -> str:
+    return str(error.get("message")) if isinstance(error, Mapping) else str(error)
+
+
+def _is_about_tool_choice(error: Any) -> bool:
+    """Providers name the parameter in `param` or in the message; there is no code for it."""
+    if not isinstance(error, Mapping):
+        return False
+    return error.get("param") == "tool_choice" or "tool_choice" in str(error.get("message"))
+
+
+def names_of(error: Any) -> list[str]:
+    """The `code` and the `type` of an error object, those that name something."""
+    if not isinstance(error, Mapping):
+        return []
+    names = (error.get("code"), error.get("type"))
+    said = [str(name).strip().lower() for name in names if name is not None]
+    return [name for name in said if name not in ("", "none", "null")]
+
+
+def error_object(body: Any) -> Any:
+    """The error in a response's body, out of whatever it is wrapped in; text when it is no JSON.
+
+    `{"error": {...}}` by the protocol; flat, in a list, twice wrapped or as JSON in a string by others.
+    """
+    value = body
+    for _ in range(_MOST_WRAPPERS):
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "replace")
+        if isinstance(value, str):
+            parsed = _json_in(value)
+            if parsed is None:
+                return value
+            value = parsed
+        elif isinstance(value, list) and value:
+            value = value[0]
+        elif isinstance(value, Mapping):
+            inner = _inner_error(value)
+            if inner is None:
+                return value
+            if isinstance(inner, str) and _json_in(inner) is None:
+                named = {"type": inner} if inner.isidentifier() else {}
+                return {**named, **value, "message": value.get("message") or inner}
+            value = {**_own_words(value), **_without_nulls(inner)} if isinstance(inner, Mapping) else inner
+        else:
+            return value
+    return value
+
+
+def _inner_error(value: Mapping[str, Any]) -> Any:
+    """What an object wraps, `None` when it is the error itself. An `error` that is no container is a flag."""
+    names = ("error",) if _own_words(value) else ("error", "errors", "detail")
+    return next((value[name] for name in names if value.get(name) and is_container(value[name])), None)
+
+
+def _own_words(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What an object says of an error itself. The `type` of Anthropic's wrapper says only that it is one."""
+    words = {name: value[name] for name in ("code", "type", "message") if value.get(name)}
+    return {name: word for name, word in words.items() if word != "error"}
+
+
+def _without_nulls(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: member for name, member in value.items() if member is not None}
+
+
+def _json_in(text: str) -> Any:
+    """The object or list that a text begins with, `None` when it begins with neither."""
+    text = text.lstrip("\ufeff \t\r\n")
+    if not text.startswith(("{", "[", '"')):
+        return None
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return None if is_deep(value) else value

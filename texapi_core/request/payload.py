@@ -1,0 +1,156 @@
+"""Messages of a payload as strict providers want them: the rules that both adapters share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from texapi_core.request.history import match_tool_results
+
+ReplayReasoning = Literal["auto", "always", "never"]
+"""When reasoning goes back to the model: `auto` with messages that call tools, where DeepSeek, Claude
+and Gemini need it and other places refuse it; `always`; `never`."""
+ToolMedia = Literal["user_message", "tool_message"]
+"""Where images and files of a tool's result, or of an earlier answer, go: into a user message after it,
+or in place."""
+
+WireMessage = dict[str, Any]
+Part = dict[str, Any]
+
+
+def build_payload(
+    parameters: Mapping[str, Any],
+    messages: Sequence[WireMessage],
+    *extra_bodies: Mapping[str, Any] | None,
+    stream_usage: bool = False,
+) -> dict[str, Any]:
+    """The JSON of one request. `None` means "leave it out"; extra bodies win, the last one first.
+
+    Members that say nothing are left out, for strict providers refuse them: empty `tools` and what
+    belongs to them, an empty `stop`, `n` of 1.
+    """
+    payload = {name: value for name, value in parameters.items() if value is not None}
+    if not payload.get("tools"):
+        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+            payload.pop(name, None)
+    if not payload.get("stop"):
+        payload.pop("stop", None)
+    if payload.get("n") == 1:
+        del payload["n"]
+    payload["messages"] = messages
+    if stream_usage:
+        payload.setdefault("stream_options", {"include_usage": True})
+    for extra_body in extra_bodies:
+        payload |= extra_body or {}
+    if not payload["messages"]:
+        raise ValueError("`messages` is empty: a conversation needs at least one message. Nothing was sent.")
+    return payload
+
+
+_TOKEN_LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
+
+
+def merge_parameters(defaults: Mapping[str, Any], per_call: Mapping[str, Any]) -> dict[str, Any]:
+    """The constructor's parameters with those of one call over them.
+
+    A call's limit of tokens replaces the constructor's under either name: providers refuse both at once.
+    """
+    if not _TOKEN_LIMITS.isdisjoint(per_call):
+        defaults = {name: value for name, value in defaults.items() if name not in _TOKEN_LIMITS}
+    return {**defaults, **per_call}
+
+
+def assistant_message(
+    content: str | list[Part],
+    *,
+    tool_calls: Sequence[Mapping[str, Any]] = (),
+    reasoning: Mapping[str, Any] | None = None,
+    refusal: str | None = None,
+    replay_reasoning: ReplayReasoning = "auto",
+) -> WireMessage:
+    """An earlier answer of the model. Beside tool calls no text is `null`: some providers refuse `""`."""
+    message: WireMessage = {"role": "assistant", "content": content}
+    if refusal:
+        message["refusal"] = refusal
+    if tool_calls:
+        message["tool_calls"] = list(tool_calls)
+    if (tool_calls or refusal) and not content:
+        message["content"] = None
+    if reasoning and (replay_reasoning == "always" or (replay_reasoning == "auto" and tool_calls)):
+        message.update(reasoning)
+    return message
+
+
+def tool_call(
+    id_: str | None, name: str | None, arguments: Any, extras: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A call in an earlier answer. Arguments that are no JSON are wrapped: providers refuse them bare."""
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False, default=str)
+    elif not _is_json_object(arguments):
+        invalid = {"invalid_arguments": arguments}
+        arguments = json.dumps(invalid, ensure_ascii=False) if arguments.strip() else "{}"
+    function = {"name": name, "arguments": arguments}
+    return {"id": id_, "type": "function", "function": function, **(extras or {})}
+
+
+def tool_message(
+    tool_call_id: str | None, content: str | list[Part], *, tool_media: ToolMedia = "user_message"
+) -> tuple[WireMessage, list[Part]]:
+    """A tool's result, and the parts of it that must follow in a user message.
+
+    Chat completions allow only text in a tool message; images and files would be refused or ignored.
+    """
+    message: WireMessage = {"role": "tool", "content": content, "tool_call_id": tool_call_id}
+    if isinstance(content, str) or tool_media == "tool_message":
+        return message, []
+    media = [part for part in content if part.get("type") != "text"]
+    if not media:
+        return message, []
+    texts = [part for part in content if part.get("type") == "text"]
+    message["content"] = texts or "The result is in the next message."
+    return message, media
+
+
+def assistant_media(
+    message: WireMessage, *, tool_media: ToolMedia = "user_message"
+) -> tuple[WireMessage, list[Part]]:
+    """An assistant message, and the images and files of it that must follow in a user message."""
+    content = message["content"]
+    if not isinstance(content, list) or tool_media == "tool_message":
+        return message, []
+    media = [part for part in content if part.get("type") != "text"]
+    if not media:
+        return message, []
+    texts = [part for part in content if part.get("type") == "text"]
+    return {**message, "content": texts or ""}, media
+
+
+def place_messages(messages: Sequence[tuple[WireMessage, list[Part]]]) -> list[WireMessage]:
+    """Messages in order, every tool result with the id of its call.
+
+    The media of an answer and its tool results stand in one user message after them.
+    """
+    placed: list[WireMessage] = []
+    media: list[Part] = []
+    matched = match_tool_results([message for message, _ in messages])
+    for message, (_, its_media) in zip(matched, messages, strict=True):
+        if media and message["role"] != "tool":
+            placed.append({"role": "user", "content": media})
+            media = []
+        placed.append(message)
+        if its_media:
+            origin = "assistant's message"
+            if message["role"] == "tool":
+                origin = f"result of tool call {message['tool_call_id']}"
+            note = f"Attached to the {origin}:"
+            media = [*media, {"type": "text", "text": note}, *its_media]
+    return [*placed, {"role": "user", "content": media}] if media else placed
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -1,0 +1,214 @@
+"""The openai clients, one per settings; those of an event loop are in `texapi_core.transport.event_loops`.
+
+Models hold settings, never clients, so they can be copied, pickled and used after a fork. All sync clients
+of a process share one pool of connections.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from typing import Any, Generic, TypeVar
+
+import openai
+
+from texapi_core.settings import CONNECT_TIMEOUT, NO_OPTIONS, CallOptions, Settings
+from texapi_core.transport.hooks import ainspect_response, inspect_response
+from texapi_core.transport.pools import new_pool
+
+_MOST_CLIENTS = 64
+"""Clients kept for re-use; the one unused for longest goes first. They are small: a pool is not theirs."""
+
+_ABOUT_THIS_MACHINE = ("Async", "Arch", "Lang", "OS", "Package-Version", "Runtime", "Runtime-Version")
+"""Ends of `X-Stainless-*`, the headers in which the SDK tells OpenAI what it runs on."""
+
+
+class OpenAI(openai.OpenAI):
+    """The SDK's client, by its name for `User-Agent`. Its headers are put together once, not per request."""
+
+    @cached_property
+    def default_headers(self) -> dict[str, Any]:
+        """What every request carries."""
+        return _sent_headers(super().default_headers)
+
+
+class AsyncOpenAI(openai.AsyncOpenAI):
+    """Async twin of `OpenAI`."""
+
+    @cached_property
+    def default_headers(self) -> dict[str, Any]:
+        """What every request carries."""
+        return _sent_headers(super().default_headers)
+
+
+def _sent_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Headers without those that are left out, unless the SDK adds the same one elsewhere."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if not isinstance(value, openai.Omit) or name.lower() == "authorization"
+    }
+
+
+_Client = TypeVar("_Client")
+
+
+class ClientCache(Generic[_Client]):
+    """The clients that were used last, one for each settings and HTTP client."""
+
+    def __init__(self) -> None:
+        self._clients: OrderedDict[tuple[Any, ...], _Client] = OrderedDict()
+
+    def get(
+        self,
+        settings: Settings,
+        options: CallOptions,
+        http_client: Any,
+        make: Callable[[Settings, Any], _Client],
+    ) -> _Client:
+        """The client for these settings, made on first use; for a call with headers of its own a new one.
+
+        openai 2 logs the headers of a request at DEBUG, but not those of a client.
+        """
+        if options.extra_headers:
+            return make(_with_headers(settings, options.extra_headers), http_client)
+        # Time limits and retries go with each call instead.
+        key = (
+            settings.base_url,
+            settings.api_key,
+            settings.default_headers,
+            repr(settings.default_query),
+            id(http_client),
+        )
+        client = self._clients.get(key)
+        if client is None:
+            client = self._clients[key] = make(settings, http_client)
+            if len(self._clients) > _MOST_CLIENTS:
+                self._clients.popitem(last=False)
+        else:
+            self._clients.move_to_end(key)
+        return client
+
+
+_clients: ClientCache[openai.OpenAI] = ClientCache()
+_pool: Any = None
+_lock = threading.Lock()
+
+
+def sync_client(settings: Settings, options: CallOptions = NO_OPTIONS) -> openai.OpenAI:
+    """The client for these settings, made on first use; for a call with headers of its own a new one."""
+    with _lock:
+        http_client = _shared_pool() if settings.http_client is None else settings.http_client
+        return _clients.get(settings, options, http_client, _new_sync_client)
+
+
+def _shared_pool() -> Any:
+    """The connections of all sync clients of this process, closed when it ends."""
+    global _pool
+    if _pool is None:
+        _pool = new_pool(openai.DefaultHttpxClient)
+        atexit.register(_pool.close)
+    return _pool
+
+
+def _new_sync_client(settings: Settings, http_client: Any) -> openai.OpenAI:
+    _add_hook(http_client, inspect_response)
+    client = OpenAI(http_client=http_client, **_client_arguments(settings))
+    _forget_ambient_identity(client)
+    return client
+
+
+def new_async_client(settings: Settings, http_client: Any) -> openai.AsyncOpenAI:
+    """A client that sends what the settings say, over the pool of one event loop."""
+    _add_hook(http_client, ainspect_response)
+    client = AsyncOpenAI(http_client=http_client, **_client_arguments(settings))
+    _forget_ambient_identity(client)
+    return client
+
+
+def _with_headers(settings: Settings, extra_headers: Mapping[str, str]) -> Settings:
+    """Settings with the headers of one call, which replace those of the same name."""
+    replaced = {name.lower() for name in extra_headers}
+    kept = [(name, value) for name, value in settings.default_headers if name.lower() not in replaced]
+    return replace(settings, default_headers=(*kept, *extra_headers.items()))
+
+
+def _client_arguments(settings: Settings) -> dict[str, Any]:
+    return {
+        "api_key": settings.api_key,
+        "base_url": settings.base_url,
+        "default_headers": _headers(settings),
+        "default_query": dict(settings.default_query) or None,
+    }
+
+
+def _headers(settings: Settings) -> Mapping[str, Any]:
+    """Headers of every request, with those taken out that are for OpenAI alone.
+
+    The SDK reads some from `OPENAI_*` variables. `OPENAI_CUSTOM_HEADERS` may even replace `Authorization`,
+    which would send a user's OpenAI key to the gateway. What the user passes wins over both.
+    """
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
+    ambient = [line.split(":", 1)[0].strip() for line in lines if ":" in line]
+    machine = [f"X-Stainless-{end}" for end in _ABOUT_THIS_MACHINE]
+    taken_out = dict.fromkeys([*ambient, *machine, "OpenAI-Organization", "OpenAI-Project"], openai.Omit())
+    passed = dict(settings.default_headers)
+    own = {"Authorization": f"Bearer {settings.api_key}"}
+    if any(name.lower() == "authorization" for name in passed):
+        own = {}
+    # openai 2 tells `authorization` from `Authorization`, openai 3 lets the later one win: right in
+    # both is what is taken out first, under its own spelling, and then what is sent.
+    return {**taken_out, **own, **passed}
+
+
+def _forget_ambient_identity(client: openai.OpenAI | openai.AsyncOpenAI) -> None:
+    """The SDK fills these from `OPENAI_ORG_ID`, `OPENAI_PROJECT_ID`, `OPENAI_ADMIN_KEY`, ...
+
+    None of them is the gateway's business.
+    """
+    client.organization = None
+    client.project = None
+    client.admin_api_key = None
+    client.webhook_secret = None
+
+
+def _add_hook(http_client: Any, hook: Any) -> None:
+    """Our hook on an HTTP client, once; it acts on failed responses only."""
+    hooks = dict(http_client.event_hooks)
+    if hook not in hooks["response"]:
+        http_client.event_hooks = {**hooks, "response": [*hooks["response"], hook]}
+
+
+def call_timeout(timeout: float | openai.Timeout, *, longest_read: float | None = None) -> openai.Timeout:
+    """`timeout` as the SDK takes it: a number of seconds bounds reading, connecting takes less."""
+    if isinstance(timeout, (int, float)):
+        return _timeout_of(timeout, longest_read)
+    return _bounded(timeout, longest_read)
+
+
+@lru_cache
+def _timeout_of(seconds: float, longest_read: float | None) -> openai.Timeout:
+    return _bounded(openai.Timeout(seconds, connect=min(seconds, CONNECT_TIMEOUT)), longest_read)
+
+
+def _bounded(timeout: openai.Timeout, longest_read: float | None) -> openai.Timeout:
+    read = timeout.read
+    if longest_read is not None and (read is None or read > longest_read):
+        read = longest_read
+    return openai.Timeout(connect=timeout.connect, read=read, write=timeout.write, pool=timeout.pool)
+
+
+def _forget_all_clients() -> None:
+    """After a fork the parent's connections are not ours to use."""
+    global _clients, _lock, _pool
+    _lock = threading.Lock()
+    _pool = None
+    _clients = ClientCache()
+
+
+os.register_at_fork(after_in_child=_forget_all_clients)

@@ -1,0 +1,112 @@
+"""What an HTTP client does with a failed response before the openai SDK sees it: hooks of the client.
+
+By their means, which httpx documents, the SDK neither retries in vain nor follows to another host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from texapi_core.failures.classify import may_pass
+from texapi_core.failures.mapping import must_not_retry, redirect_refused
+from texapi_core.transport.body_end import ending_after, read_timeout
+
+_LOSE_THE_BODY = (301, 302, 303)
+"""Redirects that HTTP clients follow with a GET, which has no prompt."""
+
+
+def inspect_response(response: Any) -> None:
+    """Keep the SDK from retrying what only costs money, and from following to another host."""
+    _refuse_bad_redirect(response)
+    if response.status_code >= 400:
+        if not _is_read(response):
+            body = bytearray()
+            with suppress(Exception), ending_after(read_timeout(response), response):
+                for packet in response.iter_raw():
+                    body += packet
+            with suppress(Exception):
+                response.close()
+            _take_body(response, bytes(body))
+            response.read()
+        _forbid_hopeless_retry(response)
+
+
+async def ainspect_response(response: Any) -> None:
+    """Async twin of `inspect_response`."""
+    _refuse_bad_redirect(response)
+    if response.status_code >= 400:
+        if not _is_read(response):
+            body = bytearray()
+            with suppress(Exception):
+                async with asyncio.timeout(read_timeout(response)):
+                    async for packet in response.aiter_raw():
+                        body += packet
+            with suppress(Exception):
+                await response.aclose()
+            _take_body(response, bytes(body))
+            await response.aread()
+        _forbid_hopeless_retry(response)
+
+
+def _is_read(response: Any) -> bool:
+    """Whether a hook of the user's own has read the body."""
+    try:
+        return response.content is not None
+    except Exception:
+        return False
+
+
+def _take_body(response: Any, body: bytes) -> None:
+    """Give a failed response what came of its body: the status can decide without the rest.
+
+    An error raised instead would hide the status, by which the SDK retries.
+    """
+    content = _unpacked(response, body)
+    for name in ("content-encoding", "content-length", "transfer-encoding"):
+        response.headers.pop(name, None)
+    response.stream = type(response)(response.status_code, content=content).stream
+    response.is_stream_consumed = response.is_closed = False
+
+
+def _unpacked(response: Any, body: bytes) -> bytes:
+    """A body without its compression; one that only claims to have it as it is, a broken one not at all."""
+    coding = {"content-encoding": response.headers.get("content-encoding", "identity")}
+    with suppress(Exception):
+        content: bytes = type(response)(response.status_code, headers=coding, content=body).content
+        return content
+    with suppress(UnicodeDecodeError):
+        body.decode()
+        return body
+    return b""
+
+
+def _forbid_hopeless_retry(response: Any) -> None:
+    """An empty balance and a spending cap arrive as 429, which the SDK retries unless told not to.
+
+    `x-should-retry` is the header by which a server tells it, even to retry what cannot succeed.
+    """
+    response.encoding = "utf-8"  # a charset that does not exist would make the SDK stumble
+    hopeless = must_not_retry(response.status_code, response.content, response.headers)
+    if hopeless or not may_pass(response.status_code):
+        response.headers["x-should-retry"] = "false"
+
+
+def _refuse_bad_redirect(response: Any) -> None:
+    if not response.has_redirect_location:
+        return
+    here = response.url
+    try:
+        there = here.join(response.headers["location"])
+    except Exception:
+        raise redirect_refused(response, "to an address that is none") from None
+    same_host = here.host == there.host
+    same_place = same_host and here.port == there.port and here.scheme == there.scheme
+    upgraded = same_host and there.scheme == "https"
+    if not (same_place or upgraded):
+        raise redirect_refused(response, f"to another host, {there.host}")
+    if here == there:
+        raise redirect_refused(response, "to itself")
+    if response.status_code in _LOSE_THE_BODY and response.request.method == "POST":
+        raise redirect_refused(response, f"by status {response.status_code}, which loses the request")

@@ -1,0 +1,102 @@
+"""The bytes of a streamed answer read, without I/O: `StreamReader.feed(packet)` makes them into deltas."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from texapi_core.wire.json import parse_json_object
+from texapi_core.wire.sse import BYTE_ORDER_MARK, ServerSentEvent, SSEDecoder
+from texapi_core.wire.stream import StreamState
+from texapi_core.wire.values import ChatDelta, CutStream, ErrorAnswer, MalformedAnswer
+
+_SSE_START = re.compile(rb"(?:data|event|id|retry)?:")
+
+
+def looks_like_sse(start: bytes) -> bool:
+    """Whether a body that starts so is a stream of events: content types are not to be trusted."""
+    return _SSE_START.match(start) is not None
+
+
+class StreamReader:
+    """Bytes of a streamed answer -> its deltas, then the reply. No I/O.
+
+    A gateway may answer a request for a stream with one JSON document; it is read as a stream of
+    one chunk. Anything else that is no stream becomes `MalformedAnswer` when it ends.
+    """
+
+    def __init__(self) -> None:
+        self.state = StreamState()
+        self._decoder = SSEDecoder()
+        self._start = bytearray()
+        self._is_sse: bool | None = None
+        self._failure: Exception | None = None
+        self.done = False
+        """Whether nothing more is to be read: the stream said so, or could not be understood."""
+
+    def feed(self, packet: bytes) -> list[ChatDelta]:
+        """The deltas that this packet completes; `finish` raises what it could not read."""
+        if not self._is_sse:
+            packet = self._sniff(packet)
+        return self._read(self._decoder.feed(packet)) if packet else []
+
+    def _sniff(self, packet: bytes) -> bytes:
+        """All bytes so far once they are known to be events, `b""` until then."""
+        self._start += packet
+        if self._is_sse is None:
+            start = bytes(self._start).removeprefix(BYTE_ORDER_MARK).lstrip()
+            self._start = bytearray(start)
+        if self._is_sse is None and len(start) >= len("event:"):
+            self._is_sse = looks_like_sse(start)
+        if not self._is_sse:
+            return b""
+        packet = bytes(self._start)
+        self._start.clear()
+        return packet
+
+    def _read(self, events: list[ServerSentEvent]) -> list[ChatDelta]:
+        deltas = []
+        for event in events:
+            try:
+                delta = self.state.feed_event(event)
+            except (ErrorAnswer, MalformedAnswer) as error:
+                if self.state.has_finished:
+                    continue  # the answer is whole: only usage may still come
+                self._failure, self.done = error, True
+                break
+            except Exception as error:
+                self._failure, self.done = error, True
+                break
+            if delta is not None:
+                deltas.append(delta)
+            if self.state.done:
+                self.done = True
+                break
+        return deltas
+
+    def finish(self) -> Iterator[ChatDelta]:
+        """The deltas that the end of the bytes completes.
+
+        Raises what `feed` could not read: `ErrorAnswer`, or `MalformedAnswer` when the answer is not whole.
+        """
+        if not self._is_sse:
+            delta = self._read_document(bytes(self._start))
+            if delta is not None:
+                yield delta
+        if not self.done:
+            yield from self._read(self._decoder.finish())
+            if isinstance(self._failure, MalformedAnswer):  # the event that the stream ends in is torn
+                cut = CutStream("a stream cut before its end", usage=self.state.usage)
+                self._failure = None if self.state.has_finished else cut
+        if self._failure is not None:
+            raise self._failure
+        yield from self.state.read_put_off()
+        last = self.state.finish(stray_lines=self._decoder.stray_lines)
+        if last is not None:
+            yield last
+
+    def _read_document(self, document: bytes) -> ChatDelta | None:
+        body = parse_json_object(document.removeprefix(BYTE_ORDER_MARK))
+        delta = self.state.feed(body)
+        self.state.done = self.done = True
+        return delta
