@@ -16,7 +16,8 @@ from langchain_core.outputs import LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
-from texapi_core.accounting.record import NO_LABELS, CallLabels, current_listeners, labels_of
+from texapi_core.accounting.record import NO_LABELS, CallLabels, labels_of
+from texapi_core.accounting.sinks import process_sinks
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
 
 _TRACERS = ("ls_", "lc_")
@@ -91,7 +92,7 @@ class RecordedChatModel(BaseChatModel, AccountingParameters):
 
     @property
     def _is_recorded(self) -> bool:
-        return bool(self.accounting or current_listeners())
+        return bool(self.accounting or process_sinks())
 
 
 class _RunNotes(BaseCallbackHandler):

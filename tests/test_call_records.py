@@ -21,7 +21,7 @@ from tests.asking import MODEL, QUESTION, WAYS, ask_langchain, both, every_way
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from texapi_core import TexAPIError
-from texapi_core.accounting.record import CallRecord, add_listener, remove_listener
+from texapi_core.accounting import CallRecord, add_listener, remove_listener
 
 
 @pytest.fixture

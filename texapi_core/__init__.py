@@ -6,9 +6,9 @@ longer to import than all the rest.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from texapi_core._lazy import lazy_names
 from texapi_core._version import __version__
 from texapi_core.catalog import ModelCapabilities, ModelInfo, capabilities
 from texapi_core.settings import CallOptions, Settings, resolve_settings
@@ -100,16 +100,11 @@ __all__ = [
     "stream",
 ]
 
-_HOMES = {
-    **{name: "texapi_core.errors" for name in __all__ if name.startswith("TexAPI")},
-    **dict.fromkeys(("acomplete", "astream", "complete", "stream"), "texapi_core.chat"),
-    **dict.fromkeys(("alist_models", "list_models"), "texapi_core.models"),
-}
-"""Name -> the module that is imported for it when it is first asked for."""
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        **{name: "texapi_core.errors" for name in __all__ if name.startswith("TexAPI")},
+        **dict.fromkeys(("acomplete", "astream", "complete", "stream"), "texapi_core.chat"),
+        **dict.fromkeys(("alist_models", "list_models"), "texapi_core.models"),
+    },
+)

@@ -58,7 +58,7 @@ class Settings:
     http_async_client: Any = field(default=None, repr=False)
     async_transport: AsyncTransport = "httpx"
     accounting: Accounting | None = field(default=None, repr=False)
-    """What becomes of the records of calls."""
+    """Prices, and what follows the calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,8 +28,8 @@ QUESTION = "What is the capital of Vietnam?"
 
 
 @pytest.fixture(autouse=True)
-def _fresh_purses() -> Iterator[None]:
-    budget._purses.clear()
+def _fresh_trackers() -> Iterator[None]:
+    budget._trackers.clear()
     yield
     ledger.flush_ledgers()
 

@@ -232,7 +232,8 @@ def test_without_sqlalchemy_the_error_says_what_to_install(
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("texapi_core.accounting.ledger")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr("texapi_core.accounting.ledger", raising=False)
+    for name in ("ledger", "check_ledger"):
+        monkeypatch.delattr(f"texapi_core.accounting.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
 
     with pytest.raises(TexAPISettingsError, match=r'pip install "texapi-integrations\[ledger\]"'):
@@ -344,7 +345,7 @@ def test_putting_is_quick(url: str) -> None:
 CALLS = """
 import os, signal, sys, threading, time
 from texapi_core import complete, resolve_settings
-from texapi_core.accounting_parameters import AccountingParameters
+from texapi_core.adapter_base.accounting_parameters import AccountingParameters
 books = AccountingParameters()
 books.check_accounting()
 settings = resolve_settings(

@@ -1,3 +1,98 @@
-"""What calls took: their records, prices, budgets, the ledger, spans."""
+"""What calls took: their records, prices, budgets, the ledger, spans.
 
-__all__: tuple[str, ...] = ()
+The names below are for programs of your own: listeners, the ledger's reports and the gateway's statement.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from texapi_core._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from texapi_core.accounting.budget import Budget, BudgetSink
+    from texapi_core.accounting.ledger import check_ledger, flush_ledgers, watch_sigterm
+    from texapi_core.accounting.ledger.report import (
+        LedgerUnreadableError,
+        UsageLine,
+        open_for_reading,
+        read_calls,
+        read_usage,
+    )
+    from texapi_core.accounting.ledger.schema import LedgerURLError
+    from texapi_core.accounting.ledger.statement import (
+        Difference,
+        Entry,
+        StatementError,
+        read_statement,
+        reconcile,
+    )
+    from texapi_core.accounting.prices import ModelPrice, PriceList, bundled_prices, parse_prices
+    from texapi_core.accounting.record import CallLabels, CallRecord, StartedCall
+    from texapi_core.accounting.sinks import (
+        Accounting,
+        CallRefused,
+        LedgerSink,
+        Observer,
+        Sink,
+        SpanSink,
+        add_listener,
+        remove_listener,
+    )
+
+__all__ = [
+    "Accounting",
+    "Budget",
+    "BudgetSink",
+    "CallLabels",
+    "CallRecord",
+    "CallRefused",
+    "Difference",
+    "Entry",
+    "LedgerSink",
+    "LedgerURLError",
+    "LedgerUnreadableError",
+    "ModelPrice",
+    "Observer",
+    "PriceList",
+    "Sink",
+    "SpanSink",
+    "StartedCall",
+    "StatementError",
+    "UsageLine",
+    "add_listener",
+    "bundled_prices",
+    "check_ledger",
+    "flush_ledgers",
+    "open_for_reading",
+    "parse_prices",
+    "read_calls",
+    "read_statement",
+    "read_usage",
+    "reconcile",
+    "remove_listener",
+    "watch_sigterm",
+]
+
+_HOMES = {
+    "budget": ("Budget", "BudgetSink"),
+    "ledger": ("check_ledger", "flush_ledgers", "watch_sigterm"),
+    "ledger.report": ("LedgerUnreadableError", "UsageLine", "open_for_reading", "read_calls", "read_usage"),
+    "ledger.schema": ("LedgerURLError",),
+    "ledger.statement": ("Difference", "Entry", "StatementError", "read_statement", "reconcile"),
+    "prices": ("ModelPrice", "PriceList", "bundled_prices", "parse_prices"),
+    "record": ("CallLabels", "CallRecord", "StartedCall"),
+    "sinks": (
+        "Accounting",
+        "CallRefused",
+        "LedgerSink",
+        "Observer",
+        "Sink",
+        "SpanSink",
+        "add_listener",
+        "remove_listener",
+    ),
+}
+__getattr__ = lazy_names(
+    __name__, {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}
+)

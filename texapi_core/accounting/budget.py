@@ -10,14 +10,15 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from texapi_core.accounting.prices import PriceList
-from texapi_core.accounting.record import CallRecord, Spending
+from texapi_core.accounting.record import CallRecord, Spending, StartedCall
+from texapi_core.accounting.sinks import CallRefused, Observer, Sink
 from texapi_core.wire.usage import TokenUsage
 
 REFRESH_SECONDS = 5.0
@@ -35,6 +36,47 @@ class Budget:
     """USD."""
     max_tokens_total: int | None
     window: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetSink(Sink):
+    """Refuses the calls that would exceed a budget. One tracker per ledger, or per key without a ledger."""
+
+    budget: Budget
+    prices: PriceList
+    usage_ledger: str | None = None
+
+    def preparation(self) -> Callable[[], None] | None:
+        """Read the ledger, when what is known of it is old."""
+        if self.usage_ledger is None:
+            return None
+        tracker = self._tracker("")
+        return tracker.refresh if tracker.is_stale else None
+
+    def begin(self, call: StartedCall) -> Observer:
+        """Reserve what a call may take.
+
+        Raises:
+            CallRefused: it would exceed the budget.
+        """
+        tracker = self._tracker(call.key_digest)
+        refusal = tracker.admit(call.call_id, estimate(call.payload, self.prices))
+        if refusal:
+            raise CallRefused(refusal)
+        return _Reservation(tracker)
+
+    def _tracker(self, key_digest: str) -> BudgetTracker:
+        key = (self.budget, self.usage_ledger, "" if self.usage_ledger else key_digest)
+        with _lock:
+            return _trackers.setdefault(key, BudgetTracker(self.budget, self.usage_ledger))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reservation(Observer):
+    tracker: BudgetTracker
+
+    def end(self, record: CallRecord) -> None:
+        self.tracker.settle(record)
 
 
 def estimate(payload: Mapping[str, Any], prices: PriceList) -> Spending:
@@ -55,7 +97,7 @@ def _text_length(value: Any) -> int:
     return 0
 
 
-class Purse:
+class BudgetTracker:
     """What is left of a budget in this process."""
 
     def __init__(self, budget: Budget, usage_ledger: str | None) -> None:
@@ -141,21 +183,14 @@ class Purse:
         )
 
 
-_purses: dict[tuple[Budget, str | None, str], Purse] = {}
+_trackers: dict[tuple[Budget, str | None, str], BudgetTracker] = {}
 _lock = threading.RLock()
-
-
-def purse_for(budget: Budget, usage_ledger: str | None, api_key: str) -> Purse:
-    """The purse of a budget in this process: one for a ledger, or one for a key without a ledger."""
-    key = (budget, usage_ledger, "" if usage_ledger else api_key)
-    with _lock:
-        return _purses.setdefault(key, Purse(budget, usage_ledger))
 
 
 def _after_fork() -> None:
     global _lock
     _lock = threading.RLock()
-    _purses.clear()
+    _trackers.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -16,9 +16,7 @@ from opentelemetry import context, metrics, trace
 from opentelemetry.util.types import AttributeValue
 
 from texapi_core._version import __version__
-from texapi_core.accounting.record import CallRecord
-from texapi_core.settings import Settings
-from texapi_core.wire.scalars import text_or_none
+from texapi_core.accounting.record import CallRecord, StartedCall
 from texapi_core.wire.surrogates import mended
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.1"
@@ -27,7 +25,7 @@ which has no version yet (opentelemetry-semantic-conventions 0.66b2, 2026-11-23)
 PROVIDER = "texapi"
 _SCOPE = "texapi_core"
 _PORTS = {"http": 80, "https": 443}
-_LONGEST_INT = 2**63
+_MAX_INT = 2**63
 
 _NUMBERS = {
     "temperature": "gen_ai.request.temperature",
@@ -50,9 +48,8 @@ _TOKENS = tuple(4**power for power in range(14))
 class CallSpan:
     """The span of a call, from its beginning in the caller's context to the end of its answer."""
 
-    def __init__(self, settings: Settings, payload: Mapping[str, Any], *, streamed: bool) -> None:
-        address = urlsplit(settings.base_url)
-        model = text_or_none(payload.get("model"))
+    def __init__(self, call: StartedCall) -> None:
+        address, model = urlsplit(call.base_url), call.model
         self._common = _attributes(
             {
                 "gen_ai.operation.name": "chat",
@@ -65,12 +62,12 @@ class CallSpan:
         self._span = _tracer().start_span(
             mended(f"chat {model}") if model else "chat",
             kind=trace.SpanKind.CLIENT,
-            attributes={**self._common, **_request_attributes(payload, streamed=streamed)},
+            attributes={**self._common, **_request_attributes(call.payload, streamed=call.streamed)},
         )
         self._context = trace.set_span_in_context(self._span)
 
     @contextmanager
-    def current(self) -> Generator[None]:
+    def sending(self) -> Generator[None]:
         """Have the spans of the HTTP library, if it is instrumented, under this one."""
         token = context.attach(self._context)
         try:
@@ -149,7 +146,7 @@ def _attributes(known: Mapping[str, Any]) -> dict[str, AttributeValue]:
 
 
 def _sendable(value: Any) -> Any:
-    if isinstance(value, int) and not -_LONGEST_INT <= value < _LONGEST_INT:
+    if isinstance(value, int) and not -_MAX_INT <= value < _MAX_INT:
         return str(value)
     return tuple(map(mended, value)) if isinstance(value, tuple) else mended(value)
 

@@ -15,6 +15,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, Literal, Protocol
 
+from texapi_core.wire.scalars import text_or_none
 from texapi_core.wire.usage import TokenUsage
 
 Outcome = Literal["ok", "error", "cancelled", "closed"]
@@ -62,6 +63,29 @@ def _plain(value: Any) -> Any:
         return str(value)[:_LONGEST_LABEL]
     except Exception:
         return f"<{type(value).__name__}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartedCall:
+    """What is known of a call when it begins."""
+
+    call_id: str
+    started_at: datetime
+    """In UTC."""
+    streamed: bool
+    payload: Mapping[str, Any]
+    """The JSON of the request, but for `stream`."""
+    base_url: str
+    key_hint: str
+    """The last characters of the key."""
+    key_digest: str
+    """Tells one key from another, and nothing of either."""
+    labels: CallLabels = NO_LABELS
+
+    @property
+    def model(self) -> str | None:
+        """The model that is asked for."""
+        return text_or_none(self.payload.get("model"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,38 +147,10 @@ open_calls: set[OpenCall] = set()
 os.register_at_fork(after_in_child=open_calls.clear)
 
 
-def tell_of_open_calls() -> None:
+def record_open_calls() -> None:
     """Record the calls that the end of the process cuts off: the gateway may charge for them."""
     for call in list(open_calls):
         call.cut_off()
-
-
-_listeners: tuple[Listener, ...] = ()
-
-
-def add_listener(listener: Listener) -> None:
-    """Have `listener` called with the record of each call of this process. It must not block."""
-    global _listeners
-    _listeners = (*_listeners, listener)
-
-
-def remove_listener(listener: Listener) -> None:
-    """Undo `add_listener`."""
-    global _listeners
-    _listeners = tuple(one for one in _listeners if one != listener)
-
-
-def current_listeners() -> tuple[Listener, ...]:
-    """Everyone to call when the next call ends, the log included when its level asks for it."""
-    return (*_listeners, log_call) if logger.isEnabledFor(logging.INFO) else _listeners
-
-
-def tell(listener: Listener, record: CallRecord) -> None:
-    """Call a listener. Whatever happens in it is logged: bookkeeping never fails a call."""
-    try:
-        listener(record)
-    except Exception:
-        logger.warning("A listener of TexAPI calls failed: %r", listener, exc_info=True)
 
 
 def log_call(record: CallRecord) -> None:

@@ -1,44 +1,29 @@
-"""Making the `CallRecord` of a call, around the call: `with record_call(...) as call:`.
+"""Making the `CallRecord` of a call, around the call: `with record_call(...) as record:`.
 
-When nobody listens, `record_call` hands out one shared object that does nothing.
+With no sink, `record_call` returns one shared object that does nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import copy_context
 from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any, Protocol
 from uuid import uuid4
 
 from texapi_core import errors
-from texapi_core.accounting.budget import estimate
-from texapi_core.accounting.record import (
-    NO_USAGE,
-    CallRecord,
-    CostSource,
-    Listener,
-    Outcome,
-    current_listeners,
-    logger,
-    open_calls,
-    tell,
-)
-from texapi_core.accounting.sinks import gateway_cost
+from texapi_core.accounting.record import NO_USAGE, CallRecord, Outcome, StartedCall, logger, open_calls
+from texapi_core.accounting.sinks import CallRefused, Observer, Sink, gateway_cost, process_sinks
 from texapi_core.call import Call
-from texapi_core.failures import mapping as error_mapping
-from texapi_core.settings import Settings, key_hint
-from texapi_core.wire.scalars import text_or_none
-from texapi_core.wire.usage import TokenUsage
+from texapi_core.failures.mapping import request_id_of
+from texapi_core.settings import key_hint
 from texapi_core.wire.values import ChatReply
-
-if TYPE_CHECKING:
-    from texapi_core.accounting.otel import CallSpan
 
 _RETRY_COUNT = "x-stainless-retry-count"
 """Header in which the openai SDK tells a server how many times it has sent a request before."""
@@ -55,16 +40,16 @@ class Answer(Protocol):
         ...
 
 
-class Unrecorded:
-    """A call that nobody listens to."""
+class NullRecorder:
+    """Of a call that no sink follows."""
 
-    def __enter__(self) -> Unrecorded:
+    def __enter__(self) -> NullRecorder:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         pass
 
-    async def __aenter__(self) -> Unrecorded:
+    async def __aenter__(self) -> NullRecorder:
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
@@ -83,107 +68,114 @@ class Unrecorded:
 
 
 _NOTHING = nullcontext()
-_UNRECORDED = Unrecorded()
+_NULL_RECORDER = NullRecorder()
 
 
-def record_call(call: Call, *, streamed: bool = False) -> Unrecorded:
-    """What to tell of a call while it goes on; its record goes to all listeners once it has ended."""
-    listeners = current_listeners()
+def record_call(call: Call, *, streamed: bool = False) -> NullRecorder:
+    """A recorder of a call; when the call has ended, its record goes to all sinks."""
+    sinks = process_sinks()
     if call.settings.accounting is not None:
-        listeners = (*listeners, call.settings.accounting.write)
-    elif not listeners:
-        return _UNRECORDED
-    return _Recorder(listeners, call, streamed=streamed)
+        sinks = (*sinks, *call.settings.accounting.sinks)
+    elif not sinks:
+        return _NULL_RECORDER
+    return CallRecorder(sinks, call, streamed=streamed)
 
 
-class _Recorder(Unrecorded):
-    def __init__(
-        self,
-        listeners: tuple[Listener, ...],
-        call: Call,
-        *,
-        streamed: bool,
-    ) -> None:
-        settings, payload, options = call.settings, call.payload, call.options
-        self._span = _start_span(settings, payload, streamed=streamed)
-        self._listeners = listeners if self._span is None else (*listeners, self._span.end)
-        self._call_id = uuid4().hex
+class CallRecorder(NullRecorder):
+    """Of a call that sinks follow."""
+
+    def __init__(self, sinks: tuple[Sink, ...], call: Call, *, streamed: bool) -> None:
+        settings = call.settings
+        self._started = StartedCall(
+            call_id=uuid4().hex,
+            started_at=datetime.now(UTC),
+            streamed=streamed,
+            payload=call.payload,
+            base_url=settings.base_url,
+            key_hint=key_hint(settings.api_key),
+            key_digest=_digest(settings.api_key),
+            labels=call.options.labels(),
+        )
+        self._start = time.monotonic()
         self._context = copy_context()
         self._accounting = settings.accounting
-        self._payload = payload
-        self._purse = settings.accounting.purse(settings.api_key) if settings.accounting else None
-        self._key_hint = key_hint(settings.api_key)
-        self._model = text_or_none(payload.get("model"))
-        self._labels = options.labels()
-        self._streamed = streamed
-        self._started_at = datetime.now(UTC)
-        self._start = time.monotonic()
+        self._sinks = sinks
+        self._observers: list[Observer] = []
         self._response: Any = None
         self._answer: Answer | None = None
         self._reply: ChatReply | None = None
-        self._told = False
+        self._has_ended = False
 
-    def __enter__(self) -> _Recorder:
-        if self._purse is not None and self._purse.is_stale:
-            self._purse.refresh()
-        self._admit()
+    def __enter__(self) -> CallRecorder:
+        open_calls.add(self)
+        for sink in self._sinks:
+            if (prepare := sink.preparation()) is not None:
+                prepare()
+            self._begin(sink)
         return self
 
-    async def __aenter__(self) -> _Recorder:
-        if self._purse is not None and self._purse.is_stale:
-            await asyncio.to_thread(self._purse.refresh)
-        self._admit()
+    async def __aenter__(self) -> CallRecorder:
+        open_calls.add(self)
+        for sink in self._sinks:
+            if (prepare := sink.preparation()) is not None:
+                await asyncio.to_thread(prepare)
+            self._begin(sink)
         return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if not self._has_ended:
+            self._end(error)
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self.__exit__(kind, error, traceback)
 
-    def _admit(self) -> None:
-        """Begin the call, unless the budget forbids it."""
-        open_calls.add(self)
-        if self._accounting is None or self._purse is None:
-            return
-        refusal = self._purse.admit(self._call_id, estimate(self._payload, self._accounting.prices))
-        if refusal:
-            error = errors.TexAPIBudgetExceededError(f"{refusal} {errors.TexAPIBudgetExceededError.advice}")
-            self._tell(error)
-            raise error
+    def _begin(self, sink: Sink) -> None:
+        try:
+            self._observers.append(sink.begin(self._started))
+        except CallRefused as refused:
+            advice = errors.TexAPIBudgetExceededError.advice
+            error = errors.TexAPIBudgetExceededError(f"{refused} {advice}")
+            self._end(error)
+            raise error from None
+        except Exception:  # which fails no call
+            logger.warning("%r could not be started for a call.", sink, exc_info=True)
 
-    def sending(self) -> AbstractContextManager[None]:
-        return _NOTHING if self._span is None else self._span.current()
-
-    def cut_off(self) -> None:
-        """The process ends before the call does."""
-        if not self._told:
-            self._tell(KeyboardInterrupt())
+    @contextmanager
+    def sending(self) -> Generator[None]:
+        """Around the request: what the observers put around it."""
+        with ExitStack() as stack:
+            for observer in self._observers:
+                stack.enter_context(observer.sending())
+            yield
 
     def opened(self, response: Any, answer: Answer | None = None) -> None:
+        """The head of a response has come."""
         self._response = response
         self._answer = answer
 
     def finished(self, reply: ChatReply) -> ChatReply:
+        """The whole answer has come: the call ends here, whatever the caller does with it."""
         self._reply = reply
-        record = self._tell(None)
+        record = self._end(None)
         if record is None or record.cost is None or record.cost_source != "prices" or reply.usage is None:
             return reply
         return replace(reply, usage=replace(reply.usage, cost=float(record.cost), cost_is_estimated=True))
 
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if not self._told:
-            self._tell(error)
+    def cut_off(self) -> None:
+        """The process ends before the call does."""
+        if not self._has_ended:
+            self._end(KeyboardInterrupt())
 
-    def _tell(self, error: BaseException | None) -> CallRecord | None:
-        self._told = True
+    def _end(self, error: BaseException | None) -> CallRecord | None:
+        self._has_ended = True
         open_calls.discard(self)
         try:
             record = self._record(error)
         except Exception:
             logger.warning("A call could not be recorded.", exc_info=True)  # which fails no call
             return None
-        if self._purse is not None:
-            self._purse.settle(record)
-        for listener in self._listeners:
-            self._context.run(tell, listener, record)
+        for observer in reversed(self._observers):
+            self._context.run(_notify, observer, record)
         return record
 
     def _record(self, error: BaseException | None) -> CallRecord:
@@ -192,20 +184,24 @@ class _Recorder(Unrecorded):
         failure = error if outcome == "error" else None
         reply = self._reply or self._partial_reply(failure)
         usage = (reply and reply.usage) or getattr(failure, "usage", None) or NO_USAGE
-        served_model = reply.model if reply else None
-        cost, cost_source = self._cost(usage, served_model)
+        started, served_model = self._started, reply.model if reply else None
+        cost, cost_source = (
+            self._accounting.cost(usage, served_model, started.model)
+            if self._accounting
+            else gateway_cost(usage)
+        )
         first_content = self._answer.first_content if self._answer else None
         return CallRecord(
-            call_id=self._call_id,
-            started_at=self._started_at,
-            streamed=self._streamed,
+            call_id=started.call_id,
+            started_at=started.started_at,
+            streamed=started.streamed,
             outcome=outcome,
             total_ms=total_ms,
             first_token_ms=None if first_content is None else _milliseconds(first_content - self._start),
             attempts=self._attempts(failure),
             request_id=self._request_id(failure),
             response_id=reply.id if reply else None,
-            model=self._model,
+            model=started.model,
             served_model=served_model,
             usage=usage,
             cost=cost,
@@ -213,15 +209,9 @@ class _Recorder(Unrecorded):
             finish_reason=reply.choice.finish_reason if reply else None,
             error=type(failure).__name__ if failure else None,
             error_code=_error_code(failure),
-            key_hint=self._key_hint,
-            labels=self._labels,
+            key_hint=started.key_hint,
+            labels=started.labels,
         )
-
-    def _cost(self, usage: TokenUsage, served_model: str | None) -> tuple[Decimal | None, CostSource | None]:
-        if self._accounting is not None:
-            return self._accounting.cost(usage, served_model, self._model)
-        cost = gateway_cost(usage)
-        return cost, None if cost is None else "gateway"
 
     def _partial_reply(self, failure: BaseException | None) -> ChatReply | None:
         partial: ChatReply | None = getattr(failure, "partial", None)
@@ -240,20 +230,21 @@ class _Recorder(Unrecorded):
 
     def _request_id(self, failure: BaseException | None) -> str | None:
         if self._response is not None:
-            return error_mapping.request_id_of(self._response)
+            return request_id_of(self._response)
         return getattr(failure, "request_id", None)
 
 
-def _start_span(settings: Settings, payload: Mapping[str, Any], *, streamed: bool) -> CallSpan | None:
-    if settings.accounting is None or not settings.accounting.otel:
-        return None
-    try:
-        from texapi_core.accounting.otel import CallSpan  # an extra
+@lru_cache
+def _digest(api_key: str) -> str:
+    return sha256(api_key.encode()).hexdigest()
 
-        return CallSpan(settings, payload, streamed=streamed)
+
+def _notify(observer: Observer, record: CallRecord) -> None:
+    """End an observer. Whatever it raises is logged: accounting fails no call."""
+    try:
+        observer.end(record)
     except Exception:
-        logger.warning("A call's span could not be started.", exc_info=True)  # which fails no call
-        return None
+        logger.warning("%r failed at the end of a call.", observer, exc_info=True)
 
 
 def _outcome(reply: ChatReply | None, error: BaseException | None) -> Outcome:

@@ -1,49 +1,138 @@
-"""What becomes of the records of a model's calls: a cost by the price list, a line in the ledger, a span."""
+"""Sinks: what follows the calls of a model. Listeners, ledger and spans are here, the budget in its file.
+
+A sink is asked once per call to `begin`, and may refuse the call there. What it returns is told when the
+request goes out and, with the call's record, when it has ended. To add one: a class in a file of its own,
+and a field of `texapi_core.adapter_base.accounting_parameters` that makes one.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from texapi_core.accounting.budget import Budget, Purse, purse_for
 from texapi_core.accounting.prices import PriceList
+from texapi_core.accounting.record import CallRecord, CostSource, Listener, StartedCall, log_call, logger
+from texapi_core.wire.usage import TokenUsage
 
-if TYPE_CHECKING:
-    from texapi_core.accounting.record import CallRecord, CostSource
-    from texapi_core.wire.usage import TokenUsage
+_NOTHING = nullcontext()
+
+
+class CallRefused(Exception):
+    """A sink does not let a call be sent; its text says why. The caller gets `TexAPIBudgetExceededError`."""
+
+
+class Observer(Protocol):
+    """Follows one call. Whatever else it raises is logged and fails no call."""
+
+    def sending(self) -> AbstractContextManager[None]:
+        """Around the request, to the head of its response."""
+        return _NOTHING
+
+    def end(self, record: CallRecord) -> None:
+        """The call has ended, with or without an answer. Called once, in the context in which it began."""
+
+
+class Sink(Protocol):
+    """Follows the calls of a model, or of all models of a process. One object serves many calls at once."""
+
+    def preparation(self) -> Callable[[], None] | None:
+        """What must be done before the next call and may block; async calls do it in a thread."""
+        return None
+
+    def begin(self, call: StartedCall) -> Observer:
+        """An observer of a call that begins.
+
+        Raises:
+            CallRefused: the call must not be sent.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerSink(Sink, Observer):
+    """Hands each record to a function."""
+
+    listener: Listener
+
+    def begin(self, call: StartedCall) -> Observer:
+        """Itself, for it keeps nothing of a call."""
+        return self
+
+    def end(self, record: CallRecord) -> None:
+        """Hand the record over."""
+        self.listener(record)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSink(Sink, Observer):
+    """Writes each record into the ledger at a URL."""
+
+    url: str = field(repr=False)
+    """It may hold a password."""
+
+    def begin(self, call: StartedCall) -> Observer:
+        """Itself, for it keeps nothing of a call."""
+        return self
+
+    def end(self, record: CallRecord) -> None:
+        """Have the record written soon."""
+        from texapi_core.accounting.ledger import write_record  # an extra, which a worker may lack
+
+        write_record(self.url, record)
+
+
+@dataclass(frozen=True, slots=True)
+class SpanSink(Sink):
+    """Makes each call a span and metrics of OpenTelemetry."""
+
+    def begin(self, call: StartedCall) -> Observer:
+        """The span."""
+        from texapi_core.accounting.otel import CallSpan  # an extra, which a worker may lack
+
+        return CallSpan(call)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounting:
-    """The books of one model object, resolved and checked. Holds no connection."""
+    """Prices and sinks of one model object, resolved and checked. Holds no connection."""
 
     prices: PriceList
-    usage_ledger: str | None = None
-    budget: Budget | None = None
-    otel: bool = False
-    """Whether OpenTelemetry is told of each call."""
-
-    def purse(self, api_key: str) -> Purse | None:
-        """What is left of the budget, if there is one."""
-        return purse_for(self.budget, self.usage_ledger, api_key) if self.budget else None
+    sinks: tuple[Sink, ...] = ()
 
     def cost(self, usage: TokenUsage, *models: str | None) -> tuple[Decimal | None, CostSource | None]:
-        """USD for a call and who says so: the gateway itself, else the price list."""
-        cost = gateway_cost(usage)
+        """USD for a call and the source of the figure: the gateway itself, else the price list."""
+        cost, source = gateway_cost(usage)
         if cost is not None:
-            return cost, "gateway"
+            return cost, source
         cost = self.prices.cost(usage, *models)
         return cost, None if cost is None else "prices"
 
-    def write(self, record: CallRecord) -> None:
-        """Enter a call in the ledger, if there is one."""
-        if self.usage_ledger is not None:
-            from texapi_core.accounting.ledger import write_record  # an extra
 
-            write_record(self.usage_ledger, record)
+def gateway_cost(usage: TokenUsage) -> tuple[Decimal | None, CostSource | None]:
+    """USD for a call as the gateway reports it."""
+    return (None, None) if usage.cost is None else (Decimal(str(usage.cost)), "gateway")
 
 
-def gateway_cost(usage: TokenUsage) -> Decimal | None:
-    """USD for a call by the gateway's own word."""
-    return None if usage.cost is None else Decimal(str(usage.cost))
+_listeners: tuple[ListenerSink, ...] = ()
+_LOG = ListenerSink(log_call)
+
+
+def add_listener(listener: Listener) -> None:
+    """Have `listener` called with the record of each call of this process. It must not block."""
+    global _listeners
+    _listeners = (*_listeners, ListenerSink(listener))
+
+
+def remove_listener(listener: Listener) -> None:
+    """Undo `add_listener`."""
+    global _listeners
+    _listeners = tuple(one for one in _listeners if one.listener != listener)
+
+
+def process_sinks() -> tuple[Sink, ...]:
+    """The sinks of every call of this process: its listeners, and the log when its level asks for it."""
+    return (*_listeners, _LOG) if logger.isEnabledFor(logging.INFO) else _listeners

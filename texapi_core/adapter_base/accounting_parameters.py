@@ -1,6 +1,6 @@
-"""What the constructors of both adapters take for the books: ledger, prices, budget, spans.
+"""What the constructors of both adapters take for accounting: ledger, prices, budget, spans.
 
-Most models keep none, so what keeps them is imported by the first that does.
+`texapi_core.accounting` imports its parts when a model first asks for one: most models use none.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+import texapi_core.accounting
 from texapi_core.settings import settings_error
 
 if TYPE_CHECKING:
-    from texapi_core.accounting.budget import Budget
-    from texapi_core.accounting.sinks import Accounting
+    from texapi_core.accounting import Accounting, Sink
 
 USAGE_LEDGER_ENV = "TEXAPI_USAGE_LEDGER"
 PRICES_ENV = "TEXAPI_PRICES"
@@ -48,10 +48,10 @@ _FROM_ENVIRONMENT: dict[str, Callable[[], str | bool | None]] = {
 
 
 class AccountingParameters(BaseModel):
-    """What both adapters' constructors take for the books. Nothing of it is sent."""
+    """What both adapters' constructors take for accounting. Nothing of it is sent."""
 
-    # For classes between this one and the adapters', of which nobody makes objects: an import need not
-    # build their validators.
+    # For this class and those between it and the adapters': no object is made of them, so an import need
+    # not build their validators.
     model_config = ConfigDict(defer_build=True)
 
     usage_ledger: str | None = Field(
@@ -95,20 +95,18 @@ class AccountingParameters(BaseModel):
     @classmethod
     def _parse_prices(cls, prices: Any) -> Any:
         """A dict is read once; a file when it is needed, by each process for itself."""
+        if prices is None:
+            return None
         if isinstance(prices, os.PathLike):
             prices = os.fspath(prices)
-        if prices is not None:
-            from texapi_core.accounting.prices import parse_prices
-
-            parsed = parse_prices(prices)
-            return prices if isinstance(prices, str) else parsed
-        return None
+        parsed = texapi_core.accounting.parse_prices(prices)
+        return prices if isinstance(prices, str) else parsed
 
     def __getstate__(self) -> dict[Any, Any]:
-        """What came from the environment stays at home: a worker reads its own."""
+        """Values from the environment are not pickled: a worker reads its own environment."""
         state = super().__getstate__()
-        stays = {name: None for name in _FROM_ENVIRONMENT if name not in self.model_fields_set}
-        return {**state, "__dict__": {**state["__dict__"], **stays}}
+        local = {name: None for name in _FROM_ENVIRONMENT if name not in self.model_fields_set}
+        return {**state, "__dict__": {**state["__dict__"], **local}}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
@@ -117,44 +115,48 @@ class AccountingParameters(BaseModel):
                 self.__dict__[name] = read()
         if self.usage_ledger:
             with suppress(ImportError):  # the first record says so, in the log
-                from texapi_core.accounting import (
-                    ledger,  # now, for it takes longer than an event loop may stand still
-                )
-
-                ledger.watch_sigterm()
+                # Imported now: it takes longer than an event loop may stand still.
+                texapi_core.accounting.watch_sigterm()
 
     @property
     def accounting(self) -> Accounting | None:
-        """The books; `None` when nobody keeps any."""
-        ledger, prices, budget = self.usage_ledger or None, self.prices, self._budget
-        if ledger is None and prices is None and budget is None and not self.otel:
+        """Prices and sinks of this model; `None` when it has neither."""
+        prices, sinks = self.prices, self._sinks()
+        if prices is None and not sinks:
             return None
-        from texapi_core.accounting.prices import parse_prices
-        from texapi_core.accounting.sinks import Accounting
+        accounting = texapi_core.accounting
+        return accounting.Accounting(prices=accounting.parse_prices(prices), sinks=sinks)
 
-        return Accounting(prices=parse_prices(prices), usage_ledger=ledger, budget=budget, otel=self.otel)
+    def _sinks(self) -> tuple[Sink, ...]:
+        """What follows each call. The budget is last: it reserves nothing for a call refused before."""
+        sinks: list[Sink] = []
+        if self.usage_ledger:
+            sinks.append(texapi_core.accounting.LedgerSink(self.usage_ledger))
+        if self.otel:
+            sinks.append(texapi_core.accounting.SpanSink())
+        if self.max_cost is not None or self.max_tokens_total is not None:
+            sinks.append(self._budget_sink())
+        return tuple(sinks)
 
-    @property
-    def _budget(self) -> Budget | None:
-        if self.max_cost is None and self.max_tokens_total is None:
-            return None
-        from texapi_core.accounting.budget import Budget
-
+    def _budget_sink(self) -> Sink:
+        accounting = texapi_core.accounting
         count, unit = int(self.budget_window[:-1]), _UNITS[self.budget_window[-1]]
-        return Budget(
+        budget = accounting.Budget(
             max_cost=None if self.max_cost is None else Decimal(str(self.max_cost)),
             max_tokens_total=self.max_tokens_total,
             window=timedelta(**{unit: count}),
         )
+        prices = accounting.parse_prices(self.prices)
+        return accounting.BudgetSink(budget=budget, prices=prices, usage_ledger=self.usage_ledger or None)
 
     def check_accounting(self) -> None:
-        """Raise `TexAPISettingsError` for books that cannot be kept, before the first call."""
+        """Raise `TexAPISettingsError` for a ledger, prices or spans that cannot work."""
         try:
-            accounting = self.accounting
+            _ = self.accounting
         except ValueError as error:
             raise settings_error(f"{error} Correct `prices`, or `{PRICES_ENV}`.") from error
-        if accounting is not None and accounting.usage_ledger is not None:
-            _check_ledger(accounting.usage_ledger)
+        if self.usage_ledger:
+            _check_ledger(self.usage_ledger)
         if self.otel and find_spec("opentelemetry") is None:
             raise settings_error(
                 f"`otel`, or `{OTEL_ENV}`, needs OpenTelemetry. "
@@ -163,20 +165,20 @@ class AccountingParameters(BaseModel):
 
 
 def _check_ledger(url: str) -> None:
-    way_out = f"Correct `usage_ledger`, or `{USAGE_LEDGER_ENV}`."
     try:
-        from texapi_core.accounting import ledger
+        check = texapi_core.accounting.check_ledger
     except ImportError as error:
         raise settings_error(
             'A usage ledger needs SQLAlchemy. Install it with: pip install "texapi-integrations[ledger]"'
         ) from error
     try:
-        ledger.check_ledger(url)
+        check(url)
     except ImportError as error:
         raise settings_error(
             f"The database of the usage ledger needs the package `{error.name}`. For PostgreSQL: "
             'pip install "texapi-integrations[postgresql]"'
         ) from error
-    except ledger.LedgerURLError as error:
+    except texapi_core.accounting.LedgerURLError as error:
+        way_out = f"Correct `usage_ledger`, or `{USAGE_LEDGER_ENV}`."
         raise settings_error(f"`usage_ledger` cannot be used: {error}. {way_out}") from None
-    ledger.watch_sigterm()
+    texapi_core.accounting.watch_sigterm()

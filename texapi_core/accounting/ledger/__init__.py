@@ -18,7 +18,7 @@ from typing import Any
 
 from texapi_core.accounting.ledger.schema import LedgerURLError, open_ledger, parse_url
 from texapi_core.accounting.ledger.writer import LedgerWriter, logger
-from texapi_core.accounting.record import CallRecord, Spending, tell_of_open_calls
+from texapi_core.accounting.record import CallRecord, Spending, record_open_calls
 
 __all__ = [
     "LedgerURLError",
@@ -114,7 +114,7 @@ def _watch_exit() -> None:
 
 
 def _at_exit() -> None:
-    tell_of_open_calls()
+    record_open_calls()
     flush_ledgers()
 
 
