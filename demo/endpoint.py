@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from functools import cache
 
-from texapi_core.settings import API_KEY_ENV, BASE_URL_ENVS
+from texapi_core.settings import BASE_URL_ENVS
+from texapi_core.settings_checks import API_KEY_ENV
 
 
 @cache

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from texapi_core.adapter_base.parameters import NOT_IN_PAYLOAD, SENT, check_arguments_of_a_call
-from texapi_core.settings import CALL_OPTIONS, key_text
+from texapi_core.settings import CALL_OPTIONS
+from texapi_core.settings_checks import key_text
 
 _ALIASES = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
 """The constructor's other names for what one call may change."""

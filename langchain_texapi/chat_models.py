@@ -43,18 +43,16 @@ from texapi_core.adapter_base.signatures import with_signature
 from texapi_core.catalog import ModelInfo
 from texapi_core.request.payload import build_payload, merge_parameters
 from texapi_core.settings import (
-    API_KEY_ENV,
     DEFAULT_MAX_RETRIES,
     DEFAULT_STREAM_IDLE_TIMEOUT,
-    AsyncTransport,
     CallOptions,
     Settings,
     call_options,
     env_base_url,
-    key_text,
     refuse_unknown_arguments,
     resolve_settings,
 )
+from texapi_core.settings_checks import API_KEY_ENV, AsyncTransport, key_text
 from texapi_core.wire.values import ChatDelta, ChatReply
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from texapi_core.adapter_base.parameters import NOT_IN_PAYLOAD, check_arguments_of_a_call
-from texapi_core.settings import settings_error
+from texapi_core.settings_checks import settings_error
 
 TOOL_NAMES = "tool_names"
 """Call argument that maps tool names of the wire to the tools' own; never sent."""

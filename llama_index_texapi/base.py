@@ -46,16 +46,15 @@ from texapi_core.request.payload import build_payload, merge_parameters
 from texapi_core.settings import (
     DEFAULT_MAX_RETRIES,
     DEFAULT_STREAM_IDLE_TIMEOUT,
-    AsyncTransport,
     CallOptions,
     Settings,
     call_options,
     env_base_url,
-    key_text,
     one_of_two,
     refuse_unknown_arguments,
     resolve_settings,
 )
+from texapi_core.settings_checks import AsyncTransport, key_text
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool

@@ -15,7 +15,7 @@ import yaml
 from vcr import VCR
 from vcr.request import Request
 
-from texapi_core.settings import DEFAULT_BASE_URL
+from texapi_core.settings_checks import DEFAULT_BASE_URL
 
 _PUBLIC = urlsplit(DEFAULT_BASE_URL)
 _KEPT_REQUEST_HEADERS = frozenset({"authorization", "content-type"})
@@ -30,7 +30,7 @@ _KEPT_RESPONSE_HEADERS = frozenset(
     }
 )
 _ILLEGAL_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9_.\-\[\]]+")
-_MOST_MODELS = 5
+_MAX_MODELS = 5
 """Rows of a model list that are kept: live lists are long."""
 
 VCR_OPTIONS: dict[str, Any] = {
@@ -155,5 +155,5 @@ def _short_model_list(body: bytes) -> bytes:
     except ValueError:
         return body
     if isinstance(parsed, dict) and parsed.get("object") == "list":
-        return json.dumps({**parsed, "data": parsed["data"][:_MOST_MODELS]}).encode()
+        return json.dumps({**parsed, "data": parsed["data"][:_MAX_MODELS]}).encode()
     return body

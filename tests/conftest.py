@@ -19,7 +19,8 @@ from vcr.errors import CannotOverwriteExistingCassetteException
 
 from tests import cassette_serializer
 from tests.gateway import Gateway
-from texapi_core.settings import API_KEY_ENV, BASE_URL_ENVS, DEFAULT_BASE_URL
+from texapi_core.settings import BASE_URL_ENVS
+from texapi_core.settings_checks import API_KEY_ENV, DEFAULT_BASE_URL
 
 CASSETTES = Path(__file__).parent.parent / "cassettes"
 REPLAY_KEY = "sk-tex-replay"

@@ -20,7 +20,7 @@ from benchmarks.measure import count_calls, new_connections, stub
 from benchmarks.rows import connected, counted
 from benchmarks.workloads import Workloads
 
-MOST_TIMES_THE_SDK = {
+MAX_TIMES_THE_SDK = {
     "whole call": {"ChatTexAPI": 0.48, "TexAPI": 0.47},
     "whole call, async": {"ChatTexAPI": 0.6, "TexAPI": 0.56},
     "whole call, 200 messages": {"ChatTexAPI": 0.039, "TexAPI": 0.036},
@@ -32,9 +32,9 @@ MOST_TIMES_THE_SDK = {
     "tool arguments chunk": {"ChatTexAPI": 0.335, "TexAPI": 0.32},
 }
 """Calls of functions, Python's and C's, of a call or of a chunk: those of the SDK's typed call are 1."""
-MOST_CALLS_OF_BINDING = {"ChatTexAPI": 440, "TexAPI": 10}
+MAX_CALLS_OF_BINDING = {"ChatTexAPI": 440, "TexAPI": 10}
 """Of binding the same three tools again, for which the SDK has nothing."""
-MOST_MODULES = {
+MAX_MODULES = {
     "langchain_texapi": ("langchain_core.language_models.chat_models", 42),
     "llama_index_texapi": ("llama_index.core", 38),
 }
@@ -75,28 +75,28 @@ def count(workloads: Workloads, title: str, client: str) -> float:
     return calls / per
 
 
-@pytest.mark.parametrize("title", MOST_TIMES_THE_SDK)
+@pytest.mark.parametrize("title", MAX_TIMES_THE_SDK)
 def test_function_calls(workloads: Workloads, title: str) -> None:
     the_sdks = count(workloads, title, Sdk.name)
 
-    for client, most in MOST_TIMES_THE_SDK[title].items():
+    for client, most in MAX_TIMES_THE_SDK[title].items():
         times_the_sdk = count(workloads, title, client) / the_sdks
         assert 0.7 * most < times_the_sdk < most, client
 
 
 @pytest.mark.parametrize("client", ["ChatTexAPI", "TexAPI"])
 def test_binding_the_same_tools_again_makes_few_calls(workloads: Workloads, client: str) -> None:
-    assert count(workloads, BINDING, client) < MOST_CALLS_OF_BINDING[client]
+    assert count(workloads, BINDING, client) < MAX_CALLS_OF_BINDING[client]
 
 
 def test_every_counted_row_of_the_benchmark_has_a_bound(workloads: Workloads) -> None:
-    assert {*MOST_TIMES_THE_SDK, BINDING} == counted(workloads).keys()
+    assert {*MAX_TIMES_THE_SDK, BINDING} == counted(workloads).keys()
 
 
-@pytest.mark.parametrize("package", MOST_MODULES)
+@pytest.mark.parametrize("package", MAX_MODULES)
 def test_an_import_adds_few_modules(package: str) -> None:
     """Nor does it import what LlamaIndex knows of other LLMs, which imports their packages."""
-    framework, most = MOST_MODULES[package]
+    framework, most = MAX_MODULES[package]
     code = "import json, sys, {}; json.dump(sorted(sys.modules), sys.stdout)"
     alone, both = (
         set(json.loads(subprocess.check_output([sys.executable, "-c", code.format(name)])))

@@ -283,7 +283,7 @@ def test_a_database_that_is_away_holds_nothing_up_and_gets_all_when_it_is_back(
 def test_what_does_not_fit_is_given_up_and_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(writer, "MOST_WAITING", 5)
+    monkeypatch.setattr(writer, "MAX_WAITING", 5)
     folder = tmp_path / "later"
     url = f"sqlite:///{folder}/usage.db"
     ledger.write_record(url, record())

@@ -162,7 +162,7 @@ def test_the_short_limit_is_for_the_end_of_one_body_alone() -> None:
 
 def test_a_limit_that_runs_out_harms_no_other_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call whose connection is cut would be sent again, and billed twice: once in 10,000 under load."""
-    monkeypatch.setattr(connection, "_LONGEST_WAIT", 0.001)
+    monkeypatch.setattr(connection, "_MAX_WAIT", 0.001)
     connections = []
     for late in (0.0, 0.001, 0.005):
         with _served(_HEAD + _ANSWER, late, b"0\r\n\r\n") as (address, seen):

@@ -8,12 +8,8 @@ import openai
 import pytest
 
 from texapi_core import TexAPISettingsError, resolve_settings
-from texapi_core.settings import (
-    DEFAULT_BASE_URL,
-    Settings,
-    call_options,
-    refuse_unknown_arguments,
-)
+from texapi_core.settings import Settings, call_options, refuse_unknown_arguments
+from texapi_core.settings_checks import DEFAULT_BASE_URL
 
 
 def settings(**arguments: Any) -> Settings:

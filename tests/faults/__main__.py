@@ -30,7 +30,7 @@ from tests.gateway import Gateway
 from tests.generated import rewrite_part
 
 _TIMEOUT = 1.0
-_MOST_REQUESTS = 50
+_MAX_REQUESTS = 50
 """More than any class sends for one call, so that nobody gets an answer where the row has none."""
 _PACKAGES = (
     "texapi-integrations",
@@ -76,7 +76,7 @@ def judge(case: Case, way: Way, gateway: Gateway, verbatim: VerbatimServer) -> s
         server = verbatim
         verbatim.respond(case.fault)
     else:
-        gateway.misbehave(case.fault, times=_MOST_REQUESTS)
+        gateway.misbehave(case.fault, times=_MAX_REQUESTS)
     where = {"base_url": server.base_url, "api_key": server.key}
     wrong = _wrong_outcome(case, way, {**where, "timeout": _TIMEOUT, "max_retries": case.max_retries})
     sent = len(server.requests)

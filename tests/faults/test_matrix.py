@@ -19,7 +19,7 @@ from tests.gateway import Gateway
 from texapi_core import TexAPIError
 
 _TIMEOUT = 1.0
-_LONGEST = 8.0
+_MAX_LENGTH = 8.0
 """Seconds that no case may take: nothing hangs past its limit."""
 
 
@@ -70,7 +70,7 @@ def test_a_fault(
         _fails(case, way, where, stricter or case.outcome)
 
     assert len(server.requests) == case.requests
-    assert time.monotonic() - started < _LONGEST
+    assert time.monotonic() - started < _MAX_LENGTH
 
 
 def _fails(case: Case, way: Way, where: dict[str, object], error_class: type[TexAPIError]) -> None:

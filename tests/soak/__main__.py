@@ -20,7 +20,7 @@ _MEND = [
     Fault(status=503, headers={"retry-after-ms": "5"}),
     Fault(status=429, headers={"retry-after-ms": "5"}),
 ]
-_MOST_GROWTH = 0.05
+_MAX_GROWTH = 0.05
 """Memory at the end over memory after a fifth of the calls."""
 
 
@@ -88,7 +88,7 @@ def _report(
         settled = memory[max(len(memory) // 5 - 1, 0)]
         points = " ".join(f"{each:.1f}" for each in (memory[0], settled, memory[-1]))
         print(f"{'memory: first batch, a fifth, end (MiB)':42} {points:>12}")
-        wrong += ["memory"] if memory[-1] > settled * (1 + _MOST_GROWTH) else []
+        wrong += ["memory"] if memory[-1] > settled * (1 + _MAX_GROWTH) else []
     print("all right" if not wrong else f"WRONG: {', '.join(wrong)}")
     return 1 if wrong else 0
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from texapi_core.accounting.prices import PriceList
 from texapi_core.accounting.record import CallRecord, Spending, StartedCall
-from texapi_core.accounting.sinks import CallRefused, Observer, Sink
+from texapi_core.accounting.sinks import CallRefused, LedgerSink, Observer, Sink
 from texapi_core.wire.usage import TokenUsage
 
 REFRESH_SECONDS = 5.0
@@ -44,11 +44,12 @@ class BudgetSink(Sink):
 
     budget: Budget
     prices: PriceList
-    usage_ledger: str | None = None
+    ledger: LedgerSink | None = None
+    """Where the spending of other processes is read."""
 
     def preparation(self) -> Callable[[], None] | None:
         """Read the ledger, when what is known of it is old."""
-        if self.usage_ledger is None:
+        if self.ledger is None:
             return None
         tracker = self._tracker("")
         return tracker.refresh if tracker.is_stale else None
@@ -66,9 +67,9 @@ class BudgetSink(Sink):
         return _Reservation(tracker)
 
     def _tracker(self, key_digest: str) -> BudgetTracker:
-        key = (self.budget, self.usage_ledger, "" if self.usage_ledger else key_digest)
+        key = (self.budget, self.ledger, "" if self.ledger else key_digest)
         with _lock:
-            return _trackers.setdefault(key, BudgetTracker(self.budget, self.usage_ledger))
+            return _trackers.setdefault(key, BudgetTracker(self.budget, self.ledger))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +101,9 @@ def _text_length(value: Any) -> int:
 class BudgetTracker:
     """What is left of a budget in this process."""
 
-    def __init__(self, budget: Budget, usage_ledger: str | None) -> None:
+    def __init__(self, budget: Budget, ledger: LedgerSink | None) -> None:
         self._budget = budget
-        self._usage_ledger = usage_ledger
+        self._ledger = ledger
         self._lock = threading.RLock()
         self._spent: deque[tuple[float, Spending]] = deque()
         """Calls of this process, those that the ledger has counted left out."""
@@ -113,17 +114,14 @@ class BudgetTracker:
     @property
     def is_stale(self) -> bool:
         """Whether to look into the ledger before the next call."""
-        return self._usage_ledger is not None and time.monotonic() - self._refreshed > REFRESH_SECONDS
+        return self._ledger is not None and time.monotonic() - self._refreshed > REFRESH_SECONDS
 
     def refresh(self) -> None:
         """Read what was spent out of the ledger. Blocks for a query; an error leaves all as it was."""
-        if self._usage_ledger is None:
+        if self._ledger is None:
             return
-        from texapi_core.accounting.ledger import read_spending  # an extra
-
         started = time.monotonic()
-        since = datetime.now(UTC) - self._budget.window
-        found = read_spending(self._usage_ledger, since)
+        found = self._ledger.read_spending(datetime.now(UTC) - self._budget.window)
         with self._lock:
             self._refreshed = time.monotonic()
             if found is not None:
@@ -183,7 +181,7 @@ class BudgetTracker:
         )
 
 
-_trackers: dict[tuple[Budget, str | None, str], BudgetTracker] = {}
+_trackers: dict[tuple[Budget, LedgerSink | None, str], BudgetTracker] = {}
 _lock = threading.RLock()
 
 

@@ -24,7 +24,7 @@ CostSource = Literal["gateway", "prices"]
 Listener = Callable[["CallRecord"], None]
 
 NO_USAGE = TokenUsage()
-_LONGEST_LABEL = 200
+_MAX_LABEL = 200
 
 logger = logging.getLogger("texapi")
 
@@ -50,8 +50,8 @@ def no_labels() -> CallLabels:
 def labels_of(tags: Iterable[Any], metadata: Mapping[str, Any], *, run_id: object = None) -> CallLabels:
     """Labels as a record keeps them: short text, and values that are plain JSON."""
     return CallLabels(
-        tags=tuple(dict.fromkeys(str(tag)[:_LONGEST_LABEL] for tag in tags)),
-        metadata={str(name)[:_LONGEST_LABEL]: _plain(value) for name, value in metadata.items()},
+        tags=tuple(dict.fromkeys(str(tag)[:_MAX_LABEL] for tag in tags)),
+        metadata={str(name)[:_MAX_LABEL]: _plain(value) for name, value in metadata.items()},
         run_id=None if run_id is None else str(run_id),
     )
 
@@ -60,7 +60,7 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and isfinite(value)):
         return value
     try:
-        return str(value)[:_LONGEST_LABEL]
+        return str(value)[:_MAX_LABEL]
     except Exception:
         return f"<{type(value).__name__}>"
 

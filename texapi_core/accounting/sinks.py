@@ -11,11 +11,21 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
+from types import ModuleType
 from typing import Protocol
 
 from texapi_core.accounting.prices import PriceList
-from texapi_core.accounting.record import CallRecord, CostSource, Listener, StartedCall, log_call, logger
+from texapi_core.accounting.record import (
+    CallRecord,
+    CostSource,
+    Listener,
+    Spending,
+    StartedCall,
+    log_call,
+    logger,
+)
 from texapi_core.wire.usage import TokenUsage
 
 _NOTHING = nullcontext()
@@ -80,9 +90,18 @@ class LedgerSink(Sink, Observer):
 
     def end(self, record: CallRecord) -> None:
         """Have the record written soon."""
-        from texapi_core.accounting.ledger import write_record  # an extra, which a worker may lack
+        _ledger().write_record(self.url, record)
 
-        write_record(self.url, record)
+    def read_spending(self, since: datetime) -> Spending | None:
+        """What all who write to the ledger have spent since a moment, `None` when it cannot be read."""
+        spending: Spending | None = _ledger().read_spending(self.url, since)
+        return spending
+
+
+def _ledger() -> ModuleType:
+    from texapi_core.accounting import ledger  # SQLAlchemy is an extra, which a worker may lack
+
+    return ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +110,7 @@ class SpanSink(Sink):
 
     def begin(self, call: StartedCall) -> Observer:
         """The span."""
-        from texapi_core.accounting.otel import CallSpan  # an extra, which a worker may lack
+        from texapi_core.accounting.otel import CallSpan  # OpenTelemetry is an extra
 
         return CallSpan(call)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 import texapi_core.accounting
-from texapi_core.settings import settings_error
+from texapi_core.settings_checks import settings_error
 
 if TYPE_CHECKING:
     from texapi_core.accounting import Accounting, Sink
@@ -146,8 +146,10 @@ class AccountingParameters(BaseModel):
             max_tokens_total=self.max_tokens_total,
             window=timedelta(**{unit: count}),
         )
-        prices = accounting.parse_prices(self.prices)
-        return accounting.BudgetSink(budget=budget, prices=prices, usage_ledger=self.usage_ledger or None)
+        ledger = accounting.LedgerSink(self.usage_ledger) if self.usage_ledger else None
+        return accounting.BudgetSink(
+            budget=budget, prices=accounting.parse_prices(self.prices), ledger=ledger
+        )
 
     def check_accounting(self) -> None:
         """Raise `TexAPISettingsError` for a ledger, prices or spans that cannot work."""

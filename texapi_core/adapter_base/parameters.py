@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
 from texapi_core.request.payload import ReplayReasoning, ToolMedia
-from texapi_core.settings import CALL_OPTIONS, settings_error
+from texapi_core.settings import CALL_OPTIONS
+from texapi_core.settings_checks import settings_error
 
 
 class ChatParameters(AccountingParameters):

@@ -15,10 +15,13 @@ import typer
 from rich.console import Console
 from sqlalchemy import Engine
 
+import texapi_core
 from texapi_core.accounting.ledger import report, statement
 from texapi_core.accounting.prices import parse_prices
 from texapi_core.adapter_base.accounting_parameters import PRICES_ENV, USAGE_LEDGER_ENV
 from texapi_core.cli import output
+from texapi_core.cli.doctor.texts import language_of_locale
+from texapi_core.cli.models import read_models
 
 DIFFERENT = FAULTY = 1
 USAGE_ERROR = 2
@@ -143,9 +146,6 @@ def models(
     format: FormatOption = Format.TABLE,
 ) -> None:
     """What the key in TEXAPI_API_KEY can use: what each model can do and costs, as far as it is known."""
-    from texapi_core.cli.models import read_models
-    from texapi_core.errors import TexAPIError  # imports the SDK, which reading a ledger does not need
-
     try:
         prices = parse_prices(os.environ.get(PRICES_ENV) or None)
     except ValueError as error:
@@ -153,7 +153,7 @@ def models(
     try:
         with errors.status("Asking the gateway…"):
             rows = read_models(prices, name=name, timeout=timeout)
-    except TexAPIError as error:
+    except texapi_core.TexAPIError as error:
         _stop(NO_GATEWAY, f"{error} `texapi doctor` looks for the cause.")
     output.print_models(rows, prices, format)
 
@@ -170,7 +170,6 @@ def doctor(
 ) -> None:
     """Look for what is amiss, from the key to one small request, and say the way out. Never shows the key."""
     from texapi_core.cli.doctor.examination import Examination  # imports the SDK
-    from texapi_core.cli.doctor.texts import language_of_locale
 
     examination = Examination(model=model, timeout=timeout, sends_request=request)
     spoken = language.value if language else language_of_locale()
@@ -205,7 +204,7 @@ def _moment(text: str) -> datetime | None:
 
 def _draw(lines: list[report.UsageLine], by: list[str], path: Path, *, dark: bool) -> None:
     try:
-        from texapi_core.cli.plot import draw_usage
+        from texapi_core.cli.plot import draw_usage  # takes matplotlib, which is slow to import
     except ImportError:
         _stop(USAGE_ERROR, 'Drawing needs matplotlib: pip install "texapi-integrations[cli]"')
     draw_usage(lines, by, path, dark=dark)

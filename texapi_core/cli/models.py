@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+import texapi_core
 from texapi_core.accounting.prices import PriceList
 from texapi_core.catalog import ModelInfo, capabilities
-from texapi_core.models import list_models
 from texapi_core.settings import resolve_settings
 
 _INPUTS = ("image", "pdf", "audio")
@@ -21,7 +21,7 @@ def read_models(prices: PriceList, *, name: str = "", timeout: float) -> list[di
         TexAPIError: the gateway could not be asked.
     """
     settings = resolve_settings(api_key=None, base_url=None, timeout=timeout, max_retries=1)
-    listed = sorted(list_models(settings), key=lambda model: model.id)
+    listed = sorted(texapi_core.list_models(settings), key=lambda model: model.id)
     return [_row(model, prices) for model in listed if name.lower() in model.id.lower()]
 
 

@@ -15,8 +15,8 @@ from matplotlib.ticker import MaxNLocator
 
 from texapi_core.accounting.ledger.report import UsageLine
 
-_MOST_SERIES = 7
-_MOST_BARS = 20
+_MAX_SERIES = 7
+_MAX_BARS = 20
 _OTHERS = "others"
 _COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a800", "#999999")
 """Okabe and Ito's, which the colour-blind tell apart, on light and on dark."""
@@ -59,7 +59,7 @@ def _draw_days(axes: Any, amounts: Mapping[tuple[str, ...], float | None]) -> No
         if amount is not None:
             by_model[model][day] = amount
     ranked = sorted(by_model, key=lambda model: -sum(by_model[model].values()))
-    shown = ranked if len(ranked) <= _MOST_SERIES else ranked[: _MOST_SERIES - 1]
+    shown = ranked if len(ranked) <= _MAX_SERIES else ranked[: _MAX_SERIES - 1]
     series = {model: by_model[model] for model in shown}
     for model in ranked[len(shown) :]:
         others = series.setdefault(_OTHERS, {})
@@ -89,7 +89,7 @@ def _every_day(days: Sequence[str]) -> list[str]:
 
 def _draw_bars(axes: Any, amounts: Mapping[str, float | None], *, is_cost: bool) -> None:
     ranked = sorted(amounts.items(), key=lambda item: -(item[1] or 0))
-    shown, rest = ranked[:_MOST_BARS], ranked[_MOST_BARS:]
+    shown, rest = ranked[:_MAX_BARS], ranked[_MAX_BARS:]
     if rest:
         shown.append((_OTHERS, sum(amount or 0 for _, amount in rest)))
     bars = axes.barh([name for name, _ in shown], [amount or 0 for _, amount in shown], color=_COLORS[0])

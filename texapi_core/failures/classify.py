@@ -64,7 +64,7 @@ _OVERFLOW = re.compile(
 LiteLLM, Google, Bedrock, vLLM."""
 _PASSES_SOON = re.compile(r"retry_?delay|retry in \d", re.IGNORECASE)
 """Google says "exceeded your current quota" of a minute's quota too, and then when to try again."""
-_MOST_WRAPPERS = 6
+_MAX_WRAPPERS = 6
 
 _CLASS_BY_STATUS: dict[int, _Status] = {
     400: errors.TexAPIBadRequestError,
@@ -92,12 +92,12 @@ def classify(error: Any, status: int | None) -> _Status:
         error_class = _CLASS_BY_TYPE.get(name)
         if error_class is None or (status is not None and name in _ONLY_WITHOUT_STATUS):
             continue
-        if error_class.is_retryable and not may_pass(status):
+        if error_class.is_retryable and not is_transient(status):
             continue
         if error_class is errors.TexAPIInsufficientCreditsError and status == 429:
             return errors.TexAPIInsufficientQuotaError
         return error_class
-    if status in (None, 402, 403, 429) and (spent := _spent_in(str(error))):
+    if status in (None, 402, 403, 429) and (spent := _quota_code_in(str(error))):
         return classify({"type": spent}, status)
     if status == 400 and _is_about_tool_choice(error):
         return errors.TexAPIToolChoiceError
@@ -110,12 +110,12 @@ def classify(error: Any, status: int | None) -> _Status:
     return _CLASS_BY_STATUS.get(status, errors.TexAPIStatusError)
 
 
-def may_pass(status: int | None) -> bool:
+def is_transient(status: int | None) -> bool:
     """Whether a failure of this status may pass by itself; `None` is one inside an answer."""
     return status is None or status in (408, 409, 429) or status >= 500
 
 
-def _spent_in(text: str) -> str | None:
+def _quota_code_in(text: str) -> str | None:
     """The type of the error that a text tells, when it tells of a balance or a limit that is used up."""
     found = _SPENT.search(text)
     if found is None or _PASSES_SOON.search(text):
@@ -150,7 +150,7 @@ def error_object(body: Any) -> Any:
     `{"error": {...}}` by the protocol; flat, in a list, twice wrapped or as JSON in a string by others.
     """
     value = body
-    for _ in range(_MOST_WRAPPERS):
+    for _ in range(_MAX_WRAPPERS):
         if isinstance(value, bytes):
             value = value.decode("utf-8", "replace")
         if isinstance(value, str):

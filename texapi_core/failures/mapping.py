@@ -18,7 +18,7 @@ from texapi_core.failures.secrets import NO_SECRETS, Secrets
 from texapi_core.wire.json import excerpt
 from texapi_core.wire.values import ChatReply, CutStream, ErrorAnswer, MalformedAnswer
 
-LONGEST_RETRY_AFTER = 60.0
+MAX_RETRY_AFTER = 60.0
 """Seconds. A server that asks for a longer pause is not asked again: the caller is told instead."""
 
 
@@ -48,7 +48,7 @@ def parse_retry_after(headers: Mapping[str, str], *, now: float | None = None) -
 def must_not_retry(status: int, body: bytes, headers: Mapping[str, str]) -> bool:
     """Whether sending a failed request again would only cost the user time or money."""
     retry_after = parse_retry_after(headers)
-    if retry_after is not None and retry_after > LONGEST_RETRY_AFTER:
+    if retry_after is not None and retry_after > MAX_RETRY_AFTER:
         return True
     error_class = classify(error_object(body), status)
     return issubclass(error_class, (errors.TexAPIInsufficientCreditsError, errors.TexAPISpendingLimitError))

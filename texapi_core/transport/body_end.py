@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Generator
 from typing import Any, Protocol
 
-_LONGEST_WAIT = 0.1
+_MAX_WAIT = 0.1
 """Seconds to wait for the end of a body, or for another thread to close it."""
 _GRACE = 1.1
 """Of a limit that the HTTP library should have held itself."""
@@ -55,7 +55,7 @@ def _close_dropped(response: Any) -> None:
     except RuntimeError:  # the interpreter is ending
         response.close()
     else:
-        closed.wait(_LONGEST_WAIT)
+        closed.wait(_MAX_WAIT)
 
 
 def read_to_end(response: Any) -> None:
@@ -68,8 +68,8 @@ def read_to_end(response: Any) -> None:
     limits = response.request.extensions.get("timeout")
     if response.is_closed or limits is None or _socket_of(response) is None:
         return
-    limits["read"] = _LONGEST_WAIT
-    deadline = time.monotonic() + _LONGEST_WAIT
+    limits["read"] = _MAX_WAIT
+    deadline = time.monotonic() + _MAX_WAIT
     with contextlib.suppress(Exception):
         for _ in response.stream:
             if time.monotonic() > deadline:
@@ -82,7 +82,7 @@ def read_to_end_guarded(response: Any) -> None:
     Its hooks and transports may have limits that are not the request's own, or lost on the way, so a
     thread watches the time. That takes longer than the end of most bodies.
     """
-    with contextlib.suppress(Exception), ending_after(_LONGEST_WAIT, response):
+    with contextlib.suppress(Exception), ending_after(_MAX_WAIT, response):
         for _ in response.stream:
             pass
 
@@ -164,7 +164,7 @@ def read_timeout(response: Any) -> float | None:
 async def aread_to_end(packets: AsyncIterator[bytes]) -> None:
     """Read what is left of a body, or give its connection up. Async twin of `read_to_end`."""
     with contextlib.suppress(Exception):
-        async with asyncio.timeout(_LONGEST_WAIT):
+        async with asyncio.timeout(_MAX_WAIT):
             async for _ in packets:
                 pass
 

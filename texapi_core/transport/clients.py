@@ -21,7 +21,7 @@ from texapi_core.settings import CONNECT_TIMEOUT, NO_OPTIONS, CallOptions, Setti
 from texapi_core.transport.hooks import ainspect_response, inspect_response
 from texapi_core.transport.pools import new_pool
 
-_MOST_CLIENTS = 64
+_MAX_CLIENTS = 64
 """Clients kept for re-use; the one unused for longest goes first. They are small: a pool is not theirs."""
 
 _ABOUT_THIS_MACHINE = ("Async", "Arch", "Lang", "OS", "Package-Version", "Runtime", "Runtime-Version")
@@ -88,7 +88,7 @@ class ClientCache(Generic[_Client]):
         client = self._clients.get(key)
         if client is None:
             client = self._clients[key] = make(settings, http_client)
-            if len(self._clients) > _MOST_CLIENTS:
+            if len(self._clients) > _MAX_CLIENTS:
                 self._clients.popitem(last=False)
         else:
             self._clients.move_to_end(key)

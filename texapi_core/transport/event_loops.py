@@ -17,7 +17,8 @@ from typing import Any
 
 import openai
 
-from texapi_core.settings import NO_OPTIONS, AsyncTransport, CallOptions, Settings
+from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
+from texapi_core.settings_checks import AsyncTransport
 from texapi_core.transport.clients import ClientCache, new_async_client
 from texapi_core.transport.pools import new_pool
 

@@ -9,7 +9,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-from texapi_core.failures.classify import may_pass
+from texapi_core.failures.classify import is_transient
 from texapi_core.failures.mapping import must_not_retry, redirect_refused
 from texapi_core.transport.body_end import ending_after, read_timeout
 
@@ -89,7 +89,7 @@ def _forbid_hopeless_retry(response: Any) -> None:
     """
     response.encoding = "utf-8"  # a charset that does not exist would make the SDK stumble
     hopeless = must_not_retry(response.status_code, response.content, response.headers)
-    if hopeless or not may_pass(response.status_code):
+    if hopeless or not is_transient(response.status_code):
         response.headers["x-should-retry"] = "false"
 
 

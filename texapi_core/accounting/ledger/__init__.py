@@ -16,6 +16,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from texapi_core.accounting.ledger.report import LedgerUnreadableError, open_for_reading, read_usage
 from texapi_core.accounting.ledger.schema import LedgerURLError, open_ledger, parse_url
 from texapi_core.accounting.ledger.writer import LedgerWriter, logger
 from texapi_core.accounting.record import CallRecord, Spending, record_open_calls
@@ -65,8 +66,6 @@ def flush_ledgers(timeout: float = EXIT_PATIENCE) -> bool:
 
 def read_spending(url: str, since: datetime) -> Spending | None:
     """What is spent since a moment by all who write to a ledger, `None` when it cannot be read."""
-    from texapi_core.accounting.ledger.report import LedgerUnreadableError, open_for_reading, read_usage
-
     if (writer := _writers.get(url)) is not None:
         writer.flush(_SPENDING_PATIENCE)
     try:
@@ -108,9 +107,10 @@ def _watch_exit() -> None:
     atexit.register(_at_exit)
     processes = sys.modules.get("multiprocessing")
     if processes is not None and processes.parent_process() is not None:
+        # Forked workers end without `atexit`. The module is there: such a process has imported it.
         from multiprocessing.util import Finalize
 
-        Finalize(None, _at_exit, exitpriority=0)  # forked workers end without `atexit`
+        Finalize(None, _at_exit, exitpriority=0)
 
 
 def _at_exit() -> None:

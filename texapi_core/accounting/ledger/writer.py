@@ -15,12 +15,12 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from texapi_core.accounting.ledger.schema import INSERTS, call_tags, calls, open_ledger, prepare
 from texapi_core.accounting.record import CallRecord, log_fields
 
-MOST_WAITING = 10_000
+MAX_WAITING = 10_000
 """Records that may wait for the database. Further ones are given up, and the log says how many."""
-_LARGEST_BATCH = 500
+_MAX_BATCH = 500
 _LINGER = 0.1
 """Seconds that a record may wait for others to be written with it."""
-_LONGEST_PAUSE = 5.0
+_MAX_PAUSE = 5.0
 """Seconds between two attempts to reach a database that cannot be reached."""
 _FORK_PATIENCE = 5.0
 
@@ -43,7 +43,7 @@ class LedgerWriter:
 
     def put(self, record: CallRecord) -> None:
         """Have a record written soon."""
-        if self._waiting.qsize() >= MOST_WAITING:
+        if self._waiting.qsize() >= MAX_WAITING:
             self._given_up += 1
             if self._given_up == 1:
                 logger.error("The ledger %s is too slow or away: records are given up.", self._where)
@@ -93,7 +93,7 @@ class LedgerWriter:
                 flushes.append(item)
             else:
                 batch.append(item)
-            if flushes or len(batch) >= _LARGEST_BATCH:
+            if flushes or len(batch) >= _MAX_BATCH:
                 return batch, flushes
             try:
                 item = self._waiting.get(timeout=max(until - time.monotonic(), 0))
@@ -110,7 +110,7 @@ class LedgerWriter:
                 if pause == _LINGER:
                     logger.warning("The ledger %s cannot be written yet: %s", self._where, error.orig)
                 time.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                pause = min(pause * 2, _MAX_PAUSE)
             except Exception as error:
                 self._write_one_by_one(batch, error)
                 return

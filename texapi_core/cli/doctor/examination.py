@@ -32,20 +32,18 @@ from texapi_core.cli.models import cheapest
 from texapi_core.models import list_models
 from texapi_core.settings import (
     BASE_URL_ENVS,
-    DEFAULT_BASE_URL,
     CallOptions,
     Settings,
-    check_api_key,
-    check_base_url,
     env_api_key,
     env_base_url,
     key_hint,
     resolve_settings,
 )
+from texapi_core.settings_checks import DEFAULT_BASE_URL, check_api_key, check_base_url
 
 _KEY_PREFIX = "sk-tex-"
 _QUOTES = ("'", '"', "\u201c", "\u201d")
-_LARGEST_SKEW = 60.0
+_MAX_SKEW = 60.0
 """Seconds that a clock may be off before it is worth a word."""
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _PORTS = {"http": 80, "https": 443}
@@ -66,7 +64,7 @@ _CERTIFICATE_FAULTS = {
     64: "certificate_of_another",
 }
 """OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, _CERT_HAS_EXPIRED, _HOSTNAME_MISMATCH, _IP_ADDRESS_MISMATCH."""
-_MOST_CAUSES = 10
+_MAX_CAUSES = 10
 _ERRORS: tuple[tuple[type[errors.TexAPIError], str], ...] = (
     (errors.TexAPIAuthenticationError, "wrong_key"),
     (errors.TexAPIInsufficientCreditsError, "no_credits"),
@@ -222,7 +220,7 @@ class Examination:
         if self._skew is None:
             return Finding("clock", "skipped", "clock_unknown")
         seconds = f"{abs(self._skew):.0f}"
-        if abs(self._skew) <= _LARGEST_SKEW:
+        if abs(self._skew) <= _MAX_SKEW:
             return Finding("clock", "ok", "clock_right", {"seconds": seconds})
         return Finding(
             "clock", "warning", "clock_slow" if self._skew > 0 else "clock_fast", {"seconds": seconds}
@@ -303,7 +301,7 @@ def _why_no_answer(error: BaseException) -> tuple[str, str]:
     """The name of the text for what an HTTP library raised, and the reason by whoever raised first."""
     reason = ""
     cause: BaseException | None = error
-    for _ in range(_MOST_CAUSES):
+    for _ in range(_MAX_CAUSES):
         if cause is None:
             break
         reason = _reason(cause)

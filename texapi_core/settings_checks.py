@@ -1,0 +1,166 @@
+"""One check for each setting, with the way out in its error. Does not import the openai SDK."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import threading
+from collections.abc import Mapping
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
+
+API_KEY_ENV = "TEXAPI_API_KEY"
+DEFAULT_BASE_URL = "https://api.texapi.dev/v1"
+"""The gateway's one address, by its documentation."""
+_MAX_RETRIES = 100
+AsyncTransport = Literal["httpx", "aiohttp"]
+"""What carries async calls: the SDK's own, or aiohttp, which takes a fraction of its time with many calls
+at once and comes with the extra `aiohttp`."""
+
+
+def settings_error(message: str) -> ValueError:
+    """A `TexAPISettingsError`, made without importing the SDK before there is one."""
+    from texapi_core.errors import TexAPISettingsError  # imports the SDK, which an error may
+
+    return TexAPISettingsError(message)
+
+
+def key_text(api_key: Any) -> str | None:
+    """The text of a key, or of a header's value, that may be a `SecretStr`."""
+    reveal = getattr(api_key, "get_secret_value", None)
+    text: str | None = reveal() if reveal else api_key
+    return text
+
+
+def check_api_key(api_key: Any) -> str:
+    """The key if it can be sent, else a `TexAPISettingsError` that names the way out."""
+    way_out = f"Set `{API_KEY_ENV}` or pass `api_key=...`."
+    if not api_key:
+        raise settings_error(f"TexAPI needs an API key. {way_out}")
+    if not isinstance(api_key, str):
+        raise settings_error(f"`api_key` must be a string, not {type(api_key).__name__}. {way_out}")
+    if any(character.isspace() for character in api_key):
+        raise settings_error(f"`api_key` holds white space or a line break. {way_out}")
+    if not api_key.isascii() or not api_key.isprintable():
+        raise settings_error(f"`api_key` holds characters that no key has. {way_out}")
+    return api_key
+
+
+def check_base_url(base_url: Any) -> str:
+    """The address if requests can go there, without a slash at its end."""
+    if not isinstance(base_url, str):
+        raise settings_error(
+            f"`base_url` must be a string like {DEFAULT_BASE_URL}, not {type(base_url).__name__}."
+        )
+    return _checked_base_url(base_url)
+
+
+@functools.lru_cache
+def _checked_base_url(base_url: str) -> str:
+    url = base_url.strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        legal = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        legal = False
+    example = f"It must look like {DEFAULT_BASE_URL}"
+    if not legal:
+        raise settings_error(f"`base_url` is no http(s) address: {_without_user(url)!r}. {example}.")
+    if parts.username or parts.password:
+        raise settings_error("`base_url` must hold no user name or password; pass `api_key=...`.")
+    if parts.path.endswith(("/chat/completions", "/models")):
+        raise settings_error(f"`base_url` must end before the endpoint, not {url!r}. {example}.")
+    if parts.query or parts.fragment:
+        raise settings_error(f"`base_url` must hold no query; pass `default_query=...`. {example}.")
+    return url
+
+
+def _without_user(url: str) -> str:
+    return url.rpartition("@")[2]
+
+
+def check_timeout(name: str, timeout: Any) -> None:
+    """Refuse a number of seconds that is none; an `openai.Timeout` passes."""
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        if hasattr(timeout, "connect") and hasattr(timeout, "read"):
+            return
+        raise settings_error(
+            f"`{name}` must be seconds or an `openai.Timeout`, not {type(timeout).__name__}."
+        )
+    if not timeout > 0 or math.isinf(timeout):
+        raise settings_error(f"`{name}` must be more than 0 seconds, not {timeout}.")
+    if timeout > threading.TIMEOUT_MAX:
+        raise settings_error(
+            f"`{name}` must be at most {threading.TIMEOUT_MAX:.0f} seconds on this machine, not {timeout}."
+        )
+
+
+def check_max_retries(max_retries: Any) -> int:
+    """The number of retries if it is one."""
+    if isinstance(max_retries, bool) or not isinstance(max_retries, int):
+        raise settings_error("`max_retries` must be a whole number.")
+    if not 0 <= max_retries <= _MAX_RETRIES:
+        raise settings_error(f"`max_retries` must be between 0 and {_MAX_RETRIES}, not {max_retries}.")
+    return max_retries
+
+
+def check_http_client(name: str, client: Any, *, asynchronous: bool) -> None:
+    """Refuse what is no HTTP client of the right kind: sync for `invoke` and `chat`, async for the others."""
+    if client is None:
+        return
+    is_client = all(hasattr(client, attribute) for attribute in ("build_request", "send", "event_hooks"))
+    if is_client and inspect.iscoroutinefunction(client.send) == asynchronous:
+        return
+    legal = ("openai.DefaultAsyncHttpxClient", "httpx.AsyncClient")
+    if not asynchronous:
+        legal = ("openai.DefaultHttpxClient", "httpx.Client")
+    way_out = ""
+    if is_client:
+        other = "http_client" if asynchronous else "http_async_client"
+        way_out = f" Did you mean `{other}=...`?"
+    raise settings_error(
+        f"`{name}` must be an `{legal[0]}` or another `{legal[1]}`, not {type(client).__name__}.{way_out}"
+    )
+
+
+def check_headers(name: str, headers: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
+    """Headers that can be sent, as pairs. Error texts name the header, never its value."""
+    pairs = []
+    if headers is not None and not isinstance(headers, Mapping):
+        raise settings_error(f"`{name}` must map names to strings, not be {type(headers).__name__}.")
+    named: Mapping[Any, Any] = headers or {}
+    for header, given in named.items():
+        value = key_text(given)
+        if not (isinstance(header, str) and isinstance(value, str)):
+            raise settings_error(f"`{name}` must map names to strings or `SecretStr`s; see {header!r}.")
+        if not header or not header.isascii() or any(c.isspace() or c == ":" for c in header):
+            raise settings_error(f"`{name}` holds a name that is no header: {header!r}.")
+        if not value.isascii() or any(character in value for character in "\r\n\0"):
+            raise settings_error(
+                f"`{name}` holds a line break or a non-ASCII character in the value of {header!r}."
+            )
+        pairs.append((header, value))
+    return tuple(pairs)
+
+
+def check_async_transport(transport: Any) -> AsyncTransport:
+    """The name of a transport if it is one and installed."""
+    if transport not in get_args(AsyncTransport):
+        raise settings_error(f"`async_transport` must be 'httpx' or 'aiohttp', not {transport!r}.")
+    if transport == "aiohttp" and not _has_aiohttp():
+        raise settings_error(
+            "`async_transport='aiohttp'` needs an extra. "
+            'Install it with: pip install "texapi-integrations[aiohttp]"'
+        )
+    checked: AsyncTransport = transport
+    return checked
+
+
+@functools.cache
+def _has_aiohttp() -> bool:
+    """Whether the openai SDK will find what it needs: 3.x brings the bridge to aiohttp, 2.x does not."""
+    needed = ["aiohttp"] if int(version("openai").partition(".")[0]) >= 3 else ["aiohttp", "httpx_aiohttp"]
+    return all(map(find_spec, needed))
