@@ -10,7 +10,6 @@ from typing import Any
 
 from texapi_core.accounting.recorder import record_call
 from texapi_core.call import Call
-from texapi_core.failures import guards
 from texapi_core.request.attempts import Attempt
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.transport.body_end import (
@@ -20,7 +19,7 @@ from texapi_core.transport.body_end import (
     read_to_end,
     read_to_end_guarded,
 )
-from texapi_core.transport.read import AnswerStream, aread_body, read_body
+from texapi_core.transport.read import AnswerStream, aread_body, read_body, reading
 from texapi_core.transport.send import asend, send
 from texapi_core.wire.values import ChatDelta, ChatReply
 
@@ -36,7 +35,7 @@ def complete(settings: Settings, payload: Mapping[str, Any], options: CallOption
     attempt = Attempt(Call(settings, payload, options))
     while True:
         with attempt as call, record_call(call) as record:
-            with record.sending(), guards.sending(call):
+            with record.sending():
                 response = send(call)
             record.opened(response)
             return record.finished(read_body(call, response).reply())
@@ -50,7 +49,7 @@ async def acomplete(
     while True:
         with attempt as call:
             async with record_call(call) as record:
-                with record.sending(), guards.sending(call):
+                with record.sending():
                     sent = await asend(call)
                 record.opened(sent.response)
                 return record.finished((await aread_body(call, sent)).reply())
@@ -70,13 +69,13 @@ def stream(
     attempt = Attempt(Call(settings, payload, options))
     while True:
         with attempt as call, record_call(call, streamed=True) as record:
-            with record.sending(), guards.sending(call):
+            with record.sending():
                 response = send(call, stream=True)
             answer = AnswerStream(call, response)
             record.opened(response, answer)
             packets = response.iter_bytes()  # kept: when it is dropped, the connection is
             with closing(response):
-                with guards.reading(call, response, answer):
+                with reading(call, response, answer):
                     for packet in packets:
                         for delta in answer.feed(packet):
                             attempt.has_begun = True
@@ -103,14 +102,14 @@ async def astream(
     while True:
         with attempt as call:
             async with record_call(call, streamed=True) as record:
-                with record.sending(), guards.sending(call):
+                with record.sending():
                     sent = await asend(call, stream=True)
                 answer = AnswerStream(call, sent.response)
                 record.opened(sent.response, answer)
                 packets = sent.response.aiter_bytes()
                 try:
                     with (
-                        guards.reading(call, sent.response, answer),
+                        reading(call, sent.response, answer),
                         aclosing_when_silent(sent.response, answer),
                     ):
                         async for packet in packets:

@@ -6,7 +6,6 @@ from typing import Any
 
 from texapi_core.call import Call
 from texapi_core.catalog import ModelInfo
-from texapi_core.failures import guards
 from texapi_core.settings import Settings
 from texapi_core.transport.read import aread_body, read_body
 from texapi_core.transport.send import asend_for_models, send_for_models
@@ -19,17 +18,13 @@ def list_models(settings: Settings) -> list[ModelInfo]:
         TexAPIError: see `texapi_core.errors`.
     """
     call = Call(settings)
-    with guards.sending(call):
-        response = send_for_models(call)
-    return _parse_models(read_body(call, response).model_rows())
+    return _parse_models(read_body(call, send_for_models(call)).model_rows())
 
 
 async def alist_models(settings: Settings) -> list[ModelInfo]:
     """The models that the key can use. Async twin of `list_models`."""
     call = Call(settings)
-    with guards.sending(call):
-        sent = await asend_for_models(call)
-    return _parse_models((await aread_body(call, sent)).model_rows())
+    return _parse_models((await aread_body(call, await asend_for_models(call))).model_rows())
 
 
 def _parse_models(rows: list[Any]) -> list[ModelInfo]:

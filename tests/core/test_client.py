@@ -24,7 +24,8 @@ from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from texapi_core import CallOptions, ChatReply, resolve_settings
 from texapi_core.settings import Settings
-from texapi_core.transport.clients import call_timeout, sync_client
+from texapi_core.transport.clients import sync_client
+from texapi_core.transport.send import call_timeout
 
 PAYLOAD = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello"}]}
 OPENAI_VARIABLES = {
@@ -416,6 +417,6 @@ async def test_the_user_s_own_async_http_client_stays_open(endpoint: Endpoint) -
 def test_time_limits(
     timeout: Any, longest_read: float | None, connect: float | None, read: float | None
 ) -> None:
-    limits = call_timeout(timeout, longest_read=longest_read)
+    limits = call_timeout(timeout, max_read=longest_read)
 
     assert (limits.connect, limits.read) == (connect, read)

@@ -139,13 +139,6 @@ def _texts_of(error: errors.TexAPIError) -> list[tuple[str, str]]:
     return [(name, value) for name, value in vars(error).items() if isinstance(value, str)]
 
 
-def redact_request_id(response: Any, *, secrets: Secrets) -> None:
-    """Take the key out of a request's id, which stands in results, records and errors alike."""
-    request_id = request_id_of(response)
-    if request_id and (redacted := secrets.redact(request_id)) != request_id:
-        response.headers["x-request-id"] = redacted
-
-
 def _quotes(error: openai.APIStatusError, secrets: Secrets) -> bool:
     response = error.response
     places = (response.text, str(error.body), str(response.headers.multi_items()))

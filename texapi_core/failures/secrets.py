@@ -34,7 +34,11 @@ class Secrets:
 
     def are_in(self, *texts: str) -> bool:
         """Whether one of the texts quotes a secret."""
-        return any(secret in text for secret in self._values for text in texts)
+        for secret in self._values:
+            for text in texts:
+                if secret in text:
+                    return True
+        return False
 
     def redact(self, text: str) -> str:
         """The text without what gateways and proxies quote: keys, header values, passwords in addresses."""
@@ -49,6 +53,12 @@ class Secrets:
         if isinstance(value, list):
             return [self.redact_json(item) for item in value]
         return self.redact(value) if isinstance(value, str) else value
+
+    def redact_request_id(self, response: Any) -> None:
+        """Redact the id of a response, which is shown in results, records and errors alike."""
+        request_id = response.headers.get(_REQUEST_ID)
+        if request_id and self.are_in(request_id):
+            response.headers[_REQUEST_ID] = self.redact(request_id)
 
     def excerpt(self, text: bytes | str) -> str:
         """The start of a text on one line. Redacted before it is cut, so that no part of a secret is left."""

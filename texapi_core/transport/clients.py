@@ -12,12 +12,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import openai
 
-from texapi_core.settings import CONNECT_TIMEOUT, NO_OPTIONS, CallOptions, Settings
+from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.transport.hooks import ainspect_response, inspect_response
 from texapi_core.transport.pools import new_pool
 
@@ -182,25 +182,6 @@ def _add_hook(http_client: Any, hook: Any) -> None:
     hooks = dict(http_client.event_hooks)
     if hook not in hooks["response"]:
         http_client.event_hooks = {**hooks, "response": [*hooks["response"], hook]}
-
-
-def call_timeout(timeout: float | openai.Timeout, *, longest_read: float | None = None) -> openai.Timeout:
-    """`timeout` as the SDK takes it: a number of seconds bounds reading, connecting takes less."""
-    if isinstance(timeout, (int, float)):
-        return _timeout_of(timeout, longest_read)
-    return _bounded(timeout, longest_read)
-
-
-@lru_cache
-def _timeout_of(seconds: float, longest_read: float | None) -> openai.Timeout:
-    return _bounded(openai.Timeout(seconds, connect=min(seconds, CONNECT_TIMEOUT)), longest_read)
-
-
-def _bounded(timeout: openai.Timeout, longest_read: float | None) -> openai.Timeout:
-    read = timeout.read
-    if longest_read is not None and (read is None or read > longest_read):
-        read = longest_read
-    return openai.Timeout(connect=timeout.connect, read=read, write=timeout.write, pool=timeout.pool)
 
 
 def _forget_all_clients() -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any, TypedDict
 
 from texapi_core.call import Call
 from texapi_core.errors import TexAPIError
-from texapi_core.failures import guards, mapping
+from texapi_core.failures import mapping
 from texapi_core.failures.secrets import Secrets
-from texapi_core.transport.clients import call_timeout
-from texapi_core.transport.send import AsyncSent
+from texapi_core.transport.send import AsyncSent, call_timeout
 from texapi_core.wire.error_answers import raise_for_error
 from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.reader import StreamReader, looks_like_sse
@@ -21,12 +21,36 @@ from texapi_core.wire.reply import parse_reply
 from texapi_core.wire.sse import BYTE_ORDER_MARK
 from texapi_core.wire.values import ChatDelta, ChatReply, MalformedAnswer
 
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What reading an answer may raise: `ErrorAnswer` and `MalformedAnswer`, which are ValueErrors, and what
+an answer of an unknown form may cause."""
+
+
+@contextmanager
+def reading(call: Call, response: Any, answer: AnswerStream | None = None) -> Generator[None]:
+    """Errors of ours for what is raised while a response's bytes are read; `answer` is a stream of them.
+
+    openai 2 is built on httpx, openai 3 on httpx2, and both let errors of the layers below through, so
+    anything but our own errors and the end of the program is a broken connection.
+    """
+    try:
+        yield
+    except (TexAPIError, asyncio.CancelledError, GeneratorExit):
+        raise
+    except Exception as error:
+        if answer is not None and answer.has_finished:
+            return  # only the end of the stream is missing, and perhaps usage: the answer is whole
+        broken = mapping.connection_broke(error, response, secrets=call.secrets, streamed=answer is not None)
+        if answer is not None:
+            answer.add_partial(broken)
+        raise broken from error
+
 
 def read_body(call: Call, response: Any) -> Body:
     """The whole body of a response, which is closed then."""
     body = Body(call, response)
     try:
-        with guards.reading(call, response):
+        with reading(call, response):
             for packet in response.iter_bytes():
                 body.feed(packet)
     finally:
@@ -38,7 +62,7 @@ async def aread_body(call: Call, sent: AsyncSent) -> Body:
     """The whole body of a response. Async twin of `read_body`."""
     body = Body(call, sent.response)
     try:
-        with guards.reading(call, sent.response):
+        with reading(call, sent.response):
             async with asyncio.timeout(body.seconds):
                 async for packet in sent.response.aiter_bytes():
                     body.feed(packet)
@@ -73,13 +97,13 @@ class Body:
         body = self._text()
         origin = _origin(self._response, self._call.secrets)
         if not looks_like_sse(body):
-            with guards.parsing(self._call, self._response):
+            with self._errors_of_parsing():
                 return parse_reply(parse_json_object(body), **origin)
         secrets, reader = self._call.secrets, StreamReader()
         try:
             for _ in chain(reader.feed(body), reader.finish()):
                 pass
-        except guards.UNREADABLE as error:
+        except _UNREADABLE as error:
             failure = mapping.from_answer(error, self._response, secrets=secrets, streamed=True)
             failure.partial = mapping.partial_reply(reader.state.reply(**origin), secrets=secrets)
             raise failure from None
@@ -87,13 +111,21 @@ class Body:
 
     def model_rows(self) -> list[Any]:
         """The body as a list of models."""
-        with guards.parsing(self._call, self._response):
+        with self._errors_of_parsing():
             body = parse_json_object(self._text())
             raise_for_error(body)
             rows = body.get("data")
             if not isinstance(rows, list):
                 raise MalformedAnswer("an answer without a list of models", self._text())
         return rows
+
+    @contextmanager
+    def _errors_of_parsing(self) -> Generator[None]:
+        try:
+            yield
+        except _UNREADABLE as error:
+            secrets = self._call.secrets
+            raise mapping.from_answer(error, self._response, secrets=secrets, streamed=False) from None
 
     def _text(self) -> bytes:
         return bytes(self._bytes).removeprefix(BYTE_ORDER_MARK).strip()
@@ -153,7 +185,7 @@ class AnswerStream:
         """
         try:
             yield from self._reader.finish()
-        except guards.UNREADABLE as error:
+        except _UNREADABLE as error:
             failure = mapping.from_answer(error, self._response, secrets=self._secrets, streamed=True)
             self.add_partial(failure)
             raise failure from None

@@ -7,15 +7,19 @@ all the rest of a call.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import openai
 
+from texapi_core import errors
 from texapi_core.call import Call
-from texapi_core.failures.mapping import redact_request_id
-from texapi_core.settings import CallOptions
-from texapi_core.transport.clients import call_timeout, sync_client
+from texapi_core.failures import mapping
+from texapi_core.settings import CONNECT_TIMEOUT
+from texapi_core.transport.clients import sync_client
 from texapi_core.transport.event_loops import PoolShard, acquire_shard
 
 _CHAT = "/chat/completions"
@@ -44,22 +48,27 @@ class AsyncSent(openai.AsyncStream[object]):
 
 
 def send(call: Call, *, stream: bool = False) -> Any:
-    """The response to `POST /chat/completions`, its body not yet read."""
+    """The response to `POST /chat/completions`, its body not yet read.
+
+    Raises:
+        TexAPIError: see `texapi_core.errors`.
+    """
     settings = call.settings
-    response = (
-        sync_client(settings, call.options)
-        .post(
-            settings.base_url + _CHAT,  # whole: from a path the SDK would join it for each call
-            cast_to=object,
-            body={**call.payload, "stream": True} if stream else call.payload,
-            options=_request_options(call, stream=stream),
-            # The SDK's own: it hands over the response once its head is there.
-            stream=True,
-            stream_cls=_Sent,
+    with _errors_of_sending(call):
+        response = (
+            sync_client(settings, call.options)
+            .post(
+                settings.base_url + _CHAT,  # whole: from a path the SDK would join it for each call
+                cast_to=object,
+                body={**call.payload, "stream": True} if stream else call.payload,
+                options=_request_options(call, stream=stream),
+                # The SDK's own: it hands over the response once its head is there.
+                stream=True,
+                stream_cls=_Sent,
+            )
+            .response
         )
-        .response
-    )
-    redact_request_id(response, secrets=call.secrets)
+    call.secrets.redact_request_id(response)
     return response
 
 
@@ -77,15 +86,15 @@ async def asend(call: Call, *, stream: bool = False) -> AsyncSent:
             stream_cls=AsyncSent,
         ),
     )
-    redact_request_id(sent.response, secrets=call.secrets)
+    call.secrets.redact_request_id(sent.response)
     return sent
 
 
 def send_for_models(call: Call) -> Any:
-    """The response to `GET /models`."""
-    options = _request_options(call)
-    client = sync_client(call.settings)
-    return client.get(_MODELS, cast_to=object, options=options, stream=True, stream_cls=_Sent).response
+    """The response to `GET /models`. Raises like `send`."""
+    with _errors_of_sending(call):
+        options, client = _request_options(call), sync_client(call.settings)
+        return client.get(_MODELS, cast_to=object, options=options, stream=True, stream_cls=_Sent).response
 
 
 async def asend_for_models(call: Call) -> AsyncSent:
@@ -100,33 +109,76 @@ async def asend_for_models(call: Call) -> AsyncSent:
 
 
 async def _in_shard(call: Call, request: Callable[[openai.AsyncOpenAI], Awaitable[AsyncSent]]) -> AsyncSent:
-    shard = await acquire_shard(call.settings)
+    with _errors_of_sending(call):
+        shard = await acquire_shard(call.settings)
+        try:
+            sent = await request(shard.client(call.settings, call.options))
+        except BaseException:
+            shard.release()
+            raise
+        sent.shard = shard
+        return sent
+
+
+@contextmanager
+def _errors_of_sending(call: Call) -> Generator[None]:
+    """Errors of ours for what is raised before an answer begins."""
     try:
-        sent = await request(shard.client(call.settings, call.options))
-    except BaseException:
-        shard.release()
+        yield
+    except errors.TexAPIError as error:
+        mapping.redact_error(error, secrets=call.secrets)
         raise
-    sent.shard = shard
-    return sent
+    except openai.APIError as error:
+        raise mapping.from_openai(error, secrets=call.secrets) from error
+    except Exception as error:
+        if not _can_be_sent(call.payload):
+            raise errors.TexAPISettingsError(
+                f"The request cannot be sent as JSON: {error}. Nothing was sent."
+            ) from error
+        raise mapping.not_sent(error, secrets=call.secrets) from error
+
+
+def _can_be_sent(payload: Mapping[str, Any]) -> bool:
+    try:
+        json.dumps(payload, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _request_options(call: Call, *, stream: bool = False) -> openai.RequestOptions:
     settings, options = call.settings, call.options
     timeout = settings.timeout if options.timeout is None else options.timeout
     retries = settings.max_retries if options.max_retries is None else options.max_retries
+    content_type = "application/json"
+    for name, value in options.extra_headers.items() if options.extra_headers else ():
+        if name.lower() == "content-type":
+            content_type = value
     request: openai.RequestOptions = {
-        "timeout": call_timeout(timeout, longest_read=settings.stream_idle_timeout if stream else None),
+        "timeout": call_timeout(timeout, max_read=settings.stream_idle_timeout if stream else None),
         "max_retries": retries,
         # Said again here, for the client may have had to take out an ambient `content-type`.
-        "headers": {"Content-Type": _content_type(options)},
+        "headers": {"Content-Type": content_type},
     }
     if options.extra_query:
         request["params"] = dict(options.extra_query)
     return request
 
 
-def _content_type(options: CallOptions) -> str:
-    for name, value in (options.extra_headers or {}).items():
-        if name.lower() == "content-type":
-            return value
-    return "application/json"
+def call_timeout(timeout: float | openai.Timeout, *, max_read: float | None = None) -> openai.Timeout:
+    """`timeout` as the SDK takes it: a number of seconds bounds reading, connecting takes less."""
+    if isinstance(timeout, (int, float)):
+        return _timeout_of(timeout, max_read)
+    return _bounded(timeout, max_read)
+
+
+@lru_cache
+def _timeout_of(seconds: float, max_read: float | None) -> openai.Timeout:
+    return _bounded(openai.Timeout(seconds, connect=min(seconds, CONNECT_TIMEOUT)), max_read)
+
+
+def _bounded(timeout: openai.Timeout, max_read: float | None) -> openai.Timeout:
+    read = timeout.read
+    if max_read is not None and (read is None or read > max_read):
+        read = max_read
+    return openai.Timeout(connect=timeout.connect, read=read, write=timeout.write, pool=timeout.pool)
