@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-# Imported before autodoc does it, which makes believe that a type checker runs: pydantic cannot stand that.
+# Imported before autodoc, which sets `TYPE_CHECKING` to true while it imports: pydantic fails then.
 import langchain_texapi  # noqa: F401
 import llama_index_texapi  # noqa: F401
 from texapi_core import __version__
@@ -19,13 +19,13 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 exclude_patterns = ["_build"]
 root_doc = "index"
 
-# Pages are written to be read on the code host too: links go to files, headings have anchors.
+# The pages are also read on the code host: links point to files, and headings have anchors.
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
 myst_url_schemes = ("http", "https")
 language = "en"
 
-# Docstrings are plain text with names in single backquotes, and Google's sections.
+# Docstrings are plain text with names in single backquotes and sections in Google's style.
 default_role = "code"
 napoleon_numpy_docstring = False
 autodoc_typehints = "none"
@@ -44,11 +44,11 @@ _PLURAL = re.compile(r"(`[^`]+`)(?=\w)")
 
 
 def _as_restructured_text(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Docstrings have Markdown's blocks of code and plurals of names; a module's has drawings."""
+    """Convert Markdown code blocks and plurals of names; keep the first line of a module's docstring."""
     if what == "module":
-        del lines[1:]
+        del lines[1:]  # the others contain drawings
     if what == "attribute":
-        lines.insert(0, "")  # or Napoleon takes what stands before a colon in the first line for a type
+        lines[:0] = ["..", ""]  # an empty comment: Napoleon reads "text:" in the first line as a type
     converted: list[str] = []
     inside = False
     for line in lines:
