@@ -272,8 +272,8 @@ FEATURES = (
     Feature("PDF input", _input({"type": "file", "base64": "AAAA", "mime_type": "application/pdf"}, "file")),
     Feature("Images in tool results", _media_in_tool_results),
     Feature("Reasoning in content blocks", _reasoning),
-    Feature("Signed reasoning goes back (Claude)", _signed_reasoning),
-    Feature("Thought signatures go back (Gemini)", _thought_signatures),
+    Feature("Signed reasoning is sent back (Claude)", _signed_reasoning),
+    Feature("Thought signatures are sent back (Gemini)", _thought_signatures),
     Feature("Token-level streaming", _streaming, ("stream", "astream")),
     Feature("Native async", _native_async, ("ainvoke", "astream")),
     Feature("Token usage", _token_usage),
@@ -383,7 +383,7 @@ def make_tables(gateway: Gateway) -> str:
             for way in WAYS
         ]
         lines.append(f"| {feature.name} | " + " | ".join(cells) + " |")
-    lines += ["", "| Of the model as an object | |", "| --- | :---: |"]
+    lines += ["", "| The model object | |", "| --- | :---: |"]
     for name, run in OBJECT_FEATURES.items():
         lines.append(f"| {name} | {_runs(run, Bench(gateway, WAYS[0]))} |")
     return "\n".join(lines) + "\n"
