@@ -207,7 +207,7 @@ def _failures(name: str, outcomes: dict[tuple[str, str, str], str]) -> list[str]
             rows[wrong][f"{row} ({way})"] += 1
     if not rows:
         return []
-    lines = [f"\n## What `{name}` does otherwise\n"]
+    lines = [f"\n## What `{name}` does differently\n"]
     for wrong, where in sorted(rows.items(), key=lambda item: -len(item[1])):
         by_row: dict[str, list[str]] = defaultdict(list)
         for place in where:
