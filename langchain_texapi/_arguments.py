@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from texapi_core.adapter_base.parameters import NOT_IN_PAYLOAD, SENT, check_arguments_of_a_call
-from texapi_core.settings import CALL_OPTIONS, key_text
+from texapi_core.settings import CALL_OPTIONS, reveal_secret
 
 _ALIASES = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
 """The constructor's other names for what one call may change."""
@@ -97,5 +97,5 @@ def without_secrets(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def digest(mapping: Mapping[str, Any]) -> str:
     """The same for equal mappings; tells nothing of what is in them."""
-    pairs = sorted((name.lower(), str(key_text(value))) for name, value in mapping.items())
+    pairs = sorted((name.lower(), str(reveal_secret(value))) for name, value in mapping.items())
     return "sha256:" + hashlib.sha256(repr(pairs).encode()).hexdigest()[:16]

@@ -27,7 +27,7 @@ from texapi_core.wire.reasoning import DETAIL_FIELDS
 from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
 from texapi_core.wire.values import ChatDelta, ChatReply
 
-_SPOILERS = ("", "]", '"]', "}]", '"}]')
+_INVALIDATING_SUFFIXES = ("", "]", '"]', "}]", '"}]')
 _BLOCK_INDEXES = {"reasoning": "lc_rs_0", "text": "lc_txt_0", "refusal": "lc_rf_0"}
 
 
@@ -83,10 +83,10 @@ def _fragments(calls: Sequence[ToolCallDelta]) -> dict[str, list[Any]]:
 def create_final_chunk(reply: ChatReply, *, requested_model: str) -> ChatGenerationChunk:
     """Usage, origin and extras of the whole answer, which `delta`s do not carry."""
     choice = reply.choice
-    amendments = [
-        tool_call_chunk(name=None, args=amendment, id=None, index=index)
+    fixes = [
+        tool_call_chunk(name=None, args=fix, id=None, index=index)
         for index, call in enumerate(choice.tool_calls)
-        if (amendment := _amendment(call))
+        if (fix := _closing_fix(call))
     ]
     metadata = response_metadata(reply, choice, requested_model=requested_model)
     metadata.pop("logprobs", None)
@@ -94,31 +94,33 @@ def create_final_chunk(reply: ChatReply, *, requested_model: str) -> ChatGenerat
         content="",
         additional_kwargs=message_kwargs(choice),
         response_metadata=metadata,
-        tool_call_chunks=amendments,
+        tool_call_chunks=fixes,
         usage_metadata=create_usage_metadata(reply.usage),
     )
     return ChatGenerationChunk(message=message)
 
 
-def _amendment(call: ToolCall) -> str:
-    """What to add to the arguments of a call, so that LangChain reads them as this package does."""
+def _closing_fix(call: ToolCall) -> str:
+    """What to append to the arguments of a call so that LangChain parses them as this package does."""
     if call.parse_arguments() is None:
-        return _spoiler(call.arguments) if call.arguments else _SPOILERS[1]  # no text is `{}` to LangChain
+        # LangChain parses empty text as `{}`.
+        return _invalidating_suffix(call.arguments) if call.arguments else _INVALIDATING_SUFFIXES[1]
     return "{}" if call.arguments.isspace() else ""
 
 
-def _spoiler(arguments: str) -> str:
-    """What to add to arguments that are no JSON object, so that LangChain does not take them for one.
+def _invalidating_suffix(arguments: str) -> str:
+    """What to append to arguments that are not a JSON object so that LangChain does not parse them as one.
 
-    When LangChain adds up a stream it closes open strings and brackets: `{"path": "/ho` would become a
-    valid call, and an agent would run it. Whole answers give an invalid tool call, and so must streams.
+    When LangChain merges the chunks of a stream it closes open strings and brackets: `{"path": "/ho`
+    would become a valid call, and an agent would run it. A whole answer gives an invalid tool call here,
+    and a stream must give the same.
     """
-    for spoiler in _SPOILERS:
+    for suffix in _INVALIDATING_SUFFIXES:
         try:
-            if not isinstance(parse_partial_json(arguments + spoiler), dict):
-                return spoiler
+            if not isinstance(parse_partial_json(arguments + suffix), dict):
+                return suffix
         except ValueError:
-            return spoiler
+            return suffix
     return ""
 
 

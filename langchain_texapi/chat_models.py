@@ -51,7 +51,7 @@ from texapi_core.settings import (
     Settings,
     call_options,
     env_base_url,
-    key_text,
+    reveal_secret,
     refuse_unknown_arguments,
     resolve_settings,
 )
@@ -393,7 +393,7 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
 
     def _settings(self) -> Settings:
         return resolve_settings(
-            api_key=key_text(self.texapi_api_key),
+            api_key=reveal_secret(self.texapi_api_key),
             base_url=self.texapi_api_base,
             timeout=self.request_timeout,
             stream_idle_timeout=self.stream_idle_timeout,

@@ -35,7 +35,7 @@ class ResponseStream:
         self._text = ""
         self._reasoning_text = ""
         self._refusal = ""
-        self._tool_calls: list[_GrowingCall] = []
+        self._tool_calls: list[_PartialToolCall] = []
         self._logprobs_given = 0
 
     def feed(self, item: ChatDelta | ChatReply) -> ChatResponse:
@@ -78,11 +78,11 @@ class ResponseStream:
 
     def _grow(self, delta: ToolCallDelta) -> None:
         while len(self._tool_calls) <= delta.index:
-            self._tool_calls.append(_GrowingCall())
+            self._tool_calls.append(_PartialToolCall())
         self._tool_calls[delta.index].add(delta)
 
 
-class _GrowingCall:
+class _PartialToolCall:
     def __init__(self) -> None:
         self._id = ""
         self._name = ""

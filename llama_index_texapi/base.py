@@ -51,8 +51,8 @@ from texapi_core.settings import (
     Settings,
     call_options,
     env_base_url,
-    key_text,
-    one_of_two,
+    reveal_secret,
+    resolve_alias,
     refuse_unknown_arguments,
     resolve_settings,
 )
@@ -144,7 +144,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         **kwargs: Any,
     ) -> None:
         refuse_unknown_arguments(type(self).__name__, kwargs, type(self).model_fields)
-        kwargs["http_async_client"] = one_of_two(
+        kwargs["http_async_client"] = resolve_alias(
             http_async_client=kwargs.get("http_async_client"), async_http_client=async_http_client
         )
         if api_key is not None:
@@ -152,7 +152,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         kwargs = {k: v for k, v in kwargs.items() if v is not None or k == "stream_idle_timeout"}
         super().__init__(
             model=model,
-            api_base=one_of_two(api_base=api_base, base_url=base_url) or env_base_url(),
+            api_base=resolve_alias(api_base=api_base, base_url=base_url) or env_base_url(),
             **kwargs,
         )
         check_additional_kwargs(self.additional_kwargs, type(self).model_fields)
@@ -361,7 +361,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
 
     def _settings(self) -> Settings:
         return resolve_settings(
-            api_key=key_text(self.api_key),
+            api_key=reveal_secret(self.api_key),
             base_url=self.api_base,
             timeout=self.timeout,
             stream_idle_timeout=self.stream_idle_timeout,

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary, ref
 
 from pydantic import BaseModel
 
-_MOST_VARIANTS = 16
+_MAX_VARIANTS = 16
 """Schemas kept of one class: they differ in name, description and strictness."""
 _SCHEMA_METHODS = ("model_json_schema", "__get_pydantic_json_schema__")
 
@@ -47,7 +47,7 @@ class SchemaCache:
                 if entry is None:
                     return made
                 self._entries[source] = entry
-            if len(entry.made) >= _MOST_VARIANTS:
+            if len(entry.made) >= _MAX_VARIANTS:
                 entry.made.clear()
             entry.made[variant] = made
         copied: dict[str, Any] = _copy(made)
