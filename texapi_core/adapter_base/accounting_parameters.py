@@ -1,6 +1,6 @@
-"""What the constructors of both adapters take for the books: ledger, prices, budget, spans.
+"""The constructor arguments of both adapters for accounting: ledger, prices, budget, spans.
 
-Most models keep none, so what keeps them is imported by the first that does.
+Most models use none of them, so the code behind them is imported by the first model that does.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ _FROM_ENVIRONMENT: dict[str, Callable[[], str | bool | None]] = {
 
 
 class AccountingParameters(BaseModel):
-    """What both adapters' constructors take for the books. Nothing of it is sent."""
+    """Constructor arguments for accounting. None of them is sent."""
 
-    # For classes between this one and the adapters', of which nobody makes objects: an import need not
-    # build their validators.
+    # Classes between this one and the adapters' are never instantiated: an import need not build their
+    # validators.
     model_config = ConfigDict(defer_build=True)
 
     usage_ledger: str | None = Field(
@@ -94,7 +94,7 @@ class AccountingParameters(BaseModel):
     @field_validator("prices")
     @classmethod
     def _parse_prices(cls, prices: Any) -> Any:
-        """A dict is read once; a file when it is needed, by each process for itself."""
+        """A dict is parsed now; a file when it is first needed, in each process."""
         if isinstance(prices, os.PathLike):
             prices = os.fspath(prices)
         if prices is not None:
@@ -105,7 +105,7 @@ class AccountingParameters(BaseModel):
         return None
 
     def __getstate__(self) -> dict[Any, Any]:
-        """What came from the environment stays at home: a worker reads its own."""
+        """The state to pickle. Values from the environment are left out: a worker reads its own."""
         state = super().__getstate__()
         stays = {name: None for name in _FROM_ENVIRONMENT if name not in self.model_fields_set}
         return {**state, "__dict__": {**state["__dict__"], **stays}}
@@ -118,14 +118,14 @@ class AccountingParameters(BaseModel):
         if self.usage_ledger:
             with suppress(ImportError):  # the first record says so, in the log
                 from texapi_core.accounting import (
-                    ledger,  # now, for it takes longer than an event loop may stand still
+                    ledger,  # imported here, since the import would block an event loop for too long
                 )
 
                 ledger.watch_sigterm()
 
     @property
     def accounting(self) -> Accounting | None:
-        """The books; `None` when nobody keeps any."""
+        """What records of calls are written to; `None` when there is nothing."""
         ledger, prices, budget = self.usage_ledger or None, self.prices, self._budget
         if ledger is None and prices is None and budget is None and not self.otel:
             return None
@@ -148,7 +148,7 @@ class AccountingParameters(BaseModel):
         )
 
     def check_accounting(self) -> None:
-        """Raise `TexAPISettingsError` for books that cannot be kept, before the first call."""
+        """Raise `TexAPISettingsError` for accounting that cannot work, before the first call."""
         try:
             accounting = self.accounting
         except ValueError as error:
