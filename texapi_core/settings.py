@@ -168,7 +168,7 @@ def refuse_unknown_arguments(class_name: str, arguments: Iterable[str], known: C
             )
 
 
-def one_of_two(**named: Any) -> Any:
+def resolve_alias(**named: Any) -> Any:
     """The value of an argument that has two names; two values are a `TexAPISettingsError`."""
     values = [value for value in named.values() if value is not None]
     if len(values) > 1 and values[0] != values[1]:
