@@ -14,7 +14,7 @@ import pytest
 from llama_index.core.base.llms.types import ChatMessage
 
 from tests.conftest import Endpoint
-from tests.faults.ways import WAYS, Way, chat_texapi, one_loop, texapi
+from tests.faults.ways import WAYS, Way, chat_texapi, one_loop, some_ways, texapi
 from tests.gateway import Fault, Gateway
 from tests.waiting import cancel_once, wait_until
 from texapi_core import TexAPIConnectionError, TexAPIError, TexAPITimeoutError
@@ -75,8 +75,16 @@ _PLACES: dict[str, tuple[Callable[[], Any], type[TexAPIError], str]] = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
-@pytest.mark.parametrize("place", _PLACES)
+_MATRIX = [
+    pytest.param(
+        place, way, marks=[pytest.mark.matrix] * (way not in some_ways(number)), id=f"{place}-{way.name}"
+    )
+    for number, place in enumerate(_PLACES)
+    for way in WAYS
+]
+
+
+@pytest.mark.parametrize(("place", "way"), _MATRIX)
 def test_a_gateway_that_cannot_be_reached(place: str, way: Way) -> None:
     if place == "busy" and sys.platform != "linux":
         pytest.skip("other systems' queues are longer")
