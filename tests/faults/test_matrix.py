@@ -1,6 +1,6 @@
 """Every row of the fault table x both frameworks x sync and async x whole and streamed.
 
-`make test` asks each row in both frameworks and in a third of its ways, `make faults` in the others.
+`make test` asks each row in both frameworks, in a third of its ways; `make combinations` in the others.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _one_loop() -> Iterator[None]:
 
 _MATRIX = [
     pytest.param(
-        name, way, marks=[pytest.mark.matrix] * (way not in some_ways(number)), id=f"{name}-{way.name}"
+        name, way, marks=[pytest.mark.combination] * (way not in some_ways(number)), id=f"{name}-{way.name}"
     )
     for number, (name, case) in enumerate(TABLE.items())
     for way in WAYS
