@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from collections.abc import Collection, Sequence
 from types import TracebackType
@@ -51,7 +52,7 @@ class Gateway:
         self._port = listener.getsockname()[1]
         application = Application(self._journal, self._settings)
         server = self._server = _Server(application)
-        self._thread = threading.Thread(target=server.run, args=([listener],), name="gateway", daemon=True)
+        self._thread = threading.Thread(target=server.serve_in_thread, args=(listener,), daemon=True)
         self._thread.start()
         if not server.ready.wait(_LONGEST_START):
             raise RuntimeError("The gateway did not start.")
@@ -132,6 +133,11 @@ class _Server(uvicorn.Server):
         """Start to listen and say so."""
         await super().startup(sockets)
         self.ready.set()
+
+    def serve_in_thread(self, listener: socket.socket) -> None:
+        """Serve until asked to stop; without the tracer of a coverage run, which takes as long again."""
+        sys.settrace(None)
+        self.run([listener])
 
     def stop(self) -> None:
         """Ask the server to stop; any thread may do so."""
