@@ -23,8 +23,7 @@ from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from langchain_texapi._tools import define_tool
-from texapi_core.wire.json import excerpt
-from texapi_core.wire.json_text import CUT_NOTE, json_objects
+from texapi_core.wire.json import CUT_NOTE, excerpt, json_objects
 
 if TYPE_CHECKING:
     from langchain_texapi.chat_models import ChatTexAPI

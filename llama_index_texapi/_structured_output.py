@@ -34,8 +34,7 @@ from llama_index.core.prompts import BasePromptTemplate
 
 from llama_index_texapi._tools import is_program_tool, program_output_class, root_object, select_tools
 from texapi_core.adapter_base.schema_cache import SchemaCache
-from texapi_core.wire.json import excerpt
-from texapi_core.wire.json_text import CUT_NOTE, json_objects
+from texapi_core.wire.json import CUT_NOTE, excerpt, json_objects
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool

@@ -19,7 +19,7 @@ from texapi_core._version import __version__
 from texapi_core.accounting.record import CallRecord
 from texapi_core.settings import Settings
 from texapi_core.wire.scalars import text_or_none
-from texapi_core.wire.surrogates import mended
+from texapi_core.wire.surrogates import replace_lone_surrogates
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.1"
 """The last conventions that have the names below themselves; later ones refer to a registry of their own,
@@ -63,7 +63,7 @@ class CallSpan:
             }
         )
         self._span = _tracer().start_span(
-            mended(f"chat {model}") if model else "chat",
+            replace_lone_surrogates(f"chat {model}") if model else "chat",
             kind=trace.SpanKind.CLIENT,
             attributes={**self._common, **_request_attributes(payload, streamed=streamed)},
         )
@@ -145,13 +145,19 @@ def _response_attributes(record: CallRecord) -> dict[str, AttributeValue]:
 
 def _attributes(known: Mapping[str, Any]) -> dict[str, AttributeValue]:
     """What is known, so that it can be sent: one value that cannot takes a whole batch of spans with it."""
-    return {mended(name): _sendable(value) for name, value in known.items() if value is not None}
+    return {
+        replace_lone_surrogates(name): _sendable(value) for name, value in known.items() if value is not None
+    }
 
 
 def _sendable(value: Any) -> Any:
     if isinstance(value, int) and not -_LONGEST_INT <= value < _LONGEST_INT:
         return str(value)
-    return tuple(map(mended, value)) if isinstance(value, tuple) else mended(value)
+    return (
+        tuple(map(replace_lone_surrogates, value))
+        if isinstance(value, tuple)
+        else replace_lone_surrogates(value)
+    )
 
 
 def _seconds(milliseconds: float | None) -> float | None:

@@ -90,7 +90,7 @@ class StreamReader:
                 self._failure = None if self.state.has_finished else cut
         if self._failure is not None:
             raise self._failure
-        yield from self.state.read_put_off()
+        yield from self.state.read_deferred_chunks()
         last = self.state.finish(stray_lines=self._decoder.stray_lines)
         if last is not None:
             yield last

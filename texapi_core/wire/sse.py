@@ -9,7 +9,7 @@ import re
 
 _IGNORED_LINE = re.compile(rb":|[a-z_-]+(:|$)")
 """Comments, and fields that say nothing here: ids, pauses, and what servers make up."""
-_MOST_STRAY_LINES = 100
+_MAX_STRAY_LINES = 100
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -84,7 +84,7 @@ class SSEDecoder:
                 self._event = b""
             elif line.startswith(b"event:"):
                 self._event = line[6:].strip()
-            elif len(self.stray_lines) < _MOST_STRAY_LINES and not _IGNORED_LINE.match(line):
+            elif len(self.stray_lines) < _MAX_STRAY_LINES and not _IGNORED_LINE.match(line):
                 self.stray_lines.append(line)
         return events
 

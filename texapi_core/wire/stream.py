@@ -35,7 +35,11 @@ from texapi_core.wire.reasoning import (
 from texapi_core.wire.reply import find_usage, reply_extras, with_usage
 from texapi_core.wire.scalars import string, text_or_none, timestamp
 from texapi_core.wire.sse import ServerSentEvent
-from texapi_core.wire.surrogates import join_halves, may_hold_halves, mended
+from texapi_core.wire.surrogates import (
+    join_split_surrogates,
+    may_hold_lone_surrogates,
+    replace_lone_surrogates,
+)
 from texapi_core.wire.tool_calls import ToolCallAssembler, ToolCallDelta, tool_call_entries
 from texapi_core.wire.usage import TokenUsage, merge_usage
 from texapi_core.wire.values import ChatChoice, ChatDelta, ChatReply, CutStream, ErrorAnswer, MalformedAnswer
@@ -72,17 +76,17 @@ class StreamState:
         self._id: str | None = None
         self._created: int | None = None
         self._extras: dict[str, Any] = {}
-        self._noted = set(_CHUNK_FIELDS)
+        self._seen_fields = set(_CHUNK_FIELDS)
         self._raw: Mapping[str, Any] = {}
         self._has_choice = False
         self._index = 0
         """Index of the choice that is read."""
-        self._put_off: list[dict[str, Any]] = []
+        self._deferred_chunks: list[dict[str, Any]] = []
         """Chunks of other choices alone, from before the first chunk of choice 0."""
         self._message_is_delta = False
         """Whether the stream calls its deltas messages."""
-        self._halves: dict[str, str] = {}
-        """Field of a delta -> the half of a character that its text ended in."""
+        self._pending_surrogates: dict[str, str] = {}
+        """Field of a delta -> the high surrogate that its text ended in."""
 
     @property
     def text(self) -> str:
@@ -114,7 +118,7 @@ class StreamState:
 
     def _chunk_of(self, data: bytes) -> dict[str, Any]:
         """The chunk, with characters whole that were torn between it and the one before."""
-        if not self._halves and not (b"\\u" in data and may_hold_halves(data)):
+        if not self._pending_surrogates and not (b"\\u" in data and may_hold_lone_surrogates(data)):
             try:
                 return parse_json_object(data)
             except MalformedAnswer:
@@ -122,11 +126,11 @@ class StreamState:
                 if whole_characters == data:
                     raise
                 return parse_json_object(whole_characters)  # one bad byte is no reason to end a stream
-        chunk = parse_json_object(data, mend=False)
+        chunk = parse_json_object(data, keep_surrogates=True)
         for choice in read_choices(chunk):
             if choice_index(choice) == 0 and isinstance(delta := choice.get("delta"), dict):
-                join_halves(delta, self._halves)
-        whole: dict[str, Any] = mended(chunk)
+                join_split_surrogates(delta, self._pending_surrogates)
+        whole: dict[str, Any] = replace_lone_surrogates(chunk)
         return whole
 
     def feed(self, chunk: dict[str, Any]) -> ChatDelta | None:
@@ -140,17 +144,17 @@ class StreamState:
                 self._texts.append(content)
                 return ChatDelta(content, raw=chunk)
             return self._full_delta(delta, None, chunk)
-        if not self._noted.issuperset(chunk) or chunk.get("object") == "error":
-            self._note_envelope(chunk)
+        if not self._seen_fields.issuperset(chunk) or chunk.get("object") == "error":
+            self._record_envelope(chunk)
         self._raw = chunk
         if chunk.get("usage"):
-            self._note_usage(chunk)
+            self._record_usage(chunk)
         return self._feed_choices(read_choices(chunk), chunk)
 
     def _bare_delta(self, chunk: dict[str, Any]) -> dict[str, Any] | None:
         """The delta of a chunk in which nothing else is new, as in nearly every one, else `None`."""
         choices = chunk.get("choices")
-        if not (isinstance(choices, list) and len(choices) == 1 and self._noted.issuperset(chunk)):
+        if not (isinstance(choices, list) and len(choices) == 1 and self._seen_fields.issuperset(chunk)):
             return None
         choice = choices[0]
         if chunk.get("usage") or chunk.get("object") == "error" or not isinstance(choice, dict):
@@ -172,31 +176,31 @@ class StreamState:
         if mine is not None:
             return self._feed_choice(mine, chunk)
         if choices and not self._has_choice:
-            self._put_off.append(chunk)
+            self._deferred_chunks.append(chunk)
         return None
 
-    def read_put_off(self) -> Iterator[ChatDelta]:
+    def read_deferred_chunks(self) -> Iterator[ChatDelta]:
         """The deltas of a stream that has ended and has no choice 0: its lowest choice is the answer."""
-        if self._has_choice or not self._put_off:
+        if self._has_choice or not self._deferred_chunks:
             return
-        chunks, self._put_off, last = self._put_off, [], self._raw
+        chunks, self._deferred_chunks, last = self._deferred_chunks, [], self._raw
         self._index = min(choice_index(choice) for chunk in chunks for choice in read_choices(chunk))
         for chunk in chunks:
             if (delta := self.feed(chunk)) is not None:
                 yield delta
         self._raw = last
 
-    def _note_envelope(self, chunk: Mapping[str, Any]) -> None:
+    def _record_envelope(self, chunk: Mapping[str, Any]) -> None:
         """Members outside of `choices`. Most chunks repeat those of the first, and are not looked at."""
         raise_for_error_object(chunk)
         for name, value in chunk.items():
             if value is None or name in _CHUNK_FIELDS:
                 continue
             if value and name not in _ALWAYS_READ:
-                self._noted.add(name)
+                self._seen_fields.add(name)
             if name == "x_groq":
                 raise_for_groq_error(chunk)
-                self._note_usage(chunk)
+                self._record_usage(chunk)
             elif name == "id":
                 self._id = self._id or text_or_none(value)
             elif name == "model":
@@ -206,7 +210,7 @@ class StreamState:
             else:
                 self._extras[name] = value
 
-    def _note_usage(self, chunk: Mapping[str, Any]) -> None:
+    def _record_usage(self, chunk: Mapping[str, Any]) -> None:
         self._usage = merge_usage(self._usage, find_usage(chunk))
         reported = chunk.get("usage")
         if isinstance(reported, dict):
@@ -224,15 +228,15 @@ class StreamState:
         delta = choice.get("delta")
         if not delta or not isinstance(delta, dict):
             delta = choice.get("message")
-            delta = self._news_of(delta) if isinstance(delta, dict) else {"content": choice.get("text")}
+            delta = self._unseen_part(delta) if isinstance(delta, dict) else {"content": choice.get("text")}
         logprobs = logprobs_of(choice) if choice.get("logprobs") else None
         if logprobs:
-            self._note_logprobs(logprobs)
+            self._record_logprobs(logprobs)
         if "usage" in delta and not chunk.get("usage"):
             self._usage = merge_usage(self._usage, find_usage(chunk))
         return self._full_delta(delta, logprobs, chunk)
 
-    def _news_of(self, message: dict[str, Any]) -> dict[str, Any]:
+    def _unseen_part(self, message: dict[str, Any]) -> dict[str, Any]:
         """What a message adds to the deltas before it: MiniMax ends a stream with the whole one."""
         known = self.text or self._reasoning_texts or self._details or self._refusals or self._tool_calls
         if self._message_is_delta or not known:
@@ -241,11 +245,11 @@ class StreamState:
         text, part_reasoning, _ = split_content(message.get("content"))
         reasoning = read_reasoning(message)
         news = {name: value for name, value in message.items() if name == "error"}
-        news["content"] = _added(self.text, text)
-        news[reasoning.field or TEXT_FIELDS[0]] = _added(
+        news["content"] = _suffix(self.text, text)
+        news[reasoning.field or TEXT_FIELDS[0]] = _suffix(
             "".join(self._reasoning_texts), reasoning.text or part_reasoning
         )
-        news["refusal"] = _added("".join(self._refusals), string(message.get("refusal")))
+        news["refusal"] = _suffix("".join(self._refusals), string(message.get("refusal")))
         news["tool_calls"] = tool_call_entries(message)[len(self._tool_calls) :]
         if reasoning.details_field and not self._details:
             news[reasoning.details_field] = list(reasoning.details)
@@ -272,13 +276,13 @@ class StreamState:
         if delta.get("tool_calls") or delta.get("function_call"):
             tool_calls = self._tool_calls.feed(tool_call_entries(delta))
         extras = {} if KNOWN_MESSAGE_FIELDS.issuperset(delta) else message_extras(delta)
-        self._note_message(text, reasoning, refusal, other_parts, extras)
+        self._record_message(text, reasoning, refusal, other_parts, extras)
         new = text or reasoning is not NO_REASONING or refusal or tool_calls or logprobs
         if not (new or other_parts or extras):
             return None
         return ChatDelta(text, reasoning, refusal, tool_calls, logprobs, chunk)
 
-    def _note_message(
+    def _record_message(
         self,
         text: str,
         reasoning: Reasoning,
@@ -301,7 +305,7 @@ class StreamState:
         for name, value in extras.items():
             self._message_extras[name] = _joined(self._message_extras.get(name), value)
 
-    def _note_logprobs(self, logprobs: Mapping[str, Any]) -> None:
+    def _record_logprobs(self, logprobs: Mapping[str, Any]) -> None:
         for name, tokens in logprobs.items():
             if isinstance(tokens, list):
                 self._logprobs.setdefault(name, []).extend(tokens)
@@ -379,7 +383,7 @@ def _joined(old: Any, new: Any) -> Any:
     return new
 
 
-def _added(known: str, whole: str) -> str:
+def _suffix(known: str, whole: str) -> str:
     """What a whole text adds to the part that is known of it, nothing when it is another text."""
     return whole[len(known) :] if whole.startswith(known) else ""
 

@@ -93,14 +93,14 @@ class ToolCallAssembler:
     """Puts tool-call deltas together, whichever way the gateway cut and numbered them."""
 
     def __init__(self) -> None:
-        self._calls: list[_GrowingCall] = []
+        self._calls: list[PartialToolCall] = []
 
     def __len__(self) -> int:
         return len(self._calls)
 
     def feed(self, entries: Sequence[Mapping[str, Any]]) -> tuple[ToolCallDelta, ...]:
         """What the entries of one chunk add, one delta per entry that adds something."""
-        fed_by_this_chunk: list[_GrowingCall] = []
+        fed_by_this_chunk: list[PartialToolCall] = []
         deltas = []
         for position, entry in enumerate(entries):
             fragment = _read_fragment(entry)
@@ -124,16 +124,16 @@ class ToolCallAssembler:
         fragment: _Fragment,
         position: int,
         entry_count: int,
-        fed_by_this_chunk: list[_GrowingCall],
-    ) -> _GrowingCall:
+        fed_by_this_chunk: list[PartialToolCall],
+    ) -> PartialToolCall:
         call = self._candidate(fragment, position, entry_count)
         if call is None or self._starts_another(fragment, call, fed_by_this_chunk):
             taken_ids = {other.id for other in self._calls}
-            call = _GrowingCall(len(self._calls), fragment.index, taken_ids)
+            call = PartialToolCall(len(self._calls), fragment.index, taken_ids)
             self._calls.append(call)
         return call
 
-    def _candidate(self, fragment: _Fragment, position: int, entry_count: int) -> _GrowingCall | None:
+    def _candidate(self, fragment: _Fragment, position: int, entry_count: int) -> PartialToolCall | None:
         """The call that a fragment most likely continues."""
         if not self._calls:
             return None
@@ -150,7 +150,7 @@ class ToolCallAssembler:
 
     @staticmethod
     def _starts_another(
-        fragment: _Fragment, call: _GrowingCall, fed_by_this_chunk: list[_GrowingCall]
+        fragment: _Fragment, call: PartialToolCall, fed_by_this_chunk: list[PartialToolCall]
     ) -> bool:
         """Whether the fragment opens a new call although its index is the index of `call`.
 
@@ -217,7 +217,7 @@ _NO_ARGUMENTS = frozenset({"{}", "null"})
 """What says that there are no arguments, or that they are still to come."""
 
 
-class _GrowingCall:
+class PartialToolCall:
     """A tool call while its deltas arrive."""
 
     def __init__(self, index: int, wire_index: int | None, taken_ids: set[str]) -> None:
@@ -230,7 +230,7 @@ class _GrowingCall:
         self._argument_parts: list[str] = []
         self._has_begun = False
         """Whether arguments have been given out."""
-        self._held = ""
+        self._buffered = ""
         """Arguments that cannot be given out, for what follows may put others in their place."""
 
     @property
@@ -242,11 +242,11 @@ class _GrowingCall:
 
     @property
     def has_arguments(self) -> bool:
-        return bool(self._argument_parts or self._held)
+        return bool(self._argument_parts or self._buffered)
 
     def is_complete(self) -> bool:
         """Whether the arguments so far are one whole JSON object."""
-        text = (self.arguments + _unheld(self._held)).strip()
+        text = (self.arguments + _unbuffered(self._buffered)).strip()
         return text.startswith("{") and text.endswith("}") and _json_of(text) is not None
 
     def is_continued_by(self, fragment: _Fragment) -> bool:
@@ -254,7 +254,7 @@ class _GrowingCall:
         text = fragment.arguments.strip()
         if fragment.name != self.name or not text or self.is_complete():
             return False
-        if self._has_begun or self._held:
+        if self._has_begun or self._buffered:
             return not text.startswith("{")
         return text.startswith("{") and _json_of(text) is None
 
@@ -277,7 +277,7 @@ class _GrowingCall:
     def finish(self) -> ToolCallDelta | None:
         """An id if there is none, that there is no name, and the arguments that were held back."""
         made_up = None if self.id else f"call_{uuid.uuid4().hex[:24]}"
-        held, self._held = _unheld(self._held), ""
+        held, self._buffered = _unbuffered(self._buffered), ""
         if self.name and not (made_up or held):
             return None
         self.id = self.id or made_up or ""
@@ -291,13 +291,13 @@ class _GrowingCall:
             return "" if self._is_repeated_by(piece) else piece
         text = piece.strip()
         if not text:
-            return piece if not self._held else ""
-        if self._held.strip() in _NO_ARGUMENTS and text.startswith("{"):
-            self._held = ""
-        if text in _NO_ARGUMENTS or text.startswith('"') or self._held.startswith('"'):
-            self._held += piece.lstrip() if not self._held else piece
+            return piece if not self._buffered else ""
+        if self._buffered.strip() in _NO_ARGUMENTS and text.startswith("{"):
+            self._buffered = ""
+        if text in _NO_ARGUMENTS or text.startswith('"') or self._buffered.startswith('"'):
+            self._buffered += piece.lstrip() if not self._buffered else piece
             return ""
-        held, self._held, self._has_begun = self._held, "", True
+        held, self._buffered, self._has_begun = self._buffered, "", True
         return held + piece
 
     def _is_repeated_by(self, piece: str) -> bool:
@@ -314,7 +314,7 @@ class _GrowingCall:
         return name[len(self.name) :] if name.startswith(self.name) else name
 
 
-def _unheld(held: str) -> str:
+def _unbuffered(held: str) -> str:
     """Arguments that were held back, as they are meant: an object, also one that is text in JSON."""
     if held.strip() in _NO_ARGUMENTS:
         return "{}"
