@@ -44,9 +44,7 @@ def _parse_what_jiter_refuses(text: bytes, *, keep_surrogates: bool) -> Any:
         raise MalformedAnswer(_describe(text), text) from None
     if is_deep(value):
         raise MalformedAnswer("JSON nested too deeply", text)
-    if keep_surrogates or not may_hold_lone_surrogates(text):
-        return value
-    return replace_lone_surrogates(value)
+    return value if keep_surrogates or not may_hold_lone_surrogates(text) else replace_lone_surrogates(value)
 
 
 def is_deep(value: Any) -> bool:
@@ -65,7 +63,7 @@ def is_deep(value: Any) -> bool:
 
 
 def json_objects(text: str) -> Iterator[dict[str, Any]]:
-    """The outermost JSON objects in a text, in order: bare, in a fence, after reasoning, between sentences."""
+    """The outermost JSON objects in a text, in order: bare, in a fence or between sentences."""
     start = text.find("{")
     while start >= 0:
         end = start + 1

@@ -1,7 +1,7 @@
 """Surrogates that stand alone: JSON can carry half of a surrogate pair, UTF-8 cannot.
 
-Gateways that slice strings in UTF-16 units send the two surrogates of an emoji in two chunks, or one of
-them only. Text with a lone surrogate can neither be printed nor be sent back.
+Gateways that slice strings in UTF-16 units send the two surrogates of an emoji in two chunks, or only one
+of them. Text with a lone surrogate can be neither printed nor sent back.
 """
 
 from __future__ import annotations
@@ -28,10 +28,7 @@ def replace_lone_surrogates(value: Any) -> Any:
 
 
 def join_split_surrogates(members: MutableMapping[str, Any], pending: MutableMapping[str, str]) -> None:
-    """Complete the texts of a delta with the surrogates pending from earlier chunks, and hold back a new one.
-
-    `pending` maps the name of a member to the high surrogate that its text ended in.
-    """
+    """Join surrogate pairs that are split over chunks. `pending`: field -> the high surrogate at its end."""
     for name, value in members.items():
         if isinstance(value, str) and value:
             text = pending.pop(name, "") + value
