@@ -35,7 +35,7 @@ from llama_index_texapi._messages import ILLEGAL_IN_NAMES
 from llama_index_texapi._tools import is_program_tool, program_output_class, root_object, select_tools
 from texapi_core.adapter_base.replies import cut_note
 from texapi_core.adapter_base.schema_cache import SchemaCache
-from texapi_core.wire.json_text import json_objects
+from texapi_core.wire.json import json_objects
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool

@@ -22,7 +22,7 @@ from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.waiting import await_until, cancel_once
 from texapi_core import TexAPIError
-from texapi_core.accounting.sinks import CallRecord, add_listener, remove_listener
+from texapi_core.accounting import CallRecord, add_listener, remove_listener
 
 
 @pytest.fixture
@@ -299,7 +299,7 @@ def test_a_record_that_cannot_be_made_fails_no_call(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("texapi_core.accounting.sinks.recorder.gateway_cost", None)
+    monkeypatch.setattr("texapi_core.accounting.recorder.gateway_cost", None)
 
     assert ChatTexAPI(model=MODEL, **endpoint.for_langchain()).invoke(QUESTION).text
     assert not records

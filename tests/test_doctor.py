@@ -26,7 +26,7 @@ from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from texapi_core.accounting.ledger import _writers, flush_ledgers
 from texapi_core.cli.commands import app
-from texapi_core.cli.doctor.examination import texts as doctor_texts
+from texapi_core.cli.doctor import texts as doctor_texts
 
 KEY = "sk-tex-small-server-0123456789"
 

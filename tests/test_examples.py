@@ -22,8 +22,8 @@ from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI, UsageCounter
 from tests.accounting.filled import call, fill
 from tests.conftest import Endpoint
+from texapi_core.accounting import otel
 from texapi_core.accounting.ledger import _writers, flush_ledgers
-from texapi_core.accounting.sinks import otel
 from texapi_core.cli.commands import app
 
 ROOT = Path(__file__).parent.parent

@@ -28,7 +28,7 @@ from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.waiting import await_until, cancel_once
 from texapi_core import TexAPIError, TexAPISettingsError
-from texapi_core.accounting.sinks import CallRecord, add_listener, remove_listener
+from texapi_core.accounting import CallRecord, add_listener, remove_listener
 
 
 @pytest.fixture(scope="session")
@@ -480,7 +480,7 @@ def test_without_opentelemetry_the_error_says_what_to_install(
 def test_what_fails_in_opentelemetry_fails_no_call(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(sys.modules, "texapi_core.accounting.sinks.otel", None)
+    monkeypatch.setitem(sys.modules, "texapi_core.accounting.otel", None)
     model = ChatTexAPI(model=MODEL, otel=True, **endpoint.for_langchain())
 
     assert model.invoke(QUESTION).text

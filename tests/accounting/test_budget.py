@@ -20,8 +20,8 @@ from tests.accounting.mixed_run import read_rows
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from texapi_core import TexAPIBudgetExceededError, TexAPIError
+from texapi_core.accounting import budget, ledger
 from texapi_core.accounting.prices import bundled_prices
-from texapi_core.accounting.sinks import budget, ledger
 
 MODEL = "claude-sonnet-4-6"
 QUESTION = "What is the capital of Vietnam?"

@@ -30,9 +30,9 @@ from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.waiting import wait_until
 from texapi_core import TexAPIError, TexAPISettingsError
+from texapi_core.accounting import ledger
 from texapi_core.accounting.ledger import schema, writer
 from texapi_core.accounting.record import CallLabels, CallRecord
-from texapi_core.accounting.sinks import ledger
 
 MODEL = "claude-sonnet-4-6"
 QUESTION = "What is the capital of Vietnam?"
@@ -233,12 +233,10 @@ def test_a_ledger_that_cannot_be_is_an_error_at_construction(endpoint: Endpoint,
 def test_without_sqlalchemy_the_error_says_what_to_install(
     endpoint: Endpoint, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [
-        name for name in sys.modules if name.startswith("texapi_core.accounting.sinks.sinks.sinks.ledger")
-    ]:
+    for name in [name for name in sys.modules if name.startswith("texapi_core.accounting.ledger")]:
         monkeypatch.delitem(sys.modules, name)
     for name in ("ledger", "check_ledger"):
-        monkeypatch.delattr(f"texapi_core.accounting.sinks.sinks.sinks.{name}", raising=False)
+        monkeypatch.delattr(f"texapi_core.accounting.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
 
     with pytest.raises(TexAPISettingsError, match=r'pip install "texapi-integrations\[ledger\]"'):

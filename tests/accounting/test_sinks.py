@@ -14,7 +14,7 @@ from llama_index_texapi import TexAPI
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from texapi_core import TexAPIBudgetExceededError, TexAPIServerError
-from texapi_core.accounting.sinks import CallRecord, CallRefused, Observer, Sink, StartedCall
+from texapi_core.accounting import CallRecord, CallRefused, Observer, Sink, StartedCall
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
 
 MODEL = "gpt-5.2"
