@@ -24,7 +24,7 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from langchain_texapi._tools import define_tool
 from texapi_core.adapter_base.replies import cut_note
-from texapi_core.wire.json import excerpt, json_objects
+from texapi_core.wire.text import excerpt, json_objects
 
 StructuredMethod = Literal["function_calling", "json_schema", "json_mode"]
 

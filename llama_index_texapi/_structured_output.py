@@ -35,7 +35,7 @@ from llama_index_texapi._messages import ILLEGAL_IN_NAMES
 from llama_index_texapi._tools import is_program_tool, program_output_class, root_object, select_tools
 from texapi_core.adapter_base.replies import cut_note
 from texapi_core.adapter_base.schema_cache import SchemaCache
-from texapi_core.wire.json import json_objects
+from texapi_core.wire.text import excerpt, json_objects
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
@@ -286,8 +286,6 @@ def parse_answer(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
         raise ValueError(
             f"The answer is not of the form of {output_cls.__name__}.{note} {failure}"
         ) from failure
-    from texapi_core.wire.json import excerpt  # imports the JSON parser, which only this error needs
-
     raise ValueError(
         f"The model did not answer with JSON for {output_cls.__name__}: {excerpt(text)!r}.{note}"
     )

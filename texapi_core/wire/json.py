@@ -1,15 +1,15 @@
-"""JSON of the gateway: parsed, found inside text, and described for error messages."""
+"""JSON of the gateway, parsed: also what is not quite JSON by the standard."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import jiter
 
 from texapi_core.wire.error_answers import raise_for_error_object
 from texapi_core.wire.surrogates import may_hold_lone_surrogates, replace_lone_surrogates
+from texapi_core.wire.text import excerpt
 from texapi_core.wire.values import MalformedAnswer
 
 _MAX_DEPTH = 200
@@ -57,27 +57,6 @@ def is_deep(value: Any) -> bool:
         if not level:
             return False
     return True
-
-
-def json_objects(text: str) -> Iterator[dict[str, Any]]:
-    """The outermost JSON objects in a text, in order: bare, in a fence or between sentences."""
-    start = text.find("{")
-    while start >= 0:
-        end = start + 1
-        try:
-            value, end = json.JSONDecoder().raw_decode(text, start)
-            yield value
-        except (ValueError, RecursionError):
-            pass
-        start = text.find("{", end)
-
-
-def excerpt(text: bytes | str, length: int = 200) -> str:
-    """The start of `text` on one line, for an error message."""
-    if isinstance(text, bytes):
-        text = text[: 4 * length].decode("utf-8", "replace")
-    line = " ".join(text[: 4 * length].split())
-    return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def _describe(text: bytes | str) -> str:
