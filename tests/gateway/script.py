@@ -17,6 +17,7 @@ import yaml
 from tests.gateway.filling import fill, labelled
 
 HANDOFF = "handoff"
+NOTHING = "The context does not say anything about this."
 _QUESTIONS = Path(__file__).with_name("questions.yaml")
 _ASKED = re.compile(r"(?:Query|Question|question|Follow Up Input): *'?(.+?)'?$", re.MULTILINE)
 _SAY = re.compile(r"(?:say|reply with (?:exactly:|the word)|repeat:) +(.+?)\.?", re.IGNORECASE | re.DOTALL)
@@ -53,11 +54,10 @@ class Answer:
 class Question:
     """An entry of the table."""
 
-    question: str
-    answer: str | dict[str, Any] | None = None
+    question: str = ""
+    given: tuple[str, ...] = ()
     calls: tuple[Call, ...] = ()
-    given: str = ""
-    """What must stand in the conversation for the entry to fit."""
+    answer: str | dict[str, Any] | None = None
 
 
 @dataclass
@@ -157,7 +157,7 @@ def respond(body: dict[str, Any], given: Given | None = None, *, reasons: bool =
 
 def _by_rules(request: Request) -> Answer:
     """Return the answer of the first rule that fits."""
-    entry = _entry(request) or Question("")
+    entry = _entry(request)
     if isinstance(entry.answer, dict):
         return _as_wanted(request, entry.answer)
     plain = entry.answer or (_results(request.results) if request.results else _plain(request.question))
@@ -193,23 +193,28 @@ def questions() -> list[Question]:
     """Return the entries of the table."""
     entries: list[Question] = []
     for each in yaml.safe_load(_QUESTIONS.read_text("utf-8")):
-        calls = tuple(
-            Call(name, arguments) for call in each.pop("calls", ()) for name, arguments in call.items()
+        given = each.get("given", [])
+        entries.append(
+            Question(
+                question=each.get("question", ""),
+                given=(given,) if isinstance(given, str) else tuple(given),
+                calls=tuple(Call(*pair) for call in each.get("calls", ()) for pair in call.items()),
+                answer=each.get("answer"),
+            )
         )
-        entries.append(Question(calls=calls, **each))
     return entries
 
 
-def _entry(request: Request) -> Question | None:
-    """Return the first entry of the table that fits."""
-    asked = _folded(request.question)
+def _entry(request: Request) -> Question:
+    """Return the first entry of the table that fits, or one that answers nothing."""
     conversation = unicodedata.normalize("NFC", request.conversation)
-    for entry in questions():
-        if _folded(entry.question) == asked and entry.given in conversation:
-            if isinstance(entry.answer, dict) and not request.wants_object:
-                continue
+    asked = _folded(request.question)
+    of_question = [each for each in questions() if not each.question or _folded(each.question) == asked]
+    for entry in of_question:
+        wants_fields = isinstance(entry.answer, dict)
+        if all(text in conversation for text in entry.given) and (request.wants_object or not wants_fields):
             return entry
-    return None
+    return Question(answer=NOTHING if any(each.question for each in of_question) else None)
 
 
 def _folded(text: str) -> str:

@@ -169,8 +169,8 @@ def test_a_reset_forgets_the_given_answers(gateway: Gateway, client: openai.Open
 def test_the_table_answers_its_questions(client: openai.OpenAI, entry: Question) -> None:
     offered = [tool(name, "", x="string") for name in dict.fromkeys(call.name for call in entry.calls)]
     messages = [
-        {"role": "system", "content": entry.given},
-        {"role": "user", "content": f"Query: {entry.question}\nAnswer:"},
+        {"role": "system", "content": "\n".join(entry.given)},
+        {"role": "user", "content": f"Query: {entry.question}\nAnswer: "},
     ]
     wanted: dict[str, Any] = {"tools": offered} if offered else {}
     if isinstance(entry.answer, dict):
@@ -179,13 +179,18 @@ def test_the_table_answers_its_questions(client: openai.OpenAI, entry: Question)
     answer = whole(client, messages, **wanted)["choices"][0]["message"]
 
     if entry.calls:
-        first = [call for call in entry.calls if call.name != "handoff"]
-        made = [each["function"] for each in answer["tool_calls"]]
-        assert [Call(each["name"], json.loads(each["arguments"])) for each in made] == first
+        made = [(each["function"]["name"], each["function"]["arguments"]) for each in answer["tool_calls"]]
+        assert [Call(name, json.loads(arguments)) for name, arguments in made] == [
+            call for call in entry.calls if call.name != "handoff"
+        ]
     elif isinstance(entry.answer, dict):
         assert json.loads(answer["content"]) == entry.answer
     else:
         assert answer["content"] == entry.answer
+
+
+def test_a_question_whose_passage_is_not_there_is_not_answered(client: openai.OpenAI) -> None:
+    assert said(client, "What does kill -9 lose?") == "The context does not say anything about this."
 
 
 def test_the_table_hands_over_what_is_left(client: openai.OpenAI) -> None:
@@ -195,14 +200,19 @@ def test_the_table_hands_over_what_is_left(client: openai.OpenAI) -> None:
     }
     handoff = tool("handoff", "Hand over.", to_agent="string", reason="string")
     money = tool("convert_currency", "", amount="number", source="string", target="string")
+    results = {
+        "get_weather": "sunny, 31 degrees",
+        "handoff": "money goes on",
+        "convert_currency": "250 USD = 6,500,000 VND",
+    }
     history: list[dict[str, Any]] = [question]
-    made = []
+    made: list[str] = []
     for offered in ([WEATHER, handoff], [WEATHER, handoff], [money, handoff], [money, handoff]):
         message = whole(client, history, tools=offered)["choices"][0]["message"]
         history.append(message)
         for call in message.get("tool_calls", []):
             made.append(call["function"]["name"])
-            history.append({"role": "tool", "tool_call_id": call["id"], "content": "done"})
+            history.append({"role": "tool", "tool_call_id": call["id"], "content": results[made[-1]]})
 
     assert made == ["get_weather", "handoff", "convert_currency"]
     assert history[-1]["content"] == "It is sunny in Hanoi, 31 degrees, and 250 USD are 6,500,000 VND."
