@@ -43,7 +43,10 @@ class _Filler:
             return schema["const"]
         if "enum" in schema:
             return next((each for each in schema["enum"] if str(each) in self._text), schema["enum"][0])
-        kind = schema.get("type") or ("object" if "properties" in schema else "string")
+        is_number = said is not None and _NUMBER.fullmatch(said)
+        kind = schema.get("type") or (
+            "object" if "properties" in schema else "number" if is_number else "string"
+        )
         if kind in ("integer", "number"):
             return self._number(schema, said, whole=kind == "integer")
         if kind == "boolean":

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from tests.gateway.filling import fill, labelled
+from tests.gateway.filling import fill
 
 HANDOFF = "handoff"
 NOTHING = "The context does not say anything about this."
@@ -246,7 +246,8 @@ def _named(request: Request) -> list[str]:
 def _results(results: list[tuple[Call, str]]) -> str:
     """Return what the tools returned."""
     if len(results) == 1:
-        return results[0][1]
+        text = results[0][1]
+        return text if " " in text else f"The result is {text}."
     lines = [
         f"- {call.name}({', '.join(map(str, call.arguments.values()))}): {text}" for call, text in results
     ]
@@ -276,7 +277,8 @@ def _object(request: Request, plain: str) -> Any:
         return fill(request.schema, request.text, plain)
     names = re.findall(r"(\w+): |'(\w+)'", request.text)
     found = [first or second for first, second in names]
-    return {name: labelled(request.text, name) or plain for name in found} or {"answer": plain}
+    schema = {"properties": {name: {} for name in found}, "required": found}
+    return fill(schema, request.text, plain) if found else {"answer": plain}
 
 
 def _text(message: dict[str, Any]) -> str:
