@@ -1,4 +1,4 @@
-"""Objects that are valid for a JSON schema, filled with what a text says."""
+"""Objects after a JSON schema, filled with what a text says."""
 
 from __future__ import annotations
 
@@ -39,14 +39,11 @@ class _Filler:
         if said is None and {"type": "null"} in schema.get("anyOf", ()):
             return None
         schema = self._resolved(schema)
-        if "const" in schema:
-            return schema["const"]
-        if "enum" in schema:
-            return next((each for each in schema["enum"] if str(each) in self._text), schema["enum"][0])
-        is_number = said is not None and _NUMBER.fullmatch(said)
-        kind = schema.get("type") or (
-            "object" if "properties" in schema else "number" if is_number else "string"
-        )
+        options = [schema["const"]] if "const" in schema else schema.get("enum")
+        if options:
+            return next((each for each in options if str(each) in self._text), options[0])
+        kind = schema.get("type") or ("object" if "properties" in schema else _kind(said))
+        kind = next(each for each in kind if each != "null") if isinstance(kind, list) else kind
         if kind in ("integer", "number"):
             return self._number(schema, said, whole=kind == "integer")
         if kind == "boolean":
@@ -85,6 +82,11 @@ class _Filler:
                 schema = next((each for each in branches if each.get("type") != "null"), branches[0])
             else:
                 return schema
+
+
+def _kind(said: str | None) -> str:
+    """Return the type of a value for which there is no schema."""
+    return "number" if said and _NUMBER.fullmatch(said) else "string"
 
 
 def _names(text: str) -> Iterator[str]:

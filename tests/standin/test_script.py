@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from tests.gateway import Call, Gateway
-from tests.gateway.script import Question, questions
+from tests.gateway.questions import Question, questions
 from tests.standin.sdk import ADD, MULTIPLY, WEATHER, called, said, tool, whole
 
 PERSON = {
