@@ -91,14 +91,13 @@ def _kind(said: str | None) -> str:
 
 def _names(text: str) -> Iterator[str]:
     """Give the words with a capital letter that begin no sentence, neighbours as one name."""
-    name: list[str] = []
-    previous = "."
-    for word in text.split():
-        if word[0].isupper() and previous[-1] not in ".!?:":
-            name.append(word.strip(",.!?;:"))
-        if name and (not word[0].isupper() or word[-1] in ",.!?;:"):
-            yield " ".join(name)
-            name = []
-        previous = word
-    if name:
-        yield " ".join(name)
+    for line in text.splitlines():
+        name: list[str] = []
+        previous = "."
+        for word in [*re.findall(r"\w+|\S", line), "."]:
+            if word[0].isupper() and (name or previous not in ".!?:>"):
+                name.append(word)
+            elif name:
+                yield " ".join(name)
+                name = []
+            previous = word

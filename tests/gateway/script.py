@@ -148,7 +148,7 @@ def _plain(question: str) -> str:
         first, second = int(match[1]), int(match[3])
         value = {"+": first + second, "-": first - second, "*": first * second}[sign]
         return f"{first} {sign} {second} = {value}"
-    return f"You asked: {question[-80:]}"
+    return f"You said: {question[-80:]}"
 
 
 def _object(request: Request, plain: str) -> Any:

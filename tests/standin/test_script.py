@@ -47,8 +47,8 @@ def client(gateway: Gateway) -> Any:
         ("Count from 3 to 6", "3, 4, 5, 6"),
         ("What is 12 * 7?", "12 * 7 = 84"),
         ("What is 2 plus 3?", "2 + 3 = 5"),
-        ("Why is the sky blue?", "You asked: Why is the sky blue?"),
-        ("Context:\nIt is blue.\n\nQuestion: Why?\nAnswer:", "You asked: Why?"),
+        ("Why is the sky blue?", "You said: Why is the sky blue?"),
+        ("Context:\nIt is blue.\n\nQuestion: Why?\nAnswer:", "You said: Why?"),
     ],
 )
 def test_plain_words(client: openai.OpenAI, question: str, expected: str) -> None:
