@@ -14,6 +14,7 @@ from tests.gateway.application import Application, Settings
 from tests.gateway.fault import Fault
 from tests.gateway.journal import Journal, LedgerEntry, ReceivedRequest
 from tests.gateway.models import MODELS
+from tests.gateway.script import Given
 
 KEY = "sk-tex-standin-000000000000"
 """The key that the gateway accepts unless told otherwise."""
@@ -100,8 +101,16 @@ class Gateway:
         return len(self._server.server_state.connections) if self._server else 0
 
     def reset(self) -> None:
-        """Forget the requests, the ledger, the waiting faults and all counters."""
+        """Forget the requests, the ledger, the waiting faults, the given answers and all counters."""
         self._journal.reset()
+
+    def answer(self, *answers: Given, to: str = "", given: str = "") -> None:
+        """Answer the next chat requests with these words, objects or tool calls, one after the other.
+
+        With ``to`` or ``given``, the answer is not for the next request but, until ``reset``, for each whose
+        last user message holds ``to`` and whose messages hold ``given``; of several such, the first is taken.
+        """
+        self._journal.give(answers, to, given)
 
     def misbehave(self, fault: Fault, times: int = 1) -> None:
         """Let the next chat requests that no other fault waits for meet this fault."""
