@@ -4,11 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 # pip 25.1 is the first that knows dependency groups.
 PIP_OPTIONS := --quiet --disable-pip-version-check
+# Of a property, where `make test` has 30.
+EXAMPLES ?= 100
 # For two cores: many tests wait.
 WORKERS ?= 3
+# With it set, as in many containers, every process would compile the tests anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format typecheck record notebooks docs dist features matrix bench conformance soak compare-faults ledger screenshots clean
+.PHONY: help demo test combinations lint format typecheck record notebooks docs dist features matrix bench conformance soak compare-faults ledger screenshots clean
 
 help: ## Show this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -24,6 +28,10 @@ demo: $(VENV)/ready ## Ask both frameworks, live with TEXAPI_API_KEY, else from 
 
 test: $(VENV)/ready ## Run the tests, offline and without a key, with branch coverage
 	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term
+
+combinations: $(VENV)/ready ## Run what `make test` leaves out: every fault in every way, more examples of properties
+	$(BIN)/python -m pytest -n $(WORKERS) -m combination
+	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(WORKERS) tests/properties
 
 lint: $(VENV)/ready ## Check style and formatting
 	$(BIN)/ruff check .
@@ -82,7 +90,7 @@ matrix-%:
 	.venv-$*/bin/python -m pip install $(PIP_OPTIONS) "pip>=25.1"
 	.venv-$*/bin/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test --group notebooks $(VERSIONS)
 	.venv-$*/bin/python -m pip list --disable-pip-version-check | grep -E "^(openai|langchain-core|llama-index-core|pydantic|vcrpy) "
-	.venv-$*/bin/python -m pytest -n $(WORKERS)
+	EXAMPLES=$(EXAMPLES) .venv-$*/bin/python -m pytest -n $(WORKERS) -m ""
 
 # Its openai 2 is what the peer asks for.
 conformance: ## Run the conformance suite for TexAPI and for LlamaIndex's OpenAILike, and print the table

@@ -1,4 +1,4 @@
-"""The user's tags and metadata of a run, for the record of its call."""
+"""The tags and metadata of a run, for the record of its call and for tracers."""
 
 from __future__ import annotations
 
@@ -16,20 +16,27 @@ from langchain_core.outputs import LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
+from texapi_core._version import __version__
 from texapi_core.accounting.record import NO_LABELS, CallLabels, labels_of
 from texapi_core.accounting.sinks import process_sinks
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
 
 _TRACERS = ("ls_", "lc_")
-"""How names begin that LangChain and this package put into metadata for tracers."""
+"""Prefixes of the metadata that LangChain and this package add for tracers."""
 _PLACE_IN_CHAIN = re.compile(
     r"(seq:step|graph:step|condition):\d+|branch:(\d+|default)|(map:key|langsmith):.*", re.DOTALL
 )
-"""Tags that LangChain and LangGraph give to the parts of a chain, and to tracers."""
+"""Tags that LangChain and LangGraph add for the parts of a chain, and for tracers."""
+
+
+def add_version(metadata: dict[str, Any] | None) -> dict[str, Any]:
+    """Metadata with the version of this package, which traces show beside LangChain's."""
+    versions = {**(metadata or {}).get("lc_versions", {}), "texapi-integrations": __version__}
+    return {**(metadata or {}), "lc_versions": versions}
 
 
 def call_labels(run_manager: BaseRunManager | None) -> CallLabels:
-    """What the user calls a run: without what is there for tracers alone."""
+    """The user's tags and metadata of a run, without those that are for tracers only."""
     if run_manager is None:
         return _run_to_stream.get()
     return _labels(run_manager.tags, run_manager.metadata, run_manager.run_id)
@@ -41,19 +48,19 @@ def _labels(tags: Sequence[str], metadata: Mapping[str, Any], run_id: UUID | Non
 
 
 class RecordedChatModel(BaseChatModel, AccountingParameters):
-    """Knows the run of a streamed call too: LangChain gives `_stream` no run manager."""
+    """Finds the run of a streamed call too: LangChain passes no run manager to `_stream`."""
 
     def stream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[AIMessageChunk]:
         """See `BaseChatModel.stream`."""
-        return super().stream(input, self._noting_config(config), **kwargs)
+        return super().stream(input, self._with_recorder_in_config(config), **kwargs)
 
     def astream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[AIMessageChunk]:
         """See `BaseChatModel.astream`."""
-        return super().astream(input, self._noting_config(config), **kwargs)
+        return super().astream(input, self._with_recorder_in_config(config), **kwargs)
 
     def generate(
         self,
@@ -63,7 +70,7 @@ class RecordedChatModel(BaseChatModel, AccountingParameters):
         **kwargs: Any,
     ) -> LLMResult:
         """See `BaseChatModel.generate`."""
-        return super().generate(messages, stop, self._noting(callbacks), **kwargs)
+        return super().generate(messages, stop, self._with_recorder(callbacks), **kwargs)
 
     async def agenerate(
         self,
@@ -73,30 +80,30 @@ class RecordedChatModel(BaseChatModel, AccountingParameters):
         **kwargs: Any,
     ) -> LLMResult:
         """See `BaseChatModel.agenerate`."""
-        return await super().agenerate(messages, stop, self._noting(callbacks), **kwargs)
+        return await super().agenerate(messages, stop, self._with_recorder(callbacks), **kwargs)
 
-    def _noting_config(self, config: RunnableConfig | None) -> RunnableConfig | None:
+    def _with_recorder_in_config(self, config: RunnableConfig | None) -> RunnableConfig | None:
         if not self._is_recorded:
             return config
         config = ensure_config(config)
-        return {**config, "callbacks": self._noting(config.get("callbacks"))}
+        return {**config, "callbacks": self._with_recorder(config.get("callbacks"))}
 
-    def _noting(self, callbacks: Callbacks) -> Callbacks:
+    def _with_recorder(self, callbacks: Callbacks) -> Callbacks:
         if not self._is_recorded:
             return callbacks
         if isinstance(callbacks, BaseCallbackManager):
             manager = callbacks.copy()
-            manager.add_handler(_NOTES, inherit=False)
+            manager.add_handler(_RUN_RECORDER, inherit=False)
             return manager
-        return [*(callbacks or []), _NOTES]
+        return [*(callbacks or []), _RUN_RECORDER]
 
     @property
     def _is_recorded(self) -> bool:
         return bool(self.accounting or process_sinks())
 
 
-class _RunNotes(BaseCallbackHandler):
-    """Notes the run that begins, for the stream that is opened right after it in the same context."""
+class _RunRecorder(BaseCallbackHandler):
+    """Records the run that begins, for the stream that is opened right after it in the same context."""
 
     run_inline = True
     ignore_llm = True
@@ -112,10 +119,10 @@ class _RunNotes(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Of several runs that begin at once no one can tell which stream is whose: they have no id."""
+        """Runs that begin together get no id: their streams cannot be told apart."""
         alone = kwargs.get("batch_size", 1) == 1
         _run_to_stream.set(_labels(tags or (), metadata or {}, run_id if alone else None))
 
 
-_NOTES = _RunNotes()
+_RUN_RECORDER = _RunRecorder()
 _run_to_stream: ContextVar[CallLabels] = ContextVar("texapi_run_to_stream", default=NO_LABELS)

@@ -29,8 +29,8 @@ _ELSEWHERE_IN_ASSISTANT = frozenset(
         "refusal",
     }
 )
-"""Blocks that an assistant message carries to the wire outside of `content`: its tool calls, its
-reasoning and its refusal have fields of their own."""
+"""Blocks that an assistant message sends outside of `content`: tool calls, reasoning and refusal have
+separate fields."""
 
 _SERVER_SIDE = (
     "server_tool_",
@@ -48,13 +48,13 @@ _SERVER_SIDE = (
     "executable_code",
     "non_standard",
 )
-"""How the types of blocks begin that record what another provider's own servers did, in the words of
-Anthropic, OpenAI Responses, Google and LangChain. Chat completions have no place for them, and what came
-of them stands in the text."""
+"""Prefixes of the types of blocks that record what another provider's servers did, as Anthropic, OpenAI
+Responses, Google and LangChain name them. Chat completions cannot carry them, and their results are in
+the text."""
 
 
 def is_left_out_of_assistant(block: str | Block) -> bool:
-    """Whether the content of an assistant message goes to the wire without this block."""
+    """Whether the content of an assistant message is sent without this block."""
     if isinstance(block, str):
         return False
     block_type = str(block.get("type"))
@@ -62,7 +62,7 @@ def is_left_out_of_assistant(block: str | Block) -> bool:
 
 
 def text_of(content: str | list[Any]) -> str:
-    """The text blocks of a content joined."""
+    """The text blocks of a content, joined."""
     if isinstance(content, str):
         return content
     texts = [block if isinstance(block, str) else block.get("text") for block in content]
@@ -70,7 +70,7 @@ def text_of(content: str | list[Any]) -> str:
 
 
 def to_parts(content: list[Any], *, where: str) -> list[Part]:
-    """The parts of a list content. `where` names the message in the error for a block unknown.
+    """The parts of a list content. `where` names the message in the error for an unknown block.
 
     Raises:
         ValueError: a block that chat completions cannot carry; the text names its type.
@@ -198,8 +198,8 @@ _CONVERTERS: dict[str, Callable[[Block], Part]] = {
     "video": _video,
     "video_url": _video_url,
 }
-"""Block type -> converter. `image_url`, `input_audio`, `file` with a `file` are the wire's own; the
-others are LangChain's standard blocks, in their v1 and v0 spellings, and Anthropic's."""
+"""Block type -> converter. `image_url`, `input_audio` and `file` with a `file` are the wire's; the others
+are LangChain's standard blocks, in their v1 and v0 forms, and Anthropic's."""
 
 
 def _url_of(block: Block, default_mime_type: str) -> str:

@@ -1,13 +1,15 @@
 """TexAPI's errors as LangChain's `ModelError` family, so that middleware knows what to retry.
 
-Each class is the one of `texapi_core.errors` with the same name, the openai SDK's class with it, and
-LangChain's sibling; `is_retryable` is right for LangChain's retry middleware.
+Each class is the one of `texapi_core.errors` with the same name, hence the openai SDK's class too, and
+LangChain's sibling; `is_retryable` is right for LangChain's retry middleware. A class is made when it is
+first needed: `texapi_core.errors` imports the SDK, and importing this module does not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from langchain_core.exceptions import (
     ContextOverflowError,
@@ -22,50 +24,43 @@ from langchain_core.exceptions import (
     ModelTimeoutError,
 )
 
-from texapi_core import errors
+import texapi_core
 
-_SIBLINGS: dict[type[errors.TexAPIError], type[ModelError]] = {
-    errors.TexAPIBudgetExceededError: ModelError,
-    errors.TexAPIConnectionError: ModelConnectionError,
-    errors.TexAPITimeoutError: ModelTimeoutError,
-    errors.TexAPIStreamInterruptedError: ModelConnectionError,
-    errors.TexAPIResponseError: ModelAPIError,
-    errors.TexAPIStatusError: ModelError,
-    errors.TexAPIBadRequestError: ModelInvalidRequestError,
-    errors.TexAPIContextLengthError: ContextOverflowError,
-    errors.TexAPIToolChoiceError: ModelInvalidRequestError,
-    errors.TexAPIAuthenticationError: ModelAuthenticationError,
-    errors.TexAPIInsufficientCreditsError: ModelError,
-    errors.TexAPIInsufficientQuotaError: ModelError,
-    errors.TexAPIPermissionDeniedError: ModelPermissionDeniedError,
-    errors.TexAPINotFoundError: ModelNotFoundError,
-    errors.TexAPIRequestTimeoutError: ModelTimeoutError,
-    errors.TexAPIConflictError: ModelAPIError,
-    errors.TexAPIRequestTooLargeError: ContextOverflowError,
-    errors.TexAPIUnprocessableEntityError: ModelInvalidRequestError,
-    errors.TexAPIRateLimitError: ModelRateLimitError,
-    errors.TexAPISpendingLimitError: ModelError,
-    errors.TexAPIDailySpendingCapError: ModelError,
-    errors.TexAPIMonthlyKeyLimitError: ModelError,
-    errors.TexAPIRedirectError: ModelError,
-    errors.TexAPIServerError: ModelAPIError,
-    errors.TexAPIAllRoutesFailedError: ModelAPIError,
-    errors.TexAPIProviderUnavailableError: ModelAPIError,
+if TYPE_CHECKING:
+    from texapi_core import TexAPIError
+
+_SIBLINGS: dict[str, type[ModelError]] = {
+    "TexAPIBudgetExceededError": ModelError,
+    "TexAPIConnectionError": ModelConnectionError,
+    "TexAPITimeoutError": ModelTimeoutError,
+    "TexAPIResponseError": ModelAPIError,
+    "TexAPIStatusError": ModelError,
+    "TexAPIBadRequestError": ModelInvalidRequestError,
+    "TexAPIContextLengthError": ContextOverflowError,
+    "TexAPIAuthenticationError": ModelAuthenticationError,
+    "TexAPIPermissionDeniedError": ModelPermissionDeniedError,
+    "TexAPINotFoundError": ModelNotFoundError,
+    "TexAPIRequestTimeoutError": ModelTimeoutError,
+    "TexAPIConflictError": ModelAPIError,
+    "TexAPIRequestTooLargeError": ContextOverflowError,
+    "TexAPIUnprocessableEntityError": ModelInvalidRequestError,
+    "TexAPIRateLimitError": ModelRateLimitError,
+    "TexAPIServerError": ModelAPIError,
 }
-"""Our class -> LangChain's sibling. Plain `ModelError` is not retryable: an empty balance has no
-sibling of its own, and `ModelRateLimitError` would be retried."""
+"""Class of `texapi_core.errors` -> LangChain's sibling. A class without a row has the sibling of its parent.
 
-_MODEL_ERRORS: dict[type[errors.TexAPIError], type[errors.TexAPIError]] = {
-    error_class: type(error_class.__name__, (error_class, sibling), {"__doc__": error_class.__doc__})
-    for error_class, sibling in _SIBLINGS.items()
-}
+Plain `ModelError` is not retryable: LangChain has no sibling for an empty balance, and it would retry
+`ModelRateLimitError`."""
+
+_model_errors: dict[str, type[TexAPIError]] = {}
 
 
-def __getattr__(name: str) -> type[errors.TexAPIError]:
-    """The classes above by their names, by which `pickle` looks for them."""
-    for error_class in _MODEL_ERRORS.values():
-        if error_class.__name__ == name:
-            return error_class
+def __getattr__(name: str) -> type[TexAPIError]:
+    """A class by its name, by which `pickle` looks it up."""
+    if name.startswith("TexAPI") and name in texapi_core.__all__:
+        model_error = _model_error_class(getattr(texapi_core, name))
+        if model_error is not None:
+            return model_error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -74,17 +69,27 @@ def model_errors() -> Generator[None]:
     """Errors of the gateway as `ModelError`s too."""
     try:
         yield
-    except errors.TexAPIError as error:
+    except texapi_core.TexAPIError as error:
         raise _as_model_error(error) from error.__cause__
 
 
-def _as_model_error(error: errors.TexAPIError) -> errors.TexAPIError:
-    if isinstance(error, ModelError):
+def _as_model_error(error: TexAPIError) -> TexAPIError:
+    error_class = None if isinstance(error, ModelError) else _model_error_class(type(error))
+    if error_class is None:
         return error
-    known = next((base for base in type(error).__mro__ if base in _MODEL_ERRORS), None)
-    if known is None:
-        return error
-    error_class = _MODEL_ERRORS[known]
     model_error = error_class.__new__(error_class, *error.args)
     model_error.__dict__.update(error.__dict__)
     return model_error
+
+
+def _model_error_class(error_class: type[TexAPIError]) -> type[TexAPIError] | None:
+    """The class of `texapi_core.errors` with LangChain's sibling; `None` for one that has no sibling."""
+    known = [base for base in error_class.__mro__ if base.__module__ == texapi_core.TexAPIError.__module__]
+    sibling = next((_SIBLINGS[base.__name__] for base in known if base.__name__ in _SIBLINGS), None)
+    if sibling is None:
+        return None
+    name = known[0].__name__
+    if name not in _model_errors:
+        made = type(name, (known[0], sibling), {"__doc__": known[0].__doc__})
+        _model_errors.setdefault(name, made)  # another thread may have been first: `pickle` wants one class
+    return _model_errors[name]

@@ -10,15 +10,15 @@ from langchain_texapi._messages import MODEL_PROVIDER
 def register_init_chat_model() -> bool:
     """Make `langchain.chat_models.init_chat_model("texapi:<model>")` build a `ChatTexAPI`.
 
-    LangChain knows providers by a private table and offers no public way to add one, so this writes into
-    that table. Call it once, if you want it; nothing else here depends on it.
+    LangChain keeps its providers in a private table and has no public way to add one, so this writes
+    into that table. Calling it is optional; nothing else here depends on it.
 
     Returns:
-        True if it worked; False, with nothing changed, if `langchain` is not installed or its table is no
-        longer of the form that this knows.
+        True if it worked; False, with nothing changed, if `langchain` is not installed or its table has
+        another form than expected.
     """
     try:
-        from langchain.chat_models import base
+        from langchain.chat_models import base  # an optional package
     except ImportError:
         return False
     providers = getattr(base, "_BUILTIN_PROVIDERS", None)

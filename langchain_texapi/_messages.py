@@ -22,7 +22,8 @@ from langchain_core.messages.tool import tool_call as parsed_tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from langchain_texapi._content import CACHE_MARKS, is_left_out_of_assistant, text_of, to_parts
-from texapi_core.adapter_base.templates import Template
+from langchain_texapi._templates import Template
+from texapi_core.adapter_base.replies import TOOL_CALL_EXTRAS, cut_note, tool_call_extras
 from texapi_core.request.payload import (
     Part,
     ReplayReasoning,
@@ -39,9 +40,6 @@ from texapi_core.wire.usage import TokenUsage
 from texapi_core.wire.values import ChatChoice, ChatReply
 
 MODEL_PROVIDER = "texapi"
-
-_TOOL_CALL_EXTRAS = "tool_call_extras"
-"""Key of `additional_kwargs` that keeps what a provider put on its tool calls, by tool call id."""
 
 _ANSWERS = Template(AIMessage(content=""))
 _GENERATIONS = Template(ChatGeneration(message=AIMessage(content="")))
@@ -75,7 +73,7 @@ def convert_messages(
 
 
 def _convert_message_to_dict(message: BaseMessage) -> WireMessage:
-    """A message that needs nothing but itself."""
+    """A message that is converted without looking at the others."""
     wire: WireMessage = {"role": _role_of(message), "content": _wire_content(message)}
     if message.name:
         wire["name"] = message.name
@@ -104,7 +102,7 @@ def _role_of(message: BaseMessage) -> str:
 def _convert_human_message(
     message: HumanMessage, tool_media: ToolMedia
 ) -> list[tuple[WireMessage, list[Part]]]:
-    """A user message; Anthropic's `tool_result` blocks in it become tool messages before it."""
+    """A user message; Anthropic's `tool_result` blocks in it become tool messages that precede it."""
     results = [block for block in _blocks(message) if block.get("type") == "tool_result"]
     if not results:
         return [(_convert_message_to_dict(message), [])]
@@ -119,7 +117,7 @@ def _convert_human_message(
 
 
 def _result_content(result: Mapping[str, Any]) -> str | list[Part]:
-    """The content of a `tool_result`; the result's own cache mark is that of its last part."""
+    """The content of a `tool_result`; a cache mark on the result goes to its last part."""
     content = result.get("content") or ""
     marks = {name: result[name] for name in CACHE_MARKS if result.get(name)}
     blocks = [content] if isinstance(content, str) else content
@@ -148,7 +146,7 @@ def _convert_ai_message(
         return wire
     audio = message.additional_kwargs.get("audio")
     if isinstance(audio, dict) and audio.get("id"):
-        wire["audio"] = {"id": audio["id"]}  # spoken before: the provider knows it by its id
+        wire["audio"] = {"id": audio["id"]}  # an earlier spoken answer, which the provider finds by its id
     function_call = message.additional_kwargs.get("function_call")
     if function_call and not wire.get("tool_calls"):
         wire["function_call"] = function_call  # what a FunctionMessage answers
@@ -186,8 +184,8 @@ def _wire_tool_calls(message: AIMessage, answered: set[str]) -> list[dict[str, A
         tool_call(call["id"], call["name"], call["args"], extras.get(call["id"] or ""))
         for call in message.tool_calls
     ]
-    # A call whose arguments are no JSON ran no tool, unless somebody answered it: providers refuse a
-    # call without its result.
+    # A call whose arguments are not JSON has a result only if a message answers it; providers refuse a
+    # call without a result.
     calls += [
         tool_call(bad["id"], bad["name"], bad["args"] or "", extras.get(bad["id"] or ""))
         for bad in message.invalid_tool_calls
@@ -198,7 +196,7 @@ def _wire_tool_calls(message: AIMessage, answered: set[str]) -> list[dict[str, A
 
 def _tool_call_extras(message: AIMessage) -> Mapping[str, Any]:
     """What a provider put on its tool calls, by their ids."""
-    kept: Mapping[str, Any] | None = message.additional_kwargs.get(_TOOL_CALL_EXTRAS)
+    kept: Mapping[str, Any] | None = message.additional_kwargs.get(TOOL_CALL_EXTRAS)
     if kept or message.response_metadata.get("model_provider") != MODEL_PROVIDER:
         return kept or {}
     return {block["id"]: block["extras"] for block in _blocks(message) if _is_call_with_extras(block)}
@@ -211,7 +209,7 @@ def _is_call_with_extras(block: Mapping[str, Any]) -> bool:
 
 
 def _wire_reasoning(message: AIMessage) -> dict[str, Any]:
-    """The reasoning in the fields that it came in."""
+    """The reasoning, in the fields that it arrived in."""
     wire: dict[str, Any] = {}
     text = message.additional_kwargs.get("reasoning_content") or _reasoning_in_blocks(message)
     field = message.response_metadata.get("reasoning_field", "reasoning_content")
@@ -246,7 +244,7 @@ def _reasoning_of(block: Mapping[str, Any]) -> str:
 
 
 def _reasoning_extras(message: AIMessage) -> Mapping[str, Any]:
-    """The signed reasoning that a reasoning block of ours carries."""
+    """The signed reasoning that a reasoning block of this package carries."""
     if message.response_metadata.get("model_provider") != MODEL_PROVIDER:
         return {}
     found = [block.get("extras") for block in _blocks(message) if block.get("type") == "reasoning"]
@@ -259,11 +257,11 @@ def _blocks(message: BaseMessage) -> list[Mapping[str, Any]]:
     return [block for block in message.content if isinstance(block, dict)]
 
 
-def create_chat_result(reply: ChatReply, *, requested_model: str) -> ChatResult:
+def create_chat_result(reply: ChatReply, requested_model: str, *, with_headers: bool = False) -> ChatResult:
     """All answers of a reply, with its usage on the first."""
     generations = []
     for choice in reply.choices:
-        message = create_ai_message(reply, choice, requested_model=requested_model)
+        message = _create_ai_message(reply, choice, requested_model, with_headers=with_headers)
         info = {"finish_reason": choice.finish_reason} if choice.finish_reason else None
         generations.append(
             _GENERATIONS.make({"message": message, "text": choice.text, "generation_info": info})
@@ -271,38 +269,33 @@ def create_chat_result(reply: ChatReply, *, requested_model: str) -> ChatResult:
     return ChatResult(generations=generations, llm_output={"model_name": reply.model or requested_model})
 
 
-def create_ai_message(reply: ChatReply, choice: ChatChoice, *, requested_model: str) -> AIMessage:
+def _create_ai_message(
+    reply: ChatReply, choice: ChatChoice, requested_model: str, *, with_headers: bool
+) -> AIMessage:
     """One answer as the framework's message."""
     tool_calls: list[ToolCall] = []
     invalid_tool_calls: list[InvalidToolCall] = []
     for call in choice.tool_calls:
         args = call.parse_arguments()
         if args is None:
-            error = "The arguments are not a JSON object." + _cut_note(choice)
+            error = "The arguments are not a JSON object." + cut_note(choice.finish_reason)
             invalid_tool_calls.append(
                 invalid_tool_call(name=call.name, args=call.arguments, id=call.id, error=error)
             )
         else:
             tool_calls.append(parsed_tool_call(name=call.name, args=args, id=call.id))
+    # The key that LangChain itself reads reasoning from.
+    reasoning = {"reasoning_content": choice.reasoning.text} if choice.reasoning.text else {}
     return _ANSWERS.make(
         {
             "content": choice.text,
-            "additional_kwargs": {**reasoning_kwargs(choice), **message_kwargs(choice)},
-            "response_metadata": response_metadata(reply, choice, requested_model=requested_model),
+            "additional_kwargs": {**reasoning, **message_kwargs(choice)},
+            "response_metadata": response_metadata(reply, choice, requested_model, with_headers=with_headers),
             "tool_calls": tool_calls,
             "invalid_tool_calls": invalid_tool_calls,
             "usage_metadata": create_usage_metadata(reply.usage) if choice is reply.choice else None,
         }
     )
-
-
-def _cut_note(choice: ChatChoice) -> str:
-    return " The answer was cut at its token limit." if choice.finish_reason == "length" else ""
-
-
-def reasoning_kwargs(choice: ChatChoice) -> dict[str, Any]:
-    """The reasoning text, under the key that LangChain itself reads it from."""
-    return {"reasoning_content": choice.reasoning.text} if choice.reasoning.text else {}
 
 
 def message_kwargs(choice: ChatChoice) -> dict[str, Any]:
@@ -313,13 +306,12 @@ def message_kwargs(choice: ChatChoice) -> dict[str, Any]:
     if choice.reasoning.details:
         name = choice.reasoning.details_field or "reasoning_details"
         kwargs[name] = [dict(detail) for detail in choice.reasoning.details]
-    extras = {call.id: dict(call.extras) for call in choice.tool_calls if call.extras}
-    if extras:
-        kwargs[_TOOL_CALL_EXTRAS] = extras
-    return kwargs
+    return kwargs | tool_call_extras(choice.tool_calls)
 
 
-def response_metadata(reply: ChatReply, choice: ChatChoice, *, requested_model: str) -> dict[str, Any]:
+def response_metadata(
+    reply: ChatReply, choice: ChatChoice, requested_model: str, *, with_headers: bool
+) -> dict[str, Any]:
     """Where an answer comes from and how it ended; the same streamed or not."""
     known: dict[str, Any] = {
         "model_provider": MODEL_PROVIDER,
@@ -339,12 +331,14 @@ def response_metadata(reply: ChatReply, choice: ChatChoice, *, requested_model: 
     }
     if choice.reasoning.field not in (None, "reasoning_content"):
         metadata["reasoning_field"] = choice.reasoning.field
-    if truncated := truncated_tool_calls(choice):
+    if truncated := _truncated_tool_calls(choice):
         metadata["truncated_tool_calls"] = truncated
+    if with_headers:
+        metadata["headers"] = dict(reply.headers)
     return metadata
 
 
-def truncated_tool_calls(choice: ChatChoice) -> list[str]:
+def _truncated_tool_calls(choice: ChatChoice) -> list[str]:
     """Ids of the tool calls whose arguments the token limit cut."""
     if choice.finish_reason != "length":
         return []
@@ -352,7 +346,7 @@ def truncated_tool_calls(choice: ChatChoice) -> list[str]:
 
 
 def create_usage_metadata(usage: TokenUsage | None) -> UsageMetadata | None:
-    """The framework's form of a usage. A count that the gateway did not report is 0 there."""
+    """Usage in the framework's form, where a count that the gateway did not report is 0."""
     if usage is None or (usage.input_tokens is None and usage.output_tokens is None):
         return None
     input_tokens, output_tokens = usage.input_tokens or 0, usage.output_tokens or 0

@@ -1,4 +1,4 @@
-"""What the model table knows, in LangChain's words."""
+"""The facts of the model table as a LangChain profile."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from texapi_core.catalog import UNKNOWN_MODEL, capabilities
 
 
 class TableProfile(dict[str, Any]):
-    """A profile of the model table: unlike one that the user gave, it is that of one model alone."""
+    """A profile from the model table: it holds for one model, unlike a profile that the user passed."""
 
 
 def model_profile(model: str) -> ModelProfile | None:
     """The profile of a model, `None` when it is unknown.
 
-    Not `structured_output`: a gateway's routes differ in it.
+    It does not say `structured_output`, in which the routes of a gateway differ.
     """
     known = capabilities(model)
     if known == UNKNOWN_MODEL:

@@ -1,4 +1,4 @@
-"""JSON schemas where LangChain's own conversion leaves something out: recursion, and strictness."""
+"""JSON schemas where LangChain's conversion is incomplete: recursion and strictness."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _REFERENCE = "#/$defs/"
 
 
 def with_recursion(definition: dict[str, Any], source: Any) -> dict[str, Any]:
-    """A tool's definition with the schema of a recursive class by reference.
+    """A tool's definition, with references to a recursive class.
 
-    LangChain writes every class out where it is used, and has `{}` where a class occurs in itself.
+    LangChain inlines every class where it is used, and puts `{}` where a class occurs in itself.
     """
     function = definition["function"]
     if not _has_gap(function.get("parameters")):
@@ -35,7 +35,7 @@ def with_recursion(definition: dict[str, Any], source: Any) -> dict[str, Any]:
 
 
 def strict_schema(schema: Any) -> Any:
-    """A copy in which every object has just its properties and needs all of them, as `strict` wants it."""
+    """A copy in which objects require all their properties and allow no others, as `strict` demands."""
     if not isinstance(schema, dict):
         return schema
     strict = dict(schema)
@@ -55,14 +55,14 @@ def strict_schema(schema: Any) -> Any:
 
 
 def _has_gap(schema: Any) -> bool:
-    """Whether there is a `{}` in a schema, which may be where a class occurred in itself."""
+    """Whether a schema has a `{}`, which may stand for a class that occurs in itself."""
     if isinstance(schema, dict):
         return not schema or any(_has_gap(each) for each in schema.values())
     return isinstance(schema, list) and any(_has_gap(each) for each in schema)
 
 
 def _reaches(name: str, goal: str, definitions: dict[str, Any]) -> bool:
-    """Whether a definition refers to another, itself or by those that it refers to."""
+    """Whether a definition refers to another, directly or through others."""
     seen: set[str] = set()
     waiting = [name]
     while waiting:

@@ -1,7 +1,7 @@
 """`ChatDelta` -> `ChatGenerationChunk`, and content blocks for what is streamed together.
 
-Every figure and name that LangChain adds up or joins when it merges chunks is sent on one chunk only:
-the last, which `create_final_chunk` makes of the whole reply.
+LangChain adds numbers and joins strings when it merges chunks, so every such value is on one chunk only:
+the last, which is made of the whole reply.
 """
 
 from __future__ import annotations
@@ -22,17 +22,26 @@ from langchain_texapi._messages import (
     message_kwargs,
     response_metadata,
 )
-from texapi_core.adapter_base.templates import Template
+from langchain_texapi._templates import Template
+from texapi_core.adapter_base.replies import TOOL_CALL_EXTRAS
 from texapi_core.wire.reasoning import DETAIL_FIELDS
 from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
 from texapi_core.wire.values import ChatDelta, ChatReply
 
-_SPOILERS = ("", "]", '"]', "}]", '"}]')
+_INVALIDATING_SUFFIXES = ("", "]", '"]', "}]", '"}]')
 _BLOCK_INDEXES = {"reasoning": "lc_rs_0", "text": "lc_txt_0", "refusal": "lc_rf_0"}
-
 
 _MESSAGES = Template(AIMessageChunk(content="", additional_kwargs={}, response_metadata={}))
 _GENERATIONS = Template(ChatGenerationChunk(message=AIMessageChunk(content="")))
+
+
+def create_chunk(
+    item: ChatDelta | ChatReply, requested_model: str, *, with_headers: bool
+) -> ChatGenerationChunk:
+    """The chunk for one delta, or for the reply at the end."""
+    if isinstance(item, ChatDelta):
+        return _convert_delta_to_generation_chunk(item)
+    return _create_final_chunk(item, requested_model, with_headers=with_headers)
 
 
 def _convert_delta_to_generation_chunk(delta: ChatDelta) -> ChatGenerationChunk:
@@ -60,8 +69,8 @@ def _convert_delta_to_generation_chunk(delta: ChatDelta) -> ChatGenerationChunk:
 def _fragments(calls: Sequence[ToolCallDelta]) -> dict[str, list[Any]]:
     """Pieces of tool calls as the validators of a chunk would have made them.
 
-    They try the arguments of every piece as JSON, bit by bit. Only a piece that opens an object can be
-    one, and is left to them; any other is an invalid call.
+    The validators try to parse the arguments of every piece as partial JSON. Only a piece that opens an
+    object can be parsed, and is left to them; any other is an invalid call.
     """
     fragments = [
         tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=call.index) for call in calls
@@ -80,52 +89,54 @@ def _fragments(calls: Sequence[ToolCallDelta]) -> dict[str, list[Any]]:
     return {"invalid_tool_calls": invalid, "tool_call_chunks": fragments}
 
 
-def create_final_chunk(reply: ChatReply, *, requested_model: str) -> ChatGenerationChunk:
-    """Usage, origin and extras of the whole answer, which `delta`s do not carry."""
+def _create_final_chunk(reply: ChatReply, requested_model: str, *, with_headers: bool) -> ChatGenerationChunk:
+    """Usage, origin and extras of the whole answer, which deltas do not carry."""
     choice = reply.choice
-    amendments = [
-        tool_call_chunk(name=None, args=amendment, id=None, index=index)
+    fixes = [
+        tool_call_chunk(name=None, args=fix, id=None, index=index)
         for index, call in enumerate(choice.tool_calls)
-        if (amendment := _amendment(call))
+        if (fix := _closing_fix(call))
     ]
-    metadata = response_metadata(reply, choice, requested_model=requested_model)
+    metadata = response_metadata(reply, choice, requested_model, with_headers=with_headers)
     metadata.pop("logprobs", None)
     message = AIMessageChunk(
         content="",
         additional_kwargs=message_kwargs(choice),
         response_metadata=metadata,
-        tool_call_chunks=amendments,
+        tool_call_chunks=fixes,
         usage_metadata=create_usage_metadata(reply.usage),
     )
     return ChatGenerationChunk(message=message)
 
 
-def _amendment(call: ToolCall) -> str:
-    """What to add to the arguments of a call, so that LangChain reads them as this package does."""
+def _closing_fix(call: ToolCall) -> str:
+    """What to append to the arguments of a call so that LangChain parses them as this package does."""
     if call.parse_arguments() is None:
-        return _spoiler(call.arguments) if call.arguments else _SPOILERS[1]  # no text is `{}` to LangChain
+        # LangChain parses empty text as `{}`.
+        return _invalidating_suffix(call.arguments) if call.arguments else _INVALIDATING_SUFFIXES[1]
     return "{}" if call.arguments.isspace() else ""
 
 
-def _spoiler(arguments: str) -> str:
-    """What to add to arguments that are no JSON object, so that LangChain does not take them for one.
+def _invalidating_suffix(arguments: str) -> str:
+    """What to append to arguments that are not a JSON object so that LangChain does not parse them as one.
 
-    When LangChain adds up a stream it closes open strings and brackets: `{"path": "/ho` would become a
-    valid call, and an agent would run it. Whole answers give an invalid tool call, and so must streams.
+    When LangChain merges the chunks of a stream it closes open strings and brackets: `{"path": "/ho`
+    would become a valid call, and an agent would run it. A whole answer gives an invalid tool call here,
+    and a stream must give the same.
     """
-    for spoiler in _SPOILERS:
+    for suffix in _INVALIDATING_SUFFIXES:
         try:
-            if not isinstance(parse_partial_json(arguments + spoiler), dict):
-                return spoiler
+            if not isinstance(parse_partial_json(arguments + suffix), dict):
+                return suffix
         except ValueError:
-            return spoiler
+            return suffix
     return ""
 
 
 def _translate_content(message: AIMessage) -> list[types.ContentBlock]:
     """Standard content blocks of a whole message: reasoning, text, refusal, tool calls."""
     blocks: list[Any] = _reasoning_and_text(message)
-    extras = message.additional_kwargs.get("tool_call_extras") or {}
+    extras = message.additional_kwargs.get(TOOL_CALL_EXTRAS) or {}
     for call in message.tool_calls:
         block: dict[str, Any] = {**call, "type": "tool_call"}
         if extras.get(call["id"]):
@@ -138,8 +149,8 @@ def _translate_content(message: AIMessage) -> list[types.ContentBlock]:
 def _translate_content_chunk(message: AIMessageChunk) -> list[types.ContentBlock]:
     """Standard content blocks of a chunk.
 
-    LangChain joins blocks of equal index, so text, reasoning and each tool call get an index of their
-    own; a number would let text and the first tool call run into one block.
+    LangChain joins blocks of equal index, so text, reasoning and each tool call get different indexes;
+    with plain numbers, text and the first tool call would become one block.
     """
     if message.chunk_position == "last":
         blocks: list[Any] = _translate_content(message)

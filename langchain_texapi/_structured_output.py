@@ -1,15 +1,15 @@
-"""`with_structured_output`: the answer in the form of a schema, or an exception that says what came."""
+"""`with_structured_output`: the answer in the form of a schema, or an exception that quotes the answer."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from langchain_core import exceptions
 from langchain_core.exceptions import LangChainException, OutputParserException
-from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, BaseMessageChunk
 from langchain_core.output_parsers import BaseTransformOutputParser
 from langchain_core.outputs import (
@@ -23,11 +23,8 @@ from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from langchain_texapi._tools import define_tool
-from texapi_core.wire.json import excerpt
-from texapi_core.wire.json_text import CUT_NOTE, json_objects
-
-if TYPE_CHECKING:
-    from langchain_texapi.chat_models import ChatTexAPI
+from texapi_core.adapter_base.replies import cut_note
+from texapi_core.wire.text import excerpt, json_objects
 
 StructuredMethod = Literal["function_calling", "json_schema", "json_mode"]
 
@@ -35,7 +32,7 @@ _REFUSAL_BASE: Any = getattr(exceptions, "ModelRefusalError", LangChainException
 
 
 def structured_output(
-    model: ChatTexAPI,
+    model: BaseChatModel,
     schema: dict[str, Any] | type | None,
     *,
     method: StructuredMethod,
@@ -65,7 +62,7 @@ def structured_output(
     kwargs["ls_structured_output_format"] = traced
     if method == "function_calling":
         parser.tool_name = traced["schema"]["function"]["name"]
-        bound = model.bind_tools([schema], strict=strict, **{"tool_choice": parser.tool_name, **kwargs})  # type: ignore[list-item] # nor here
+        bound = model.bind_tools([schema], strict=strict, **{"tool_choice": parser.tool_name, **kwargs})  # type: ignore[list-item] # `None` only with json_mode
     elif method in ("json_schema", "json_mode"):
         parser.other_tools = bool(kwargs.get("tools"))
         wanted = {"type": "json_object"} if method == "json_mode" else schema
@@ -88,7 +85,7 @@ def _is_pydantic_class(schema: Any) -> bool:
 
 
 class _RefusalError(OutputParserException, _REFUSAL_BASE):  # type: ignore[misc] # known at run time
-    """No answer in the form of the schema will come: the model, or a filter, declined.
+    """The model, or a content filter, declined to answer in the form of the schema.
 
     It is LangChain's `ModelRefusalError` too where langchain-core has that (1.7.5 and later).
     """
@@ -102,15 +99,15 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
     """The arguments of the tool call, or else the JSON in the text, as an object of the schema."""
 
     answer_class: Any = None
-    """A Pydantic class to make of the answer; `None` for a dict."""
+    """The Pydantic class of the answer; `None` for a dict."""
     required: frozenset[str] = frozenset()
-    """The members that an answer has by the schema, to tell it from other JSON in the text."""
+    """The members that the schema requires of an answer, to tell it from other JSON in the text."""
     tool_name: str | None = None
     """The tool whose arguments are the answer; `None` when the text is."""
     other_tools: bool = False
-    """Whether the model may call a tool of the user's instead of answering."""
+    """Whether the model may call one of the user's tools instead of answering."""
     raw_is_included: bool = False
-    """Whether such a call can be read beside the answer, which is `None` then."""
+    """Whether the raw message is returned too: then the answer is `None` when the model calls such a tool."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         generation = result[0]
@@ -138,17 +135,17 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         return self.parse_result([Generation(text=text)])
 
     def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:
-        growing = _GrowingAnswer(self)
+        partial_answer = _PartialAnswer(self)
         for chunk in input:
-            yield from growing.feed(chunk)
-        yield from growing.finish()
+            yield from partial_answer.feed(chunk)
+        yield from partial_answer.finish()
 
     async def _atransform(self, input: AsyncIterator[str | BaseMessage]) -> AsyncIterator[Any]:
-        growing = _GrowingAnswer(self)
+        partial_answer = _PartialAnswer(self)
         async for chunk in input:
-            for answer in growing.feed(chunk):
+            for answer in partial_answer.feed(chunk):
                 yield answer
-        for answer in growing.finish():
+        for answer in partial_answer.finish():
             yield answer
 
     def _find_answer(self, message: AIMessage, partial: bool) -> Any:
@@ -159,7 +156,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         text = message.text.strip()
         candidates = _objects(text, partial)
         if not candidates:
-            raise OutputParserException(self._what_came(message), llm_output=text)
+            raise OutputParserException(self._describe(message), llm_output=text)
         for candidate in candidates:
             try:
                 if self.answer_class is not None or candidate.keys() >= self.required:
@@ -175,9 +172,9 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         if message.response_metadata.get("finish_reason") == "content_filter":
             raise _RefusalError("The provider's content filter stopped the answer.", message)
 
-    def _what_came(self, message: AIMessage) -> str:
-        cut = message.response_metadata.get("finish_reason") == "length"
-        note = CUT_NOTE if cut else ""
+    def _describe(self, message: AIMessage) -> str:
+        """What the model did instead of answering in the form of the schema."""
+        note = cut_note(message.response_metadata.get("finish_reason"))
         if message.invalid_tool_calls:
             arguments = excerpt(message.invalid_tool_calls[0]["args"] or "")
             return f"The arguments for {self._schema_name()} are no JSON object: {arguments}.{note}"
@@ -205,8 +202,8 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
 
 def _objects(text: str, partial: bool) -> list[dict[str, Any]]:
-    """The JSON objects in a text; with `partial` also the one that it ends in, as far as it goes."""
-    end = _start_of_cut_object(text)
+    """The JSON objects in a text; with `partial` also the incomplete one at its end."""
+    end = _start_of_incomplete_object(text)
     found = list(json_objects(text[:end]))
     if partial and end < len(text):
         try:
@@ -218,8 +215,8 @@ def _objects(text: str, partial: bool) -> list[dict[str, Any]]:
     return found
 
 
-def _start_of_cut_object(text: str) -> int:
-    """Where the object begins that a text ends in: what stands inside of it is no answer of its own."""
+def _start_of_incomplete_object(text: str) -> int:
+    """Where the incomplete object at the end of a text begins: objects inside it are not answers."""
     start = text.find("{")
     while start >= 0:
         end = start + 1
@@ -234,8 +231,8 @@ def _start_of_cut_object(text: str) -> int:
     return len(text)
 
 
-class _GrowingAnswer:
-    """An answer while its chunks arrive: every form of it that fits the schema, then the whole."""
+class _PartialAnswer:
+    """An answer while its chunks arrive: each version of it that fits the schema, then the whole."""
 
     def __init__(self, parser: StructuredOutputParser) -> None:
         self._parser = parser
@@ -257,7 +254,7 @@ class _GrowingAnswer:
             return
         answer = self._parser.parse_result([self._whole])
         if answer is None:
-            yield None  # a call of another tool, which is beside it
+            yield None  # the model called another tool instead
         yield from self._if_new(answer)
 
     def _if_new(self, answer: Any) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from langchain_core.tools import BaseTool
 from langchain_texapi._tools import format_tools
 
 TOKENS_PER_MEDIA_BLOCK = 1000
-"""What a file, a sound or a video counts. Its length in base64 says little: models count pages and
+"""Tokens counted for a file, a sound or a video. Its length in base64 says little: models count pages and
 seconds. LangChain counts 85 for an image."""
 
 _MEDIA = frozenset({"file", "document", "text-plain", "audio", "input_audio", "video", "video_url"})
@@ -33,7 +33,7 @@ def count_tokens(messages: Sequence[BaseMessage], tools: Sequence[Any] | None = 
 
 
 def _without_media(content: Sequence[Any]) -> tuple[list[Any], int]:
-    """The blocks that count by their length, and the number of the others."""
+    """The blocks that are counted by their length, and the number of the other blocks."""
     kept: list[Any] = []
     media = 0
     for block in content:

@@ -16,7 +16,6 @@ ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 _TOOL_EXTRAS = ("cache_control", "defer_loading", "async")
 """Members of `BaseTool.extras` that belong beside the tool's function on the wire."""
 
-
 _SCHEMA_KEYS = frozenset({"function", "input_schema", "parameters", "properties", "custom"})
 """One of these is in every dict that describes a function."""
 
@@ -33,7 +32,7 @@ def format_tools(tools: Sequence[ToolLike], *, strict: bool | None = None) -> li
 
 def _format_tool(tool: ToolLike, strict: bool | None) -> dict[str, Any]:
     if isinstance(tool, dict) and tool.get("type") and not _SCHEMA_KEYS.intersection(tool):
-        return dict(tool)  # a tool of the provider's own, e.g. {"type": "web_search"}
+        return dict(tool)  # one of the provider's tools, e.g. {"type": "web_search"}
     formatted = define_tool(tool, strict=strict)
     extras = tool.extras if isinstance(tool, BaseTool) else tool if isinstance(tool, dict) else None
     found = {name: extras[name] for name in _TOOL_EXTRAS if name in extras} if extras else {}
@@ -41,7 +40,7 @@ def _format_tool(tool: ToolLike, strict: bool | None) -> dict[str, Any]:
 
 
 def define_tool(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any]:
-    """LangChain's definition of a tool in OpenAI's form; not made anew for the same class or function."""
+    """LangChain's definition of a tool in OpenAI's form, cached by class or function."""
     return _definitions.get(tool, strict, lambda: _make_definition(tool, strict))
 
 
@@ -50,7 +49,7 @@ def _make_definition(tool: ToolLike, strict: bool | None) -> dict[str, Any]:
 
 
 def format_bound_tools(tools: Sequence[ToolLike]) -> list[Any]:
-    """Tools passed to a call: definitions of the wire as they are, functions and classes formatted."""
+    """Tools passed to a call: wire definitions unchanged, functions and classes formatted."""
     return [tool if isinstance(tool, Mapping) else _format_tool(tool, None) for tool in tools]
 
 
@@ -87,7 +86,7 @@ def format_tool_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> 
 
 
 def format_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The members of a payload for a `tool_choice`: Anthropic's may ask for one call at a time too.
+    """The members of a payload for a `tool_choice`; Anthropic's may also limit the model to one call.
 
     Raises:
         ValueError: see `format_tool_choice`.
@@ -105,8 +104,8 @@ def format_call(arguments: Mapping[str, Any], known_tools: Sequence[ToolLike]) -
     """The parameters of one call with tools, their choice and the response format as the wire takes them.
 
     Args:
-        arguments: what the call was given, and what was bound.
-        known_tools: tools of every call, when this one brings none.
+        arguments: those of the call, and those that were bound.
+        known_tools: the constructor's tools, used when the call has none.
 
     Raises:
         ValueError: see `format_tool_choice`.
@@ -130,11 +129,11 @@ def format_response_format(schema: Any, *, strict: bool | None = None) -> dict[s
         if schema.get("type") == "json_schema":
             inner = schema["json_schema"]
             if "name" in inner:
-                return {**schema, "json_schema": _as_strict_as_it_says(inner)}
+                return {**schema, "json_schema": _apply_strict(inner)}
             strict = inner.get("strict") if strict is None else strict
             schema = inner["schema"]
         elif "schema" in schema and "name" in schema:
-            return {"type": "json_schema", "json_schema": _as_strict_as_it_says(schema)}
+            return {"type": "json_schema", "json_schema": _apply_strict(schema)}
     if strict is None and isinstance(schema, dict) and isinstance(schema.get("strict"), bool):
         strict = schema["strict"]
     json_schema = _response_schemas.get(schema, strict, lambda: _make_response_schema(schema, strict))
@@ -154,6 +153,6 @@ def _make_response_schema(schema: Any, strict: bool | None) -> dict[str, Any]:
     return {"title": function["name"], **described, **function.get("parameters", {})}
 
 
-def _as_strict_as_it_says(named: dict[str, Any]) -> dict[str, Any]:
-    """A named schema fit for its own `strict`: LangChain's agents pass Pydantic's schema as it is."""
+def _apply_strict(named: dict[str, Any]) -> dict[str, Any]:
+    """A named schema that meets its `strict`: LangChain's agents pass Pydantic's schema unchanged."""
     return {**named, "schema": strict_schema(named.get("schema"))} if named.get("strict") else named

@@ -6,13 +6,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.callbacks import (
-    AsyncCallbackManagerForLLMRun,
-    BaseRunManager,
-    CallbackManagerForLLMRun,
-)
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManager, CallbackManagerForLLMRun
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils import secret_from_env
@@ -23,47 +20,34 @@ from langchain_texapi._arguments import (
     N_AND_STREAM,
     NOT_SENT,
     TOOL_PARAMETERS,
-    argument_names,
     arguments_of_a_call,
     check_model_kwargs,
     digest,
     without_secrets,
 )
-from langchain_texapi._call_labels import RecordedChatModel, call_labels
-from langchain_texapi._messages import (
-    MODEL_PROVIDER,
-    convert_messages,
-    create_chat_result,
-)
+from langchain_texapi._call_labels import RecordedChatModel, add_version, call_labels
+from langchain_texapi._errors import model_errors
+from langchain_texapi._messages import MODEL_PROVIDER, convert_messages, create_chat_result
 from langchain_texapi._profile import TableProfile, model_profile
-from langchain_texapi._streaming import _convert_delta_to_generation_chunk, create_final_chunk
-from texapi_core._version import __version__
-from texapi_core.adapter_base.parameters import ChatParameters, check_parameters
+from langchain_texapi._streaming import create_chunk
+from texapi_core.adapter_base.call_arguments import argument_names, check_parameters
+from texapi_core.adapter_base.connection import ApiKey, BaseUrl, ConnectionParameters, ModelName, Timeout
+from texapi_core.adapter_base.parameters import ChatParameters, Stop
 from texapi_core.adapter_base.signatures import with_signature
 from texapi_core.catalog import ModelInfo
 from texapi_core.request.payload import build_payload, merge_parameters
-from texapi_core.settings import (
-    DEFAULT_MAX_RETRIES,
-    DEFAULT_STREAM_IDLE_TIMEOUT,
-    CallOptions,
-    Settings,
-    call_options,
-    env_base_url,
-    refuse_unknown_arguments,
-    resolve_settings,
-)
-from texapi_core.settings_checks import API_KEY_ENV, AsyncTransport, key_text
-from texapi_core.wire.values import ChatDelta, ChatReply
+from texapi_core.settings import CallOptions, call_options, env_base_url, refuse_unknown_arguments
+from texapi_core.settings_checks import API_KEY_ENV
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     from langchain_texapi._structured_output import StructuredMethod
 
-_key_of_the_environment = secret_from_env(API_KEY_ENV, default=None)
+_env_api_key = secret_from_env(API_KEY_ENV, default=None)
 
 
-class ChatTexAPI(ChatParameters, RecordedChatModel):
+class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
     """Chat models behind the TexAPI gateway.
 
     Example:
@@ -83,42 +67,20 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
 
     model_config = ConfigDict(populate_by_name=True, hide_input_in_errors=True, defer_build=False)
 
-    model_name: str = Field(alias="model", min_length=1)
-    """Name of the model, as `list_models()` lists it."""
+    model_name: ModelName = Field(alias="model")
+    texapi_api_key: ApiKey = Field(alias="api_key", default_factory=_env_api_key)
+    texapi_api_base: BaseUrl = Field(alias="base_url", default_factory=env_base_url)
+    request_timeout: Timeout = Field(alias="timeout", default=None)
 
-    texapi_api_key: SecretStr | None = Field(alias="api_key", default_factory=_key_of_the_environment)
-    """The gateway's key; default the environment's `TEXAPI_API_KEY`."""
-    texapi_api_base: str = Field(alias="base_url", default_factory=env_base_url)
-    """Address of the gateway; default `TEXAPI_BASE_URL`, then `TEXAPI_API_BASE`, then TexAPI's."""
-    request_timeout: Any = Field(alias="timeout", default=None)
-    """Seconds an answer may take, or an `openai.Timeout`; default 120, and 10 to connect."""
-    stream_idle_timeout: float | None = DEFAULT_STREAM_IDLE_TIMEOUT
-    """Seconds between two pieces of content in a stream; `None` for no limit."""
-    max_retries: int = DEFAULT_MAX_RETRIES
-    """Retries on connection errors, 408, 409, 429 and 5xx; never on an empty balance."""
-    default_headers: Mapping[str, str | SecretStr] | None = Field(default=None, repr=False, exclude=True)
-    """Headers of every request. Treated as secrets: in no repr, dump or trace."""
-    default_query: Mapping[str, Any] | None = Field(default=None, repr=False, exclude=True)
-    """Query parameters of every request."""
-    http_client: Any = Field(default=None, repr=False, exclude=True)
-    """An `openai.DefaultHttpxClient` of your own for sync calls, e.g. with a proxy.
-
-    One response hook is added to it, which keeps failed calls from being retried in vain."""
-    http_async_client: Any = Field(default=None, repr=False, exclude=True)
-    """An `openai.DefaultAsyncHttpxClient` of your own for async calls, in one event loop."""
-    async_transport: AsyncTransport = "httpx"
-    """What carries async calls; `"aiohttp"` (extra `aiohttp`) is faster with many calls at once."""
-
-    stop: list[str] | str | None = Field(alias="stop_sequences", default=None)
-    """Texts that end the answer."""
-    n: int | None = Field(default=None, ge=1)
-    """Answers per call; more than one only where nothing streams."""
-    model_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """Further parameters of the payload."""
-    streaming: bool = False
-    """Whether `invoke` streams inside, for callbacks that want tokens."""
-    include_response_headers: bool = False
-    """Whether `response_metadata["headers"]` holds the response's headers, e.g. those of rate limits."""
+    stop: Stop = Field(alias="stop_sequences", default=None)
+    n: int | None = Field(default=None, ge=1, description="Answers per call; more than 1 cannot be streamed.")
+    model_kwargs: dict[str, Any] = Field(default_factory=dict, description="Further members of the payload.")
+    streaming: bool = Field(
+        default=False, description="Whether `invoke` streams internally, for callbacks that want tokens."
+    )
+    include_response_headers: bool = Field(
+        default=False, description='Whether `response_metadata["headers"]` holds the headers of the response.'
+    )
 
     if not TYPE_CHECKING:
 
@@ -127,10 +89,10 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
             if kwargs.get("base_url", "") is None:
                 del kwargs["base_url"]
             if isinstance(kwargs.get("profile"), TableProfile):
-                del kwargs["profile"]  # of the model that this one is a variant of
+                del kwargs["profile"]  # from the model that this one is made from, e.g. by `configurable`
             super().__init__(*args, **kwargs)
             self._check_arguments(kwargs)
-            self._note_version()
+            self.metadata = add_version(self.metadata)
 
     # Serializable class method overrides
 
@@ -140,29 +102,17 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         return {"texapi_api_key": API_KEY_ENV}
 
     def __getstate__(self) -> dict[Any, Any]:
-        """A key that came from the environment stays at home: the worker reads its own."""
-        if self.http_client is not None or self.http_async_client is not None:
-            raise TypeError(
-                "A ChatTexAPI with `http_client` or `http_async_client` cannot be pickled: it holds "
-                "open connections. Build the model where it is used."
-            )
+        """The state to pickle. A key from the environment is left out: the worker reads its own."""
         state = super().__getstate__()
-        # LangChain's configurable models pass it on as an argument: it is the environment's all the same.
-        if "texapi_api_key" not in self.model_fields_set or self.texapi_api_key == _key_of_the_environment():
+        # LangChain's configurable models pass the environment's key on as an argument.
+        if "texapi_api_key" not in self.model_fields_set or self.texapi_api_key == _env_api_key():
             state = {**state, "__dict__": {**state["__dict__"], "texapi_api_key": None}}
         return state
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
         if self.texapi_api_key is None:
-            self.__dict__["texapi_api_key"] = _key_of_the_environment()
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> ChatTexAPI:
-        memo = {} if memo is None else memo
-        for shared in (self.http_client, self.http_async_client, self.rate_limiter):
-            if shared is not None:
-                memo[id(shared)] = shared  # connections and locks are not copied
-        return super().__deepcopy__(memo)
+            self.__dict__["texapi_api_key"] = _env_api_key()
 
     # BaseChatModel method overrides
 
@@ -177,7 +127,7 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        """All that changes an answer, and no secret: the key of LangChain's caches."""
+        """Everything that changes an answer, without secrets: the key of LangChain's caches."""
         identifying = {
             "model_name": self.model_name,
             "base_url": self.texapi_api_base.rstrip("/"),
@@ -196,7 +146,7 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         return super()._get_invocation_params(stop=stop, **without_secrets(kwargs))
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        """What caches know a call by: no headers."""
+        """The cache key of a call: no headers."""
         return super()._get_llm_string(stop=stop, **without_secrets(kwargs))
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
@@ -213,7 +163,7 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         return params
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
-        """The `llm_output` of `generate`; answers that were streamed bring none of their own."""
+        """The `llm_output` of `generate`; answers that were streamed have none."""
         named = [output["model_name"] for output in llm_outputs if output]
         return {"model_name": named[0] if named else self.model_name}
 
@@ -225,12 +175,10 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        from langchain_texapi._errors import model_errors  # imports the SDK, put off until a call
-
         payload, options = self._request(messages, stop, kwargs, run_manager)
         with model_errors():
             reply = texapi_core.complete(self._settings(), payload, options)
-        return self._create_chat_result(reply, payload["model"])
+        return create_chat_result(reply, payload["model"], with_headers=self.include_response_headers)
 
     @with_signature
     async def _agenerate(
@@ -240,12 +188,10 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        from langchain_texapi._errors import model_errors
-
         payload, options = self._request(messages, stop, kwargs, run_manager)
         with model_errors():
             reply = await texapi_core.acomplete(self._settings(), payload, options)
-        return self._create_chat_result(reply, payload["model"])
+        return create_chat_result(reply, payload["model"], with_headers=self.include_response_headers)
 
     def _stream(
         self,
@@ -254,12 +200,10 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        from langchain_texapi._errors import model_errors
-
         payload, options = self._request(messages, stop, kwargs, run_manager, stream=True)
         with model_errors():
             for item in texapi_core.stream(self._settings(), payload, options):
-                chunk = self._convert_stream_item(item, payload["model"])
+                chunk = create_chunk(item, payload["model"], with_headers=self.include_response_headers)
                 if run_manager:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
@@ -271,12 +215,10 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        from langchain_texapi._errors import model_errors
-
         payload, options = self._request(messages, stop, kwargs, run_manager, stream=True)
         with model_errors():
             async for item in texapi_core.astream(self._settings(), payload, options):
-                chunk = self._convert_stream_item(item, payload["model"])
+                chunk = create_chunk(item, payload["model"], with_headers=self.include_response_headers)
                 if run_manager:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
@@ -291,7 +233,7 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         response_format: Any = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """The model with tools it may call.
+        """The model with tools that it may call.
 
         Args:
             tools: functions, Pydantic classes, TypedDicts, `BaseTool`s, or dicts in OpenAI's or
@@ -305,6 +247,7 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         Raises:
             ValueError: `tool_choice` names no tool.
         """
+        # LangChain's tools take as long to import as the rest of this package.
         from langchain_texapi._tools import format_choice, format_response_format, format_tools
 
         formatted = format_tools(tools, strict=strict)
@@ -330,16 +273,16 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
 
         Args:
             schema: a Pydantic class, a TypedDict, a JSON schema or a tool in OpenAI's form.
-            method: `function_calling` forces a tool call, which every route knows; `json_schema` uses
-                the provider's schema mode; `json_mode` asks for JSON and leaves the schema to the prompt.
+            method: `function_calling` forces a tool call, which every route supports; `json_schema` uses
+                the provider's schema mode; `json_mode` requests JSON and leaves the schema to the prompt.
             include_raw: return `{"raw", "parsed", "parsing_error"}` instead of the parsed answer.
             strict: whether the provider must hold the answer to the schema.
             kwargs: bound to every call.
 
         Raises:
-            OutputParserException: when run, if the answer is not in the form of `schema`. Never `None`.
+            OutputParserException: when run, if the answer does not fit `schema`. The answer is never `None`.
         """
-        from langchain_texapi._structured_output import structured_output
+        from langchain_texapi._structured_output import structured_output  # imports LangChain's tools
 
         return structured_output(
             self, schema, method=method, include_raw=include_raw, strict=strict, **kwargs
@@ -351,12 +294,12 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         """About how many tokens the messages and tools take: counted offline, for any model.
 
         An approximation by length, good for trimming a history: an image counts 85, any other file,
-        sound or video 1,000, however long. What a call took is in `usage_metadata`. A tokenizer passed
-        as `custom_get_token_ids` is used instead.
+        sound or video 1,000, however long. The tokens that a call used are in `usage_metadata`. A
+        tokenizer passed as `custom_get_token_ids` is used instead.
         """
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens_from_messages(messages, tools)
-        from langchain_texapi._token_counting import count_tokens
+        from langchain_texapi._token_counting import count_tokens  # imports LangChain's tools
 
         return count_tokens(messages, tools)
 
@@ -364,60 +307,39 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
         """About how many tokens the text takes. See `get_num_tokens_from_messages`."""
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens(text)
-        from langchain_core.messages.utils import count_tokens_approximately
-
         return count_tokens_approximately([text], extra_tokens_per_message=0)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         return model_profile(self.model_name)
 
-    # Public methods of our own
+    # Public methods beyond LangChain's
 
     def list_models(self) -> list[ModelInfo]:
         """The models that the key can use."""
-        from langchain_texapi._errors import model_errors
-
         with model_errors():
             return texapi_core.list_models(self._settings())
 
     async def alist_models(self) -> list[ModelInfo]:
         """The models that the key can use. Async twin of `list_models`."""
-        from langchain_texapi._errors import model_errors
-
         with model_errors():
             return await texapi_core.alist_models(self._settings())
 
     # Internal methods
 
-    def _settings(self) -> Settings:
-        return resolve_settings(
-            api_key=key_text(self.texapi_api_key),
-            base_url=self.texapi_api_base,
-            timeout=self.request_timeout,
-            stream_idle_timeout=self.stream_idle_timeout,
-            max_retries=self.max_retries,
-            default_headers=self.default_headers,
-            default_query=self.default_query,
-            http_client=self.http_client,
-            http_async_client=self.http_async_client,
-            async_transport=self.async_transport,
-            accounting=self.accounting,
-        )
+    @property
+    def _endpoint(self) -> tuple[SecretStr | None, str, Any]:
+        return self.texapi_api_key, self.texapi_api_base, self.request_timeout
 
     @property
     def _default_params(self) -> dict[str, Any]:
-        """The constructor's parameters of the payload; those not set are left out."""
+        """The constructor's parameters of the payload that are set."""
         n = {} if self.n is None else {"n": self.n}
         return {**self.payload_parameters, **n, **self.model_kwargs}
 
     def _get_request_payload(
-        self,
-        input_: LanguageModelInput,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
+        self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """The JSON of one request, but for what streaming adds."""
+        """The JSON of one request, without what streaming adds."""
         return self._request(self._convert_input(input_).to_messages(), stop, kwargs)[0]
 
     def _request(
@@ -435,11 +357,10 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
             per_call["stop"] = stop
         checked = {**per_call, "extra_body": arguments.get("extra_body")}
         if isinstance(per_call.get("tool_choice"), bool):
-            del checked["tool_choice"]  # said in LangChain's words
+            del checked["tool_choice"]  # LangChain's form
         check_parameters(checked)
         if not TOOL_PARAMETERS.isdisjoint(per_call):
-            # LangChain's tools take as long to import as this package without them.
-            from langchain_texapi._tools import format_call
+            from langchain_texapi._tools import format_call  # imports LangChain's tools
 
             per_call = format_call(per_call, self.model_kwargs.get("tools") or ())
         parameters = merge_parameters({"model": self.model_name, **self._default_params}, per_call)
@@ -460,33 +381,9 @@ class ChatTexAPI(ChatParameters, RecordedChatModel):
             raise ValueError(N_AND_STREAM)
         return payload, call_options(arguments, partial(call_labels, run_manager))
 
-    def _create_chat_result(self, reply: ChatReply, requested_model: str) -> ChatResult:
-        result = create_chat_result(reply, requested_model=requested_model)
-        for generation in result.generations:
-            self._note_headers(generation.message, reply)
-        return result
-
-    def _convert_stream_item(self, item: ChatDelta | ChatReply, requested_model: str) -> ChatGenerationChunk:
-        if isinstance(item, ChatDelta):
-            return _convert_delta_to_generation_chunk(item)
-        chunk = create_final_chunk(item, requested_model=requested_model)
-        self._note_headers(chunk.message, item)
-        return chunk
-
-    def _note_headers(self, message: BaseMessage, reply: ChatReply) -> None:
-        if self.include_response_headers:
-            message.response_metadata["headers"] = dict(reply.headers)
-
     def _check_arguments(self, given: Mapping[str, Any]) -> None:
-        """What cannot work is an error at once, not at the first call."""
-        self.check_accounting()
-        self._settings()
+        """Refuse at construction what would fail the first call."""
+        self._check_settings()
         check_model_kwargs(self.model_kwargs, given, argument_names(type(self)))
         if self.streaming and (self.n or 1) > 1:
             raise ValueError(N_AND_STREAM)
-
-    def _note_version(self) -> None:
-        """Tell traces which version of this package made the call, beside LangChain's own."""
-        metadata = self.metadata or {}
-        versions = {**metadata.get("lc_versions", {}), "texapi-integrations": __version__}
-        self.metadata = {**metadata, "lc_versions": versions}

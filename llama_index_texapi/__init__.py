@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 try:
-    import llama_index.core  # noqa: F401 # only to say at once what is missing
+    import llama_index.core  # noqa: F401 # for an error text that says what to install
 except ImportError as error:
     raise ImportError(
         "llama_index_texapi needs llama-index-core. Install it with: "
@@ -14,6 +14,7 @@ except ImportError as error:
 
 from wrapt import register_post_import_hook
 
+import texapi_core
 from llama_index_texapi.base import TexAPI
 from llama_index_texapi.usage import UsageCounter
 from texapi_core._version import __version__
@@ -22,20 +23,18 @@ __all__ = ["TexAPI", "UsageCounter", "__version__"]
 
 
 def _recognize(_: Any) -> None:
-    from llama_index.core.llms import loading  # waits for another thread that is still at its import
+    from llama_index.core.llms import loading  # waits for another thread that is still importing it
 
     loading.RECOGNIZED_LLMS.setdefault(TexAPI.class_name(), TexAPI)
 
 
-# So that extractors and pipelines can load what they saved. Not before that module is imported: it imports
-# every LLM package that is installed, which may take seconds.
+# So that extractors and pipelines can load what they saved. A hook, since the module imports every
+# installed LLM package, which may take seconds.
 register_post_import_hook(_recognize, "llama_index.core.llms.loading")
 
 
 def __getattr__(name: str) -> Any:
     """The error classes of `texapi_core`, so that `except llama_index_texapi.TexAPIError` works."""
-    import texapi_core
-
     if name.startswith("TexAPI"):
         return getattr(texapi_core, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,9 +1,9 @@
-"""LlamaIndex's callbacks for methods that stream, at a price per stream instead of per chunk.
+"""LlamaIndex's callbacks for methods that stream, at a cost per stream instead of per chunk.
 
-`llm_chat_callback` and `llm_completion_callback` make an event for each response of a stream, and validate
-all messages of the conversation for it: with 200 messages that takes longer than the chunk itself. Here
-they do all their telling still, but of a stream's responses they see the first, the last, and those that
-come while an event handler listens.
+`llm_chat_callback` and `llm_completion_callback` make an event for every response of a stream, and validate
+all messages of the conversation for it: with 200 messages that takes longer than the chunk itself. Here the
+same decorators still emit the events, but they iterate over the first and the last response of a stream
+only, and over those that arrive while an event handler is registered.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ else:
 def streaming(
     callback: Callable[[], Callable[[_Method], _Method]],
 ) -> Callable[[_Decorated], _Decorated]:
-    """`@streaming(chat_callback)` tells the same as `@chat_callback()`."""
+    """`@streaming(chat_callback)` emits the same events as `@chat_callback()`, but fewer in mid-stream."""
 
     def decorate(method: _Decorated) -> _Decorated:
-        def told(_self: Any, *args: Any, **kwargs: Any) -> Any:
+        def wrapped(_self: Any, *args: Any, **kwargs: Any) -> Any:
             stream = _Stream()
 
             def call(_self: Any, *args: Any, **kwargs: Any) -> Any:
-                return stream.worth_telling(method(_self, *args, **kwargs))
+                return stream.notified(method(_self, *args, **kwargs))
 
             return stream.responses(callback()(call)(_self, *args, **kwargs))
 
-        async def atold(_self: Any, *args: Any, **kwargs: Any) -> Any:
+        async def async_wrapped(_self: Any, *args: Any, **kwargs: Any) -> Any:
             stream = _AsyncStream()
 
             async def call(_self: Any, *args: Any, **kwargs: Any) -> Any:
-                return stream.worth_telling(await method(_self, *args, **kwargs))
+                return stream.notified(await method(_self, *args, **kwargs))
 
             return stream.responses(await callback()(call)(_self, *args, **kwargs))
 
-        wrapper: Any = atold if inspect.iscoroutinefunction(method) else told
+        wrapper: Any = async_wrapped if inspect.iscoroutinefunction(method) else wrapped
         for name in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__"):
             setattr(wrapper, name, getattr(method, name))
         # Spans show arguments by it.
@@ -65,7 +65,7 @@ def streaming(
     return decorate
 
 
-def _somebody_listens() -> bool:
+def _has_event_handler() -> bool:
     dispatcher = _dispatcher
     while True:
         for handler in dispatcher.event_handlers:
@@ -77,27 +77,27 @@ def _somebody_listens() -> bool:
 
 
 class _Stream:
-    """A stream of which LlamaIndex's wrapper sees only what it has to tell of."""
+    """A stream of responses: the user gets all of them, LlamaIndex's callback those that it notifies of."""
 
     def __init__(self) -> None:
         self._responses: Generator[Any, None, None]
-        self._to_tell: deque[Any] = deque()
+        self._to_notify: deque[Any] = deque()
         self._error: BaseException | None = None
 
-    def worth_telling(self, responses: Generator[Any, None, None]) -> Generator[Any, None, None]:
-        """What LlamaIndex's wrapper iterates over."""
+    def notified(self, responses: Generator[Any, None, None]) -> Generator[Any, None, None]:
+        """What LlamaIndex's callback iterates over."""
         self._responses = responses
-        return self._worth_telling()
+        return self._notified()
 
-    def _worth_telling(self) -> Generator[Any, None, None]:
-        while self._to_tell:
-            yield self._to_tell.popleft()
+    def _notified(self) -> Generator[Any, None, None]:
+        while self._to_notify:
+            yield self._to_notify.popleft()
         if self._error is not None:
             raise self._error
 
-    def responses(self, telling: Generator[Any, None, None]) -> Generator[Any, None, None]:
-        """What the user iterates over; `telling` is LlamaIndex's wrapper."""
-        response, told = None, None
+    def responses(self, callback: Generator[Any, None, None]) -> Generator[Any, None, None]:
+        """What the user iterates over; `callback` is LlamaIndex's generator around `notified`."""
+        response, last_notified = None, None
         while True:
             try:
                 response = next(self._responses)
@@ -105,23 +105,23 @@ class _Stream:
                 break
             except BaseException as error:
                 self._error = error
-                next(telling)  # tells of it, and raises it
+                next(callback)  # emits the exception event and raises the error
                 raise
-            if told is None or _somebody_listens():
-                told = response
-                self._to_tell.append(response)
-                next(telling)
+            if last_notified is None or _has_event_handler():
+                last_notified = response
+                self._to_notify.append(response)
+                next(callback)
             try:
                 yield response
             except BaseException as error:
                 try:
-                    telling.throw(error)
+                    callback.throw(error)
                 finally:
                     self._responses.close()
                 raise
-        if response is not told:
-            self._to_tell.append(response)
-        for _ in telling:
+        if response is not last_notified:
+            self._to_notify.append(response)
+        for _ in callback:
             pass
 
 
@@ -130,21 +130,21 @@ class _AsyncStream:
 
     def __init__(self) -> None:
         self._responses: AsyncGenerator[Any, None]
-        self._to_tell: deque[Any] = deque()
+        self._to_notify: deque[Any] = deque()
         self._error: BaseException | None = None
 
-    def worth_telling(self, responses: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    def notified(self, responses: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
         self._responses = responses
-        return self._worth_telling()
+        return self._notified()
 
-    async def _worth_telling(self) -> AsyncGenerator[Any, None]:
-        while self._to_tell:
-            yield self._to_tell.popleft()
+    async def _notified(self) -> AsyncGenerator[Any, None]:
+        while self._to_notify:
+            yield self._to_notify.popleft()
         if self._error is not None:
             raise self._error
 
-    async def responses(self, telling: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-        response, told = None, None
+    async def responses(self, callback: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+        response, last_notified = None, None
         while True:
             try:
                 response = await anext(self._responses)
@@ -152,21 +152,21 @@ class _AsyncStream:
                 break
             except BaseException as error:
                 self._error = error
-                await anext(telling)
+                await anext(callback)
                 raise
-            if told is None or _somebody_listens():
-                told = response
-                self._to_tell.append(response)
-                await anext(telling)
+            if last_notified is None or _has_event_handler():
+                last_notified = response
+                self._to_notify.append(response)
+                await anext(callback)
             try:
                 yield response
             except BaseException as error:
                 try:
-                    await telling.athrow(error)
+                    await callback.athrow(error)
                 finally:
                     await self._responses.aclose()
                 raise
-        if response is not told:
-            self._to_tell.append(response)
-        async for _ in telling:
+        if response is not last_notified:
+            self._to_notify.append(response)
+        async for _ in callback:
             pass

@@ -1,4 +1,4 @@
-"""`ChatDelta`s -> the `ChatResponse`s of a stream, each with the whole answer so far."""
+"""`ChatDelta`s -> the `ChatResponse`s of a stream, each with the answer as far as it has arrived."""
 
 from __future__ import annotations
 
@@ -8,12 +8,7 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatResponse
 
-from llama_index_texapi._messages import (
-    create_chat_response,
-    create_logprobs,
-    create_response,
-    from_openai_message,
-)
+from llama_index_texapi._responses import create_chat_response, create_logprobs, from_openai_message
 from texapi_core.wire.reasoning import NO_REASONING, Reasoning
 from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
 from texapi_core.wire.values import ChatDelta, ChatReply
@@ -23,10 +18,10 @@ PARTIAL = "partial"
 
 
 class ResponseStream:
-    """What a streamed answer has come to so far, without I/O.
+    """A streamed answer as it accumulates, without I/O.
 
     LlamaIndex reads usage and the final answer from the last response of a stream, so the reply always
-    makes one of its own, with an empty delta. Log probabilities come once, each with its delta.
+    makes one more response, with an empty delta. Log probabilities are given once, with their delta.
     """
 
     def __init__(self, *, requested_model: str, tool_names: Mapping[str, str]) -> None:
@@ -35,11 +30,11 @@ class ResponseStream:
         self._text = ""
         self._reasoning_text = ""
         self._refusal = ""
-        self._tool_calls: list[_GrowingCall] = []
+        self._tool_calls: list[_PartialToolCall] = []
         self._logprobs_given = 0
 
     def feed(self, item: ChatDelta | ChatReply) -> ChatResponse:
-        """The response that one delta makes, or the reply at the end."""
+        """The response for one delta, or for the reply at the end."""
         if isinstance(item, ChatReply):
             response = create_chat_response(
                 item,
@@ -53,20 +48,20 @@ class ResponseStream:
         self._reasoning_text += item.reasoning.text
         self._refusal += item.refusal
         for call_delta in item.tool_calls:
-            self._grow(call_delta)
+            self._add_to_call(call_delta)
         logprobs = create_logprobs(item.logprobs)
         self._logprobs_given += len(logprobs or ())
         message = from_openai_message(
             text=self._text,
             reasoning=Reasoning(self._reasoning_text) if self._reasoning_text else NO_REASONING,
             reasoning_tokens=None,
-            tool_calls=[call.so_far() for call in self._tool_calls],
+            tool_calls=[call.as_tool_call() for call in self._tool_calls],
             tool_names=self._tool_names,
             refusal=self._refusal,
             extras={},
         )
-        return create_response(
-            message,
+        return ChatResponse(
+            message=message,
             raw=item.raw,
             delta=item.text,
             logprobs=logprobs,
@@ -76,13 +71,13 @@ class ResponseStream:
             },
         )
 
-    def _grow(self, delta: ToolCallDelta) -> None:
+    def _add_to_call(self, delta: ToolCallDelta) -> None:
         while len(self._tool_calls) <= delta.index:
-            self._tool_calls.append(_GrowingCall())
+            self._tool_calls.append(_PartialToolCall())
         self._tool_calls[delta.index].add(delta)
 
 
-class _GrowingCall:
+class _PartialToolCall:
     def __init__(self) -> None:
         self._id = ""
         self._name = ""
@@ -97,20 +92,20 @@ class _GrowingCall:
         self._nesting.add(delta.arguments)
         self._extras.update(delta.extras)
 
-    def so_far(self) -> ToolCall:
+    def as_tool_call(self) -> ToolCall:
         return ToolCall(
             self._id, self._name, self._arguments, dict(self._extras), is_open=self._nesting.is_open
         )
 
 
 _MARKS = re.compile(r'\\.|["{}\\]', re.DOTALL)
-"""What opens and closes objects and texts of JSON; an escaped character is one mark of no meaning."""
+"""What opens and closes JSON objects and strings; an escaped character is matched as one mark and ignored."""
 
 
 class _Nesting:
-    """Whether JSON text that comes in pieces has open objects; each piece is looked at once.
+    """Whether JSON text that arrives in pieces has open objects; each piece is scanned once.
 
-    Trying the whole text as JSON at every closing brace would take quadratic time.
+    Parsing the whole text at every closing brace would take quadratic time.
     """
 
     def __init__(self) -> None:
@@ -129,6 +124,6 @@ class _Nesting:
             if mark == '"':
                 self._in_text = not self._in_text
             elif mark == "\\":
-                self._is_escaping = True  # the character that it escapes is in the next piece
+                self._is_escaping = True  # the escaped character is in the next piece
             elif not self._in_text:
                 self._depth += (mark == "{") - (mark == "}")

@@ -1,14 +1,13 @@
-"""Structured predictions: by a forced tool, by JSON-schema mode, or by a program of LlamaIndex's.
+"""Structured predictions: by a forced tool, by JSON-schema mode, or by one of LlamaIndex's programs.
 
-LlamaIndex's `FunctionCallingProgram` does not force the tool when it streams, takes what was cut off for
-the whole then, and loses `system_prompt` when it is asynchronous (llama-index-core 0.14.25,
-`program/function_program.py`). Predictions go without it. A program that is used directly is mended where
-its tool passes by, in the `chat_with_tools` family.
+When LlamaIndex's `FunctionCallingProgram` streams, it does not force the tool and accepts a truncated
+object as complete; when it is asynchronous, it drops `system_prompt` (llama-index-core 0.14.25,
+`program/function_program.py`). Predictions do not use it. A program that is used directly is corrected in
+the `chat_with_tools` family, which gets its tool.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,10 +31,11 @@ from llama_index.core.program.function_program import FunctionCallingProgram, ge
 from llama_index.core.program.utils import get_program_for_llm, process_streaming_objects
 from llama_index.core.prompts import BasePromptTemplate
 
+from llama_index_texapi._messages import ILLEGAL_IN_NAMES
 from llama_index_texapi._tools import is_program_tool, program_output_class, root_object, select_tools
+from texapi_core.adapter_base.replies import cut_note
 from texapi_core.adapter_base.schema_cache import SchemaCache
-from texapi_core.wire.json import excerpt
-from texapi_core.wire.json_text import CUT_NOTE, json_objects
+from texapi_core.wire.text import excerpt, json_objects
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
@@ -46,20 +46,20 @@ _response_schemas = SchemaCache()
 
 
 class StructuredOutputLLM(FunctionCallingLLM):
-    """What `TexAPI` does of its own when it is asked for an object."""
+    """Structured predictions of `TexAPI`, where they differ from LlamaIndex's."""
 
     model_config = ConfigDict(defer_build=True)
 
     should_use_structured_outputs: bool = Field(
         default=False,
-        description="Whether objects are asked for by the provider's JSON-schema mode instead of a tool.",
+        description="Whether objects are requested by the provider's JSON-schema mode instead of a tool.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
 
-    # LlamaIndex wraps overrides of these two in a span of their own, so they call no `super()`: one call
-    # would be two spans.
+    # LlamaIndex wraps each override of these two in a span, so they do not call `super()`: one call would
+    # make two spans.
 
     def structured_predict(
         self,
@@ -68,10 +68,10 @@ class StructuredOutputLLM(FunctionCallingLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> _Answer:
-        """An object of `output_cls`, as the model answers the prompt.
+        """The model's answer to the prompt as an object of `output_cls`.
 
         Raises:
-            ValueError: the answer is not of the form of `output_cls`; the text says what came.
+            ValueError: the answer does not fit `output_cls`; the text quotes it.
         """
         _dispatcher.event(
             LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
@@ -116,7 +116,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
         tool_required: bool = False,
         **kwargs: Any,
     ) -> ChatResponse:
-        """The answer of the model that has these tools; a program's system prompt is put in."""
+        """The answer of the model with these tools; for a program's tool the system prompt is added."""
         if self.system_prompt and is_program_tool(tools):
             system, history = self._system_messages(), chat_history or []
             chat_history = history if history[:1] == system else [*system, *history]
@@ -134,7 +134,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
         tool_required: bool | None = None,
         **kwargs: Any,
     ) -> ChatResponseGen:
-        """The answer of the model that has these tools as it arrives; a program's tool is forced."""
+        """The answer of the model with these tools as it arrives; a program's tool is forced."""
         output_cls = program_output_class(tools)
         required = output_cls is not None if tool_required is None else tool_required
         responses = super().stream_chat_with_tools(
@@ -193,22 +193,22 @@ class StructuredOutputLLM(FunctionCallingLLM):
     def _stream_objects(
         self, output_cls: type[BaseModel], arguments: dict[str, Any]
     ) -> Generator[Any, None, None]:
-        growing = _GrowingObject(output_cls, self)
+        partial_object = _PartialObject(output_cls, self)
         with closing(self.stream_chat(**arguments)) as responses:
             for response in responses:
-                if (partial := growing.feed(response)) is not None:
+                if (partial := partial_object.feed(response)) is not None:
                     yield partial
-        yield growing.finish()
+        yield partial_object.finish()
 
     async def _astream_objects(
         self, output_cls: type[BaseModel], arguments: dict[str, Any]
     ) -> AsyncGenerator[Any, None]:
-        growing = _GrowingObject(output_cls, self)
+        partial_object = _PartialObject(output_cls, self)
         async with aclosing(await self.astream_chat(**arguments)) as responses:
             async for response in responses:
-                if (partial := growing.feed(response)) is not None:
+                if (partial := partial_object.feed(response)) is not None:
                     yield partial
-        yield growing.finish()
+        yield partial_object.finish()
 
     def _chat_arguments(
         self,
@@ -217,7 +217,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
         llm_kwargs: dict[str, Any] | None,
         prompt_args: dict[str, Any],
     ) -> dict[str, Any] | None:
-        """What makes a chat one for an object; `None` where a program without tools is to ask."""
+        """The arguments of a chat call that requests the object; `None` for a program without tools."""
         by_schema = self.should_use_structured_outputs
         if not by_schema and not isinstance(self._program(output_cls, prompt), FunctionCallingProgram):
             return None
@@ -242,15 +242,15 @@ class StructuredOutputLLM(FunctionCallingLLM):
 
 
 def _response_format(output_cls: type[BaseModel]) -> dict[str, Any]:
-    name = re.sub(r"[^a-zA-Z0-9_-]", "_", output_cls.__name__)
+    name = ILLEGAL_IN_NAMES.sub("_", output_cls.__name__)
     schema = _response_schemas.get(output_cls, None, lambda: root_object(output_cls.model_json_schema()))
     return {"type": "json_schema", "json_schema": {"name": name, "schema": schema}}
 
 
 def object_of(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
-    """The object in a whole answer: in its tool call, or in its text where there is none.
+    """The object in a whole answer: in its tool call, or in its text when there is no tool call.
 
-    A model that cannot be forced to call a tool is asked freely, and may answer with JSON as text.
+    A model that cannot be forced to call a tool may answer with JSON as text.
 
     Raises:
         ValueError: a refusal, an answer cut at its token limit, or something of another form.
@@ -267,7 +267,7 @@ def object_of(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
 
 
 def parse_answer(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
-    """The JSON in an answer's text as an object; fences and prose around it do no harm.
+    """The JSON in an answer's text as an object; code fences and prose around it are ignored.
 
     Raises:
         ValueError: a refusal, an answer cut at its token limit, or text of another form.
@@ -292,11 +292,11 @@ def parse_answer(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
 
 
 def _note(response: ChatResponse) -> str:
-    return CUT_NOTE if response.additional_kwargs.get("finish_reason") == "length" else ""
+    return cut_note(response.additional_kwargs.get("finish_reason"))
 
 
 def _whole_at_the_end(responses: ChatResponseGen, output_cls: type[BaseModel]) -> ChatResponseGen:
-    """The responses to a program's tool, and an error if they come to no whole object."""
+    """The responses to a program's tool, and an error if they do not end in a whole object."""
     last = None
     with closing(responses):
         for last in responses:
@@ -316,10 +316,10 @@ async def _awhole_at_the_end(
         object_of(output_cls, last)
 
 
-class _GrowingObject:
-    """An object while its JSON streams in, as a tool's arguments or as text.
+class _PartialObject:
+    """An object whose JSON is streaming in, as a tool's arguments or as text.
 
-    It never loses a field that it had, and is of its class from the first time that it can be.
+    It never loses a field, and once it can be made as `output_cls` it stays of that class.
     """
 
     def __init__(self, output_cls: type[BaseModel], llm: FunctionCallingLLM) -> None:
@@ -337,7 +337,7 @@ class _GrowingObject:
                 cur_objects=None if self._partial is None else [self._partial],
                 llm=self._llm,
             )
-        except Exception:  # a validator of the user's that does not expect half an object
+        except Exception:  # a user's validator that does not expect half an object
             return self._partial
         if not isinstance(self._partial, self._output_cls) or isinstance(partial, self._output_cls):
             self._partial = partial

@@ -13,14 +13,16 @@ from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.tools import FunctionTool
 from llama_index.core.tools.types import ToolMetadata
 
+from llama_index_texapi._arguments import TOOL_NAMES
 from llama_index_texapi._streaming import PARTIAL
+from texapi_core.adapter_base.replies import cut_note
 from texapi_core.adapter_base.schema_cache import SchemaCache
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
 UNKNOWN_TOOLS = "unknown_tools"
-"""Key of a response's `additional_kwargs`: names that the model called and nobody gave it."""
+"""Key of a response's `additional_kwargs`: names that the model called without having such a tool."""
 
 _definitions = SchemaCache()
 
@@ -52,14 +54,14 @@ def prepare_tools(
         prepared["parallel_tool_calls"] = False
     own_names = {wire_name: own for own, wire_name in wire_names.items() if own and own != wire_name}
     if own_names:
-        prepared["tool_names"] = own_names
+        prepared[TOOL_NAMES] = own_names
     return prepared
 
 
 def _tool_specs(tools: Sequence[BaseTool]) -> list[dict[str, Any]]:
-    """The tools as the payload has them.
+    """The tools in the form of the payload.
 
-    LlamaIndex puts `_` for what a name may not hold, so `a.b` and `a_b` are kept apart by a number.
+    LlamaIndex puts `_` for characters that a name may not hold; a number tells `a.b` and `a_b` apart.
     """
     specs: list[dict[str, Any]] = []
     own_name_of: dict[str, str | None] = {}
@@ -75,7 +77,7 @@ def _tool_specs(tools: Sequence[BaseTool]) -> list[dict[str, Any]]:
 
 
 def _tool_spec(metadata: ToolMetadata) -> dict[str, Any]:
-    """LlamaIndex's definition of a tool; not made anew for the same schema, name and description."""
+    """LlamaIndex's definition of a tool, cached by schema, name and description."""
     if type(metadata) is not ToolMetadata:
         return metadata.to_openai_tool(skip_length_check=True)
     return _definitions.get(
@@ -84,7 +86,7 @@ def _tool_spec(metadata: ToolMetadata) -> dict[str, Any]:
 
 
 def _make_definition(metadata: ToolMetadata) -> dict[str, Any]:
-    """LlamaIndex's definition; it leaves a class that refers to itself without its fields."""
+    """LlamaIndex's definition, completed: it omits the fields of a class that refers to itself."""
     definition = metadata.to_openai_tool(skip_length_check=True)
     parameters = definition["function"]["parameters"]
     if "properties" not in parameters and metadata.fn_schema is not None:
@@ -94,7 +96,7 @@ def _make_definition(metadata: ToolMetadata) -> dict[str, Any]:
 
 
 def root_object(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with an object at its root, as providers want it, not a reference to a definition."""
+    """The schema with an object at its root, as providers require, not a reference to a definition."""
     if "$ref" not in schema:
         return schema
     definitions = schema["$defs"]
@@ -102,12 +104,12 @@ def root_object(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def program_output_class(tools: Sequence[BaseTool]) -> type[BaseModel] | None:
-    """The class of objects that LlamaIndex's `FunctionCallingProgram` asks for by these tools, if it does."""
+    """The class that LlamaIndex's `FunctionCallingProgram` requests by this tool; `None` for other tools."""
     return tools[0].metadata.fn_schema if is_program_tool(tools) else None
 
 
 def is_program_tool(tools: Sequence[BaseTool]) -> bool:
-    """Whether this is the one tool by which LlamaIndex's `FunctionCallingProgram` asks for an object."""
+    """Whether this is the one tool by which LlamaIndex's `FunctionCallingProgram` requests an object."""
     if len(tools) != 1:
         return False
     (tool,) = tools
@@ -117,7 +119,7 @@ def is_program_tool(tools: Sequence[BaseTool]) -> bool:
 def resolve_tool_choice(
     tool_choice: str | dict[str, Any] | None, tool_required: bool, names: Sequence[str]
 ) -> str | dict[str, Any] | None:
-    """`tool_choice` of the wire: what was asked for by name, else `required` when a tool is."""
+    """`tool_choice` of the wire: the tool requested by name, else `required` with `tool_required`."""
     if tool_choice is None:
         return "required" if tool_required else None
     if isinstance(tool_choice, dict):
@@ -137,9 +139,9 @@ def resolve_tool_choice(
 def check_tool_calls(
     response: ChatResponse, tools: Sequence[BaseTool], *, allow_parallel_tool_calls: bool
 ) -> ChatResponse:
-    """The response with one call where only one is allowed, and a note of calls that name no tool.
+    """The response with one call where only one is allowed, and a list of calls that name no tool.
 
-    A program has one tool, which it forces: whatever name the model gave it, that tool was meant.
+    A program has one tool, which it forces: whatever name the model used, that tool was meant.
     """
     calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
     if not allow_parallel_tool_calls and len(calls) > 1:
@@ -156,7 +158,7 @@ def check_tool_calls(
 
 
 def _with_calls(response: ChatResponse, calls: Sequence[ToolCallBlock]) -> ChatResponse:
-    """The response with these calls instead of its own."""
+    """The response with its calls replaced."""
     message = response.message
     others = [block for block in message.blocks if not isinstance(block, ToolCallBlock)]
     kwargs = dict(message.additional_kwargs)
@@ -167,27 +169,26 @@ def _with_calls(response: ChatResponse, calls: Sequence[ToolCallBlock]) -> ChatR
 
 
 def select_tools(response: ChatResponse, *, strict: bool) -> list[ToolSelection]:
-    """The tool calls of an answer, or of as much of it as has streamed.
+    """The tool calls of an answer, or of the part of it that has streamed.
 
     Raises:
-        ValueError: no call, or one whose arguments cannot be read, and `strict`.
+        ValueError: with `strict`, when there is no call or one with arguments that cannot be parsed.
     """
     calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
     finish_reason = response.additional_kwargs.get("finish_reason")
     if not calls and strict:
-        raise ValueError(f"Expected at least one tool call. {_what_came(response, finish_reason)}")
+        raise ValueError(f"Expected at least one tool call. {_describe(response, finish_reason)}")
     if strict and (unknown := response.additional_kwargs.get(UNKNOWN_TOOLS)):
         raise ValueError(f"The model called {unknown}, which are none of the tools that it was given.")
     partial = bool(response.additional_kwargs.get(PARTIAL))
     return [_select_tool(call, partial=partial, finish_reason=finish_reason, strict=strict) for call in calls]
 
 
-def _what_came(response: ChatResponse, finish_reason: str | None) -> str:
-    """What an answer without a tool call was instead."""
+def _describe(response: ChatResponse, finish_reason: str | None) -> str:
+    """What the model answered instead of a tool call."""
     if refusal := response.message.additional_kwargs.get("refusal"):
         return f"The model refused to answer: {refusal}"
-    cut = " It was cut at its token limit: raise `max_tokens`." if finish_reason == "length" else ""
-    return f"The model answered: {response.message.content!r}.{cut}"
+    return f"The model answered: {response.message.content!r}.{cut_note(finish_reason)}"
 
 
 def _select_tool(
@@ -196,19 +197,19 @@ def _select_tool(
     arguments = call.tool_kwargs
     if isinstance(arguments, str):
         if partial:
-            arguments = _parse_so_far(arguments)
+            arguments = _parse_partial(arguments)
         elif strict:
-            cut = " It was cut at its token limit: raise `max_tokens`." if finish_reason == "length" else ""
             raise ValueError(
-                f"The arguments of the call of {call.tool_name} are no JSON object: {arguments!r}.{cut}"
+                f"The arguments of the call of {call.tool_name} are no JSON object: {arguments!r}."
+                f"{cut_note(finish_reason)}"
             )
         else:
             arguments = {"invalid_arguments": arguments}
     return ToolSelection(tool_id=call.tool_call_id or "", tool_name=call.tool_name, tool_kwargs=arguments)
 
 
-def _parse_so_far(arguments: str) -> dict[str, Any]:
-    """As much of streamed arguments as can be read yet."""
+def _parse_partial(arguments: str) -> dict[str, Any]:
+    """The part of streamed arguments that can be parsed so far."""
     try:
         parsed: object = parse_partial_json(arguments)
     except (ValueError, IndexError):

@@ -24,43 +24,37 @@ from llama_index.core.llms.llm import ToolSelection
 import texapi_core
 from llama_index_texapi._arguments import (
     NOT_SENT,
+    OTHER_NAMES,
     TOOL_NAMES,
-    arguments_of_a_call,
     check_additional_kwargs,
     check_number_of_answers,
 )
 from llama_index_texapi._callbacks import chat_callback, completion_callback, streaming
-from llama_index_texapi._messages import (
-    create_chat_response,
-    create_completion_response,
-    to_openai_message_dicts,
-)
+from llama_index_texapi._messages import to_openai_message_dicts
+from llama_index_texapi._responses import create_chat_response, create_completion_response
 from llama_index_texapi._streaming import ResponseStream
 from llama_index_texapi._structured_output import StructuredOutputLLM
 from llama_index_texapi._tools import check_tool_calls, prepare_tools, select_tools
 from texapi_core.accounting.record import CallLabels, labels_of
-from texapi_core.adapter_base.parameters import ChatParameters, check_parameters
+from texapi_core.adapter_base.call_arguments import argument_names, arguments_of_a_call, check_parameters
+from texapi_core.adapter_base.connection import ApiKey, BaseUrl, ConnectionParameters, ModelName, Timeout
+from texapi_core.adapter_base.parameters import ChatParameters
 from texapi_core.adapter_base.signatures import with_signature
 from texapi_core.catalog import DEFAULT_CONTEXT_WINDOW, ModelInfo, capabilities
 from texapi_core.request.payload import build_payload, merge_parameters
 from texapi_core.settings import (
-    DEFAULT_MAX_RETRIES,
-    DEFAULT_STREAM_IDLE_TIMEOUT,
     CallOptions,
-    Settings,
     call_options,
     env_base_url,
-    one_of_two,
     refuse_unknown_arguments,
-    resolve_settings,
+    resolve_alias,
 )
-from texapi_core.settings_checks import AsyncTransport, key_text
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
 
-class TexAPI(StructuredOutputLLM, ChatParameters):
+class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
     """Models behind the TexAPI gateway.
 
     Examples:
@@ -80,48 +74,10 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
 
     model_config = ConfigDict(hide_input_in_errors=True, defer_build=False)
 
-    model: str = Field(min_length=1, description="Name of the model, as `list_models()` lists it.")
-    api_key: SecretStr | None = Field(
-        default=None, exclude=True, description="The key; default the environment's TEXAPI_API_KEY."
-    )
-    api_base: str = Field(
-        description="Address of the gateway; default TEXAPI_BASE_URL, TEXAPI_API_BASE, or TexAPI's."
-    )
-    timeout: Any = Field(
-        default=None,
-        description="Seconds an answer may take, or an `openai.Timeout`; default 120.",
-    )
-    stream_idle_timeout: float | None = Field(
-        default=DEFAULT_STREAM_IDLE_TIMEOUT,
-        description="Seconds between two pieces of content in a stream; None for no limit.",
-    )
-    max_retries: int = Field(
-        default=DEFAULT_MAX_RETRIES,
-        description="Retries on connection errors, 408, 409, 429 and 5xx; never on an empty balance.",
-    )
-    default_headers: dict[str, str | SecretStr] | None = Field(
-        default=None, exclude=True, repr=False, description="Headers of every request; kept secret."
-    )
-    default_query: dict[str, Any] | None = Field(
-        default=None, exclude=True, repr=False, description="Query parameters of every request."
-    )
-    http_client: Any = Field(
-        default=None,
-        exclude=True,
-        repr=False,
-        description="An `openai.DefaultHttpxClient` of your own; gets one response hook.",
-    )
-    http_async_client: Any = Field(
-        default=None,
-        exclude=True,
-        repr=False,
-        description="An `openai.DefaultAsyncHttpxClient` of your own, for one event loop.",
-    )
-    async_transport: AsyncTransport = Field(
-        default="httpx",
-        description="What carries async calls; aiohttp (extra `aiohttp`) is faster with many at once.",
-    )
-
+    model: ModelName
+    api_key: ApiKey = Field(default=None, exclude=True)
+    api_base: BaseUrl
+    timeout: Timeout = Field(default=None)
     additional_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="Further parameters of the payload."
     )
@@ -143,7 +99,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         **kwargs: Any,
     ) -> None:
         refuse_unknown_arguments(type(self).__name__, kwargs, type(self).model_fields)
-        kwargs["http_async_client"] = one_of_two(
+        kwargs["http_async_client"] = resolve_alias(
             http_async_client=kwargs.get("http_async_client"), async_http_client=async_http_client
         )
         if api_key is not None:
@@ -151,14 +107,13 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         kwargs = {k: v for k, v in kwargs.items() if v is not None or k == "stream_idle_timeout"}
         super().__init__(
             model=model,
-            api_base=one_of_two(api_base=api_base, base_url=base_url) or env_base_url(),
+            api_base=resolve_alias(api_base=api_base, base_url=base_url) or env_base_url(),
             **kwargs,
         )
-        check_additional_kwargs(self.additional_kwargs, type(self).model_fields)
+        check_additional_kwargs(self.additional_kwargs, argument_names(type(self), *OTHER_NAMES))
         check_parameters(self.additional_kwargs)
         check_number_of_answers(self.additional_kwargs)
-        self.check_accounting()
-        self._settings()  # a setting that cannot work is an error here, not at the first call
+        self._check_settings()
 
     # The LLM contract
 
@@ -169,7 +124,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What LlamaIndex plans prompts and agents by. No network."""
+        """What LlamaIndex needs to know to size prompts and run agents. No network."""
         known = capabilities(self.model)
         parameters = self._parameters({})
         return LLMMetadata(
@@ -182,7 +137,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         )
 
     def to_payload(self) -> dict[str, Any]:
-        """What observability events tell of this LLM: no key, no header."""
+        """What observability events show of this LLM: no key, no header."""
         return {
             "class_name": self.class_name(),
             **self.metadata.model_dump(),
@@ -270,7 +225,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         allow_parallel_tool_calls: bool = False,
         **kwargs: Any,
     ) -> ChatResponse:
-        """Cut an answer to its first tool call where only one is allowed; note calls of unknown tools."""
+        """Cut an answer to its first tool call where only one is allowed; record calls of unknown tools."""
         return check_tool_calls(response, tools, allow_parallel_tool_calls=allow_parallel_tool_calls)
 
     def get_tool_calls_from_response(
@@ -278,8 +233,8 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
     ) -> list[ToolSelection]:
         """The tool calls of an answer, or of as much of it as has streamed.
 
-        Arguments that are no JSON object in a whole answer are kept as `invalid_arguments`, so that the
-        tool reports them to the model instead of running without them.
+        Arguments that are not a JSON object in a whole answer are kept as `invalid_arguments`, so that
+        the tool reports them to the model instead of running without them.
 
         Raises:
             ValueError: no call, one of a tool that was not given, or one whose arguments cannot be read,
@@ -287,7 +242,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         """
         return select_tools(response, strict=error_on_no_tool_call)
 
-    # Public methods of our own
+    # Public methods beyond LlamaIndex's
 
     def list_models(self) -> list[ModelInfo]:
         """The models that the key can use."""
@@ -297,25 +252,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
         """The models that the key can use. Async twin of `list_models`."""
         return await texapi_core.alist_models(self._settings())
 
-    # Copying and pickling
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A key that came from the environment is no field, so it stays at home."""
-        if self.http_client is not None or self.http_async_client is not None:
-            raise TypeError(
-                "A TexAPI with `http_client` or `http_async_client` cannot be pickled: it holds open "
-                "connections. Build the LLM where it is used."
-            )
-        return super().__getstate__()
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> TexAPI:
-        memo = {} if memo is None else memo
-        for shared in (self.http_client, self.http_async_client, self.rate_limiter):
-            if shared is not None:
-                memo[id(shared)] = shared  # connections and locks are not copied
-        return super().__deepcopy__(memo)
-
-    # Internal methods: undecorated, so that one call of the user makes one event and one span
+    # Internal methods: not decorated, so that one call of the user makes one event and one span
 
     def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         payload, options = self._request(messages, kwargs)
@@ -358,26 +295,16 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
             prompt = self.completion_to_prompt(prompt)
         return [ChatMessage(prompt, role=MessageRole.USER)]
 
-    def _settings(self) -> Settings:
-        return resolve_settings(
-            api_key=key_text(self.api_key),
-            base_url=self.api_base,
-            timeout=self.timeout,
-            stream_idle_timeout=self.stream_idle_timeout,
-            max_retries=self.max_retries,
-            default_headers=self.default_headers,
-            default_query=self.default_query,
-            http_client=self.http_client,
-            http_async_client=self.http_async_client,
-            async_transport=self.async_transport,
-            accounting=self.accounting,
-        )
+    @property
+    def _endpoint(self) -> tuple[SecretStr | None, str, Any]:
+        return self.api_key, self.api_base, self.timeout
 
     def _request(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool = False
     ) -> tuple[dict[str, Any], CallOptions]:
-        per_call = arguments_of_a_call(kwargs, type(self).model_fields)
-        arguments = {**arguments_of_a_call(self.additional_kwargs, type(self).model_fields), **per_call}
+        constructor_names = argument_names(type(self), *OTHER_NAMES)
+        per_call = arguments_of_a_call(kwargs, constructor_names)
+        arguments = {**arguments_of_a_call(self.additional_kwargs, constructor_names), **per_call}
         parameters = self._parameters(per_call)
         if not stream:
             parameters.pop("stream_options", None)
@@ -396,11 +323,11 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
             stream_usage=stream and arguments.get("stream_usage", self.stream_usage),
         )
         check_number_of_answers(payload)
-        # The tags of now: a stream may be read when the block that sets them is left.
+        # Tags are read now: a stream may be consumed after the block that sets them has ended.
         return payload, call_options(arguments, partial(_call_labels, active_instrument_tags.get()))
 
     def _parameters(self, per_call: Mapping[str, Any]) -> dict[str, Any]:
-        """The members of the payload by the constructor, `additional_kwargs` and the call; the last wins."""
+        """The members of the payload: the constructor's, `additional_kwargs`, the call's; the last wins."""
         parameters = {"model": self.model, **self.payload_parameters}
         for over in (self.additional_kwargs, per_call):
             members = {k: v for k, v in over.items() if v is not None and k not in NOT_SENT}
@@ -409,7 +336,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters):
 
 
 def _call_labels(tags: Mapping[str, Any]) -> CallLabels:
-    """The user's tags, by `with instrument_tags({...})`: as metadata, and as tags `name=value`."""
+    """The user's tags, set by `with instrument_tags({...})`: as metadata, and as tags `name=value`."""
     return labels_of([f"{name}={value}" for name, value in tags.items()], tags)
 
 

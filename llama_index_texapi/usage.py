@@ -1,4 +1,4 @@
-"""`UsageCounter`: what an agent, a query engine or a workflow took, per model."""
+"""`UsageCounter`: the tokens that an agent, a query engine or a workflow used, per model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _active: ContextVar[tuple[UsageCounter, ...]] = ContextVar("texapi_usage_counter
 
 
 class UsageCounter(BaseEventHandler):
-    """Adds up the usage of every LLM call made inside a `with` block, cached and reasoning tokens too.
+    """Adds up the usage of every LLM call made inside a `with` block, including cached and reasoning tokens.
 
     Examples:
         ```python
@@ -30,8 +30,8 @@ class UsageCounter(BaseEventHandler):
         print(usage.calls, usage.total.total_tokens, usage.by_model)
         ```
 
-    Calls of tasks and of LlamaIndex's own threads that start inside the block count; calls that other
-    code makes at the same time do not. Any LLM class that reports usage is counted.
+    Calls in tasks and in LlamaIndex's threads that start inside the block count; calls that other code
+    makes at the same time do not. Any LLM class that reports usage is counted.
     """
 
     _by_model: dict[str, TokenUsage] = PrivateAttr(default_factory=dict)
@@ -45,12 +45,12 @@ class UsageCounter(BaseEventHandler):
 
     @property
     def calls(self) -> int:
-        """LLM calls that came to an end."""
+        """LLM calls that have ended."""
         return self._calls
 
     @property
     def by_model(self) -> dict[str, TokenUsage]:
-        """Usage per model that served."""
+        """Usage by the model that served the call."""
         return dict(self._by_model)
 
     @property
@@ -83,7 +83,7 @@ class UsageCounter(BaseEventHandler):
             return
         raw = event.response.raw
         if _member(raw, "choices") is None:
-            return  # a structured LLM fires events of its own, with the object as the raw answer
+            return  # a structured LLM fires separate events, with the object as the raw answer
         self._calls += 1
         usage = parse_usage(_member(raw, "usage"))
         if usage is None:

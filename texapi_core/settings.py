@@ -6,7 +6,6 @@ does not import the openai SDK.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -160,6 +159,8 @@ def refuse_unknown_arguments(class_name: str, arguments: Iterable[str], known: C
     """Raise `TexAPISettingsError` for an argument that a constructor does not have: typos cost money."""
     for name in arguments:
         if name not in known:
+            import difflib  # slow to import, and only this error needs it
+
             guess = difflib.get_close_matches(name, known, n=1)
             hint = f"Did you mean `{guess[0]}`? " if guess else ""
             raise settings_error(
@@ -168,7 +169,7 @@ def refuse_unknown_arguments(class_name: str, arguments: Iterable[str], known: C
             )
 
 
-def one_of_two(**named: Any) -> Any:
+def resolve_alias(**named: Any) -> Any:
     """The value of an argument that has two names; two values are a `TexAPISettingsError`."""
     values = [value for value in named.values() if value is not None]
     if len(values) > 1 and values[0] != values[1]:

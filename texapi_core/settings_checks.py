@@ -28,7 +28,7 @@ def settings_error(message: str) -> ValueError:
     return TexAPISettingsError(message)
 
 
-def key_text(api_key: Any) -> str | None:
+def reveal_secret(api_key: Any) -> str | None:
     """The text of a key, or of a header's value, that may be a `SecretStr`."""
     reveal = getattr(api_key, "get_secret_value", None)
     text: str | None = reveal() if reveal else api_key
@@ -133,7 +133,7 @@ def check_headers(name: str, headers: Mapping[str, Any] | None) -> tuple[tuple[s
         raise settings_error(f"`{name}` must map names to strings, not be {type(headers).__name__}.")
     named: Mapping[Any, Any] = headers or {}
     for header, given in named.items():
-        value = key_text(given)
+        value = reveal_secret(given)
         if not (isinstance(header, str) and isinstance(value, str)):
             raise settings_error(f"`{name}` must map names to strings or `SecretStr`s; see {header!r}.")
         if not header or not header.isascii() or any(c.isspace() or c == ":" for c in header):

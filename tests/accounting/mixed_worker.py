@@ -99,14 +99,16 @@ class Worker:
     async def cancelled(self, index: int, text: str) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.05):
-                await (self.awhole, self.astream)[index % 2](index // 2, text, **fault(delay=2))
+                await (self.awhole, self.astream)[index % 2](index // 2, text, **fault(delay=60))
 
 
 async def main(base_url: str, api_key: str, number: str, count: str) -> None:
     worker = Worker(base_url, api_key, int(number))
     for start in range(0, int(count), 10):  # several at a time, as agents do
         await asyncio.gather(*(worker.call(index) for index in range(start, min(start + 10, int(count)))))
-    await asyncio.sleep(0.2)  # a stream that was left early is closed by the loop, in a task of its own
+    # A stream that was left early is closed by the loop, in a task of its own.
+    if closing := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(closing, timeout=30)
 
 
 if __name__ == "__main__":

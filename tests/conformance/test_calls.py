@@ -344,9 +344,9 @@ def test_copies_saved_and_loaded(make: Any, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("fault", "requests"),
     [
-        (Fault(status=429, headers={"retry-after": "0"}), 3),
-        (Fault(status=503, headers={"retry-after": "0"}), 3),
-        (Fault(status=429, error_type="insufficient_quota", headers={"retry-after": "0"}), 1),
+        (Fault(status=429, headers={"retry-after-ms": "1"}), 3),
+        (Fault(status=503, headers={"retry-after-ms": "1"}), 3),
+        (Fault(status=429, error_type="insufficient_quota", headers={"retry-after-ms": "1"}), 1),
         (Fault(status=402, error_type="insufficient_credits"), 1),
     ],
     ids=["rate limit: 3", "no route: 3", "empty balance as 429: 1", "empty balance: 1"],

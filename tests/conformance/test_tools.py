@@ -177,7 +177,12 @@ def test_tools_a_name_that_the_wire_cannot_carry(gateway: Gateway, make: Any) ->
     assert str(make().predict_and_call([tool], "Go").response) == "3"
 
 
-def test_tools_a_react_agent(make: Any) -> None:
+def test_tools_a_react_agent(gateway: Gateway, make: Any) -> None:
+    gateway.answer(
+        'Thought: I need a tool.\nAction: multiply\nAction Input: {"a": 12, "b": 7}',
+        "Thought: I can answer without using any more tools.\nAnswer: The product is 84.",
+    )
+
     async def run() -> str:
         return str(await ReActAgent(llm=make(), tools=TOOLS).run("What is 12 times 7?", memory=memory()))
 

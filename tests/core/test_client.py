@@ -22,6 +22,7 @@ import pytest
 import texapi_core
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
+from tests.waiting import await_until, cancel_once
 from texapi_core import CallOptions, ChatReply, resolve_settings
 from texapi_core.settings import Settings
 from texapi_core.transport.clients import sync_client
@@ -185,7 +186,7 @@ async def test_async_streams_read_to_their_end_share_a_connection(
 def test_a_body_that_never_ends_holds_nobody_up(
     gateway: Gateway, endpoint: Endpoint, asynchronous: bool
 ) -> None:
-    gateway.misbehave(Fault(raw=[NEVER_ENDING, 5.0, b": still here\n\n"]))
+    gateway.misbehave(Fault(raw=[NEVER_ENDING, 60.0, b": still here\n\n"]))
     started = time.monotonic()
 
     if asynchronous:
@@ -193,7 +194,7 @@ def test_a_body_that_never_ends_holds_nobody_up(
     else:
         *_, last = texapi_core.stream(settings(endpoint), PAYLOAD)
         assert isinstance(last, ChatReply)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     assert texapi_core.complete(settings(endpoint), PAYLOAD).choice.text
 
 
@@ -223,8 +224,8 @@ def test_a_forked_process_opens_connections_of_its_own(gateway: Gateway, endpoin
     answers = context.Queue()
     child = context.Process(target=_complete_in_child, args=(settings(endpoint), answers))
     child.start()
-    there = answers.get(timeout=20)
-    child.join(20)
+    there = answers.get(timeout=60)
+    child.join(60)
 
     again = texapi_core.complete(settings(endpoint), PAYLOAD).choice.text
 
@@ -239,20 +240,14 @@ async def test_closing_a_stream_early_closes_its_connection(gateway: Gateway, en
         break
     await stream.aclose()
 
-    for _ in range(100):
-        if gateway.ledger and not gateway.ledger[0].completed:
-            break
-        await asyncio.sleep(0.02)
-    assert not gateway.ledger[0].completed
+    await await_until(lambda: gateway.ledger and not gateway.ledger[0].completed)
 
 
 async def test_cancelling_a_call_sends_nothing_twice(gateway: Gateway, endpoint: Endpoint) -> None:
-    gateway.misbehave(Fault(delay=5.0))
-    call = asyncio.create_task(texapi_core.acomplete(settings(endpoint, max_retries=2), PAYLOAD))
-    await asyncio.sleep(0.2)
-    call.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await call
+    gateway.misbehave(Fault(delay=60))
+
+    call = texapi_core.acomplete(settings(endpoint, max_retries=2), PAYLOAD)
+    await cancel_once(lambda: gateway.requests, call)
 
     assert len(gateway.requests) == 1
     assert (await texapi_core.acomplete(settings(endpoint), PAYLOAD)).choice.text
@@ -386,13 +381,13 @@ def test_a_transport_of_the_user_s_own_may_hand_on_copies_of_the_limits(
                 )
             )
 
-    gateway.misbehave(Fault(raw=[NEVER_ENDING, 5.0, b": still here\n\n"]))
+    gateway.misbehave(Fault(raw=[NEVER_ENDING, 60.0, b": still here\n\n"]))
     with openai.DefaultHttpxClient(transport=Copying()) as own:
         started = time.monotonic()
         *_, reply = texapi_core.stream(settings(endpoint, http_client=own), PAYLOAD)
 
     assert isinstance(reply, ChatReply)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 async def test_the_user_s_own_async_http_client_stays_open(endpoint: Endpoint) -> None:

@@ -30,7 +30,6 @@ def own_collection() -> Iterator[None]:
     gc.set_threshold(*threshold)
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.usefixtures("own_collection")
 def test_the_garbage_collector_may_close_a_stream_in_the_middle_of_another_call(endpoint: Endpoint) -> None:
     """It holds no lock of the connection pool then: this waited for ever."""
@@ -90,6 +89,7 @@ def _served(*parts: bytes | float) -> Iterator[tuple[str, list[socket.socket]]]:
     Its address, and the connections that it has seen.
     """
     seen: list[socket.socket] = []
+    over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -106,10 +106,13 @@ def _served(*parts: bytes | float) -> Iterator[tuple[str, list[socket.socket]]]:
                         if isinstance(part, bytes):
                             client.sendall(part)
                         else:
-                            time.sleep(part)
+                            over.wait(part)
 
         threading.Thread(target=serve, daemon=True).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1", seen
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1", seen
+        finally:
+            over.set()
 
 
 def _chunked(data: bytes) -> bytes:
@@ -119,9 +122,9 @@ def _chunked(data: bytes) -> bytes:
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 _ANSWER = b"".join(_chunked(packet) for packet in PACKETS if isinstance(packet, bytes))
 _ENDS: dict[str, list[bytes | float]] = {
-    "silent": [5.0],
-    "comments": [_chunked(b": keep-alive\n\n"), 0.03] * 150,
-    "half a chunk": [b"5\r\n:", 5.0],
+    "silent": [60.0],
+    "comments": [_chunked(b": keep-alive\n\n"), 0.03] * 2000,
+    "half a chunk": [b"5\r\n:", 60.0],
 }
 
 
@@ -133,7 +136,7 @@ def test_a_body_that_goes_on_after_its_last_event_is_given_up(end: str) -> None:
         started = time.monotonic()
 
         assert list(answer) == []
-        assert time.monotonic() - started < 0.3
+        assert time.monotonic() - started < 3
         assert isinstance(reply, ChatReply)
         assert [delta.text for delta in deltas if isinstance(delta, ChatDelta)] == ["o", "k"]
 
@@ -143,7 +146,8 @@ def _read(settings: Settings) -> str:
     return replies[0].choice.text
 
 
-def test_the_end_of_a_body_may_come_a_little_later() -> None:
+def test_the_end_of_a_body_may_come_a_little_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_LONGEST_WAIT", 10.0)
     with _served(_HEAD + _ANSWER, 0.02, b"0\r\n\r\n") as (address, seen):
         settings = Settings(api_key="sk-tex-test", base_url=address)
 

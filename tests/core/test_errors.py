@@ -408,14 +408,14 @@ def test_what_cannot_be_sent_is_told_before_anything_is(
 
 @pytest.mark.parametrize("way", [_complete, _acomplete, _stream])
 def test_a_failure_that_drips_in_is_not_waited_for(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
-    dripping: list[bytes | float] = [b"{", *[0.2, b" "] * 30]  # type: ignore[list-item] # a mixed list
+    dripping: list[bytes | float] = [b"{", *[0.2, b" "] * 300]  # type: ignore[list-item] # a mixed list
     gateway.misbehave(Fault(status=402, raw=dripping))
     started = time.monotonic()
 
     with pytest.raises(texapi_core.TexAPIInsufficientCreditsError):
         way(settings(endpoint, timeout=0.5))
 
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
-from texapi_core.wire.tool_calls import ToolCallAssembler, parse_tool_calls
+from texapi_core.wire.tool_calls import ToolCall, ToolCallAssembler, read_tool_calls, tool_call_entries
+
+
+def parse_tool_calls(message: dict[str, Any]) -> tuple[ToolCall, ...]:
+    return read_tool_calls(tool_call_entries(message))
 
 
 def entry(index: int | None, id_: str | None, name: str | None, arguments: Any) -> dict[str, Any]:

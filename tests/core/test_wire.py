@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from texapi_core.wire.json import excerpt, parse_json_object
+from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.reply import parse_reply
+from texapi_core.wire.text import excerpt
 from texapi_core.wire.values import ChatReply, ErrorAnswer, MalformedAnswer
 
 

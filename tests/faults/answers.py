@@ -181,7 +181,7 @@ ANSWERS: dict[str, Case] = {
     "a charset that does not exist": Case(raw(_DOCUMENT, "application/json; charset=utf-9"), OK),
     "gzip": Case(raw(gzip.compress(_DOCUMENT), content_encoding="gzip"), OK),
     "deflate": Case(raw(zlib.compress(_DOCUMENT), content_encoding="deflate"), OK),
-    "a slow start": Case(raw([0.2, _DOCUMENT]), OK),
+    "a slow start": Case(raw([0.04, _DOCUMENT]), OK),
     "no content type": Case(Verbatim(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + _DOCUMENT), OK),
     "HTTP 1.0": Case(Verbatim(b"HTTP/1.0 200 OK\r\n\r\n" + _DOCUMENT), OK),
     "early hints first": Case(

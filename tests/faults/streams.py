@@ -196,7 +196,7 @@ STREAMS: dict[str, Case] = {
     ),
     "10,000 chunks": Case(events(event({"content": "x"}) * 10_000, END), Seen("x" * 10_000)),
     "5 MB in one chunk": Case(events(event({"content": "x" * 5_000_000}), END), Seen("x" * 5_000_000)),
-    "a slow start, streamed": Case(events(0.2, PLAIN), OK),
+    "a slow start, streamed": Case(events(0.04, PLAIN), OK),
     "several choices, streamed": Case(
         events(
             chunk(

@@ -1,4 +1,7 @@
-"""Every row of the fault table x both frameworks x sync and async x whole and streamed."""
+"""Every row of the fault table x both frameworks x sync and async x whole and streamed.
+
+`make test` asks each row in both frameworks, in a third of its ways; `make combinations` in the others.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ from tests.conftest import Endpoint
 from tests.faults.case import Case, Seen
 from tests.faults.table import TABLE, concerns
 from tests.faults.verbatim import Verbatim, VerbatimServer
-from tests.faults.ways import WAYS, Way, one_loop
+from tests.faults.ways import WAYS, Way, one_loop, some_ways
 from tests.gateway import Gateway
 from texapi_core import TexAPIError
 
 _TIMEOUT = 1.0
-_MAX_LENGTH = 8.0
+_MAX_SECONDS = 25.0
 """Seconds that no case may take: nothing hangs past its limit."""
 
 
@@ -35,11 +38,17 @@ def _one_loop() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize(
-    ("name", "way"),
-    [(name, way) for name, case in TABLE.items() for way in WAYS if concerns(case, way)],
-    ids=lambda value: value.name if isinstance(value, Way) else value,
-)
+_MATRIX = [
+    pytest.param(
+        name, way, marks=[pytest.mark.combination] * (way not in some_ways(number)), id=f"{name}-{way.name}"
+    )
+    for number, (name, case) in enumerate(TABLE.items())
+    for way in WAYS
+    if concerns(case, way)
+]
+
+
+@pytest.mark.parametrize(("name", "way"), _MATRIX)
 def test_a_fault(
     gateway: Gateway, endpoint: Endpoint, verbatim_server: VerbatimServer, name: str, way: Way
 ) -> None:
@@ -70,7 +79,15 @@ def test_a_fault(
         _fails(case, way, where, stricter or case.outcome)
 
     assert len(server.requests) == case.requests
-    assert time.monotonic() - started < _MAX_LENGTH
+    assert time.monotonic() - started < _MAX_SECONDS
+
+
+def test_a_third_of_the_ways_has_every_row_in_both_frameworks_and_over_the_default_transport() -> None:
+    for number, case in enumerate(TABLE.values()):
+        ways = [way for way in some_ways(number) if concerns(case, way)]
+        assert {way.framework for way in ways} == {"langchain", "llama_index"}
+        assert not all(way.name.endswith("aiohttp") for way in ways)
+    assert {way.name for number in (7, 8, 9) for way in some_ways(number)} == {way.name for way in WAYS}
 
 
 def _fails(case: Case, way: Way, where: dict[str, object], error_class: type[TexAPIError]) -> None:

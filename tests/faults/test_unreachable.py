@@ -7,15 +7,16 @@ import contextlib
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
 
 from tests.conftest import Endpoint
-from tests.faults.ways import WAYS, Way, chat_texapi, one_loop, texapi
+from tests.faults.ways import WAYS, Way, chat_texapi, one_loop, some_ways, texapi
 from tests.gateway import Fault, Gateway
+from tests.waiting import cancel_once, wait_until
 from texapi_core import TexAPIConnectionError, TexAPIError, TexAPITimeoutError
 
 
@@ -49,7 +50,6 @@ def _busy() -> Iterator[str]:
             one = waiting.enter_context(socket.socket())
             one.setblocking(False)
             one.connect_ex(address)
-        time.sleep(0.05)
         yield f"http://127.0.0.1:{address[1]}/v1"
 
 
@@ -75,8 +75,16 @@ _PLACES: dict[str, tuple[Callable[[], Any], type[TexAPIError], str]] = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
-@pytest.mark.parametrize("place", _PLACES)
+_MATRIX = [
+    pytest.param(
+        place, way, marks=[pytest.mark.combination] * (way not in some_ways(number)), id=f"{place}-{way.name}"
+    )
+    for number, place in enumerate(_PLACES)
+    for way in WAYS
+]
+
+
+@pytest.mark.parametrize(("place", "way"), _MATRIX)
 def test_a_gateway_that_cannot_be_reached(place: str, way: Way) -> None:
     if place == "busy" and sys.platform != "linux":
         pytest.skip("other systems' queues are longer")
@@ -87,7 +95,7 @@ def test_a_gateway_that_cannot_be_reached(place: str, way: Way) -> None:
         way(base_url=address, api_key="sk-tex-1", timeout=0.5, max_retries=0)
 
     assert caught.value.request_id is None
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
@@ -141,27 +149,24 @@ def _stop_astream_chat(where: dict[str, Any]) -> None:
 
 
 def _cancel_astream(where: dict[str, Any]) -> None:
-    async def read() -> None:
+    async def read(begun: asyncio.Event) -> None:
         async for _ in chat_texapi(**where).astream("Hello"):
-            pass
+            begun.set()
 
     asyncio.run(_cancelled(read))
 
 
 def _cancel_astream_chat(where: dict[str, Any]) -> None:
-    async def read() -> None:
+    async def read(begun: asyncio.Event) -> None:
         async for _ in await texapi(**where).astream_chat([ChatMessage("Hello")]):
-            pass
+            begun.set()
 
     asyncio.run(_cancelled(read))
 
 
-async def _cancelled(read: Callable[[], Any]) -> None:
-    reading = asyncio.create_task(read())
-    await asyncio.sleep(0.2)
-    reading.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await reading
+async def _cancelled(read: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    begun = asyncio.Event()
+    await cancel_once(begun.is_set, read(begun))
 
 
 _STOPS = [
@@ -183,13 +188,11 @@ def test_a_stream_left_early_closes_its_connection(
     """The server sees its reader go, so the gateway can stop the model and the bill."""
     gateway.misbehave(Fault(stall_after=3))
     where = {"base_url": endpoint.base_url, "api_key": endpoint.api_key, "max_retries": 2, "timeout": 5}
-    started = time.monotonic()
 
     stop({**where})
 
-    while gateway.ledger[0].completion_tokens == 0 and time.monotonic() - started < 5:
-        time.sleep(0.01)  # the stand-in writes the tokens when it sees the connection end
-    assert gateway.ledger[0].completion_tokens > 0
+    # The stand-in writes the tokens when it sees the connection end.
+    wait_until(lambda: gateway.ledger[0].completion_tokens > 0)
     assert not gateway.ledger[0].completed
     assert len(gateway.requests) == 1
     assert chat_texapi(**where).invoke("Hello").text

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from typing import Any, Literal, TypeVar
 
 from llama_index.core.base.llms.types import ChatMessage
@@ -125,6 +126,19 @@ WAYS += [
     for way in WAYS
     if way.name.startswith("a")
 ]
+
+
+def some_ways(number: int) -> list[Way]:
+    """A third of the ways: three numbers in a row have all of them.
+
+    One way of each framework, whole and streamed: sync, async or async over aiohttp, and never over aiohttp
+    in both frameworks.
+    """
+    chosen = []
+    for (place, framework), streamed in product(enumerate(("langchain", "llama_index")), (False, True)):
+        alike = [way for way in WAYS if (way.framework, way.streamed) == (framework, streamed)]
+        chosen.append(alike[(number + place + streamed) % len(alike)])
+    return chosen
 
 
 def seen_in_langchain(message: Any) -> Seen:

@@ -8,6 +8,7 @@ It is a real server on this computer that answers from the request alone, always
 
 from tests.gateway.fault import Fault
 from tests.gateway.journal import LedgerEntry, ReceivedRequest
+from tests.gateway.request import Call
 from tests.gateway.server import KEY, Gateway
 
-__all__ = ["KEY", "Fault", "Gateway", "LedgerEntry", "ReceivedRequest"]
+__all__ = ["KEY", "Call", "Fault", "Gateway", "LedgerEntry", "ReceivedRequest"]

@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tests.gateway.brain import Thought, think
 from tests.gateway.journal import Journal
 from tests.gateway.models import details_reasoning, reasons, signs_tool_calls
 from tests.gateway.prompt_cache import PromptUsage
+from tests.gateway.script import Answer, respond
 from tests.gateway.tokens import count_tokens, cut_tokens
 
 SIGNATURE = "c2lnbmF0dXJlLW9mLWEtdGhvdWdodA=="
@@ -90,11 +90,9 @@ class Completion:
 
 def complete(body: dict[str, Any], journal: Journal) -> Completion:
     """Answer a request that was found to be correct."""
-    thought = think(body, reasons=reasons(body["model"], body))
+    answer = respond(body, journal.next_answer(body), reasons=reasons(body["model"], body))
     wanted = body.get("n") or 1
-    choices = tuple(
-        _choose(body, _variant(thought, index, wanted), index, journal) for index in range(wanted)
-    )
+    choices = tuple(_choose(body, _variant(answer, index, wanted), index, journal) for index in range(wanted))
     return Completion(
         id=journal.next_id("chatcmpl-"),
         model=body["model"],
@@ -105,23 +103,23 @@ def complete(body: dict[str, Any], journal: Journal) -> Completion:
     )
 
 
-def _variant(thought: Thought, index: int, wanted: int) -> Thought:
-    """Return the thought for one of several answers; all but the first are numbered."""
-    if index == 0 or thought.text is None or thought.is_formatted:
-        return thought
-    return replace(thought, text=f"{thought.text} (answer {index + 1} of {wanted})")
+def _variant(answer: Answer, index: int, wanted: int) -> Answer:
+    """Return one of several answers; all but the first are numbered."""
+    if index == 0 or answer.text is None or answer.is_formatted:
+        return answer
+    return replace(answer, text=f"{answer.text} (answer {index + 1} of {wanted})")
 
 
-def _choose(body: dict[str, Any], thought: Thought, index: int, journal: Journal) -> Choice:
-    """Cut a thought to the limits of its request."""
+def _choose(body: dict[str, Any], answer: Answer, index: int, journal: Journal) -> Choice:
+    """Cut an answer to the limits of its request."""
     limit: int | None = body.get("max_completion_tokens") or body.get("max_tokens")
     budget = _Budget(limit)
-    reasoning = budget.spend(thought.reasoning) if thought.reasoning else None
-    text = None if thought.text is None else _stop(thought.text, body.get("stop"))
+    reasoning = budget.spend(answer.reasoning) if answer.reasoning else None
+    text = None if answer.text is None else _stop(answer.text, body.get("stop"))
     text = budget.spend(text) if text is not None else None
     is_signed = signs_tool_calls(body["model"])
     calls: list[ToolCall] = []
-    for call in thought.calls:
+    for call in answer.calls:
         if budget.is_spent:
             break
         arguments = json.dumps(call.arguments, ensure_ascii=False)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.gateway.fault import Fault
 from tests.gateway.prompt_cache import PromptCache, PromptUsage
+from tests.gateway.script import Given, GivenAnswers
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Journal:
             self._requests: list[ReceivedRequest] = []
             self._ledger: dict[str, LedgerEntry] = {}
             self._faults: deque[Fault] = deque()
+            self._answers = GivenAnswers()
             self._counters: dict[str, int] = {}
             self._signed_calls: set[str] = set()
             self._cache.clear()
@@ -118,6 +121,16 @@ class Journal:
         """Take the fault of the next chat request."""
         with self._lock:
             return self._faults.popleft() if self._faults else None
+
+    def give(self, answers: Sequence[Given], to: str, given: str) -> None:
+        """Keep answers for the chat requests that they are for."""
+        with self._lock:
+            self._answers.add(answers, to, given)
+
+    def next_answer(self, body: dict[str, Any]) -> Given | None:
+        """Return the answer that was given for a chat request, if there is one."""
+        with self._lock:
+            return self._answers.take(body)
 
     def measure(self, body: dict[str, Any]) -> PromptUsage:
         """Count the tokens of a prompt and remember its leading messages."""

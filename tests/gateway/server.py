@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from collections.abc import Collection, Sequence
 from types import TracebackType
@@ -13,6 +14,7 @@ from tests.gateway.application import Application, Settings
 from tests.gateway.fault import Fault
 from tests.gateway.journal import Journal, LedgerEntry, ReceivedRequest
 from tests.gateway.models import MODELS
+from tests.gateway.script import Given
 
 KEY = "sk-tex-standin-000000000000"
 """The key that the gateway accepts unless told otherwise."""
@@ -51,7 +53,7 @@ class Gateway:
         self._port = listener.getsockname()[1]
         application = Application(self._journal, self._settings)
         server = self._server = _Server(application)
-        self._thread = threading.Thread(target=server.run, args=([listener],), name="gateway", daemon=True)
+        self._thread = threading.Thread(target=server.serve_in_thread, args=(listener,), daemon=True)
         self._thread.start()
         if not server.ready.wait(_LONGEST_START):
             raise RuntimeError("The gateway did not start.")
@@ -99,8 +101,16 @@ class Gateway:
         return len(self._server.server_state.connections) if self._server else 0
 
     def reset(self) -> None:
-        """Forget the requests, the ledger, the waiting faults and all counters."""
+        """Forget the requests, the ledger, the waiting faults, the given answers and all counters."""
         self._journal.reset()
+
+    def answer(self, *answers: Given, to: str = "", given: str = "") -> None:
+        """Answer the next chat requests with these words, objects or tool calls, one after the other.
+
+        With ``to`` or ``given``, the answer is not for the next request but, until ``reset``, for each whose
+        last user message holds ``to`` and whose messages hold ``given``; of several such, the first is taken.
+        """
+        self._journal.give(answers, to, given)
 
     def misbehave(self, fault: Fault, times: int = 1) -> None:
         """Let the next chat requests that no other fault waits for meet this fault."""
@@ -132,6 +142,11 @@ class _Server(uvicorn.Server):
         """Start to listen and say so."""
         await super().startup(sockets)
         self.ready.set()
+
+    def serve_in_thread(self, listener: socket.socket) -> None:
+        """Serve until asked to stop; without the tracer of a coverage run, which takes as long again."""
+        sys.settrace(None)
+        self.run([listener])
 
     def stop(self) -> None:
         """Ask the server to stop; any thread may do so."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from langchain_texapi._messages import create_chat_result
 from langchain_texapi._streaming import _convert_delta_to_generation_chunk
-from texapi_core.adapter_base.templates import Template
+from langchain_texapi._templates import Template
 from texapi_core.wire.reasoning import Reasoning
 from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
 from texapi_core.wire.usage import TokenUsage

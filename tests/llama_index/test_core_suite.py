@@ -26,7 +26,7 @@ from workflows.errors import WorkflowRuntimeError
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.llama_index.test_chat import llm
-from tests.llama_index.test_tools import MULTIPLY, WEATHER
+from tests.llama_index.test_tools import MULTIPLY, REACT, WEATHER
 
 
 def memory() -> ChatMemoryBuffer:
@@ -150,7 +150,10 @@ def test_a_tool_that_fails_is_an_output_or_an_error(
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_model_without_functions_calls_a_tool_by_writing_so(endpoint: Endpoint, asynchronous: bool) -> None:
+def test_a_model_without_functions_calls_a_tool_by_writing_so(
+    gateway: Gateway, endpoint: Endpoint, asynchronous: bool
+) -> None:
+    gateway.answer(*REACT)
     model = llm(endpoint, is_function_calling_model=False)
     arguments: dict[str, Any] = {
         "tools": [MULTIPLY],

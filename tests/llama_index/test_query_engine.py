@@ -79,6 +79,7 @@ def test_a_long_document_costs_one_call(gateway: Gateway, endpoint: Endpoint) ->
 
     text = "The balance is prepaid and every call is paid per token from it. " * 4_000
     index = SummaryIndex.from_documents([Document(text=text)])
+    gateway.answer("They are paid per token.", to="paid per token from it")
 
     response = index.as_query_engine(llm=llm(endpoint), response_mode="compact").query("How are calls paid?")
 

@@ -292,7 +292,8 @@ def test_a_class_that_refers_to_itself(
 
 
 @pytest.mark.parametrize("program", [FunctionCallingProgram, LLMTextCompletionProgram])
-def test_programs_of_the_framework(endpoint: Endpoint, program: Any) -> None:
+def test_programs_of_the_framework(gateway: Gateway, endpoint: Endpoint, program: Any) -> None:
+    gateway.answer({"name": "Lan", "age": 30}, to="name: Lan")
     made = program.from_defaults(output_cls=Person, llm=llm(endpoint), prompt=PROMPT)
 
     assert made(name="Lan") == LAN

@@ -31,6 +31,11 @@ def multiply(a: int, b: int) -> int:
 
 WEATHER = FunctionTool.from_defaults(get_weather)
 MULTIPLY = FunctionTool.from_defaults(multiply)
+REACT = (
+    'Thought: I need a tool.\nAction: multiply\nAction Input: {"a": 12, "b": 7}',
+    "Thought: I can answer without using any more tools.\nAnswer: The product is 84.",
+)
+"""What a model writes when it is asked for the product of 12 and 7 as `ReActAgent` asks."""
 QUESTION = "What is the weather in Hanoi and Paris?"
 
 
@@ -328,7 +333,9 @@ async def test_a_function_agent(recorded: Endpoint, streaming: bool) -> None:
     assert all(event.prompt_token_count > 40 for event in counter.llm_token_counts)
 
 
-async def test_a_react_agent(endpoint: Endpoint) -> None:
+async def test_a_react_agent(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.answer(*REACT)
+
     output = await ReActAgent(llm=llm(endpoint), tools=[MULTIPLY]).run("What is 12 times 7? Use multiply.")
 
     assert "84" in str(output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 examples = settings(
-    max_examples=100,
+    max_examples=int(os.environ.get("EXAMPLES", "30")),
     deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-"""The same examples in every run: a failure is found by who makes the change, not by who comes next."""
+"""The same examples in every run: a failure is found by who makes the change, not by who comes next.
+
+`make combinations` tries more of them.
+"""
 
 texts = st.text(max_size=30)
 some_text = st.text(min_size=1, max_size=30)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from llama_index.core.base.llms.types import ToolCallBlock
 
 from llama_index_texapi._streaming import ResponseStream
+from tests.properties.strategies import examples
 from texapi_core.wire.tool_calls import ToolCallDelta
 from texapi_core.wire.values import ChatDelta
 
@@ -36,6 +37,7 @@ def streamed(arguments: str, sizes: list[int]) -> Iterator[tuple[str, Any]]:
         start, number = end, number + 1
 
 
+@examples
 @given(
     answer=st.dictionaries(_TEXTS, _VALUES, max_size=4),
     sizes=st.lists(st.integers(1, 9), min_size=1, max_size=5),

@@ -132,7 +132,7 @@ class _Kind:
 
     @property
     def prompt(self) -> str:
-        return f"What is {self.number} times 3?" if self.has_tools else f"What is {self.number} + 1000?"
+        return f"Multiply {self.number} by 3" if self.has_tools else f"What is {self.number} + 1000?"
 
     @property
     def arguments(self) -> dict[str, Any]:

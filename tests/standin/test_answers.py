@@ -65,9 +65,9 @@ def gathered(client: openai.OpenAI, question: str, **settings: Any) -> dict[str,
     ("question", "settings"),
     [
         ("Thủ đô của Việt Nam là gì? 🇻🇳", {}),
-        ("What is the weather in Hà Nội and Đà Nẵng?", {"tools": [WEATHER]}),
+        ("What is the weather in Hanoi and Paris?", {"tools": [WEATHER]}),
         ("What is 12 * 7?", {"reasoning_effort": "high"}),
-        ("What is 2 + 3?", {"reasoning_effort": "low", "tools": [ADD]}),
+        ("Add 2 and 3", {"reasoning_effort": "low", "tools": [ADD]}),
     ],
 )
 def test_a_stream_adds_up_to_the_whole_answer(
@@ -131,7 +131,7 @@ def test_who_reasons(client: openai.OpenAI, model: str, settings: dict[str, Any]
 
 
 def test_gemini_wants_its_signatures_back(client: openai.OpenAI) -> None:
-    question = {"role": "user", "content": "What is 2 + 3?"}
+    question = {"role": "user", "content": "Add 2 and 3"}
     answer = whole(client, [question], model="gemini-3-pro", tools=[ADD])
     message = answer["choices"][0]["message"]
     call = message["tool_calls"][0]
@@ -151,7 +151,7 @@ def test_limits(client: openai.OpenAI) -> None:
     assert cut["usage"]["completion_tokens"] == 5
     enough = whole(client, "Count from 1 to 3", max_completion_tokens=5)
     assert enough["choices"][0]["finish_reason"] == "stop"
-    called_short = whole(client, "What is 2 + 3?", tools=[ADD], max_tokens=4)
+    called_short = whole(client, "Add 2 and 3", tools=[ADD], max_tokens=4)
     choice = called_short["choices"][0]
     assert choice["finish_reason"] == "length"
     arguments = choice["message"]["tool_calls"][0]["function"]["arguments"]
@@ -211,17 +211,6 @@ def test_marked_prompts_are_written_once(client: openai.OpenAI) -> None:
     assert details[0]["cached_tokens"] == 0
     assert "cache_write_tokens" not in details[1]
     assert details[1]["cached_tokens"] >= details[0]["cache_write_tokens"]
-
-
-def test_media_are_named(client: openai.OpenAI) -> None:
-    parts = [
-        {"type": "text", "text": "What is 2 + 2?"},
-        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}},
-        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AB=="}},
-        {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}},
-    ]
-    answer = said(client, [{"role": "user", "content": parts}])
-    assert answer == "I received 2 images (image/png), 1 audio clip (wav). 2 + 2 = 4"
 
 
 def test_characters_are_never_split(gateway: Gateway, client: openai.OpenAI) -> None:

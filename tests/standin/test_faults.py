@@ -7,13 +7,14 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import openai
 import pytest
 
 from tests.gateway import Fault, Gateway
+from tests.waiting import wait_until
 
 MESSAGES: list[Any] = [{"role": "user", "content": "Count from 1 to 9"}]
 
@@ -39,7 +40,7 @@ def ask(client: openai.OpenAI, **settings: Any) -> str | None:
 @contextlib.contextmanager
 def streaming(gateway: Gateway, headers: dict[str, str] | None = None) -> Iterator[http.client.HTTPResponse]:
     host = gateway.base_url.removeprefix("http://").removesuffix("/v1")
-    connection = http.client.HTTPConnection(host, timeout=5)
+    connection = http.client.HTTPConnection(host, timeout=60)
     body = json.dumps({"model": "gpt-5.2", "messages": MESSAGES, "stream": True})
     authorization = {"authorization": f"Bearer {gateway.key}"}
     connection.request("POST", "/v1/chat/completions", body, {**authorization, **(headers or {})})
@@ -49,14 +50,6 @@ def streaming(gateway: Gateway, headers: dict[str, str] | None = None) -> Iterat
     finally:
         response.close()
         connection.close()
-
-
-def eventually(check: Callable[[], bool]) -> bool:
-    for _ in range(400):
-        if check():
-            return True
-        time.sleep(0.005)
-    return False
 
 
 @pytest.mark.parametrize(
@@ -158,7 +151,7 @@ def test_cut_stream(gateway: Gateway) -> None:
     with streaming(gateway) as response, pytest.raises(http.client.IncompleteRead) as caught:
         response.read()
     assert caught.value.partial.count(b"data: ") == 3
-    assert eventually(lambda: not gateway.ledger[-1].completed)
+    wait_until(lambda: not gateway.ledger[-1].completed)
     assert 0 < gateway.ledger[-1].completion_tokens < 17
 
 
@@ -171,7 +164,7 @@ def test_cut_whole_answer(gateway: Gateway, client: openai.OpenAI) -> None:
 
 def test_stall(gateway: Gateway, client: openai.OpenAI) -> None:
     gateway.misbehave(Fault(stall_after=2))
-    stream = client.chat.completions.create(model="gpt-5.2", messages=MESSAGES, stream=True, timeout=0.15)
+    stream = client.chat.completions.create(model="gpt-5.2", messages=MESSAGES, stream=True, timeout=0.5)
     seen: list[object] = []
     with pytest.raises(Exception, match=r"(?i)timed? ?out"):
         seen.extend(stream)
@@ -233,7 +226,7 @@ def test_client_that_goes_away() -> None:
         with streaming(gateway) as response:
             lines = [response.readline() for _ in range(8)]
             assert lines[-2].startswith(b"data: ")
-        assert eventually(lambda: len(gateway.ledger) > 0 and _is_settled(gateway))
+        wait_until(lambda: len(gateway.ledger) > 0 and _is_settled(gateway))
         entry = gateway.ledger[0]
         assert not entry.completed
         assert entry.status == 200
@@ -252,7 +245,7 @@ def test_stops_fast_while_clients_wait() -> None:
             response.readline()
             start = time.monotonic()
             gateway.__exit__(None, None, None)
-            assert time.monotonic() - start < 0.5
+            assert time.monotonic() - start < 5
 
 
 def test_many_threads(gateway: Gateway, client: openai.OpenAI) -> None:

@@ -17,7 +17,7 @@ from opentelemetry.util.types import AttributeValue
 
 from texapi_core._version import __version__
 from texapi_core.accounting.record import CallRecord, StartedCall
-from texapi_core.wire.surrogates import mended
+from texapi_core.wire.surrogates import replace_lone_surrogates
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.1"
 """The last conventions that have the names below themselves; later ones refer to a registry of their own,
@@ -60,7 +60,7 @@ class CallSpan:
             }
         )
         self._span = _tracer().start_span(
-            mended(f"chat {model}") if model else "chat",
+            replace_lone_surrogates(f"chat {model}") if model else "chat",
             kind=trace.SpanKind.CLIENT,
             attributes={**self._common, **_request_attributes(call.payload, streamed=call.streamed)},
         )
@@ -142,13 +142,19 @@ def _response_attributes(record: CallRecord) -> dict[str, AttributeValue]:
 
 def _attributes(known: Mapping[str, Any]) -> dict[str, AttributeValue]:
     """What is known, so that it can be sent: one value that cannot takes a whole batch of spans with it."""
-    return {mended(name): _sendable(value) for name, value in known.items() if value is not None}
+    return {
+        replace_lone_surrogates(name): _sendable(value) for name, value in known.items() if value is not None
+    }
 
 
 def _sendable(value: Any) -> Any:
     if isinstance(value, int) and not -_MAX_INT <= value < _MAX_INT:
         return str(value)
-    return tuple(map(mended, value)) if isinstance(value, tuple) else mended(value)
+    return (
+        tuple(map(replace_lone_surrogates, value))
+        if isinstance(value, tuple)
+        else replace_lone_surrogates(value)
+    )
 
 
 def _seconds(milliseconds: float | None) -> float | None:

@@ -1,17 +1,16 @@
-"""What both adapters' constructors take for the payload, beside the model and the messages."""
+"""The constructor arguments of both adapters that shape the payload, beside the model and the messages."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from functools import cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
 from texapi_core.request.payload import ReplayReasoning, ToolMedia
 from texapi_core.settings import CALL_OPTIONS
-from texapi_core.settings_checks import settings_error
+
+Stop = Annotated[list[str] | str | None, Field(description="Texts that end the answer.")]
 
 
 class ChatParameters(AccountingParameters):
@@ -32,7 +31,7 @@ class ChatParameters(AccountingParameters):
         ge=1,
         description="Most tokens of an answer, reasoning included, sent as `max_completion_tokens`.",
     )
-    stop: list[str] | str | None = Field(default=None, description="Texts that end the answer.")
+    stop: Stop = Field(default=None)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     logit_bias: dict[str | int, Annotated[float, Field(ge=-100, le=100)]] | None = Field(
@@ -52,12 +51,14 @@ class ChatParameters(AccountingParameters):
     modalities: list[str] | None = Field(default=None)
     user: str | None = Field(default=None, description="Your user's id, for the provider's abuse checks.")
     store: bool | None = Field(default=None, description="Whether the provider may keep the exchange.")
-    prompt_cache_key: str | None = Field(default=None, description="What calls share a prompt cache by.")
+    prompt_cache_key: str | None = Field(
+        default=None, description="Calls with the same key share a prompt cache."
+    )
     prompt_cache_options: dict[str, Any] | None = Field(
         default=None, description="Prompt cache settings as an object, for providers that take one."
     )
     extra_body: dict[str, Any] | None = Field(
-        default=None, description="Members put into the payload as they are; they win over all others."
+        default=None, description="Members added to the payload as they are; they override all others."
     )
 
     stream_usage: bool = Field(default=True, description="Whether streams ask for usage.")
@@ -80,7 +81,7 @@ class ChatParameters(AccountingParameters):
 NOT_IN_PAYLOAD = frozenset(
     {*CALL_OPTIONS, "stream", "stream_usage", "extra_body", "replay_reasoning", "tool_media"}
 )
-"""Arguments of one call that are no members of the payload themselves."""
+"""Arguments of one call that are not members of the payload themselves."""
 
 _SENT = tuple(
     name
@@ -89,66 +90,3 @@ _SENT = tuple(
 )
 SENT = frozenset({"model", *_SENT})
 """Arguments of the constructor that are members of the payload."""
-_PER_CALL = SENT | NOT_IN_PAYLOAD
-
-
-def check_arguments_of_a_call(
-    names: Iterable[str], constructors: Collection[str], *, also: Collection[str] = ()
-) -> None:
-    """Refuse arguments of one call that only the constructor takes.
-
-    As a member of the payload they would do nothing, or send a secret.
-
-    Args:
-        names: what the call was given.
-        constructors: what the constructor takes.
-        also: what one call of this framework may change beside the parameters of every call.
-
-    Raises:
-        TexAPISettingsError: the text names the argument, never its value.
-    """
-    for name in names:
-        if name in constructors and name not in _PER_CALL and name not in also:
-            raise settings_error(
-                f"`{name}` cannot be changed for one call. Pass it to the constructor. Nothing was sent."
-            )
-
-
-@cache
-def _call_parameters() -> type[BaseModel]:
-    """Made when it is first needed: an import should not wait for it."""
-
-    class CallParameters(ChatParameters):
-        """What one call may set beside the constructor's parameters."""
-
-        model_config = ConfigDict(defer_build=False)
-
-        model: str | None = Field(default=None, min_length=1)
-        n: int | None = Field(default=None, ge=1)
-        tools: list[Any] | None = None
-        tool_choice: str | dict[str, Any] | None = None
-        parallel_tool_calls: bool | None = None
-        stream_options: dict[str, Any] | None = None
-        metadata: dict[str, Any] | None = None
-
-    return CallParameters
-
-
-def check_parameters(arguments: Mapping[str, Any]) -> None:
-    """Refuse parameters of one call that are out of range or of a wrong type.
-
-    Those that are not known here pass: the gateway may know them.
-
-    Raises:
-        TexAPISettingsError: the text names the parameter and what it may be.
-    """
-    given = {name: value for name, value in arguments.items() if value is not None}
-    if not given:
-        return
-    parameters = _call_parameters()
-    known = {name: value for name, value in given.items() if name in parameters.model_fields}
-    try:
-        parameters.model_validate(known)
-    except ValidationError as error:
-        reasons = [f"`{'.'.join(map(str, each['loc']))}`: {each['msg']}" for each in error.errors()]
-        raise settings_error(f"{'; '.join(reasons)}. Nothing was sent.") from None

@@ -1,6 +1,6 @@
-"""JSON schemas of classes and functions, kept for as long as those live and stay as they are.
+"""JSON schemas of classes and functions, cached while those live and do not change.
 
-Making one takes 0.2 to 1.3 milliseconds, and agents give their tools to the model with every call.
+Making one takes 0.2 to 1.3 milliseconds, and agents pass their tools to the model with every call.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from weakref import WeakKeyDictionary, ref
 
 from pydantic import BaseModel
 
-_MOST_VARIANTS = 16
-"""Schemas kept of one class: they differ in name, description and strictness."""
+_MAX_VARIANTS = 16
+"""Cached schemas of one class: they differ in name, description and strictness."""
 _SCHEMA_METHODS = ("model_json_schema", "__get_pydantic_json_schema__")
 
 
 class SchemaCache:
-    """Schemas by what they were made of: Pydantic classes, TypedDicts and functions.
+    """Schemas by their source: Pydantic classes, TypedDicts and functions.
 
-    A schema is made anew when its source changes, or a class that occurs in it: by name, docstring,
+    A schema is made again when its source changes, or a class that occurs in it: in name, docstring,
     configuration, fields or signature.
     """
 
@@ -32,7 +32,7 @@ class SchemaCache:
         return len(self._entries)
 
     def get(self, source: Any, variant: Hashable, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What `make` makes of `source`, as a dict of the caller's own."""
+        """The schema that `make` returns for `source`, as a copy that the caller may change."""
         if not _can_be_watched(source):
             return make()
         entry = self._entries.get(source)
@@ -47,7 +47,7 @@ class SchemaCache:
                 if entry is None:
                     return made
                 self._entries[source] = entry
-            if len(entry.made) >= _MOST_VARIANTS:
+            if len(entry.made) >= _MAX_VARIANTS:
                 entry.made.clear()
             entry.made[variant] = made
         copied: dict[str, Any] = _copy(made)
@@ -55,7 +55,7 @@ class SchemaCache:
 
 
 class _Entry:
-    """The schemas of one source. Refers to it only weakly, for the source's own lifetime decides."""
+    """The schemas of one source, which is referenced weakly: an entry must not keep it alive."""
 
     def __init__(self, parts: list[Any]) -> None:
         self._parts = [ref(part) for part in parts]
@@ -80,7 +80,7 @@ class _Entry:
 
 
 def _can_be_watched(source: Any) -> bool:
-    """Not a class that makes its schema itself, of what nobody else can know."""
+    """Whether changes can be detected; a class that customizes its schema may read anything."""
     if isinstance(source, type) and issubclass(source, BaseModel):
         return all(
             getattr(source, name).__func__ is getattr(BaseModel, name).__func__ for name in _SCHEMA_METHODS
@@ -89,7 +89,7 @@ def _can_be_watched(source: Any) -> bool:
 
 
 def _parts(source: Any) -> Iterator[Any]:
-    """A source, and every class and function that has a say in its schema."""
+    """A source, and every class and function that its schema depends on."""
     yield source
     if isinstance(source, FunctionType):
         yield (unwrapped := inspect.unwrap(source))
@@ -119,7 +119,7 @@ def _classes_of(core_schema: Any) -> Iterator[type]:
 
 
 def _state(parts: list[Any]) -> list[Any]:
-    """What schemas are read from, as text and numbers: a reference would keep a class alive."""
+    """What schemas are made from, as text and numbers: a reference would keep a class alive."""
     return [_state_of(part) for part in parts]
 
 
@@ -129,7 +129,7 @@ def _state_of(part: Any) -> tuple[Any, ...]:
         return part.__name__, part.__doc__, repr(part.__annotations__), defaults, part.__code__
     if issubclass(part, BaseModel):
         fields = [(name, field.title, field.description) for name, field in part.model_fields.items()]
-        # Made anew whenever the class is rebuilt.
+        # Replaced whenever the class is rebuilt.
         built = id(part.__pydantic_core_schema__), id(part.__pydantic_validator__)
         return part.__name__, part.__doc__, repr(part.model_config), fields, built
     return part.__name__, part.__doc__, repr(inspect.get_annotations(part))

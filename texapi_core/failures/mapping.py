@@ -15,7 +15,7 @@ import openai
 from texapi_core import errors
 from texapi_core.failures.classify import classify, error_object, names_of
 from texapi_core.failures.secrets import NO_SECRETS, Secrets
-from texapi_core.wire.json import excerpt
+from texapi_core.wire.text import excerpt
 from texapi_core.wire.values import ChatReply, CutStream, ErrorAnswer, MalformedAnswer
 
 MAX_RETRY_AFTER = 60.0

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from texapi_core.settings import CallOptions, Settings
-from texapi_core.wire.json import excerpt
+from texapi_core.wire.text import excerpt
 
 _URL_PASSWORD = re.compile(r"(//[^/\s:@]*:)[^/\s@]+@")
 _MIN_LENGTH = 8

@@ -1,4 +1,4 @@
-"""Errors where an answer was due: at the top of a document or a chunk, in a choice, in a place of Groq's."""
+"""Errors in place of an answer: at the top of a document or a chunk, in a choice, in Groq's `x_groq`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from texapi_core.wire.message import read_choices, read_finish_reason
 from texapi_core.wire.values import ErrorAnswer
 
 _FAILED = frozenset({"error", "network_error", "insufficient_system_resource", "abort"})
-"""Finish reasons of answers that the provider did not bring to an end.
+"""Finish reasons of answers that the provider could not complete.
 
 OpenRouter; Z.ai; DeepSeek, https://api-docs.deepseek.com/api/create-chat-completion; vLLM and SGLang.
 """
-
 _ANSWER_FIELDS = frozenset({"choices", "usage", "x_groq"})
-
 _NO_PART_OF_ERRORS = _ANSWER_FIELDS | {"object", "error"}
-
 _ERROR_FIELDS = frozenset({"message", "msg", "detail", "errors", "error_code", "error_msg", "error_message"})
 
 
@@ -30,7 +27,7 @@ def raise_for_error(body: Mapping[str, Any]) -> None:
 
 
 def raise_for_groq_error(body: Mapping[str, Any]) -> None:
-    """Raise `ErrorAnswer` when Groq says in a place of its own why it stopped early."""
+    """Raise `ErrorAnswer` when Groq's `x_groq` holds the reason why the answer stopped early."""
     x_groq = body.get("x_groq")
     if isinstance(x_groq, dict) and x_groq.get("error"):
         raise ErrorAnswer(x_groq["error"])
@@ -48,9 +45,9 @@ def raise_for_failed_choice(choice: Mapping[str, Any]) -> None:
 
 
 def raise_for_error_object(body: Mapping[str, Any]) -> None:
-    """Raise `ErrorAnswer` when the answer or chunk is an error: OpenAI's form, vLLM's, a flat one."""
+    """Raise `ErrorAnswer` when an answer or a chunk is an error: in OpenAI's form, vLLM's or a flat one."""
     error = body.get("error")
-    if is_container(error) and _says_something(error):
+    if is_container(error) and _is_error(error):
         raise ErrorAnswer(error)
     is_flagged = bool(error) and not is_container(error)
     if is_flagged or body.get("object") == "error" or body.get("type") == "error" or _looks_like_error(body):
@@ -58,15 +55,15 @@ def raise_for_error_object(body: Mapping[str, Any]) -> None:
 
 
 def is_container(error: Any) -> bool:
-    """Whether an `error` tells of one itself; anything else is a flag, and the object around it tells."""
+    """Whether an `error` describes itself; any other value is a flag, described by the object around it."""
     return isinstance(error, (dict, list, str))
 
 
-def _says_something(error: Any) -> bool:
-    """Some servers put an empty error beside each good answer: a code of 0, a message of nothing."""
+def _is_error(error: Any) -> bool:
+    """Whether an `error` has content: some servers put one with code 0 and no message beside each answer."""
     return any(error.values()) if isinstance(error, dict) else bool(error)
 
 
 def _looks_like_error(body: Mapping[str, Any]) -> bool:
-    """Whether a document that is no answer says what went wrong, in one of many flat forms."""
+    """Whether a document is an error in one of many flat forms."""
     return not _ANSWER_FIELDS.intersection(body) and bool(_ERROR_FIELDS.intersection(body))

@@ -1,4 +1,4 @@
-"""JSON of the gateway, read with tolerance for what is no JSON by the book."""
+"""JSON of the gateway, parsed: also what is not quite JSON by the standard."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import Any
 import jiter
 
 from texapi_core.wire.error_answers import raise_for_error_object
-from texapi_core.wire.surrogates import may_hold_halves, mended
+from texapi_core.wire.surrogates import may_hold_lone_surrogates, replace_lone_surrogates
+from texapi_core.wire.text import excerpt
 from texapi_core.wire.values import MalformedAnswer
 
-_DEEPEST = 200
-"""Levels of nesting. No answer needs them, and code that walks deeper ones runs out of stack."""
+_MAX_DEPTH = 200
+"""Levels of nesting. No answer needs more, and recursive code runs out of stack on deeper ones."""
 
 
-def parse_json_object(text: bytes, *, mend: bool = True) -> dict[str, Any]:
+def parse_json_object(text: bytes, *, keep_surrogates: bool = False) -> dict[str, Any]:
     """The JSON object in `text`, or `MalformedAnswer` with the start of what came instead.
 
-    Halves of characters become U+FFFD unless `mend` is false.
+    Lone surrogates become U+FFFD unless `keep_surrogates` is true.
     """
     try:
         value = jiter.from_json(text)  # comes with the openai SDK, and takes a quarter of json's time
     except ValueError:
-        value = _parse_what_jiter_refuses(text, mend=mend)
+        value = _parse_what_jiter_refuses(text, keep_surrogates=keep_surrogates)
     if isinstance(value, dict):
         return value
     if isinstance(value, list) and value and isinstance(value[0], dict):
@@ -31,22 +32,22 @@ def parse_json_object(text: bytes, *, mend: bool = True) -> dict[str, Any]:
     raise MalformedAnswer("JSON that is no object", text)
 
 
-def _parse_what_jiter_refuses(text: bytes, *, mend: bool) -> Any:
-    """Half of a surrogate pair and UTF-16 are JSON to Python; deeper nesting than jiter walks is not."""
+def _parse_what_jiter_refuses(text: bytes, *, keep_surrogates: bool) -> Any:
+    """Python's json accepts lone surrogates and UTF-16; it also accepts nesting that is too deep."""
     try:
-        # Not strict: a tab or a line end that is not escaped loses nothing.
+        # Not strict: an unescaped tab or line end loses nothing.
         value = json.loads(text, strict=False)
     except (ValueError, RecursionError):
         raise MalformedAnswer(_describe(text), text) from None
     if is_deep(value):
         raise MalformedAnswer("JSON nested too deeply", text)
-    return mended(value) if mend and may_hold_halves(text) else value
+    return value if keep_surrogates or not may_hold_lone_surrogates(text) else replace_lone_surrogates(value)
 
 
 def is_deep(value: Any) -> bool:
     """Whether a JSON value is nested deeper than any answer is."""
     level = [value]
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         level = [
             child
             for parent in level
@@ -56,14 +57,6 @@ def is_deep(value: Any) -> bool:
         if not level:
             return False
     return True
-
-
-def excerpt(text: bytes | str, length: int = 200) -> str:
-    """The start of `text` on one line, for an error message."""
-    if isinstance(text, bytes):
-        text = text[: 4 * length].decode("utf-8", "replace")
-    line = " ".join(text[: 4 * length].split())
-    return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def _describe(text: bytes | str) -> str:

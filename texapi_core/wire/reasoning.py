@@ -1,8 +1,8 @@
-"""What a model says of its reasoning, under any of the names that providers use."""
+"""The reasoning of a model, under any of the names that providers use."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,11 @@ _REASONING_PART_TYPES = frozenset({"thinking", "reasoning", "reasoning.text", "r
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """The reasoning of an answer, or what one chunk adds to it."""
+    """The reasoning of an answer, or of one delta."""
 
     text: str = ""
     field: str | None = None
-    """Name of the wire's field that the text came in, for sending it back in the same one."""
+    """Field of the wire that held the text, so that it can be sent back in the same one."""
     details: tuple[Mapping[str, Any], ...] = ()
     """Structured fragments, `reasoning_details` on the wire, with their signatures."""
     details_field: str | None = None
@@ -30,7 +30,7 @@ class Reasoning:
 
 NO_REASONING = Reasoning()
 NO_CONTENT: tuple[str, str, tuple[Mapping[str, Any], ...]] = ("", "", ())
-"""What `split_content` makes of nothing."""
+"""`split_content` of no content."""
 
 
 def read_reasoning(message: Mapping[str, Any]) -> Reasoning:
@@ -49,8 +49,7 @@ def read_reasoning(message: Mapping[str, Any]) -> Reasoning:
     for name in DETAIL_FIELDS:
         value = message.get(name)
         if isinstance(value, list) and value:
-            details = tuple(fragment for fragment in value if isinstance(fragment, dict))
-            details_field = name
+            details, details_field = tuple(item for item in value if isinstance(item, dict)), name
             break
     if details and not text:
         text, field = "".join(map(_text_of, details)), details_field
@@ -94,11 +93,22 @@ def _text_of(value: Any) -> str:
     return ""
 
 
-def merge_details(fragments: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """Fragments of a stream put together: texts joined, everything else as last said.
+def join_reasoning(parts: Sequence[Reasoning]) -> Reasoning:
+    """The reasoning of a whole answer from that of its deltas."""
+    if not parts:
+        return NO_REASONING
+    return Reasoning(
+        "".join(part.text for part in parts),
+        next((part.field for part in parts if part.text and part.field), None),
+        _merge_details(fragment for part in parts for fragment in part.details),
+        next((part.details_field for part in reversed(parts) if part.details), None),
+    )
 
-    Fragments belong together when type and index agree. A signature must survive to the byte, or
-    the provider refuses the next turn of the conversation.
+
+def _merge_details(fragments: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Fragments of a stream merged by type and index: texts are joined, of other members the last one stays.
+
+    The provider refuses the next turn of the conversation unless a signature is the same to the byte.
     """
     merged: list[dict[str, Any]] = []
     for fragment in fragments:

@@ -1,4 +1,4 @@
-"""A whole answer as a `ChatReply`; `texapi_core.wire.reply.stream` reads a streamed one into the same."""
+"""A whole answer as a `ChatReply`; `texapi_core.wire.stream` reads a streamed one."""
 
 from __future__ import annotations
 
@@ -7,20 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from texapi_core.wire.error_answers import raise_for_error
-from texapi_core.wire.message import (
-    choice_index,
-    choice_metadata,
-    logprobs_of,
-    message_extras,
-    message_of,
-    read_choices,
-    read_finish_reason,
-)
-from texapi_core.wire.reasoning import Reasoning, read_reasoning, split_content
-from texapi_core.wire.scalars import string, text_or_none, timestamp
-from texapi_core.wire.tool_calls import parse_tool_calls
+from texapi_core.wire.message import message_of, parse_choice, read_choices
+from texapi_core.wire.scalars import text_or_none, timestamp
 from texapi_core.wire.usage import TokenUsage, parse_usage
-from texapi_core.wire.values import ChatChoice, ChatReply, MalformedAnswer
+from texapi_core.wire.values import ChatReply, MalformedAnswer
 
 _KNOWN_REPLY_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "x_groq"})
 
@@ -29,7 +19,7 @@ def parse_reply(body: Mapping[str, Any], *, request_id: str | None, headers: Map
     """A whole answer as a `ChatReply`. Raises `ErrorAnswer` or `MalformedAnswer`."""
     raise_for_error(body)
     usage = find_usage(body)
-    choices = tuple(_parse_choice(choice) for choice in read_choices(body) if message_of(choice))
+    choices = [parse_choice(one, message) for one in read_choices(body) if (message := message_of(one))]
     if not choices:
         raise MalformedAnswer("an answer without choices", json.dumps(body), usage)
     return ChatReply(
@@ -42,28 +32,6 @@ def parse_reply(body: Mapping[str, Any], *, request_id: str | None, headers: Map
         headers=headers,
         extras=reply_extras(body),
         raw=with_usage(body, body.get("usage"), usage),
-    )
-
-
-def _parse_choice(choice: Mapping[str, Any]) -> ChatChoice:
-    message = message_of(choice) or {}
-    text, part_reasoning, other_parts = split_content(message.get("content"))
-    reasoning = read_reasoning(message)
-    if part_reasoning and not reasoning.text:
-        reasoning = Reasoning(part_reasoning, None, reasoning.details, reasoning.details_field)
-    extras = message_extras(message)
-    if other_parts:
-        extras["content_parts"] = list(other_parts)
-    return ChatChoice(
-        index=choice_index(choice),
-        text=text or string(choice.get("text")),
-        reasoning=reasoning,
-        refusal=string(message.get("refusal")),
-        tool_calls=parse_tool_calls(message),
-        finish_reason=read_finish_reason(choice),
-        logprobs=logprobs_of(choice),
-        extras=extras,
-        metadata=choice_metadata(choice),
     )
 
 
@@ -84,7 +52,7 @@ def find_usage(body: Mapping[str, Any]) -> TokenUsage | None:
 
 
 def with_usage(body: Mapping[str, Any], reported: Any, usage: TokenUsage | None) -> Mapping[str, Any]:
-    """`body` with a `usage` whose counts are ints; LlamaIndex's handlers add them up unchecked."""
+    """`body` with a `usage` that has int counts: LlamaIndex's handlers add them up unchecked."""
     if usage is None:
         return {name: value for name, value in body.items() if name != "usage"}
     details = reported if isinstance(reported, dict) else {}

@@ -11,17 +11,26 @@ def string(value: Any) -> str:
 
 
 def text_or_none(value: Any) -> str | None:
-    """Ids and names as text; a few servers send numbers."""
+    """An id or a name as text; a few servers send numbers."""
     if value is None or value == "" or isinstance(value, (dict, list)):
         return None
     return str(value)
 
 
 def timestamp(value: Any) -> int | None:
-    """Seconds since 1970, when the value is a number of them."""
+    """Seconds since 1970, `None` when the value is no number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         return int(value)
     except (ValueError, OverflowError):
         return None
+
+
+def read_index(index: Any) -> int | None:
+    """The index of a choice or a tool call; some servers send a float or text."""
+    if isinstance(index, str) and index.isdecimal():
+        return int(index[:9])
+    if isinstance(index, float) and index.is_integer():
+        return int(index)
+    return index if isinstance(index, int) and not isinstance(index, bool) else None

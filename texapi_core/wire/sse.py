@@ -1,4 +1,4 @@
-"""Server-sent events: bytes as they arrive -> the data of each event.
+"""Server-sent events: bytes in, the name and the data of each event out.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
@@ -8,32 +8,31 @@ from __future__ import annotations
 import re
 
 _IGNORED_LINE = re.compile(rb":|[a-z_-]+(:|$)")
-"""Comments, and fields that say nothing here: ids, pauses, and what servers make up."""
-_MOST_STRAY_LINES = 100
+"""Comments, and fields that are not used: ids, retry times, and what servers invent."""
+_MAX_STRAY_LINES = 100
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-
 ServerSentEvent = tuple[str, bytes]
-"""One event of a stream: its name, `""` unless the server gave one, and its data."""
+"""One event of a stream: its name, `""` by default, and its data."""
 
 
 class SSEDecoder:
-    """Decodes a stream of events without I/O, whatever way its bytes are cut into packets.
+    """Decodes a stream of events without I/O, however its bytes are split into packets.
 
-    Works on bytes up to the end of a line: a character split over packets is never torn, and the
-    line ends that only text knows (U+2028 and others, legal in JSON) split nothing.
+    Lines are split as bytes: a character that spans two packets stays whole, and line ends of Unicode
+    (U+2028 and others, legal in JSON) split nothing.
     """
 
     def __init__(self) -> None:
         self._line_parts: list[bytes] = []
         self._between_events = False
-        """Whether the next byte begins an event, and is not the first of all."""
+        """Whether the next byte begins an event that is not the first one."""
         self._ends_in_cr = False
         self._at_start = True
         self._event = b""
         self._data: list[bytes] = []
         self.stray_lines: list[bytes] = []
-        """The first lines that belong to no stream of events: an error page, say."""
+        """The first lines that are no part of an event stream, but of an error page, for example."""
 
     def feed(self, packet: bytes) -> list[ServerSentEvent]:
         """The events that this packet completes."""
@@ -63,7 +62,7 @@ class SSEDecoder:
         return events
 
     def finish(self) -> list[ServerSentEvent]:
-        """The event that the end of the stream completes: servers forget the last empty line."""
+        """The event that the end of the stream completes: some servers omit the last empty line."""
         rest = b"".join(self._line_parts)
         self._line_parts = []
         return self._take_lines([rest, b""])
@@ -84,7 +83,7 @@ class SSEDecoder:
                 self._event = b""
             elif line.startswith(b"event:"):
                 self._event = line[6:].strip()
-            elif len(self.stray_lines) < _MOST_STRAY_LINES and not _IGNORED_LINE.match(line):
+            elif len(self.stray_lines) < _MAX_STRAY_LINES and not _IGNORED_LINE.match(line):
                 self.stray_lines.append(line)
         return events
 
@@ -95,15 +94,15 @@ class SSEDecoder:
 
 
 def _begins_another(line: bytes, before: bytes) -> bool:
-    """Whether a data line belongs to another event than the one before, though no blank line parts them.
+    """Whether a data line starts a new event although no blank line separates it from the last one.
 
-    No JSON goes on with a `{` after a `}`, and none has `[DONE]` in it.
+    No JSON continues with a `{` or `[DONE]` after a `}`.
     """
     return before.rstrip().endswith(b"}") and line[5:].lstrip().startswith((b"{", b"[DONE]"))
 
 
 def _plain_events(packet: bytes) -> list[ServerSentEvent] | None:
-    """The events of a packet that holds whole ones of a single data line, else `None`."""
+    """The events of a packet if each is complete and has a single data line, else `None`."""
     events = []
     for event in packet[:-2].split(b"\n\n"):
         if not event.startswith(b"data: ") or b"\n" in event:

@@ -1,7 +1,7 @@
-"""Characters that a gateway tore in two: JSON can carry half a character, UTF-8 cannot.
+"""Surrogates that stand alone: JSON can carry half of a surrogate pair, UTF-8 cannot.
 
-Gateways that slice strings in UTF-16 units send the halves of an emoji in two chunks, or half of one.
-Text with such a half can neither be printed nor be sent back.
+Gateways that slice strings in UTF-16 units send the two surrogates of an emoji in two chunks, or only one
+of them. Text with a lone surrogate can be neither printed nor sent back.
 """
 
 from __future__ import annotations
@@ -10,35 +10,35 @@ import re
 from collections.abc import MutableMapping
 from typing import Any
 
-_ESCAPED_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def may_hold_halves(json_text: bytes) -> bool:
-    """Whether JSON text has escapes of half characters; pairs of them are whole ones."""
-    return b"\\u" in json_text and _ESCAPED_HALF.search(json_text) is not None
+def may_hold_lone_surrogates(json_text: bytes) -> bool:
+    """Whether JSON text has escapes of surrogates, lone or in pairs."""
+    return b"\\u" in json_text and _ESCAPED_SURROGATE.search(json_text) is not None
 
 
-def mended(value: Any) -> Any:
-    """A JSON value with U+FFFD for every half character in its texts."""
+def replace_lone_surrogates(value: Any) -> Any:
+    """A JSON value with U+FFFD for every lone surrogate in its texts and names."""
     if isinstance(value, str):
-        return _mended_text(value)
+        return _replace_in_text(value)
     if isinstance(value, dict):
-        return {_mended_text(name): mended(item) for name, item in value.items()}
-    return [mended(item) for item in value] if isinstance(value, list) else value
+        return {_replace_in_text(name): replace_lone_surrogates(item) for name, item in value.items()}
+    return [replace_lone_surrogates(item) for item in value] if isinstance(value, list) else value
 
 
-def join_halves(members: MutableMapping[str, Any], halves: MutableMapping[str, str]) -> None:
-    """Join the texts of a delta to the halves that the chunks before left, and keep a new half back."""
+def join_split_surrogates(members: MutableMapping[str, Any], pending: MutableMapping[str, str]) -> None:
+    """Join surrogate pairs that are split over chunks. `pending`: field -> the high surrogate at its end."""
     for name, value in members.items():
         if isinstance(value, str) and value:
-            text = halves.pop(name, "") + value
+            text = pending.pop(name, "") + value
             if "\ud800" <= text[-1] <= "\udbff":
-                halves[name] = text[-1]
+                pending[name] = text[-1]
                 text = text[:-1]
-            members[name] = _mended_text(text)
+            members[name] = _replace_in_text(text)
 
 
-def _mended_text(text: str) -> str:
+def _replace_in_text(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -30,7 +30,7 @@ _PLACES: dict[str, tuple[tuple[str, str], ...]] = {
     "input_audio_tokens": (("prompt_tokens_details", "audio_tokens"),),
     "output_audio_tokens": (("completion_tokens_details", "audio_tokens"),),
 }
-"""Usage field -> where providers put it on the wire: in which object of `usage`, or in itself, by what name.
+"""Usage field -> its places on the wire: the object inside `usage`, or `usage` itself, and the name there.
 
 The first number that is not zero wins.
 `prompt_cache_hit_tokens` is DeepSeek's, `cache_read_input_tokens` and `cache_creation_input_tokens`
@@ -38,13 +38,13 @@ are Anthropic's, `cache_write_tokens` is OpenRouter's.
 """
 
 _EXACT = 2**53
-"""Whole numbers below it are the same as floats."""
+"""Integers below it survive the conversion to float."""
 _DETAILS = frozenset(place for places in _PLACES.values() for place, _ in places if place)
 
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """Tokens of one answer. `None` means that the gateway did not say; nothing is estimated."""
+    """Tokens of one answer. `None` means that the gateway did not report it; no count is estimated."""
 
     input_tokens: int | None = None
     """Tokens of the prompt, cached ones included."""
@@ -61,18 +61,18 @@ class TokenUsage:
     input_audio_tokens: int | None = None
     output_audio_tokens: int | None = None
     cost: float | None = None
-    """What the call cost in USD: by the gateway's word, unless `cost_is_estimated`."""
+    """What the call cost in USD, as the gateway reported it unless `cost_is_estimated`."""
     cost_is_estimated: bool = False
-    """Whether `cost` comes from a price list, the gateway having said nothing."""
+    """Whether `cost` comes from a price list, since the gateway reported none."""
 
     def cost_fields(self) -> dict[str, Any]:
-        """The cost and who says so, `gateway` or `prices`, for a framework's metadata; `{}` if unknown."""
+        """The cost and its source, `gateway` or `prices`, for a framework's metadata; `{}` if unknown."""
         if self.cost is None:
             return {}
         return {"cost": self.cost, "cost_source": "prices" if self.cost_is_estimated else "gateway"}
 
     def as_wire(self) -> dict[str, int]:
-        """The three counts under their names on the wire, as ints; unknown ones are left out."""
+        """The three counts under their names on the wire; unknown ones are left out."""
         counts = {
             "prompt_tokens": self.input_tokens,
             "completion_tokens": self.output_tokens,
@@ -82,7 +82,7 @@ class TokenUsage:
 
 
 def parse_usage(usage: Any) -> TokenUsage | None:
-    """`TokenUsage` of a `usage` object of the wire, `None` when it holds no count at all."""
+    """The `usage` object of the wire as a `TokenUsage`, `None` when it holds no count."""
     if not isinstance(usage, dict):
         return None
     objects = {name: details for name in _DETAILS if isinstance(details := usage.get(name), dict)}
@@ -94,7 +94,7 @@ def parse_usage(usage: Any) -> TokenUsage | None:
 
 
 def merge_usage(earlier: TokenUsage | None, later: TokenUsage | None) -> TokenUsage | None:
-    """The true usage after one more report in a stream.
+    """The usage after one more report in a stream.
 
     Gateways report once at the end, cumulatively on every chunk, or input first and output last; some
     end with a report of zeros. So a later count replaces an earlier one unless it is missing or zero.
@@ -109,21 +109,14 @@ def merge_usage(earlier: TokenUsage | None, later: TokenUsage | None) -> TokenUs
 
 
 def _with_total(usage: TokenUsage) -> TokenUsage:
-    if usage.input_tokens is None or usage.output_tokens is None:
-        return _with_missing_part(usage)
-    if usage.total_tokens is None:
-        return replace(usage, total_tokens=usage.input_tokens + usage.output_tokens)
-    return usage
-
-
-def _with_missing_part(usage: TokenUsage) -> TokenUsage:
-    """Input or output when the other one and the total are reported."""
-    if usage.total_tokens is None:
-        return usage
-    if usage.input_tokens is not None:
-        return replace(usage, output_tokens=max(usage.total_tokens - usage.input_tokens, 0))
-    if usage.output_tokens is not None:
-        return replace(usage, input_tokens=max(usage.total_tokens - usage.output_tokens, 0))
+    """The usage with its input, output or total made from the other two where that one is missing."""
+    input_, output, total = usage.input_tokens, usage.output_tokens, usage.total_tokens
+    if total is None:
+        return usage if input_ is None or output is None else replace(usage, total_tokens=input_ + output)
+    if output is None and input_ is not None:
+        return replace(usage, output_tokens=max(total - input_, 0))
+    if input_ is None and output is not None:
+        return replace(usage, input_tokens=max(total - output, 0))
     return usage
 
 
@@ -139,7 +132,7 @@ def _first_count(objects: dict[str, dict[str, Any]], places: tuple[tuple[str, st
 
 
 def _count(value: Any) -> int | None:
-    """Some gateways send counts as floats or digits in a string."""
+    """A count as an int; some gateways send floats, or digits in a string."""
     if type(value) is int and 0 <= value < _EXACT:
         return value
     number = _amount(value)
@@ -157,7 +150,7 @@ def _amount(value: Any) -> float | None:
 
 
 def add_usage(one: TokenUsage, other: TokenUsage) -> TokenUsage:
-    """The usage of two calls together. A count that neither reports stays unknown."""
+    """The sum of the usage of two calls. A count that neither reports stays unknown."""
     sums: dict[str, Any] = {}
     for name in (*_PLACES, "cost"):
         counts = [count for count in (getattr(one, name), getattr(other, name)) if count is not None]

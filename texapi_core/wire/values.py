@@ -1,4 +1,4 @@
-"""What a reading of the gateway's JSON gives: plain typed values, and what is raised where it cannot."""
+"""The typed values that the gateway's JSON is read into, and the exceptions for JSON that cannot be read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from texapi_core.wire.usage import TokenUsage
 
 
 class ErrorAnswer(ValueError):
-    """The gateway answered with an error object where an answer was due."""
+    """The gateway sent an error object in place of an answer."""
 
     def __init__(self, error: Any) -> None:
         super().__init__("the gateway answered with an error object")
@@ -20,7 +20,7 @@ class ErrorAnswer(ValueError):
 
 
 class MalformedAnswer(ValueError):
-    """What came is no chat completion; `text` is what came instead."""
+    """The gateway sent something else than a chat completion: `text`."""
 
     def __init__(self, reason: str, text: bytes | str = "", usage: TokenUsage | None = None) -> None:
         super().__init__(reason)
@@ -44,9 +44,9 @@ class ChatChoice:
     finish_reason: str | None = None
     logprobs: Mapping[str, Any] | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
-    """Members of the message that have no place above, e.g. `annotations`, `audio`, `images`."""
+    """Members of the message without a field above, e.g. `annotations`, `audio`, `images`."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """Members of the choice that have no place above, e.g. `native_finish_reason`, `matched_stop`."""
+    """Members of the choice without a field above, e.g. `native_finish_reason`, `matched_stop`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +60,15 @@ class ChatReply:
     """The model that served the call, which a route may choose."""
     id: str | None = None
     created: int | None = None
-    """Seconds since 1970, by the gateway's clock."""
+    """Seconds since 1970 on the gateway's clock."""
     request_id: str | None = None
-    """The gateway's `x-request-id`: what its support asks for."""
+    """The gateway's `x-request-id`, which its support asks for."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Response headers, names in lower case."""
     extras: Mapping[str, Any] = field(default_factory=dict)
-    """Top-level members that have no place above, e.g. `system_fingerprint`, `service_tier`."""
+    """Top-level members without a field above, e.g. `system_fingerprint`, `service_tier`."""
     raw: Mapping[str, Any] = field(default_factory=dict)
-    """The JSON itself, the whole answer or the last chunk of a stream, with the true usage put in."""
+    """The JSON of the whole answer, or of the last chunk of a stream, with the final usage in it."""
 
     @property
     def choice(self) -> ChatChoice:
@@ -76,7 +76,7 @@ class ChatReply:
         return self.choices[0]
 
 
-@dataclass(slots=True)  # one that is frozen takes three times as long to make, and each chunk makes one
+@dataclass(slots=True)  # not frozen: that takes three times as long to make, and each chunk makes one
 class ChatDelta:
     """What one chunk of a stream adds to the answer."""
 

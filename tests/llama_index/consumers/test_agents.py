@@ -21,9 +21,9 @@ from pydantic import BaseModel
 
 from llama_index_texapi import TexAPI, UsageCounter
 from tests.conftest import Endpoint
-from tests.gateway import Fault, Gateway
+from tests.gateway import Call, Fault, Gateway
 from tests.llama_index.test_chat import llm
-from tests.llama_index.test_tools import MULTIPLY, WEATHER
+from tests.llama_index.test_tools import MULTIPLY, REACT, WEATHER
 
 
 def memory() -> ChatMemoryBuffer:
@@ -47,6 +47,7 @@ async def test_a_hand_off(gateway: Gateway, endpoint: Endpoint, streaming: bool)
         tools=[WEATHER],
         streaming=streaming,
     )
+    gateway.answer([Call("handoff", {"to_agent": "weather", "reason": "It is about weather."})])
 
     with UsageCounter() as usage:
         output: Any = await AgentWorkflow(agents=[maths, weather], root_agent="maths").run(
@@ -120,7 +121,8 @@ async def test_a_gateway_without_usage_does_no_harm(
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-async def test_a_react_agent(endpoint: Endpoint, streaming: bool) -> None:
+async def test_a_react_agent(gateway: Gateway, endpoint: Endpoint, streaming: bool) -> None:
+    gateway.answer(*REACT)
     agent = ReActAgent(llm=llm(endpoint), tools=[MULTIPLY], streaming=streaming)
 
     output = await agent.run("What is 12 times 7? Use multiply.", memory=memory())
@@ -128,7 +130,10 @@ async def test_a_react_agent(endpoint: Endpoint, streaming: bool) -> None:
     assert "84" in str(output)
 
 
-async def test_a_model_that_calls_no_functions_gets_a_react_agent(endpoint: Endpoint) -> None:
+async def test_a_model_that_calls_no_functions_gets_a_react_agent(
+    gateway: Gateway, endpoint: Endpoint
+) -> None:
+    gateway.answer(*REACT)
     workflow = AgentWorkflow.from_tools_or_functions(
         [MULTIPLY], llm=llm(endpoint, is_function_calling_model=False)
     )

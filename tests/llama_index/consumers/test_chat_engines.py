@@ -85,6 +85,16 @@ ENGINES = [simple, context, condense_plus_context, condense_question]
 FOLLOW_UP = "And when is the daily spending cap reset?"
 
 
+@pytest.fixture
+def _answering(gateway: Gateway) -> None:
+    """Each question is answered where the passage that answers it came with it."""
+    gateway.answer(FOLLOW_UP, to="rephrase the follow up question")
+    gateway.answer(FOLLOW_UP, to="<Follow Up Message>")
+    gateway.answer("It is prepaid by bank transfer.", to=QUESTION, given=TEXTS[0])
+    gateway.answer("It is reset at midnight.", to=FOLLOW_UP, given=TEXTS[1])
+
+
+@pytest.mark.usefixtures("_answering")
 @pytest.mark.parametrize("way", [chat, stream_chat])
 @pytest.mark.parametrize("make", ENGINES)
 def test_a_question_and_one_that_follows(endpoint: Endpoint, make: Any, way: Any) -> None:
@@ -95,6 +105,7 @@ def test_a_question_and_one_that_follows(endpoint: Endpoint, make: Any, way: Any
     assert [message.role.value for message in engine.chat_history] == ["user", "assistant"] * 2
 
 
+@pytest.mark.usefixtures("_answering")
 @pytest.mark.parametrize("way", [achat, astream_chat])
 @pytest.mark.parametrize("make", ENGINES)
 async def test_asynchronously(endpoint: Endpoint, make: Any, way: Any) -> None:

@@ -27,9 +27,12 @@ ASKED: dict[str, Any] = {
     "response": "The balance is prepaid by bank transfer.",
     "contexts": ["The balance is prepaid by bank transfer. It never expires."],
 }
-REFERENCES: dict[Any, dict[str, Any]] = {
-    CorrectnessEvaluator: {"reference": "By bank transfer."},
-    PairwiseComparisonEvaluator: {"second_response": "I do not know.", "reference": "By bank transfer."},
+VERDICTS: dict[Any, str] = {
+    FaithfulnessEvaluator: "YES",
+    RelevancyEvaluator: "YES",
+    CorrectnessEvaluator: "5.0\nIt says what the reference says.",
+    AnswerRelevancyEvaluator: "1. It is.\n2. It does.\n[RESULT] 2",
+    ContextRelevancyEvaluator: "1. It is.\n2. It does.\n[RESULT] 4.0",
 }
 
 
@@ -42,6 +45,7 @@ def test_four_evaluations_are_four_requests(
     model = llm(endpoint, max_retries=2)
     asyncio.run(model.acomplete("Say one"))  # leaves a loop behind that is closed
     gateway.reset()
+    gateway.answer(*[VERDICTS[evaluator]] * 4)
 
     def evaluate() -> list[bool]:
         return [evaluator(llm=model).evaluate(**ASKED).passing for _ in range(4)]
@@ -55,32 +59,39 @@ def test_four_evaluations_are_four_requests(
     gc.collect()
 
 
-@pytest.mark.parametrize(
-    "evaluator",
-    [
-        FaithfulnessEvaluator,
-        RelevancyEvaluator,
-        CorrectnessEvaluator,
-        AnswerRelevancyEvaluator,
-        ContextRelevancyEvaluator,
-        PairwiseComparisonEvaluator,
-    ],
-)
+@pytest.mark.parametrize("evaluator", VERDICTS)
 async def test_each_gives_a_verdict(gateway: Gateway, endpoint: Endpoint, evaluator: Any) -> None:
-    result = await evaluator(llm=llm(endpoint)).aevaluate(**ASKED, **REFERENCES.get(evaluator, {}))
+    gateway.answer(VERDICTS[evaluator])
+    asked = {**ASKED, "reference": "By bank transfer."} if evaluator is CorrectnessEvaluator else ASKED
+
+    result = await evaluator(llm=llm(endpoint)).aevaluate(**asked)
 
     assert not result.invalid_result
-    assert result.score is not None or result.passing is not None
+    assert result.score
     assert all(entry.status == 200 for entry in gateway.ledger)
 
 
-async def test_a_guideline_is_judged_by_an_object(endpoint: Endpoint) -> None:
+async def test_two_answers_are_compared_in_both_orders(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.answer("The first is right. [[A]]", "The second is right. [[B]]")
+
+    result = await PairwiseComparisonEvaluator(llm=llm(endpoint)).aevaluate(
+        **ASKED, second_response="I do not know.", reference="By bank transfer."
+    )
+
+    assert result.passing
+    assert len(gateway.requests) == 2
+
+
+async def test_a_guideline_is_judged_by_an_object(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.answer({"passing": True, "feedback": "It is brief."})
+
     result = await GuidelineEvaluator(llm=llm(endpoint), guidelines="Be brief.").aevaluate(**ASKED)
 
-    assert result.feedback
+    assert result.feedback == "It is brief."
 
 
 async def test_many_at_once(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.answer("YES", to=ASKED["response"])
     model = llm(endpoint)
     runner = BatchEvalRunner(
         {"faithful": FaithfulnessEvaluator(llm=model), "relevant": RelevancyEvaluator(llm=model)}, workers=4

@@ -32,6 +32,18 @@ TEXTS = [
 ]
 
 
+ANSWERS = [
+    ("A list of documents is shown", "", "Doc: 2, Relevance: 10"),
+    ("Search Query", "", "[2] > [1]"),
+    ("Some choices are given", "", "ANSWER: 2\nIt is about the balance."),
+    ("A question is provided", "", "KEYWORDS: balance, transfer"),
+    ("Some text is provided", "balance", "KEYWORDS: balance, transfer"),
+    ("Some text is provided", "daily", "KEYWORDS: key, cap"),
+    ("answer the query", TEXTS[1], "The balance is prepaid by bank transfer."),
+]
+"""What a model answers, by what its prompt and the text in it are."""
+
+
 def nodes() -> list[NodeWithScore]:
     return [NodeWithScore(node=TextNode(text=text), score=0.5) for text in TEXTS]
 
@@ -40,6 +52,13 @@ def documents() -> list[Document]:
     return [Document(text=text) for text in TEXTS]
 
 
+@pytest.fixture
+def _ranking(gateway: Gateway) -> None:
+    for prompt, text, answer in ANSWERS:
+        gateway.answer(answer, to=prompt, given=text)
+
+
+@pytest.mark.usefixtures("_ranking")
 @pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.parametrize("reranker", [LLMRerank, RankGPTRerank])
 async def test_reranking(endpoint: Endpoint, reranker: Any, asynchronous: bool) -> None:
@@ -54,6 +73,7 @@ async def test_reranking(endpoint: Endpoint, reranker: Any, asynchronous: bool) 
     assert [node.text for node in ranked] == [TEXTS[1]]
 
 
+@pytest.mark.usefixtures("_ranking")
 def test_reasoning_does_not_get_into_the_rank(endpoint: Endpoint) -> None:
     ranker = LLMRerank(llm=llm(endpoint, reasoning_effort="low"), top_n=1)
 
@@ -109,6 +129,7 @@ def test_an_extractor_that_was_saved_has_its_llm_again(
     assert loaded.llm.complete("Say one").text
 
 
+@pytest.mark.usefixtures("_ranking")
 @pytest.mark.parametrize(
     ("index", "options"),
     [

@@ -49,9 +49,24 @@ REQUESTS = {
     ResponseMode.ACCUMULATE: 2,
     ResponseMode.COMPACT_ACCUMULATE: 1,
 }
+ANSWER = "The balance is prepaid by bank transfer."
 STREAMED = [ResponseMode.COMPACT, ResponseMode.REFINE, ResponseMode.TREE_SUMMARIZE]
 
+CHOICES: dict[Any, Any] = {
+    PydanticSingleSelector: {"index": 2, "reason": "It is about the balance."},
+    LLMSingleSelector: '[{"choice": 2, "reason": "It is about the balance."}]',
+    PydanticMultiSelector: {"selections": [{"index": 2, "reason": "It is about the balance."}]},
+    LLMMultiSelector: '[{"choice": 2, "reason": "It is about the balance."}]',
+}
 
+
+@pytest.fixture
+def _answering(gateway: Gateway) -> None:
+    """The question is answered where the passage that answers it came with it."""
+    gateway.answer(ANSWER, to=QUESTION, given=ANSWER)
+
+
+@pytest.mark.usefixtures("_answering")
 @pytest.mark.parametrize("mode", REQUESTS)
 def test_whole(gateway: Gateway, endpoint: Endpoint, mode: ResponseMode) -> None:
     synthesizer = get_response_synthesizer(llm=llm(endpoint), response_mode=mode)
@@ -62,6 +77,7 @@ def test_whole(gateway: Gateway, endpoint: Endpoint, mode: ResponseMode) -> None
     assert len(gateway.requests) == REQUESTS[mode]
 
 
+@pytest.mark.usefixtures("_answering")
 @pytest.mark.parametrize("mode", REQUESTS)
 async def test_asynchronous(gateway: Gateway, endpoint: Endpoint, mode: ResponseMode) -> None:
     synthesizer = get_response_synthesizer(llm=llm(endpoint), response_mode=mode, use_async=True)
@@ -72,6 +88,7 @@ async def test_asynchronous(gateway: Gateway, endpoint: Endpoint, mode: Response
     assert len(gateway.requests) == REQUESTS[mode]
 
 
+@pytest.mark.usefixtures("_answering")
 @pytest.mark.parametrize("mode", STREAMED)
 def test_streamed(gateway: Gateway, endpoint: Endpoint, mode: ResponseMode) -> None:
     synthesizer = get_response_synthesizer(llm=llm(endpoint), response_mode=mode, streaming=True)
@@ -84,6 +101,7 @@ def test_streamed(gateway: Gateway, endpoint: Endpoint, mode: ResponseMode) -> N
     assert len(gateway.requests) == REQUESTS[mode]
 
 
+@pytest.mark.usefixtures("_answering")
 @pytest.mark.parametrize("mode", STREAMED)
 async def test_streamed_asynchronously(gateway: Gateway, endpoint: Endpoint, mode: ResponseMode) -> None:
     synthesizer = get_response_synthesizer(llm=llm(endpoint), response_mode=mode, streaming=True)
@@ -96,6 +114,7 @@ async def test_streamed_asynchronously(gateway: Gateway, endpoint: Endpoint, mod
     assert len(gateway.requests) == REQUESTS[mode]
 
 
+@pytest.mark.usefixtures("_answering")
 def test_a_tree_whose_branches_run_in_loops_of_their_own(gateway: Gateway, endpoint: Endpoint) -> None:
     """LlamaIndex opens an event loop per level; nothing is sent twice."""
     text = "The balance is prepaid by bank transfer. " * 300
@@ -118,13 +137,14 @@ class Payment(BaseModel):
 
 
 @pytest.mark.parametrize("mode", [ResponseMode.COMPACT, ResponseMode.REFINE, ResponseMode.TREE_SUMMARIZE])
-def test_an_object(endpoint: Endpoint, mode: ResponseMode) -> None:
+def test_an_object(gateway: Gateway, endpoint: Endpoint, mode: ResponseMode) -> None:
+    gateway.answer({"method": "bank transfer"}, to=QUESTION)
     synthesizer = get_response_synthesizer(llm=llm(endpoint), response_mode=mode, output_cls=Payment)
 
     response = synthesizer.synthesize(QUESTION, NODES)
 
     assert isinstance(response, PydanticResponse)
-    assert isinstance(response.response, Payment)
+    assert response.response == Payment(method="bank transfer")
 
 
 def filtered(answer: str, *, satisfied: bool) -> Fault:
@@ -173,7 +193,9 @@ def tools(model: TexAPI) -> list[QueryEngineTool]:
     "selector", [PydanticSingleSelector, LLMSingleSelector, PydanticMultiSelector, LLMMultiSelector]
 )
 @pytest.mark.parametrize("asynchronous", [False, True])
-async def test_a_router(endpoint: Endpoint, selector: Any, asynchronous: bool) -> None:
+async def test_a_router(gateway: Gateway, endpoint: Endpoint, selector: Any, asynchronous: bool) -> None:
+    gateway.answer(CHOICES[selector], to="Some choices are given below")
+    gateway.answer(ANSWER, to=QUESTION, given=ANSWER)
     model = llm(endpoint)
     engine = RouterQueryEngine.from_defaults(
         tools(model), llm=model, selector=selector.from_defaults(llm=model)
@@ -185,6 +207,7 @@ async def test_a_router(endpoint: Endpoint, selector: Any, asynchronous: bool) -
 
 
 def test_a_router_chooses_by_calling_a_tool(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.answer(CHOICES[PydanticSingleSelector], ANSWER)
     model = llm(endpoint)
 
     response = RouterQueryEngine.from_defaults(tools(model), llm=model).query(QUESTION)
@@ -195,7 +218,13 @@ def test_a_router_chooses_by_calling_a_tool(gateway: Gateway, endpoint: Endpoint
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-async def test_sub_questions(endpoint: Endpoint, asynchronous: bool) -> None:
+async def test_sub_questions(gateway: Gateway, endpoint: Endpoint, asynchronous: bool) -> None:
+    parts = {"balance": QUESTION, "keys": "When is the daily spending cap of a key reset?"}
+    items = [{"sub_question": part, "tool_name": name} for name, part in parts.items()]
+    gateway.answer(f"```json\n{json.dumps({'items': items})}\n```", to="a list of relevant sub-questions")
+    gateway.answer(f"{ANSWER} And at midnight.", to="and when is", given="reset at midnight")
+    gateway.answer("It is reset at midnight.", to=parts["keys"], given=KEYS)
+    gateway.answer(ANSWER, to=QUESTION, given=BALANCE)
     model = llm(endpoint)
     engine = SubQuestionQueryEngine.from_defaults(
         tools(model),
@@ -209,15 +238,16 @@ async def test_sub_questions(endpoint: Endpoint, asynchronous: bool) -> None:
     response = await engine.aquery(question) if asynchronous else engine.query(question)
 
     assert len(response.source_nodes) >= 2
-    assert "bank transfer" in str(response)
+    assert str(response) == f"{ANSWER} And at midnight."
 
 
-def test_citations(endpoint: Endpoint) -> None:
+def test_citations(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.answer("By bank transfer [1].", to="Source 1:")
     engine = CitationQueryEngine.from_args(
         index=SummaryIndex([]), retriever=retriever(BALANCE), llm=llm(endpoint)
     )
 
-    assert "[1]" in str(engine.query(QUESTION))
+    assert str(engine.query(QUESTION)) == "By bank transfer [1]."
 
 
 def test_queries_are_made_of_one(gateway: Gateway, endpoint: Endpoint) -> None:
@@ -231,7 +261,9 @@ def test_queries_are_made_of_one(gateway: Gateway, endpoint: Endpoint) -> None:
     assert len(gateway.requests) == 1
 
 
-def test_a_supposed_answer_is_searched_for(endpoint: Endpoint) -> None:
+def test_a_supposed_answer_is_searched_for(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.answer("A bank transfer fills the balance.", to="write a passage")
+    gateway.answer(ANSWER, to=QUESTION, given=ANSWER)
     model = llm(endpoint)
     engine = TransformQueryEngine(
         RetrieverQueryEngine.from_args(retriever(BALANCE, KEYS), llm=model), HyDEQueryTransform(llm=model)
@@ -245,6 +277,7 @@ def test_a_document_of_60_000_tokens_costs_one_call(gateway: Gateway, endpoint: 
     # Numbered: retrievers leave out what they have found before.
     text = " ".join(f"Rule {number}: {rule}" for number in range(3_200))
     index = SummaryIndex.from_documents([Document(text=text)])
+    gateway.answer("They are paid per token.", to="Rule 3199")
 
     response = index.as_query_engine(llm=llm(endpoint, context_window=128_000)).query("How are calls paid?")
 

@@ -1,4 +1,4 @@
-"""Objects of the frameworks made without validating again what this package has made itself."""
+"""LangChain's objects, made without validating again what this package has already validated."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Template(Generic[_Model]):
-    """Makes objects like an example that pydantic has validated: a chunk of a stream makes several.
+    """Makes objects like an example that pydantic has validated: every chunk of a stream needs several.
 
-    What it makes is what `example.model_copy(update=changes)` makes, in half the time: it is put together
-    by the protocol of `pickle`. Where that does not give the same, as with a class that has private
-    attributes or copies in a way of its own, `model_copy` is used.
+    The result is that of `example.model_copy(update=changes)`, in half the time: the object is restored by
+    the protocol of `pickle`. `model_copy` is used where that gives another result, as for a class with
+    private attributes or with its own `__copy__`.
     """
 
     def __init__(self, example: _Model) -> None:
@@ -55,7 +55,7 @@ class Template(Generic[_Model]):
         return made
 
     def _can_be_unpickled(self) -> bool:
-        """Whether copies come out the same both ways, for all that a class keeps of itself."""
+        """Whether both ways give a copy with the same state."""
         try:
             same: bool = self._unpickled({}).__getstate__() == self._copied({}).__getstate__()
         except Exception:

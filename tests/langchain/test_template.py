@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from texapi_core.adapter_base.templates import Template
+from langchain_texapi._templates import Template
 
 
 class Plain(BaseModel):

@@ -1,0 +1,171 @@
+"""`ChatReply` -> `ChatResponse` and `CompletionResponse`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    LogProb,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+
+from texapi_core.adapter_base.replies import tool_call_extras
+from texapi_core.wire.reasoning import Reasoning
+from texapi_core.wire.tool_calls import ToolCall
+from texapi_core.wire.usage import TokenUsage
+from texapi_core.wire.values import ChatReply
+
+
+def from_openai_message(
+    *,
+    text: str,
+    reasoning: Reasoning,
+    reasoning_tokens: int | None,
+    tool_calls: Sequence[ToolCall],
+    tool_names: Mapping[str, str],
+    refusal: str,
+    extras: Mapping[str, Any],
+) -> ChatMessage:
+    """An answer, or the part of it that has arrived, as the framework's message.
+
+    `tool_names` maps the names that were sent to the model back to the names of the user's tools.
+    """
+    blocks: list[Any] = []
+    if reasoning.text or reasoning.details:
+        blocks.append(_thinking_block(reasoning, reasoning_tokens))
+    if text or not tool_calls:
+        blocks.append(TextBlock(text=text))
+    additional_kwargs: dict[str, Any] = {}
+    if extras:  # LlamaIndex expects its own documents under `images`
+        additional_kwargs = {"generated_images" if k == "images" else k: v for k, v in extras.items()}
+    if refusal:
+        additional_kwargs["refusal"] = refusal
+    if tool_calls:
+        blocks += [_tool_call_block(call, tool_names) for call in tool_calls]
+        additional_kwargs["tool_calls"] = [_sdk_tool_call(call) for call in tool_calls]
+        additional_kwargs |= tool_call_extras(tool_calls)
+    return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=additional_kwargs)
+
+
+def _thinking_block(reasoning: Reasoning, reasoning_tokens: int | None) -> ThinkingBlock:
+    origin: dict[str, Any] = {}
+    if reasoning.field:
+        origin["field"] = reasoning.field
+    if reasoning.details:
+        origin["details"] = [dict(detail) for detail in reasoning.details]
+        origin["details_field"] = reasoning.details_field
+    return ThinkingBlock(content=reasoning.text, num_tokens=reasoning_tokens, additional_information=origin)
+
+
+def _tool_call_block(call: ToolCall, tool_names: Mapping[str, str]) -> ToolCallBlock:
+    arguments = call.parse_arguments()
+    return ToolCallBlock(
+        tool_call_id=call.id,
+        tool_name=tool_names.get(call.name, call.name),
+        tool_kwargs=call.arguments if arguments is None else arguments,
+    )
+
+
+def _sdk_tool_call(call: ToolCall) -> Any:
+    """The form of the openai SDK, which LlamaIndex's programs, counters and tracers look for."""
+    sdk = _sdk_types()
+    function = sdk.Function(name=call.name, arguments=call.arguments)
+    made = sdk.ChatCompletionMessageFunctionToolCall(id=call.id, type="function", function=function)
+    return made.model_copy(update=dict(call.extras)) if call.extras else made
+
+
+@cache
+def _sdk_types() -> Any:
+    from openai.types.chat import chat_completion_message_function_tool_call  # the SDK is slow to import
+
+    return chat_completion_message_function_tool_call
+
+
+def create_chat_response(
+    reply: ChatReply,
+    *,
+    requested_model: str,
+    tool_names: Mapping[str, str],
+    delta: str | None = None,
+) -> ChatResponse:
+    """A whole answer, streamed or not, as the framework's response."""
+    choice = reply.choice
+    message = from_openai_message(
+        text=choice.text,
+        reasoning=choice.reasoning,
+        reasoning_tokens=reply.usage.reasoning_tokens if reply.usage else None,
+        tool_calls=choice.tool_calls,
+        tool_names=tool_names,
+        refusal=choice.refusal,
+        extras=choice.extras,
+    )
+    return ChatResponse(
+        message=message,
+        raw=reply.raw,
+        delta=delta,
+        logprobs=create_logprobs(choice.logprobs),
+        additional_kwargs=_response_kwargs(reply, requested_model),
+    )
+
+
+def create_completion_response(response: ChatResponse) -> CompletionResponse:
+    """A chat's response as a completion's. LlamaIndex's own converter drops log probabilities."""
+    return CompletionResponse(
+        text=response.message.content or "",
+        additional_kwargs={**response.message.additional_kwargs, **response.additional_kwargs},
+        raw=response.raw,
+        logprobs=response.logprobs,
+        delta=response.delta,
+    )
+
+
+def _response_kwargs(reply: ChatReply, requested_model: str) -> dict[str, Any]:
+    """Usage, origin and finish reason of an answer, under names that LlamaIndex's handlers read."""
+    usage = reply.usage or TokenUsage()
+    kwargs: dict[str, Any] = {
+        **reply.choice.metadata,
+        **usage.as_wire(),
+        "cached_tokens": usage.cached_tokens,
+        "cache_creation_tokens": usage.cache_creation_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        **usage.cost_fields(),
+        "finish_reason": reply.choice.finish_reason,
+        "model": reply.model or requested_model,
+        "id": reply.id,
+        "request_id": reply.request_id,
+        "system_fingerprint": reply.extras.get("system_fingerprint"),
+        "service_tier": reply.extras.get("service_tier"),
+    }
+    return {name: value for name, value in kwargs.items() if value is not None}
+
+
+def create_logprobs(logprobs: Mapping[str, Any] | None) -> list[list[LogProb]] | None:
+    """For each token its most likely alternatives, or the token alone."""
+    tokens = (logprobs or {}).get("content")
+    if not isinstance(tokens, list):
+        return None
+    return [[_create_logprob(likely) for likely in _likeliest(token)] for token in tokens]
+
+
+def _likeliest(token: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    likeliest = token.get("top_logprobs")
+    if not isinstance(likeliest, list):
+        return [token]
+    return [likely for likely in likeliest if isinstance(likely, dict)] or [token]
+
+
+def _create_logprob(token: Mapping[str, Any]) -> LogProb:
+    logprob, text_bytes = token.get("logprob"), token.get("bytes")
+    return LogProb(
+        token=str(token.get("token") or ""),
+        logprob=logprob if isinstance(logprob, (int, float)) else 0.0,
+        bytes=[byte for byte in text_bytes if isinstance(byte, int)] if isinstance(text_bytes, list) else [],
+    )

@@ -1,0 +1,112 @@
+"""How calls are sent: the constructor arguments that both adapters share, and copying and pickling them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import Field, SecretStr
+
+from texapi_core.adapter_base.accounting_parameters import AccountingParameters
+from texapi_core.settings import DEFAULT_MAX_RETRIES, DEFAULT_STREAM_IDLE_TIMEOUT, Settings, resolve_settings
+from texapi_core.settings_checks import AsyncTransport, reveal_secret
+
+# Types of the fields that each adapter names as its framework does, e.g. `request_timeout` or `timeout`.
+ModelName = Annotated[str, Field(min_length=1, description="Name of the model, as `list_models()` lists it.")]
+ApiKey = Annotated[
+    SecretStr | None, Field(description="The gateway's key; default the environment's `TEXAPI_API_KEY`.")
+]
+BaseUrl = Annotated[
+    str,
+    Field(
+        description="Address of the gateway; default the environment's `TEXAPI_BASE_URL`, then "
+        "`TEXAPI_API_BASE`, then TexAPI's."
+    ),
+]
+Timeout = Annotated[
+    Any,
+    Field(description="Seconds an answer may take, or an `openai.Timeout`; default 120, and 10 to connect."),
+]
+
+
+class ConnectionParameters(AccountingParameters):
+    """Constructor arguments that decide how calls are sent. None of them is in the payload."""
+
+    stream_idle_timeout: float | None = Field(
+        default=DEFAULT_STREAM_IDLE_TIMEOUT,
+        description="Seconds between two pieces of content in a stream; `None` for no limit.",
+    )
+    max_retries: int = Field(
+        default=DEFAULT_MAX_RETRIES,
+        description="Retries on connection errors, 408, 409, 429 and 5xx; never on an empty balance.",
+    )
+    default_headers: Mapping[str, str | SecretStr] | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="Headers of every request. Treated as secrets: in no repr, dump or trace.",
+    )
+    default_query: Mapping[str, Any] | None = Field(
+        default=None, exclude=True, repr=False, description="Query parameters of every request."
+    )
+    http_client: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="An `openai.DefaultHttpxClient` for sync calls, e.g. with a proxy. One response hook is "
+        "added to it, which stops retries that cannot succeed.",
+    )
+    http_async_client: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="An `openai.DefaultAsyncHttpxClient` for async calls, in one event loop.",
+    )
+    async_transport: AsyncTransport = Field(
+        default="httpx",
+        description='What carries async calls; "aiohttp" (extra `aiohttp`) is faster for many at once.',
+    )
+
+    def _settings(self) -> Settings:
+        """The checked settings of the next call; fields may have changed since the last one."""
+        api_key, base_url, timeout = self._endpoint
+        return resolve_settings(
+            api_key=reveal_secret(api_key),
+            base_url=base_url,
+            timeout=timeout,
+            stream_idle_timeout=self.stream_idle_timeout,
+            max_retries=self.max_retries,
+            default_headers=self.default_headers,
+            default_query=self.default_query,
+            http_client=self.http_client,
+            http_async_client=self.http_async_client,
+            async_transport=self.async_transport,
+            accounting=self.accounting,
+        )
+
+    @property
+    def _endpoint(self) -> tuple[SecretStr | None, str, Any]:
+        """The key, the address and the timeout, from the fields that each adapter names in its own way."""
+        raise NotImplementedError
+
+    def _check_settings(self) -> None:
+        """Raise `TexAPISettingsError` at construction for a setting that would fail the first call."""
+        self.check_accounting()
+        self._settings()
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """The state to pickle; open connections cannot be part of it."""
+        if self.http_client is not None or self.http_async_client is not None:
+            raise TypeError(
+                f"A {type(self).__name__} with `http_client` or `http_async_client` cannot be pickled: it "
+                "holds open connections. Build the model where it is used."
+            )
+        return super().__getstate__()
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """A deep copy that shares the HTTP clients and the frameworks' `rate_limiter`: they hold locks."""
+        memo = {} if memo is None else memo
+        for shared in (self.http_client, self.http_async_client, getattr(self, "rate_limiter", None)):
+            if shared is not None:
+                memo[id(shared)] = shared
+        return super().__deepcopy__(memo)

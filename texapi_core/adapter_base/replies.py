@@ -1,0 +1,23 @@
+"""Parts of a reply that both adapters keep in a message, and the note that they add to errors about one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from texapi_core.wire.tool_calls import ToolCall
+
+TOOL_CALL_EXTRAS = "tool_call_extras"
+"""Key of a message's `additional_kwargs`: what a provider put on its tool calls, by tool call id."""
+
+
+def tool_call_extras(calls: Iterable[ToolCall]) -> dict[str, Any]:
+    """The members of `additional_kwargs` that keep what a provider put on tool calls."""
+    extras = {call.id: dict(call.extras) for call in calls if call.extras}
+    return {TOOL_CALL_EXTRAS: extras} if extras else {}
+
+
+def cut_note(finish_reason: str | None) -> str:
+    """What to add to an error about an answer, when the token limit cut it."""
+    cut = finish_reason == "length"
+    return " The answer was cut at its token limit: raise `max_tokens`." if cut else ""
