@@ -509,6 +509,7 @@ def test_the_ledger_equals_the_gateway_s(gateway: Gateway, url: str) -> None:
 
 
 @needs_postgresql
+@pytest.mark.combination
 @pytest.mark.timeout(300)
 def test_the_ledger_equals_the_gateway_s_on_postgresql(gateway: Gateway) -> None:
     pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
