@@ -117,8 +117,17 @@ def test_streams_read_to_the_end_keep_their_connection(workloads: Workloads, tit
     assert new_connections(title, workloads.server, work, times=10).values == {client: [0.0]}
 
 
-@pytest.mark.parametrize("kind", ["text", "reasoning", "tools"])
-@pytest.mark.parametrize("client", ["ChatTexAPI", "TexAPI"])
+@pytest.mark.parametrize(
+    ("client", "kind"),
+    [
+        ("ChatTexAPI", "text"),
+        ("TexAPI", "reasoning"),
+        ("TexAPI", "tools"),
+        pytest.param("TexAPI", "text", marks=pytest.mark.combination),
+        pytest.param("ChatTexAPI", "reasoning", marks=pytest.mark.combination),
+        pytest.param("ChatTexAPI", "tools", marks=pytest.mark.combination),
+    ],
+)
 def test_function_calls_grow_with_the_chunks(workloads: Workloads, kind: str, client: str) -> None:
     """The 900th chunk makes as many calls as the 100th."""
     chunks = (100, 500, 900)

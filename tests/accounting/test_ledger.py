@@ -391,8 +391,8 @@ def start(code: str, endpoint: Endpoint, url: str) -> subprocess.Popen[str]:
     "code",
     [
         "call(5)",
-        "call(5); sys.exit(3)",
-        "call(5); raise KeyboardInterrupt",
+        pytest.param("call(5); sys.exit(3)", marks=pytest.mark.combination),
+        pytest.param("call(5); raise KeyboardInterrupt", marks=pytest.mark.combination),
         "threading.Thread(target=call, args=(5,)).start()",
     ],
     ids=["end", "exit", "interrupt", "thread"],
