@@ -85,7 +85,16 @@ def _sent_once(gateway: Gateway, calls: int) -> None:
     assert [entry.completed for entry in gateway.ledger] == [True] * calls
 
 
-@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("subject", "streamed"),
+    [
+        ("langchain", True),
+        ("llama_index", False),
+        pytest.param("langchain", False, marks=pytest.mark.combination),
+        pytest.param("llama_index", True, marks=pytest.mark.combination),
+    ],
+    indirect=["subject"],
+)
 def test_200_calls_at_once(gateway: Gateway, subject: Subject, streamed: bool) -> None:
     call = subject.astream if streamed else subject.aask
     before = gateway.open_connections

@@ -393,8 +393,8 @@ def start(code: str, endpoint: Endpoint, url: str) -> subprocess.Popen[str]:
     "code",
     [
         "call(5)",
-        "call(5); sys.exit(3)",
-        "call(5); raise KeyboardInterrupt",
+        pytest.param("call(5); sys.exit(3)", marks=pytest.mark.combination),
+        pytest.param("call(5); raise KeyboardInterrupt", marks=pytest.mark.combination),
         "threading.Thread(target=call, args=(5,)).start()",
     ],
     ids=["end", "exit", "interrupt", "thread"],
@@ -511,6 +511,7 @@ def test_the_ledger_equals_the_gateway_s(gateway: Gateway, url: str) -> None:
 
 
 @needs_postgresql
+@pytest.mark.combination
 @pytest.mark.timeout(300)
 def test_the_ledger_equals_the_gateway_s_on_postgresql(gateway: Gateway) -> None:
     pytest.importorskip("psycopg", reason="the driver psycopg is not installed")

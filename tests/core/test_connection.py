@@ -157,7 +157,7 @@ def test_the_end_of_a_body_may_come_a_little_later(monkeypatch: pytest.MonkeyPat
 
 def test_the_short_limit_is_for_the_end_of_one_body_alone() -> None:
     """The next call of the same connection may take its time."""
-    with _served(_HEAD, 0.3, _ANSWER, b"0\r\n\r\n") as (address, seen):
+    with _served(_HEAD, 0.3, _ANSWER + b"0\r\n\r\n") as (address, seen):
         settings = Settings(api_key="sk-tex-test", base_url=address)
 
         assert [_read(settings) for _ in range(2)] == ["ok"] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 
 from tests.faults.case import DONE, END, Case, chunk, document, event, raw, whole
 from tests.faults.streams import events
@@ -183,9 +184,13 @@ BREAKS: dict[str, Case] = {
     ),
     "dropped": _break(Verbatim(_CHUNKED + b"%x\r\n%s\r\n" % (len(HALF), HALF)), TexAPIStreamInterruptedError),
     "reset": _break(Verbatim([STREAM_HEAD + HALF, 0.1], reset=True), TexAPIStreamInterruptedError),
-    "chunks of HTTP broken": _break(
-        Verbatim([_CHUNKED + b"%x\r\n%s\r\n" % (len(HALF), HALF), 0.1, b"not hex\r\n"]),
-        TexAPIStreamInterruptedError,
+    # aiohttp says nothing of it: the limit between two chunks ends the stream.
+    "chunks of HTTP broken": replace(
+        _break(
+            Verbatim([_CHUNKED + b"%x\r\n%s\r\n" % (len(HALF), HALF), 0.1, b"not hex\r\n"]),
+            TexAPIStreamInterruptedError,
+        ),
+        limited=True,
     ),
     "stalled": _break(_broken(3.0, END), TexAPITimeoutError),
     "stalled but kept alive": _break(_broken(*_KEEP_ALIVES, END), TexAPITimeoutError, "nothing new"),

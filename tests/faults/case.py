@@ -44,6 +44,16 @@ class Case:
     over_aiohttp: type[TexAPIError] | None = None
     """The error over aiohttp, where it reads HTTP more strictly."""
 
+    limited: bool = False
+    """Whether a limit of the call ends it although the server does not wait."""
+
+    @property
+    def needs_limits(self) -> bool:
+        """Whether the limits of the call are to end it; other rows have none that a busy machine meets."""
+        waits = 0.0 if isinstance(self.fault, Verbatim) else self.fault.delay
+        waits += sum(piece for piece in self.fault.pieces if isinstance(piece, float))
+        return self.limited or waits > 0.1
+
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import product
 from typing import Any, Literal, TypeVar
 
 from llama_index.core.base.llms.types import ChatMessage
@@ -113,11 +112,11 @@ def llama_index_ways(make: Callable[..., Any]) -> list[Way]:
 
 
 def chat_texapi(**where: Any) -> ChatTexAPI:
-    return ChatTexAPI(model="gpt-5.2", stream_idle_timeout=0.4, **where)
+    return ChatTexAPI(**{"model": "gpt-5.2", "stream_idle_timeout": 0.4, **where})
 
 
 def texapi(**where: Any) -> TexAPI:
-    return TexAPI(model="gpt-5.2", stream_idle_timeout=0.4, **where)
+    return TexAPI(**{"model": "gpt-5.2", "stream_idle_timeout": 0.4, **where})
 
 
 WAYS = [*langchain_ways(chat_texapi), *llama_index_ways(texapi)]
@@ -128,16 +127,17 @@ WAYS += [
 ]
 
 
-def some_ways(number: int) -> list[Way]:
-    """A third of the ways: three numbers in a row have all of them.
+def some_ways(number: int, ways: Sequence[Way]) -> list[Way]:
+    """One way of each framework, one whole and one streamed where there are both, never both over aiohttp.
 
-    One way of each framework, whole and streamed: sync, async or async over aiohttp, and never over aiohttp
-    in both frameworks.
+    Six numbers in a row have every way.
     """
     chosen = []
-    for (place, framework), streamed in product(enumerate(("langchain", "llama_index")), (False, True)):
-        alike = [way for way in WAYS if (way.framework, way.streamed) == (framework, streamed)]
-        chosen.append(alike[(number + place + streamed) % len(alike)])
+    for turn, framework in enumerate(("langchain", "llama_index"), number):
+        own = [way for way in ways if way.framework == framework]
+        kinds = sorted({way.streamed for way in own})
+        alike = [way for way in own if way.streamed == kinds[turn % len(kinds)]]
+        chosen.append(alike[turn % len(alike)])
     return chosen
 
 
