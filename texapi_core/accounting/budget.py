@@ -64,20 +64,12 @@ class BudgetSink(Sink):
         refusal = tracker.admit(call.call_id, estimate(call.payload, self.prices))
         if refusal:
             raise CallRefused(refusal)
-        return _Reservation(tracker)
+        return tracker
 
     def _tracker(self, key_digest: str) -> BudgetTracker:
         key = (self.budget, self.ledger, "" if self.ledger else key_digest)
         with _lock:
             return _trackers.setdefault(key, BudgetTracker(self.budget, self.ledger))
-
-
-@dataclass(frozen=True, slots=True)
-class _Reservation(Observer):
-    tracker: BudgetTracker
-
-    def end(self, record: CallRecord) -> None:
-        self.tracker.settle(record)
 
 
 def estimate(payload: Mapping[str, Any], prices: PriceList) -> Spending:
@@ -98,7 +90,7 @@ def _text_length(value: Any) -> int:
     return 0
 
 
-class BudgetTracker:
+class BudgetTracker(Observer):
     """Tracks the spending under one budget in this process."""
 
     def __init__(self, budget: Budget, ledger: LedgerSink | None) -> None:
@@ -149,7 +141,7 @@ class BudgetTracker:
             self._in_flight[call_id] = needed
         return ""
 
-    def settle(self, record: CallRecord) -> None:
+    def end(self, record: CallRecord) -> None:
         """Replace the reservation of a call by its spending, or by its estimate if that is unknown."""
         with self._lock:
             estimated = self._in_flight.pop(record.call_id, None)

@@ -42,11 +42,6 @@ class CallLabels:
 NO_LABELS = CallLabels()
 
 
-def no_labels() -> CallLabels:
-    """The default of `CallOptions.labels`."""
-    return NO_LABELS
-
-
 def labels_of(tags: Iterable[Any], metadata: Mapping[str, Any], *, run_id: object = None) -> CallLabels:
     """Labels with text cut to 200 characters and metadata values that are JSON scalars."""
     return CallLabels(

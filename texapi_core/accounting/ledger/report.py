@@ -77,14 +77,14 @@ def open_for_reading(url: str) -> Generator[Engine]:
             raise LedgerUnreadableError(f"There is no ledger at {parsed.database}.")
         engine = open_ledger(parsed)
         if not inspect(engine).has_table(schema_versions.name):
-            raise LedgerUnreadableError("The database contains no ledger.")
+            raise LedgerUnreadableError("The database does not contain a ledger.")
         with engine.connect() as connection:
             check_version(connection.scalars(select(schema_versions.c.version)).all())
         yield engine
     except LedgerUnreadableError:
         raise
     except LedgerURLError as error:
-        raise LedgerUnreadableError(f"The URL is not of a ledger: {error}.") from None
+        raise LedgerUnreadableError(f"Invalid ledger URL: {error}.") from None
     except (ImportError, SQLAlchemyError, LedgerVersionError) as error:
         reason = getattr(error, "orig", None) or error
         raise LedgerUnreadableError(f"The ledger cannot be read: {reason}") from error

@@ -42,7 +42,7 @@ INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.ins
 
 
 class LedgerURLError(ValueError):
-    """The URL is not of a ledger. The text does not quote the URL, which may contain a password."""
+    """The URL is invalid for a ledger. The message does not quote it, since it may contain a password."""
 
 
 class LedgerVersionError(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -171,7 +171,7 @@ def row_of(record: CallRecord) -> dict[str, Any]:
         "started_at": record.started_at,
         "day": record.started_at.date().isoformat(),
         "key_hint": record.key_hint,
-        "metadata": _storable_metadata(record.labels.metadata),
+        "metadata": {_storable(name): _storable(value) for name, value in record.labels.metadata.items()},
     }
     return {name: _storable(value) for name, value in row.items()}
 
@@ -181,7 +181,3 @@ def _storable(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return value.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def _storable_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return {_storable(name): _storable(value) for name, value in metadata.items()}
