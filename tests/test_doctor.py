@@ -310,7 +310,7 @@ def test_the_proxy_of_the_environment_is_the_way(monkeypatch: pytest.MonkeyPatch
     assert found["dns"] == {
         "check": "dns",
         "verdict": "ok",
-        "what": "The way goes through the proxy 127.0.0.1:9, by HTTP(S)_PROXY.",
+        "what": "Requests go through the proxy 127.0.0.1:9, set by HTTP(S)_PROXY.",
         "way_out": "",
     }
     assert found["connection"]["verdict"] == "fault"
@@ -357,7 +357,7 @@ def test_http_to_a_port_with_tls(serve: Any, authority: trustme.CA) -> None:
     ("names", "lifetime", "said"),
     [
         (["example.org"], {}, "is not for 127.0.0.1"),
-        (["127.0.0.1"], {"not_after": 2020}, "has expired, and this computer says that it is 20"),
+        (["127.0.0.1"], {"not_after": 2020}, "has expired, and this computer's clock says 20"),
         (["127.0.0.1"], {"not_before": 2090, "not_after": 2095}, "is not valid yet"),
     ],
 )

@@ -44,7 +44,7 @@ _WRONG_IN_CONSTRUCTORS: list[tuple[str, Any, str]] = [
     ("stream_idle_timeout", 0, "stream_idle_timeout.*more than 0 seconds"),
     ("max_retries", "2x", "max_retries.*(whole number|integer)"),
     ("default_headers", "x", "default_headers.*dictionary"),
-    ("default_headers", {"X A": "b"}, "default_headers.*no header: 'X A'"),
+    ("default_headers", {"X A": "b"}, "default_headers.*invalid header name: 'X A'"),
     ("default_query", "x", "default_query.*dictionary"),
     ("replay_reasoning", "x", "replay_reasoning.*'auto', 'always' or 'never'"),
     ("tool_media", "x", "tool_media.*'user_message' or 'tool_message'"),

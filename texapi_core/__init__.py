@@ -1,7 +1,7 @@
-"""TexAPI as any framework sees it: settings, one request path, typed answers, errors.
+"""Client of the TexAPI gateway for any framework: settings, chat completions, typed answers, errors.
 
-Imports of the openai SDK are put off until a call, or until an error class is asked for: the SDK takes
-longer to import than all the rest.
+The openai SDK is imported at the first call, or when an error class is first used: it takes longer to import
+than everything else.
 """
 
 from __future__ import annotations

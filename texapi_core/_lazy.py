@@ -1,4 +1,4 @@
-"""Public names whose modules are imported when a name is first asked for.
+"""Public names whose modules are imported on first access.
 
 The openai SDK, SQLAlchemy and OpenTelemetry take longer to import than all of this package, and many programs
 need none of them until their first call.
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A package's `__getattr__` (PEP 562) for names whose homes are other modules.
+    """A package's `__getattr__` (PEP 562) for names that other modules define.
 
     Args:
         package: the package's `__name__`.
@@ -23,7 +23,7 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(import_module(homes[name]), name)
-        setattr(import_module(package), name, value)  # so that it is not asked for again
+        setattr(import_module(package), name, value)  # later accesses skip `__getattr__`
         return value
 
     return load

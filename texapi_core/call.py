@@ -1,4 +1,4 @@
-"""One call of the gateway as one value: settings, payload, options, and what is secret in them."""
+"""One call to the gateway: its settings, payload, options and secrets."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 from texapi_core.failures.secrets import Secrets, secrets_of
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 
-_NOTHING: Mapping[str, Any] = {}
+_NO_PAYLOAD: Mapping[str, Any] = {}
 
 
 class Call:
-    """What every step of a call needs. No step changes it."""
+    """The input of every step of a call. No step changes it."""
 
     __slots__ = ("options", "payload", "secrets", "settings")
 
     def __init__(
-        self, settings: Settings, payload: Mapping[str, Any] = _NOTHING, options: CallOptions = NO_OPTIONS
+        self, settings: Settings, payload: Mapping[str, Any] = _NO_PAYLOAD, options: CallOptions = NO_OPTIONS
     ) -> None:
         self.settings = settings
         self.payload = payload
-        """The JSON of the request, but for `stream`."""
+        """The JSON of the request, without `stream`."""
         self.options = options
         self.secrets: Secrets = secrets_of(settings, options)
-        """What must not be shown of the answer."""
+        """To be redacted from answers and errors."""

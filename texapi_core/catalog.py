@@ -1,4 +1,4 @@
-"""What is known of models: a row of the gateway's list, and the table of what each can do."""
+"""Models: the rows of the gateway's list, and the bundled table of capabilities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any, TypeVar
 
 DEFAULT_CONTEXT_WINDOW = 128_000
-"""Tokens, for a model that the table does not know."""
+"""Tokens, for a model that is not in the table."""
 
 _Row = TypeVar("_Row")
 _VERSION_SUFFIX = re.compile(r"(-20\d{6}|-20\d\d-\d\d-\d\d|-latest|-preview|:[a-z]+)+$")
@@ -27,12 +27,12 @@ class ModelInfo:
     created: int | None = None
     """Seconds since 1970."""
     extras: Mapping[str, Any] = field(default_factory=dict)
-    """What else the gateway says of the model, e.g. prices."""
+    """Other members of the gateway's row, e.g. prices."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCapabilities:
-    """What a model can do, as far as is known. A fact unknown is `None`."""
+    """Capabilities of a model. `None` means unknown."""
 
     context_window: int | None = None
     """Tokens of prompt and answer together."""
@@ -49,16 +49,16 @@ UNKNOWN_MODEL = ModelCapabilities()
 
 
 def capabilities(model: str) -> ModelCapabilities:
-    """What the table knows of `model`, `UNKNOWN_MODEL` when it knows nothing. No network, never raises.
+    """The capabilities of `model`, all `None` if it is not in the bundled table. No network, never raises.
 
-    The table is data: `texapi_core/data/models.json`, which names its source and date. Behaviour does
-    not depend on it beyond defaults that every constructor can override.
+    The table is `texapi_core/data/models.json`, which names its source and date. It only provides defaults,
+    which every constructor can override.
     """
     return find_row(_capability_table(), model) or UNKNOWN_MODEL
 
 
 def find_row(table: Mapping[str, _Row], model: str) -> _Row | None:
-    """The row of a model in a table by `normal_name`, whichever version of the model it is."""
+    """The row of a model in a table keyed by `normal_name`, else the row without its version suffix."""
     name = normal_name(model)
     return table.get(name) or table.get(_VERSION_SUFFIX.sub("", name))
 

@@ -1,4 +1,4 @@
-"""One call of the gateway: payload in, `ChatReply` out, or `ChatDelta`s and then the `ChatReply`.
+"""Chat completions: payload in, `ChatReply` out, for a stream after its `ChatDelta`s.
 
 `complete` and `stream` have async twins that differ by `await` alone.
 """
@@ -27,7 +27,7 @@ from texapi_core.wire.values import ChatDelta, ChatReply
 def complete(settings: Settings, payload: Mapping[str, Any], options: CallOptions = NO_OPTIONS) -> ChatReply:
     """The whole answer to one request.
 
-    A model that refuses to be forced to call a tool is asked once more, with the choice left to it.
+    If the model cannot be forced to call a tool, the request is sent again with `tool_choice="auto"`.
 
     Raises:
         TexAPIError: see `texapi_core.errors`.
@@ -60,11 +60,11 @@ def stream(
 ) -> Generator[ChatDelta | ChatReply]:
     """The answer as it arrives: `ChatDelta`s, then one `ChatReply` of the whole.
 
-    Closing the generator closes the connection. A stream that breaks raises; it never ends early. A model
-    that refuses to be forced to call a tool, before any delta, is asked once more.
+    Closing the generator closes the connection. A stream that breaks raises; it never ends early. If the
+    model cannot be forced to call a tool, the request is sent again with `tool_choice="auto"`.
 
     Raises:
-        TexAPIError: see `texapi_core.errors`. What had come is in the error's `partial`.
+        TexAPIError: see `texapi_core.errors`. The answer received so far is in the error's `partial`.
     """
     attempt = Attempt(Call(settings, payload, options))
     while True:
@@ -73,7 +73,7 @@ def stream(
                 response = send(call, stream=True)
             answer = AnswerStream(call, response)
             record.opened(response, answer)
-            packets = response.iter_bytes()  # kept: when it is dropped, the connection is
+            packets = response.iter_bytes()  # keep a reference: dropping it would close the connection
             with closing(response):
                 with reading(call, response, answer):
                     for packet in packets:

@@ -1,12 +1,12 @@
-"""Every error of the gateway, as a class of its own that is also the openai SDK's.
+"""Exceptions for all failures of the gateway; most subclass the openai SDK's exception for the same failure.
 
     TexAPIError
     ├── TexAPISettingsError                (openai.OpenAIError, ValueError)  before anything is sent
-    ├── TexAPIBudgetExceededError          before anything is sent, by the budget that the user set here
+    ├── TexAPIBudgetExceededError          before anything is sent, by the user's own budget
     ├── TexAPIConnectionError              (openai.APIConnectionError)       retried
     │   ├── TexAPITimeoutError             (openai.APITimeoutError)          retried
     │   └── TexAPIStreamInterruptedError   a stream broke after its first byte; never retried
-    ├── TexAPIResponseError                (openai.APIResponseValidationError)  no chat completion
+    ├── TexAPIResponseError                (openai.APIResponseValidationError)  not a chat completion
     └── TexAPIStatusError                  (openai.APIStatusError)
         ├── TexAPIBadRequestError          (openai.BadRequestError)          400
         │   ├── TexAPIContextLengthError   the prompt is longer than the model's context
@@ -29,7 +29,7 @@
             ├── TexAPIAllRoutesFailedError
             └── TexAPIProviderUnavailableError
 
-"retried" means by the openai client, `max_retries` times, before the error is raised.
+"retried": the openai client retries up to `max_retries` times before the error is raised.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 class TexAPIError(openai.OpenAIError):
-    """Anything that went wrong between this package and the gateway."""
+    """Base class of all errors of this package."""
 
     is_retryable = False
     """Whether the same request may succeed later."""
@@ -52,18 +52,18 @@ class TexAPIError(openai.OpenAIError):
     """What to do, in one sentence."""
 
     request_id: str | None = None
-    """The gateway's `x-request-id`, when a response came."""
+    """The gateway's `x-request-id`, if a response came."""
     type: str | None = None
-    """The gateway's name of the error, e.g. `insufficient_credits`."""
+    """The gateway's error type or code, e.g. `insufficient_credits`."""
     retry_after: float | None = None
-    """Seconds the gateway asked to wait, when it did."""
+    """Seconds that the gateway asked to wait."""
     partial: ChatReply | None = None
-    """What a broken stream had given before it broke."""
+    """The part of a stream that came before it broke."""
     usage: TokenUsage | None = None
-    """The usage that the gateway reported before it failed."""
+    """The usage that the gateway reported before the failure."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Errors cross processes as what they say; `request` and `response` become `None`."""
+        """Errors are pickled with `request` and `response` set to `None`."""
         kept = {name: value for name, value in vars(self).items() if name in _PICKLED}
         return _restore, (type(self), self.args, kept)
 
@@ -74,7 +74,7 @@ class TexAPIError(openai.OpenAIError):
 
     @property
     def partial_text(self) -> str:
-        """The text that a broken stream had given before it broke."""
+        """The text of a stream that came before it broke."""
         return self.partial.choice.text if self.partial else ""
 
 
@@ -106,7 +106,7 @@ def _restore(error_class: type[TexAPIError], args: tuple[Any, ...], kept: dict[s
 
 
 class TexAPISettingsError(TexAPIError, ValueError):
-    """A setting is missing or unusable. Nothing was sent."""
+    """A setting is missing or invalid. Nothing was sent."""
 
 
 class TexAPIBudgetExceededError(TexAPIError):
@@ -119,7 +119,7 @@ class TexAPIConnectionError(TexAPIError, openai.APIConnectionError):
     """The gateway could not be reached, or the connection broke before an answer came."""
 
     status_code: int | None = None
-    """The response's, when one had begun."""
+    """Status of the response, if its headers arrived."""
 
     is_retryable = True
     advice = "Check the network and `base_url`, then try again."
@@ -138,13 +138,13 @@ class TexAPITimeoutError(TexAPIConnectionError, openai.APITimeoutError):
 
 
 class TexAPIStreamInterruptedError(TexAPIConnectionError):
-    """A stream broke before its end. What had come is in `partial` and `partial_text`."""
+    """A stream broke before its end. The part that came is in `partial` and `partial_text`."""
 
-    advice = "The answer is not whole; the part that came is in `partial_text`. Send the call again."
+    advice = "The answer is incomplete; the part that came is in `partial_text`. Send the call again."
 
 
 class TexAPIResponseError(TexAPIError, openai.APIResponseValidationError):
-    """The gateway answered with something that is no chat completion."""
+    """The gateway's answer is not a chat completion."""
 
     advice = "If `base_url` is right, report the request id to the gateway's support."
 
@@ -153,11 +153,11 @@ class TexAPIResponseError(TexAPIError, openai.APIResponseValidationError):
 
 
 class TexAPIStatusError(TexAPIError, openai.APIStatusError):
-    """The gateway refused or failed the request. `status_code` is the response's."""
+    """The gateway answered with an error status, `status_code`."""
 
 
 class TexAPIBadRequestError(TexAPIStatusError, openai.BadRequestError):
-    """400: the gateway or the provider does not accept the request."""
+    """400: the gateway or the provider rejects the request."""
 
     advice = "Change the request as the message says; sending it again will not help."
 
@@ -181,7 +181,7 @@ class TexAPIAuthenticationError(TexAPIStatusError, openai.AuthenticationError):
 
 
 class TexAPIInsufficientCreditsError(TexAPIStatusError):
-    """402, or another status that says so: the balance is used up. Sent once, never retried."""
+    """402, or another status with such an error: the balance is used up. Sent once, never retried."""
 
     advice = "Top up the balance of your TexAPI account; the call was not retried."
 
@@ -197,7 +197,7 @@ class TexAPIPermissionDeniedError(TexAPIStatusError, openai.PermissionDeniedErro
 
 
 class TexAPINotFoundError(TexAPIStatusError, openai.NotFoundError):
-    """404: no such model or address."""
+    """404: the model or the URL does not exist."""
 
     advice = "Check `model` against `list_models()`, and `base_url`."
 
@@ -223,7 +223,7 @@ class TexAPIRequestTooLargeError(TexAPIStatusError):
 
 
 class TexAPIUnprocessableEntityError(TexAPIStatusError, openai.UnprocessableEntityError):
-    """422: the gateway understands the request and cannot carry it out."""
+    """422: the gateway understands the request but cannot process it."""
 
     advice = "Change the request as the message says; sending it again will not help."
 
@@ -242,15 +242,15 @@ class TexAPISpendingLimitError(TexAPIStatusError, openai.RateLimitError):
 
 
 class TexAPIDailySpendingCapError(TexAPISpendingLimitError):
-    """The account's spending cap of the day is reached. Sent once, never retried."""
+    """The account's daily spending cap is reached. Sent once, never retried."""
 
 
 class TexAPIMonthlyKeyLimitError(TexAPISpendingLimitError):
-    """The key's limit of the month is reached. Sent once, never retried."""
+    """The key's monthly limit is reached. Sent once, never retried."""
 
 
 class TexAPIRedirectError(TexAPIStatusError):
-    """The address redirects to another host, which is not to get the key, or loses the prompt: refused."""
+    """A redirect to another host, which must not get the key, or without the request body: refused."""
 
     advice = "Set `base_url` to the address that is meant to receive your key."
 

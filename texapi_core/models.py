@@ -1,4 +1,4 @@
-"""The models that a key can use, by `GET /v1/models`."""
+"""Lists the models of the gateway (`GET /v1/models`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from texapi_core.transport.send import asend_for_models, send_for_models
 
 
 def list_models(settings: Settings) -> list[ModelInfo]:
-    """The models that the key can use, by `GET /v1/models`.
+    """The models that the key can use, from `GET /v1/models`.
 
     Raises:
         TexAPIError: see `texapi_core.errors`.

@@ -1,7 +1,6 @@
-"""Where requests go and what they carry: argument, else environment, else default.
+"""Settings of requests: argument, else environment variable, else default.
 
-Nothing of OpenAI's own environment (`OPENAI_*`) has a say in it. Importing this module is cheap: it
-does not import the openai SDK.
+OpenAI's variables (`OPENAI_*`) are ignored. Importing this module does not import the openai SDK.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from texapi_core.accounting.record import CallLabels, no_labels
+from texapi_core.accounting.record import CallLabels
 from texapi_core.settings_checks import (
     API_KEY_ENV,
     DEFAULT_BASE_URL,
@@ -37,14 +36,14 @@ DEFAULT_TIMEOUT = 120.0
 CONNECT_TIMEOUT = 10.0
 """Seconds to open a connection, unless `timeout` is shorter or an `openai.Timeout`."""
 DEFAULT_STREAM_IDLE_TIMEOUT = 120.0
-"""Seconds between two pieces of content in a stream; comments that keep it alive do not count."""
+"""Seconds between two pieces of content in a stream; keep-alive comments do not count."""
 DEFAULT_MAX_RETRIES = 2
 _MIN_HINTED_KEY = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All that decides where a request goes, resolved and checked. Holds no socket."""
+    """Validated settings of requests. Holds no connection."""
 
     api_key: str = field(repr=False)
     base_url: str = DEFAULT_BASE_URL
@@ -57,32 +56,32 @@ class Settings:
     http_async_client: Any = field(default=None, repr=False)
     async_transport: AsyncTransport = "httpx"
     accounting: Accounting | None = field(default=None, repr=False)
-    """Prices, and what follows the calls."""
+    """Price list and sinks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallOptions:
-    """What one call changes: each unset value leaves the setting as it is."""
+    """Settings of one call, which override `Settings` where they are set."""
 
     extra_headers: Mapping[str, str] | None = field(default=None, repr=False)
     extra_query: Mapping[str, Any] | None = field(default=None, repr=False)
     timeout: float | openai.Timeout | None = None
     """Seconds for this call, or `openai.Timeout`."""
     max_retries: int | None = None
-    labels: Callable[[], CallLabels] = no_labels
-    """The user's labels for the call's record; asked for only when there will be one."""
+    labels: Callable[[], CallLabels] = CallLabels
+    """Returns the labels for the call's record; called only if the call is recorded."""
 
 
 NO_OPTIONS = CallOptions()
 
 
 def env_api_key() -> str | None:
-    """The key in the environment, `None` when there is none."""
+    """The key in the environment, `None` if it is not set."""
     return os.environ.get(API_KEY_ENV) or None
 
 
 def env_base_url() -> str:
-    """The address in the environment, else the gateway's."""
+    """The base URL in the environment, else the default."""
     for name in BASE_URL_ENVS:
         if value := os.environ.get(name, "").strip():
             return value
@@ -90,7 +89,7 @@ def env_base_url() -> str:
 
 
 def key_hint(api_key: str) -> str:
-    """The end of a key, by which its owner tells it from others; `""` for one too short to show it."""
+    """The last four characters of a key, to distinguish keys; `""` for a short key."""
     return f"…{api_key[-4:]}" if len(api_key) >= _MIN_HINTED_KEY else ""
 
 
@@ -108,10 +107,10 @@ def resolve_settings(
     async_transport: AsyncTransport = "httpx",
     accounting: Accounting | None = None,
 ) -> Settings:
-    """Checked settings from what the user passed; `None` means environment, then default.
+    """Validated settings from the user's arguments; `None` means environment variable, else default.
 
     Raises:
-        TexAPISettingsError: a value is missing or cannot be used; the text names it.
+        TexAPISettingsError: a value is missing or invalid; the message names it.
     """
     if timeout is not None:
         check_timeout("timeout", timeout)
@@ -135,11 +134,11 @@ def resolve_settings(
 
 
 CALL_OPTIONS = ("extra_headers", "extra_query", "timeout", "max_retries")
-"""Per-call arguments that change how a request is sent, not what is in it."""
+"""Per-call arguments that change how a request is sent, not its payload."""
 
 
-def call_options(arguments: Mapping[str, Any], labels: Callable[[], CallLabels] = no_labels) -> CallOptions:
-    """The options among the arguments of one call, checked."""
+def call_options(arguments: Mapping[str, Any], labels: Callable[[], CallLabels] = CallLabels) -> CallOptions:
+    """The validated options among the arguments of one call."""
     timeout, max_retries = arguments.get("timeout"), arguments.get("max_retries")
     extra_query = arguments.get("extra_query")
     if extra_query is not None and not isinstance(extra_query, Mapping):
@@ -156,7 +155,7 @@ def call_options(arguments: Mapping[str, Any], labels: Callable[[], CallLabels] 
 
 
 def refuse_unknown_arguments(class_name: str, arguments: Iterable[str], known: Collection[str]) -> None:
-    """Raise `TexAPISettingsError` for an argument that a constructor does not have: typos cost money."""
+    """Raise `TexAPISettingsError` for an unknown constructor argument, which may be a costly typo."""
     for name in arguments:
         if name not in known:
             import difflib  # slow to import, and only this error needs it
@@ -170,7 +169,7 @@ def refuse_unknown_arguments(class_name: str, arguments: Iterable[str], known: C
 
 
 def resolve_alias(**named: Any) -> Any:
-    """The value of an argument that has two names; two values are a `TexAPISettingsError`."""
+    """The value of an argument with two names. Raises `TexAPISettingsError` for two different values."""
     values = [value for value in named.values() if value is not None]
     if len(values) > 1 and values[0] != values[1]:
         raise settings_error(f"{' and '.join(f'`{name}`' for name in named)} are one setting: pass one.")

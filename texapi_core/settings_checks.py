@@ -1,4 +1,4 @@
-"""One check for each setting, with the way out in its error. Does not import the openai SDK."""
+"""Validates each setting; error messages say what to do. Does not import the openai SDK."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from urllib.parse import urlsplit
 
 API_KEY_ENV = "TEXAPI_API_KEY"
 DEFAULT_BASE_URL = "https://api.texapi.dev/v1"
-"""The gateway's one address, by its documentation."""
+"""The gateway's only base URL, from its documentation."""
 _MAX_RETRIES = 100
 AsyncTransport = Literal["httpx", "aiohttp"]
-"""What carries async calls: the SDK's own, or aiohttp, which takes a fraction of its time with many calls
-at once and comes with the extra `aiohttp`."""
+"""HTTP library of async calls: the SDK's own, or aiohttp (extra `aiohttp`), which needs a fraction of its
+CPU time for many concurrent calls."""
 
 
 def settings_error(message: str) -> ValueError:
-    """A `TexAPISettingsError`, made without importing the SDK before there is one."""
-    from texapi_core.errors import TexAPISettingsError  # imports the SDK, which an error may
+    """A `TexAPISettingsError`."""
+    from texapi_core.errors import TexAPISettingsError  # imports the SDK
 
     return TexAPISettingsError(message)
 
 
 def reveal_secret(api_key: Any) -> str | None:
-    """The text of a key, or of a header's value, that may be a `SecretStr`."""
+    """The text of a key or a header value, which may be a `SecretStr`."""
     reveal = getattr(api_key, "get_secret_value", None)
     text: str | None = reveal() if reveal else api_key
     return text
 
 
 def check_api_key(api_key: Any) -> str:
-    """The key if it can be sent, else a `TexAPISettingsError` that names the way out."""
-    way_out = f"Set `{API_KEY_ENV}` or pass `api_key=...`."
+    """The key, if it can be sent."""
+    advice = f"Set `{API_KEY_ENV}` or pass `api_key=...`."
     if not api_key:
-        raise settings_error(f"TexAPI needs an API key. {way_out}")
+        raise settings_error(f"TexAPI needs an API key. {advice}")
     if not isinstance(api_key, str):
-        raise settings_error(f"`api_key` must be a string, not {type(api_key).__name__}. {way_out}")
+        raise settings_error(f"`api_key` must be a string, not {type(api_key).__name__}. {advice}")
     if any(character.isspace() for character in api_key):
-        raise settings_error(f"`api_key` holds white space or a line break. {way_out}")
+        raise settings_error(f"`api_key` contains white space or a line break. {advice}")
     if not api_key.isascii() or not api_key.isprintable():
-        raise settings_error(f"`api_key` holds characters that no key has. {way_out}")
+        raise settings_error(f"`api_key` contains non-ASCII or unprintable characters. {advice}")
     return api_key
 
 
 def check_base_url(base_url: Any) -> str:
-    """The address if requests can go there, without a slash at its end."""
+    """The base URL, if it is valid, without a trailing slash."""
     if not isinstance(base_url, str):
         raise settings_error(
             f"`base_url` must be a string like {DEFAULT_BASE_URL}, not {type(base_url).__name__}."
@@ -68,13 +68,13 @@ def _checked_base_url(base_url: str) -> str:
         legal = False
     example = f"It must look like {DEFAULT_BASE_URL}"
     if not legal:
-        raise settings_error(f"`base_url` is no http(s) address: {_without_user(url)!r}. {example}.")
+        raise settings_error(f"`base_url` is not an http(s) URL: {_without_user(url)!r}. {example}.")
     if parts.username or parts.password:
-        raise settings_error("`base_url` must hold no user name or password; pass `api_key=...`.")
+        raise settings_error("`base_url` must not contain a user name or password; pass `api_key=...`.")
     if parts.path.endswith(("/chat/completions", "/models")):
         raise settings_error(f"`base_url` must end before the endpoint, not {url!r}. {example}.")
     if parts.query or parts.fragment:
-        raise settings_error(f"`base_url` must hold no query; pass `default_query=...`. {example}.")
+        raise settings_error(f"`base_url` must not contain a query; pass `default_query=...`. {example}.")
     return url
 
 
@@ -83,7 +83,7 @@ def _without_user(url: str) -> str:
 
 
 def check_timeout(name: str, timeout: Any) -> None:
-    """Refuse a number of seconds that is none; an `openai.Timeout` passes."""
+    """Refuse anything but a positive number of seconds or an `openai.Timeout`."""
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
         if hasattr(timeout, "connect") and hasattr(timeout, "read"):
             return
@@ -99,7 +99,7 @@ def check_timeout(name: str, timeout: Any) -> None:
 
 
 def check_max_retries(max_retries: Any) -> int:
-    """The number of retries if it is one."""
+    """The number of retries, if it is valid."""
     if isinstance(max_retries, bool) or not isinstance(max_retries, int):
         raise settings_error("`max_retries` must be a whole number.")
     if not 0 <= max_retries <= _MAX_RETRIES:
@@ -108,7 +108,7 @@ def check_max_retries(max_retries: Any) -> int:
 
 
 def check_http_client(name: str, client: Any, *, asynchronous: bool) -> None:
-    """Refuse what is no HTTP client of the right kind: sync for `invoke` and `chat`, async for the others."""
+    """Refuse anything but an HTTP client of the right kind, sync or async."""
     if client is None:
         return
     is_client = all(hasattr(client, attribute) for attribute in ("build_request", "send", "event_hooks"))
@@ -117,17 +117,17 @@ def check_http_client(name: str, client: Any, *, asynchronous: bool) -> None:
     legal = ("openai.DefaultAsyncHttpxClient", "httpx.AsyncClient")
     if not asynchronous:
         legal = ("openai.DefaultHttpxClient", "httpx.Client")
-    way_out = ""
+    hint = ""
     if is_client:
         other = "http_client" if asynchronous else "http_async_client"
-        way_out = f" Did you mean `{other}=...`?"
+        hint = f" Did you mean `{other}=...`?"
     raise settings_error(
-        f"`{name}` must be an `{legal[0]}` or another `{legal[1]}`, not {type(client).__name__}.{way_out}"
+        f"`{name}` must be an `{legal[0]}` or another `{legal[1]}`, not {type(client).__name__}.{hint}"
     )
 
 
 def check_headers(name: str, headers: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
-    """Headers that can be sent, as pairs. Error texts name the header, never its value."""
+    """Validated headers as pairs. Error messages quote the name of a header, never its value."""
     pairs = []
     if headers is not None and not isinstance(headers, Mapping):
         raise settings_error(f"`{name}` must map names to strings, not be {type(headers).__name__}.")
@@ -137,17 +137,17 @@ def check_headers(name: str, headers: Mapping[str, Any] | None) -> tuple[tuple[s
         if not (isinstance(header, str) and isinstance(value, str)):
             raise settings_error(f"`{name}` must map names to strings or `SecretStr`s; see {header!r}.")
         if not header or not header.isascii() or any(c.isspace() or c == ":" for c in header):
-            raise settings_error(f"`{name}` holds a name that is no header: {header!r}.")
+            raise settings_error(f"`{name}` contains an invalid header name: {header!r}.")
         if not value.isascii() or any(character in value for character in "\r\n\0"):
             raise settings_error(
-                f"`{name}` holds a line break or a non-ASCII character in the value of {header!r}."
+                f"`{name}` contains a line break or a non-ASCII character in the value of {header!r}."
             )
         pairs.append((header, value))
     return tuple(pairs)
 
 
 def check_async_transport(transport: Any) -> AsyncTransport:
-    """The name of a transport if it is one and installed."""
+    """The name of a transport, if it is valid and installed."""
     if transport not in get_args(AsyncTransport):
         raise settings_error(f"`async_transport` must be 'httpx' or 'aiohttp', not {transport!r}.")
     if transport == "aiohttp" and not _has_aiohttp():
@@ -161,6 +161,6 @@ def check_async_transport(transport: Any) -> AsyncTransport:
 
 @functools.cache
 def _has_aiohttp() -> bool:
-    """Whether the openai SDK will find what it needs: 3.x brings the bridge to aiohttp, 2.x does not."""
+    """Whether the openai SDK's requirements are installed: 3.x contains a bridge to aiohttp, 2.x does not."""
     needed = ["aiohttp"] if int(version("openai").partition(".")[0]) >= 3 else ["aiohttp", "httpx_aiohttp"]
     return all(map(find_spec, needed))

@@ -171,7 +171,7 @@ def test_a_plot_is_an_image(url: str, tmp_path: Path, by: str, dark: bool) -> No
         (["usage", "--ledger", "sqlite:////nowhere/usage.db"], 3, "There is no ledger"),
         (["usage", "--ledger", "mysql://host/db"], 3, "SQLite or PostgreSQL"),
         (["usage", "--ledger", "URL", "--by", "colour"], 2, "grouped by model, day"),
-        (["usage", "--ledger", "URL", "--since", "yesterday"], 2, "No time"),
+        (["usage", "--ledger", "URL", "--since", "yesterday"], 2, "Not a time"),
         (["reconcile", "nothing.csv", "--ledger", "URL"], 3, "cannot be read"),
     ],
 )

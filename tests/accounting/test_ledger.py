@@ -283,10 +283,10 @@ def test_a_database_that_is_away_holds_nothing_up_and_gets_all_when_it_is_back(
     assert "cannot be written yet" in caplog.text
 
 
-def test_what_does_not_fit_is_given_up_and_said(
+def test_records_beyond_the_limit_of_the_queue_are_dropped_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(writer, "MAX_WAITING", 5)
+    monkeypatch.setattr(writer, "MAX_QUEUED", 5)
     folder = tmp_path / "later"
     url = f"sqlite:///{folder}/usage.db"
     ledger.write_record(url, record())
@@ -296,7 +296,8 @@ def test_what_does_not_fit_is_given_up_and_said(
     folder.mkdir()
 
     assert len(rows_of(url)) == 6
-    assert "4 records were given up" in caplog.text
+    assert "4 records for the ledger" in caplog.text
+    assert "were dropped" in caplog.text
 
 
 def test_a_record_that_the_database_refuses_takes_no_other_with_it(
@@ -306,7 +307,7 @@ def test_a_record_that_the_database_refuses_takes_no_other_with_it(
         ledger.write_record(url, record(request_id=request_id, attempts=attempts))
 
     assert {row["request_id"] for row in rows_of(url)} == {"a", "c"}
-    assert "does not take the record of request b" in caplog.text
+    assert "rejects the record of request b" in caplog.text
 
 
 def test_a_record_is_written_once_however_often_it_comes(url: str) -> None:

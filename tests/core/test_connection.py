@@ -129,7 +129,7 @@ _ENDS: dict[str, list[bytes | float]] = {
 
 
 @pytest.mark.parametrize("end", _ENDS)
-def test_a_body_that_goes_on_after_its_last_event_is_given_up(end: str) -> None:
+def test_a_connection_is_closed_if_the_body_goes_on_after_its_last_event(end: str) -> None:
     with _served(_HEAD + _ANSWER, *_ENDS[end]) as (address, _):
         answer = stream(Settings(api_key="sk-tex-test", base_url=address), PAYLOAD)
         *deltas, reply = (next(answer) for _ in range(3))

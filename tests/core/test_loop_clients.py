@@ -76,7 +76,7 @@ async def test_many_calls_at_once_share_no_pool(endpoint: Endpoint, transport: s
         shard.release()
 
 
-async def test_calls_of_all_lanes_are_answered(gateway: Gateway, endpoint: Endpoint) -> None:
+async def test_calls_of_all_shards_are_answered(gateway: Gateway, endpoint: Endpoint) -> None:
     replies = await asyncio.gather(*(last_reply(settings(endpoint)) for _ in range(40)))
 
     assert len({reply.request_id for reply in replies}) == len(gateway.requests) == 40
@@ -84,8 +84,8 @@ async def test_calls_of_all_lanes_are_answered(gateway: Gateway, endpoint: Endpo
 
 
 @pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
-async def test_every_call_leaves_its_lane(gateway: Gateway, endpoint: Endpoint, transport: str) -> None:
-    """Whether it is answered, fails, is given up, or its stream is dropped."""
+async def test_every_call_releases_its_shard(gateway: Gateway, endpoint: Endpoint, transport: str) -> None:
+    """Whether it is answered, fails, is cancelled, or its stream is dropped."""
     mine = settings(endpoint, async_transport=transport)
 
     async def begin() -> None:

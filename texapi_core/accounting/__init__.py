@@ -1,7 +1,4 @@
-"""What calls took: their records, prices, budgets, the ledger, spans.
-
-The names below are for programs of your own: listeners, the ledger's reports and the gateway's statement.
-"""
+"""Accounting of calls: records, listeners, prices, budgets, the usage ledger and OpenTelemetry spans."""
 
 from __future__ import annotations
 

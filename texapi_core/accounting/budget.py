@@ -1,7 +1,7 @@
-"""A limit to what is spent in a time: the call that would exceed it is refused before it is sent.
+"""Budgets: a call that would exceed a limit on recent spending is refused before it is sent.
 
-What was spent comes from the ledger, that of other processes too, or without one from this process alone.
-What a call will take is estimated: its text at four characters a token, and as long an answer as it allows.
+Spending is read from the ledger, which includes other processes; without a ledger, only this process counts.
+A call is estimated at four characters per token of its text, plus `max_tokens` for the answer.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from texapi_core.accounting.sinks import CallRefused, LedgerSink, Observer, Sink
 from texapi_core.wire.usage import TokenUsage
 
 REFRESH_SECONDS = 5.0
-"""How old the spending of other processes may be, as it was read from the ledger."""
+"""Maximum age of the spending read from the ledger."""
 _CHARACTERS_PER_TOKEN = 4
 _NOT_TEXT = frozenset({"url", "data", "file_data", "signature", "thought_signature"})
-"""Members of a payload that hold media or signatures."""
+"""Payload members that contain media or signatures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Most that may be spent in the last `window`."""
+    """The limits on spending in the last `window`."""
 
     max_cost: Decimal | None
     """USD."""
@@ -40,31 +40,31 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetSink(Sink):
-    """Refuses the calls that would exceed a budget. One tracker per ledger, or per key without a ledger."""
+    """Refuses calls that would exceed a budget. Spending counts per ledger, or per key without a ledger."""
 
     budget: Budget
     prices: PriceList
     ledger: LedgerSink | None = None
-    """Where the spending of other processes is read."""
+    """Where the spending of other processes is read from."""
 
     def preparation(self) -> Callable[[], None] | None:
-        """Read the ledger, when what is known of it is old."""
+        """A function that reads the spending from the ledger, if the last reading is stale."""
         if self.ledger is None:
             return None
         tracker = self._tracker("")
         return tracker.refresh if tracker.is_stale else None
 
     def begin(self, call: StartedCall) -> Observer:
-        """Reserve what a call may take.
+        """Reserve the estimated spending of a call.
 
         Raises:
-            CallRefused: it would exceed the budget.
+            CallRefused: the call would exceed the budget.
         """
         tracker = self._tracker(call.key_digest)
         refusal = tracker.admit(call.call_id, estimate(call.payload, self.prices))
         if refusal:
             raise CallRefused(refusal)
-        return _Reservation(tracker)
+        return tracker
 
     def _tracker(self, key_digest: str) -> BudgetTracker:
         key = (self.budget, self.ledger, "" if self.ledger else key_digest)
@@ -72,20 +72,12 @@ class BudgetSink(Sink):
             return _trackers.setdefault(key, BudgetTracker(self.budget, self.ledger))
 
 
-@dataclass(frozen=True, slots=True)
-class _Reservation(Observer):
-    tracker: BudgetTracker
-
-    def end(self, record: CallRecord) -> None:
-        self.tracker.settle(record)
-
-
 def estimate(payload: Mapping[str, Any], prices: PriceList) -> Spending:
-    """What a call may take at most, as far as that can be told before it is sent."""
-    answer = payload.get("max_completion_tokens") or payload.get("max_tokens") or 0
-    asked = _text_length([payload.get("messages"), payload.get("tools")]) // _CHARACTERS_PER_TOKEN
-    usage = TokenUsage(input_tokens=asked, output_tokens=int(answer))
-    return Spending(prices.cost(usage, payload.get("model")), asked + int(answer))
+    """Estimated spending of a call. Without `max_tokens` its answer counts as 0 tokens."""
+    output_tokens = int(payload.get("max_completion_tokens") or payload.get("max_tokens") or 0)
+    input_tokens = _text_length([payload.get("messages"), payload.get("tools")]) // _CHARACTERS_PER_TOKEN
+    usage = TokenUsage(input_tokens=input_tokens, output_tokens=output_tokens)
+    return Spending(prices.cost(usage, payload.get("model")), input_tokens + output_tokens)
 
 
 def _text_length(value: Any) -> int:
@@ -98,26 +90,26 @@ def _text_length(value: Any) -> int:
     return 0
 
 
-class BudgetTracker:
-    """What is left of a budget in this process."""
+class BudgetTracker(Observer):
+    """Tracks the spending under one budget in this process."""
 
     def __init__(self, budget: Budget, ledger: LedgerSink | None) -> None:
         self._budget = budget
         self._ledger = ledger
         self._lock = threading.RLock()
         self._spent: deque[tuple[float, Spending]] = deque()
-        """Calls of this process, those that the ledger has counted left out."""
-        self._under_way: dict[str, Spending] = {}
+        """Ended calls of this process that the last reading of the ledger did not include."""
+        self._in_flight: dict[str, Spending] = {}
         self._in_ledger = Spending(Decimal(0), 0)
         self._refreshed = float("-inf")
 
     @property
     def is_stale(self) -> bool:
-        """Whether to look into the ledger before the next call."""
+        """Whether to read the ledger before the next call."""
         return self._ledger is not None and time.monotonic() - self._refreshed > REFRESH_SECONDS
 
     def refresh(self) -> None:
-        """Read what was spent out of the ledger. Blocks for a query; an error leaves all as it was."""
+        """Read the spending from the ledger. Blocks for a query; after an error the old figures stay."""
         if self._ledger is None:
             return
         started = time.monotonic()
@@ -129,55 +121,52 @@ class BudgetTracker:
                 while self._spent and self._spent[0][0] < started:
                     self._spent.popleft()
 
-    def admit(self, call_id: str, asked: Spending) -> str:
-        """Why a call must not be sent, `""` when it may, and is counted from now on."""
+    def admit(self, call_id: str, needed: Spending) -> str:
+        """Reserve a call, or return the reason to refuse it."""
         budget = self._budget
         with self._lock:
             spent = self._total()
             if budget.max_cost is not None:
-                if asked.cost is None:
+                if needed.cost is None:
                     return (
-                        "The price of the model is not known, so `max_cost` cannot be kept. "
+                        "The price of the model is not known, so `max_cost` cannot be enforced. "
                         "Give its price in `prices`, or use `max_tokens_total`."
                     )
                 cost = spent.cost or Decimal(0)
-                if cost + asked.cost > budget.max_cost:
-                    return self._refusal(*(f"{usd:f} USD" for usd in (cost, asked.cost, budget.max_cost)))
-            most = budget.max_tokens_total
-            if most is not None and spent.tokens + asked.tokens > most:
-                return self._refusal(f"{spent.tokens} tokens", f"{asked.tokens} tokens", f"{most} tokens")
-            self._under_way[call_id] = asked
+                if cost + needed.cost > budget.max_cost:
+                    return self._refusal(*(f"{usd:f} USD" for usd in (cost, needed.cost, budget.max_cost)))
+            limit = budget.max_tokens_total
+            if limit is not None and spent.tokens + needed.tokens > limit:
+                return self._refusal(*(f"{count} tokens" for count in (spent.tokens, needed.tokens, limit)))
+            self._in_flight[call_id] = needed
         return ""
 
-    def settle(self, record: CallRecord) -> None:
-        """Count what a call took, or what was estimated where that is not known."""
+    def end(self, record: CallRecord) -> None:
+        """Replace the reservation of a call by its spending, or by its estimate if that is unknown."""
         with self._lock:
-            asked = self._under_way.pop(record.call_id, None)
-            if asked is None:
+            estimated = self._in_flight.pop(record.call_id, None)
+            tokens = record.usage.total_tokens
+            is_refused = record.outcome == "error" and record.response_id is None and tokens is None
+            if estimated is None or is_refused:
                 return
-            usage = record.usage
-            known = usage.total_tokens is not None
-            is_refused = record.outcome == "error" and record.response_id is None and not known
-            if is_refused:
-                return
-            tokens = (usage.total_tokens or 0) if known else asked.tokens
-            cost = record.cost if record.cost is not None else asked.cost
-            self._spent.append((time.monotonic(), Spending(cost, tokens)))
+            cost = record.cost if record.cost is not None else estimated.cost
+            spending = Spending(cost, estimated.tokens if tokens is None else tokens)
+            self._spent.append((time.monotonic(), spending))
 
     def _total(self) -> Spending:
-        """All that counts now, calls under way included."""
+        """The spending in the window, including calls in flight."""
         start = time.monotonic() - self._budget.window.total_seconds()
         while self._spent and self._spent[0][0] < start:
             self._spent.popleft()
-        every = [self._in_ledger, *(spending for _, spending in self._spent), *self._under_way.values()]
-        cost = sum((one.cost for one in every if one.cost is not None), Decimal(0))
-        return Spending(cost, sum(one.tokens for one in every))
+        counted = [self._in_ledger, *(spending for _, spending in self._spent), *self._in_flight.values()]
+        cost = sum((one.cost for one in counted if one.cost is not None), Decimal(0))
+        return Spending(cost, sum(one.tokens for one in counted))
 
-    def _refusal(self, spent: str, asked: str, limit: str) -> str:
+    def _refusal(self, spent: str, needed: str, limit: str) -> str:
         hours = self._budget.window.total_seconds() / 3600
         return (
-            f"The call may take {asked}; {spent} of {limit} are spent in {hours:g} hours or under way. "
-            "Nothing was sent."
+            f"The call may take {needed}; {spent} of {limit} were spent in the last {hours:g} hours or are "
+            "reserved by calls in flight. Nothing was sent."
         )
 
 

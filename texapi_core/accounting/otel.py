@@ -1,7 +1,7 @@
-"""The span and the metrics of a call, by OpenTelemetry's conventions for generative AI.
+"""OpenTelemetry span and metrics of a call, by the semantic conventions for generative AI.
 
-They say what the call's record says, and hold no content. The application chooses where they go: this is
-OpenTelemetry's API alone, which does nothing until a provider is set.
+They contain the fields of the call's record and no message content. Only OpenTelemetry's API is used, which
+does nothing until the application sets a provider.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from texapi_core.accounting.record import CallRecord, StartedCall
 from texapi_core.wire.surrogates import replace_lone_surrogates
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.1"
-"""The last conventions that have the names below themselves; later ones refer to a registry of their own,
-which has no version yet (opentelemetry-semantic-conventions 0.66b2, 2026-11-23)."""
+"""The last version that defines the names below; later ones refer to a separate registry, which has no
+version yet (opentelemetry-semantic-conventions 0.66b2, 2026-11-23)."""
 PROVIDER = "texapi"
 _SCOPE = "texapi_core"
 _PORTS = {"http": 80, "https": 443}
@@ -37,16 +37,16 @@ _NUMBERS = {
     "max_completion_tokens": "gen_ai.request.max_tokens",
     "seed": "gen_ai.request.seed",
 }
-"""Numbers of the payload -> attributes."""
+"""Numeric parameter of the payload -> span attribute."""
 _OUTPUT_TYPES = {"text": "text", "json_object": "json", "json_schema": "json"}
 
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _TOKENS = tuple(4**power for power in range(14))
-"""The boundaries that the conventions ask for."""
+"""Histogram boundaries by the conventions."""
 
 
 class CallSpan:
-    """The span of a call, from its beginning in the caller's context to the end of its answer."""
+    """The span of a call, from its start in the caller's context to its end."""
 
     def __init__(self, call: StartedCall) -> None:
         address, model = urlsplit(call.base_url), call.model
@@ -68,7 +68,7 @@ class CallSpan:
 
     @contextmanager
     def sending(self) -> Generator[None]:
-        """Have the spans of the HTTP library, if it is instrumented, under this one."""
+        """Make the span the parent of an instrumented HTTP library's spans."""
         token = context.attach(self._context)
         try:
             yield
@@ -76,7 +76,7 @@ class CallSpan:
             context.detach(token)
 
     def end(self, record: CallRecord) -> None:
-        """End the span and count the call, by its record."""
+        """End the span and record the metrics."""
         self._common |= _attributes({"gen_ai.response.model": record.served_model})
         failure = _attributes({"error.type": record.error})
         if self._span.is_recording():
@@ -84,9 +84,9 @@ class CallSpan:
             if record.error:
                 self._span.set_status(trace.StatusCode.ERROR, record.error_code or record.error)
         self._span.end()
-        self._count(record, {**self._common, **failure})
+        self._record_metrics(record, {**self._common, **failure})
 
-    def _count(self, record: CallRecord, attributes: Mapping[str, AttributeValue]) -> None:
+    def _record_metrics(self, record: CallRecord, attributes: Mapping[str, AttributeValue]) -> None:
         duration, first_chunk, tokens = _instruments()
         duration.record(record.total_ms / 1000, attributes, self._context)
         if record.first_token_ms is not None:
@@ -116,7 +116,7 @@ def _number(value: Any) -> float | None:
 
 
 def _response_attributes(record: CallRecord) -> dict[str, AttributeValue]:
-    """What only a span says of a call: the conventions' names, then ours."""
+    """Attributes of the span alone: the conventions' names, then ours."""
     usage, labels = record.usage, record.labels
     known = {
         **{f"texapi.metadata.{name}": value for name, value in labels.metadata.items()},
@@ -141,13 +141,15 @@ def _response_attributes(record: CallRecord) -> dict[str, AttributeValue]:
 
 
 def _attributes(known: Mapping[str, Any]) -> dict[str, AttributeValue]:
-    """What is known, so that it can be sent: one value that cannot takes a whole batch of spans with it."""
+    """Known values in a form that exporters accept: one bad value would lose a whole batch of spans."""
     return {
-        replace_lone_surrogates(name): _sendable(value) for name, value in known.items() if value is not None
+        replace_lone_surrogates(name): _exportable(value)
+        for name, value in known.items()
+        if value is not None
     }
 
 
-def _sendable(value: Any) -> Any:
+def _exportable(value: Any) -> Any:
     if isinstance(value, int) and not -_MAX_INT <= value < _MAX_INT:
         return str(value)
     return (

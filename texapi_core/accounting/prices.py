@@ -1,4 +1,4 @@
-"""What tokens cost: price lists, and the cost of a call by one. An unknown price is unknown, never zero."""
+"""Price lists and the cost of calls. An unknown price gives an unknown cost, never zero."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _PRICES = ("input", "output", "cached_input", "cache_creation")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPrice:
-    """USD per million tokens of one model. A price that is `None` is not known."""
+    """USD per million tokens of one model. `None` means unknown."""
 
     input: Decimal
     output: Decimal
     cached_input: Decimal | None = None
-    """Of prompt tokens read from the provider's cache."""
+    """For prompt tokens read from the provider's cache."""
     cache_creation: Decimal | None = None
-    """Of prompt tokens written to the provider's cache."""
+    """For prompt tokens written to the provider's cache."""
     max_input_tokens: int | None = None
-    """The longest prompt that these prices hold for: longer ones cost more with some providers."""
+    """Longest prompt that these prices apply to: some providers charge more for longer ones."""
 
     def cost(self, usage: TokenUsage) -> Decimal | None:
-        """USD for the tokens of one answer, `None` when a count or a price is not known.
+        """USD for one call's tokens, `None` if a count or a price is unknown.
 
-        Tokens that the gateway does not report as cached are taken as not cached.
+        Prompt tokens that are not reported as cached get the full price.
         """
         if usage.input_tokens is None or usage.output_tokens is None:
             return None
@@ -61,33 +61,33 @@ class ModelPrice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceList:
-    """The prices of models, by name."""
+    """Prices by model name."""
 
     models: Mapping[str, ModelPrice]
     source: str = ""
-    """Where the prices come from."""
+    """Where the prices were read."""
     date: str = ""
-    """When they were read there."""
+    """When the prices were read."""
 
     def price(self, model: str | None) -> ModelPrice | None:
-        """The price of a model, however its name is spelled; `None` when the list has none."""
+        """The price of a model in any spelling of its name, `None` if the list has none."""
         return find_row(self.models, model) if model else None
 
     def cost(self, usage: TokenUsage, *models: str | None) -> Decimal | None:
-        """USD for the tokens of one answer, by the first of the models that has a price."""
+        """USD for one call's tokens, by the first of `models` that has a price; `None` if unknown."""
         price = next((price for model in models if (price := self.price(model))), None)
         return price.cost(usage) if price else None
 
     def with_rows(self, rows: Mapping[str, Any]) -> PriceList:
-        """The list with rows of the user's own, which win."""
+        """A copy of the list in which `rows` are added or replaced."""
         return replace(self, models={**self.models, **_parse_rows(rows)})
 
 
 def parse_prices(prices: Any) -> PriceList:
-    """The price list that a user means: a file, rows over the list that comes with this package, or that.
+    """The price list in a file, the bundled list with rows replaced by a mapping, or for `None` as it is.
 
     Raises:
-        ValueError: what is given is no price list.
+        ValueError: `prices` is not a price list.
     """
     if prices is None:
         return bundled_prices()
@@ -104,10 +104,10 @@ _last_read: dict[Path, PriceList] = {}
 def read_prices(path: Path) -> PriceList:
     """The price list in a file, read again when the file has changed.
 
-    A file that is lost or spoilt after it was read fails no call: what was read then goes on to count.
+    If the file can no longer be read, the last prices stay in use, and a warning is logged.
 
     Raises:
-        ValueError: the file cannot be read, or holds no price list.
+        ValueError: the file cannot be read or is not a price list.
     """
     try:
         prices = _last_read[path] = _read_file(path, path.stat().st_mtime_ns)
@@ -128,7 +128,7 @@ def _read_file(path: Path, modified: int) -> PriceList:
 
 @cache
 def bundled_prices() -> PriceList:
-    """The list that comes with this package: the providers' public prices, not the gateway's own."""
+    """The list in this package: the providers' public prices, not the gateway's."""
     text = resources.files("texapi_core").joinpath("data/prices.json").read_text("utf-8")
     return _parse_list(text, "data/prices.json")
 
@@ -137,7 +137,7 @@ def _parse_list(text: str, name: str) -> PriceList:
     try:
         content = json.loads(text, parse_float=Decimal)
     except ValueError as error:
-        raise ValueError(f"The price list {name} is no JSON: {error}") from None
+        raise ValueError(f"The price list {name} is not JSON: {error}") from None
     if not isinstance(content, dict) or not isinstance(content.get("models"), dict):
         raise ValueError(f'The price list {name} has no "models".')
     return PriceList(
@@ -168,5 +168,5 @@ def _amount(name: str, value: Any) -> Decimal:
     except InvalidOperation:
         amount = Decimal(-1)
     if isinstance(value, bool) or not amount.is_finite() or amount < 0:
-        raise ValueError(f"The price of {name!r} is no amount of USD: {value!r}.")
+        raise ValueError(f"The price of {name!r} is not an amount of USD: {value!r}.")
     return amount

@@ -1,7 +1,7 @@
-"""What one call took and how it ended: one `CallRecord` per call, for whoever listens.
+"""One `CallRecord` per call: its outcome, timing, token usage and cost.
 
-Listeners are called once per call, when it ends, in the context in which it began: after the whole answer,
-or when it failed, broke, was cancelled or was closed early. A record holds no content and no key.
+Listeners are called once per call, when it has ended: complete, failed, cancelled or closed early. They run
+in the `contextvars` context in which the call began. A record contains no message content and no API key.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from texapi_core.wire.scalars import text_or_none
 from texapi_core.wire.usage import TokenUsage
 
 Outcome = Literal["ok", "error", "cancelled", "closed"]
-"""`closed`: whoever read the stream stopped before its end."""
+"""`closed`: the caller stopped reading the stream before its end."""
 CostSource = Literal["gateway", "prices"]
 Listener = Callable[["CallRecord"], None]
 
@@ -31,24 +31,19 @@ logger = logging.getLogger("texapi")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallLabels:
-    """What the user calls a call, by the means of the framework."""
+    """Tags, metadata and run id that the user gave a call through the framework."""
 
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     run_id: str | None = None
-    """LangChain's id of the run."""
+    """LangChain's run id."""
 
 
 NO_LABELS = CallLabels()
 
 
-def no_labels() -> CallLabels:
-    """The labels of a call whose framework has none."""
-    return NO_LABELS
-
-
 def labels_of(tags: Iterable[Any], metadata: Mapping[str, Any], *, run_id: object = None) -> CallLabels:
-    """Labels as a record keeps them: short text, and values that are plain JSON."""
+    """Labels with text cut to 200 characters and metadata values that are JSON scalars."""
     return CallLabels(
         tags=tuple(dict.fromkeys(str(tag)[:_MAX_LABEL] for tag in tags)),
         metadata={str(name)[:_MAX_LABEL]: _plain(value) for name, value in metadata.items()},
@@ -67,101 +62,101 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartedCall:
-    """What is known of a call when it begins."""
+    """A call that is about to be sent."""
 
     call_id: str
     started_at: datetime
     """In UTC."""
     streamed: bool
     payload: Mapping[str, Any]
-    """The JSON of the request, but for `stream`."""
+    """The JSON of the request, without `stream`."""
     base_url: str
     key_hint: str
-    """The last characters of the key."""
+    """The last four characters of the key, or `""` for a short key."""
     key_digest: str
-    """Tells one key from another, and nothing of either."""
+    """SHA-256 of the key, to distinguish keys."""
     labels: CallLabels = NO_LABELS
 
     @property
     def model(self) -> str | None:
-        """The model that is asked for."""
+        """The requested model."""
         return text_or_none(self.payload.get("model"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRecord:
-    """One call of the gateway. `None` means that it is not known."""
+    """One call to the gateway. `None` means unknown."""
 
     call_id: str
-    """An id of our own, for a call that never got one from the gateway."""
+    """A unique id made by this package: not every call gets a `request_id`."""
     started_at: datetime
     """In UTC."""
     streamed: bool
     outcome: Outcome
     total_ms: float
-    """Milliseconds from the start of the call to the end of its answer."""
+    """Milliseconds from the start of the call to its end."""
     first_token_ms: float | None = None
     """Milliseconds to the first content of a stream."""
     attempts: int | None = None
-    """Requests sent: 1 and the retries."""
+    """Requests sent, including retries."""
     request_id: str | None = None
-    """The gateway's `x-request-id`, of the last attempt."""
+    """The gateway's `x-request-id` of the last attempt."""
     response_id: str | None = None
     model: str | None = None
-    """The model that was asked for."""
+    """The requested model."""
     served_model: str | None = None
-    """The model that answered, by the answer."""
+    """The model named in the answer."""
     usage: TokenUsage = NO_USAGE
     cost: Decimal | None = None
     """USD."""
     cost_source: CostSource | None = None
-    """Who says what it cost: the gateway, or a price list."""
+    """Whether the gateway reported the cost, or a price list gave it."""
     finish_reason: str | None = None
     error: str | None = None
-    """Name of the error's class."""
+    """Name of the exception class."""
     error_code: str | None = None
-    """The gateway's name of the error, e.g. `insufficient_credits`."""
+    """The gateway's error code, e.g. `insufficient_credits`."""
     key_hint: str = ""
-    """The last characters of the key."""
+    """The last four characters of the key, or `""` for a short key."""
     labels: CallLabels = NO_LABELS
 
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """USD and tokens. `cost` is `None` where it is not known."""
+    """USD and tokens. `cost` is `None` if unknown."""
 
     cost: Decimal | None
     tokens: int
 
 
 class OpenCall(Protocol):
-    """A call that goes on."""
+    """A call in progress."""
 
-    def cut_off(self) -> None:
-        """Record the call now: the process ends before it does."""
+    def record_interrupted(self) -> None:
+        """Record the call as cancelled: the process is exiting."""
         ...
 
 
 open_calls: set[OpenCall] = set()
-"""The calls of this process that are recorded and have not ended."""
+"""The recorded calls of this process that are in progress."""
 os.register_at_fork(after_in_child=open_calls.clear)
 
 
 def record_open_calls() -> None:
-    """Record the calls that the end of the process cuts off: the gateway may charge for them."""
+    """Record the calls that the exit of the process interrupts: the gateway may charge for them."""
     for call in list(open_calls):
-        call.cut_off()
+        call.record_interrupted()
 
 
 def log_call(record: CallRecord) -> None:
-    """One line for a call, with every field in `extra` under a name that starts with `texapi_`."""
+    """Log one line for a call, with every field in `extra` under a name prefixed `texapi_`."""
     fields = log_fields(record)
     line = " ".join(f"{name}={value}" for name, value in fields.items() if value not in (None, ()))
     logger.info("call %s", line, extra={f"texapi_{name}": value for name, value in fields.items()})
 
 
 def log_fields(record: CallRecord) -> dict[str, Any]:
-    """The fields of a record, by the names that the log and the ledger use."""
+    """The fields of a record under their names in the log and the ledger."""
     usage = record.usage
     return {
         "outcome": record.outcome,

@@ -1,7 +1,4 @@
-"""Making the `CallRecord` of a call, around the call: `with record_call(...) as record:`.
-
-With no sink, `record_call` returns one shared object that does nothing.
-"""
+"""Records a call and passes its `CallRecord` to the sinks: `with record_call(...) as record:`."""
 
 from __future__ import annotations
 
@@ -26,22 +23,22 @@ from texapi_core.settings import key_hint
 from texapi_core.wire.values import ChatReply
 
 _RETRY_COUNT = "x-stainless-retry-count"
-"""Header in which the openai SDK tells a server how many times it has sent a request before."""
+"""Header in which the openai SDK sends the number of retries so far."""
 
 
 class Answer(Protocol):
-    """A streamed answer on its way."""
+    """A streamed answer in progress."""
 
     first_content: float | None
-    """When the first content came, by `time.monotonic()`."""
+    """`time.monotonic()` at the first content."""
 
     def reply(self) -> ChatReply:
-        """What has come so far."""
+        """The answer received so far."""
         ...
 
 
 class NullRecorder:
-    """Of a call that no sink follows."""
+    """Recorder of a call without sinks: does nothing."""
 
     def __enter__(self) -> NullRecorder:
         return self
@@ -56,23 +53,23 @@ class NullRecorder:
         pass
 
     def sending(self) -> AbstractContextManager[None]:
-        """Around the request, to the head of its response."""
-        return _NOTHING
+        """A context manager for sending the request, until the response headers arrive."""
+        return _NULL_CONTEXT
 
     def opened(self, response: Any, answer: Answer | None = None) -> None:
-        """The head of a response has come."""
+        """Report that the response headers have arrived."""
 
     def finished(self, reply: ChatReply) -> ChatReply:
-        """The whole answer has come. Returns it, with its cost if there is a price list."""
+        """Report the complete answer. Returns it, with `usage.cost` if a price list has its model."""
         return reply
 
 
-_NOTHING = nullcontext()
+_NULL_CONTEXT = nullcontext()
 _NULL_RECORDER = NullRecorder()
 
 
 def record_call(call: Call, *, streamed: bool = False) -> NullRecorder:
-    """A recorder of a call; when the call has ended, its record goes to all sinks."""
+    """A recorder that passes the record of a call to all sinks when the call ends."""
     sinks = process_sinks()
     if call.settings.accounting is not None:
         sinks = (*sinks, *call.settings.accounting.sinks)
@@ -82,7 +79,7 @@ def record_call(call: Call, *, streamed: bool = False) -> NullRecorder:
 
 
 class CallRecorder(NullRecorder):
-    """Of a call that sinks follow."""
+    """Recorder of a call with sinks."""
 
     def __init__(self, sinks: tuple[Sink, ...], call: Call, *, streamed: bool) -> None:
         settings = call.settings
@@ -137,32 +134,32 @@ class CallRecorder(NullRecorder):
             error = errors.TexAPIBudgetExceededError(f"{refused} {advice}")
             self._end(error)
             raise error from None
-        except Exception:  # which fails no call
+        except Exception:  # accounting must not fail a call
             logger.warning("%r could not be started for a call.", sink, exc_info=True)
 
     @contextmanager
     def sending(self) -> Generator[None]:
-        """Around the request: what the observers put around it."""
+        """Enter the `sending` contexts of the observers."""
         with ExitStack() as stack:
             for observer in self._observers:
                 stack.enter_context(observer.sending())
             yield
 
     def opened(self, response: Any, answer: Answer | None = None) -> None:
-        """The head of a response has come."""
+        """Report that the response headers have arrived."""
         self._response = response
         self._answer = answer
 
     def finished(self, reply: ChatReply) -> ChatReply:
-        """The whole answer has come: the call ends here, whatever the caller does with it."""
+        """Report the complete answer: the call ends here, even if the caller raises afterwards."""
         self._reply = reply
         record = self._end(None)
         if record is None or record.cost is None or record.cost_source != "prices" or reply.usage is None:
             return reply
         return replace(reply, usage=replace(reply.usage, cost=float(record.cost), cost_is_estimated=True))
 
-    def cut_off(self) -> None:
-        """The process ends before the call does."""
+    def record_interrupted(self) -> None:
+        """Record the call as cancelled: the process is exiting."""
         if not self._has_ended:
             self._end(KeyboardInterrupt())
 
@@ -171,8 +168,8 @@ class CallRecorder(NullRecorder):
         open_calls.discard(self)
         try:
             record = self._record(error)
-        except Exception:
-            logger.warning("A call could not be recorded.", exc_info=True)  # which fails no call
+        except Exception:  # accounting must not fail a call
+            logger.warning("A call could not be recorded.", exc_info=True)
             return None
         for observer in reversed(self._observers):
             self._context.run(_notify, observer, record)
@@ -218,7 +215,7 @@ class CallRecorder(NullRecorder):
         return partial or (self._answer.reply() if self._answer else None)
 
     def _attempts(self, failure: BaseException | None) -> int | None:
-        """By the last request that was sent; unknown when a call is cancelled before its answer."""
+        """From the last request sent; unknown for a call cancelled before its response."""
         if isinstance(failure, (errors.TexAPISettingsError, errors.TexAPIBudgetExceededError)):
             return 0
         response = self._response or getattr(failure, "response", None)
@@ -240,10 +237,9 @@ def _digest(api_key: str) -> str:
 
 
 def _notify(observer: Observer, record: CallRecord) -> None:
-    """End an observer. Whatever it raises is logged: accounting fails no call."""
     try:
         observer.end(record)
-    except Exception:
+    except Exception:  # accounting must not fail a call
         logger.warning("%r failed at the end of a call.", observer, exc_info=True)
 
 

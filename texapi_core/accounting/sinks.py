@@ -1,8 +1,8 @@
-"""Sinks: what follows the calls of a model. Listeners, ledger and spans are here, the budget in its file.
+"""Sinks receive the calls of a model: listeners, ledger and spans here, budgets in `budget`.
 
-A sink is asked once per call to `begin`, and may refuse the call there. What it returns is told when the
-request goes out and, with the call's record, when it has ended. To add one: a class in a file of its own,
-and a field of `texapi_core.adapter_base.accounting_parameters` that makes one.
+`Sink.begin` is called before each call and returns an `Observer`, or refuses the call. The observer wraps
+the sending of the request, and receives the record when the call has ended. To add a sink, write its class
+in a new module and add a field of `texapi_core.adapter_base.accounting_parameters` that creates it.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ from texapi_core.accounting.record import (
 )
 from texapi_core.wire.usage import TokenUsage
 
-_NOTHING = nullcontext()
+_NULL_CONTEXT = nullcontext()
 
 
 class CallRefused(Exception):
-    """A sink does not let a call be sent; its text says why. The caller gets `TexAPIBudgetExceededError`."""
+    """Raised by `Sink.begin` to refuse a call. The caller gets `TexAPIBudgetExceededError` with its text."""
 
 
 class Observer(Protocol):
-    """Follows one call. Whatever else it raises is logged and fails no call."""
+    """Observes one call."""
 
     def sending(self) -> AbstractContextManager[None]:
-        """Around the request, to the head of its response."""
-        return _NOTHING
+        """A context manager for sending the request, until the response headers arrive."""
+        return _NULL_CONTEXT
 
     def end(self, record: CallRecord) -> None:
-        """The call has ended, with or without an answer. Called once, in the context in which it began."""
+        """Called once, when the call has ended, in the context in which it began. Exceptions are logged."""
 
 
 class Sink(Protocol):
-    """Follows the calls of a model, or of all models of a process. One object serves many calls at once."""
+    """Receives the calls of a model, or of all models of a process, many of them concurrently."""
 
     def preparation(self) -> Callable[[], None] | None:
-        """What must be done before the next call and may block; async calls do it in a thread."""
+        """A function to run before the next call. It may block: async calls run it in a thread."""
         return None
 
     def begin(self, call: StartedCall) -> Observer:
-        """An observer of a call that begins.
+        """The observer of a call that is about to be sent. Exceptions but `CallRefused` are logged.
 
         Raises:
             CallRefused: the call must not be sent.
@@ -64,36 +64,36 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ListenerSink(Sink, Observer):
-    """Hands each record to a function."""
+    """Passes each record to a function."""
 
     listener: Listener
 
     def begin(self, call: StartedCall) -> Observer:
-        """Itself, for it keeps nothing of a call."""
+        """This object, which keeps no state per call."""
         return self
 
     def end(self, record: CallRecord) -> None:
-        """Hand the record over."""
+        """Pass the record on."""
         self.listener(record)
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerSink(Sink, Observer):
-    """Writes each record into the ledger at a URL."""
+    """Writes each record to the ledger at a URL."""
 
     url: str = field(repr=False)
-    """It may hold a password."""
+    """It may contain a password."""
 
     def begin(self, call: StartedCall) -> Observer:
-        """Itself, for it keeps nothing of a call."""
+        """This object, which keeps no state per call."""
         return self
 
     def end(self, record: CallRecord) -> None:
-        """Have the record written soon."""
+        """Queue the record for writing."""
         _ledger().write_record(self.url, record)
 
     def read_spending(self, since: datetime) -> Spending | None:
-        """What all who write to the ledger have spent since a moment, `None` when it cannot be read."""
+        """Spending of all writers of the ledger since a time, `None` if the ledger cannot be read."""
         spending: Spending | None = _ledger().read_spending(self.url, since)
         return spending
 
@@ -106,10 +106,10 @@ def _ledger() -> ModuleType:
 
 @dataclass(frozen=True, slots=True)
 class SpanSink(Sink):
-    """Makes each call a span and metrics of OpenTelemetry."""
+    """Creates an OpenTelemetry span and metrics for each call."""
 
     def begin(self, call: StartedCall) -> Observer:
-        """The span."""
+        """The span of the call."""
         from texapi_core.accounting.otel import CallSpan  # OpenTelemetry is an extra
 
         return CallSpan(call)
@@ -117,13 +117,13 @@ class SpanSink(Sink):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounting:
-    """Prices and sinks of one model object, resolved and checked. Holds no connection."""
+    """Validated prices and sinks of one model object. Holds no connection."""
 
     prices: PriceList
     sinks: tuple[Sink, ...] = ()
 
     def cost(self, usage: TokenUsage, *models: str | None) -> tuple[Decimal | None, CostSource | None]:
-        """USD for a call and the source of the figure: the gateway itself, else the price list."""
+        """USD of a call and its source: the gateway's figure, else the price list, else `(None, None)`."""
         cost, source = gateway_cost(usage)
         if cost is not None:
             return cost, source
@@ -132,7 +132,7 @@ class Accounting:
 
 
 def gateway_cost(usage: TokenUsage) -> tuple[Decimal | None, CostSource | None]:
-    """USD for a call as the gateway reports it."""
+    """USD of a call as the gateway reports it."""
     return (None, None) if usage.cost is None else (Decimal(str(usage.cost)), "gateway")
 
 
@@ -141,7 +141,7 @@ _LOG = ListenerSink(log_call)
 
 
 def add_listener(listener: Listener) -> None:
-    """Have `listener` called with the record of each call of this process. It must not block."""
+    """Call `listener` with the record of each call that ends in this process. It must not block."""
     global _listeners
     _listeners = (*_listeners, ListenerSink(listener))
 
@@ -153,5 +153,5 @@ def remove_listener(listener: Listener) -> None:
 
 
 def process_sinks() -> tuple[Sink, ...]:
-    """The sinks of every call of this process: its listeners, and the log when its level asks for it."""
+    """The sinks of every call of this process: its listeners, and the log if INFO is enabled."""
     return (*_listeners, _LOG) if logger.isEnabledFor(logging.INFO) else _listeners

@@ -19,5 +19,5 @@ def main() -> None:
         )
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without ≥ or Vietnamese shows a question mark
+            stream.reconfigure(errors="replace")  # for terminals that cannot show ≥ or Vietnamese
     app()

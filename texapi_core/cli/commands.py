@@ -1,4 +1,4 @@
-"""The subcommands: options in, a report of `texapi_core.accounting.ledger` out."""
+"""The subcommands of `texapi`."""
 
 from __future__ import annotations
 
@@ -34,16 +34,15 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="What was spent through TexAPI, by the usage ledger; what the key can use; and what is amiss.",
-    epilog="Exit codes: 0 all is well; 1 `reconcile` found differences, or `doctor` a fault; 2 the command "
-    "was not understood; 3 there is no ledger, or no statement, that can be read; 4 the gateway did not "
-    "answer `models`.",
+    help="Usage and cost of TexAPI from the ledger, the models of a key, and a check of the setup.",
+    epilog="Exit codes: 0 success; 1 `reconcile` found differences, or `doctor` a fault; 2 the command was "
+    "not understood; 3 the ledger or the statement cannot be read; 4 the gateway did not answer `models`.",
 )
 errors = Console(stderr=True, highlight=False)
 
 
 class Format(StrEnum):
-    """How a report is printed."""
+    """Output format of a report."""
 
     TABLE = "table"
     CSV = "csv"
@@ -51,7 +50,7 @@ class Format(StrEnum):
 
 
 class Language(StrEnum):
-    """What `doctor` speaks."""
+    """Language of `doctor`."""
 
     EN = "en"
     VI = "vi"
@@ -63,14 +62,14 @@ LedgerOption = Annotated[
 SinceOption = Annotated[
     str, typer.Option(help="How far back: 90m, 24h, 7d, 4w, or a date such as 2026-11-01 (UTC).")
 ]
-UntilOption = Annotated[str, typer.Option(help="Where to stop, in the same form.")]
+UntilOption = Annotated[str, typer.Option(help="End of the time, in the same form as --since.")]
 TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each answer.")]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="Output format.")]
 
 
 @app.callback()
 def _texapi() -> None:
-    """Keeps a lone subcommand a subcommand."""
+    """Makes typer keep the name of a subcommand if it is the only one."""
 
 
 @app.command()
@@ -83,7 +82,7 @@ def usage(
     plot: Annotated[Path | None, typer.Option(help="Also draw it into this PNG.")] = None,
     dark: Annotated[bool, typer.Option("--dark", help="Draw for a dark background.")] = False,
 ) -> None:
-    """Who spent what: calls, tokens and cost."""
+    """Calls, tokens and cost by model, day, tag, key or metadata."""
     try:
         report.check_grouping(by)
     except ValueError as error:
@@ -106,11 +105,11 @@ def calls(
     ledger: LedgerOption = "",
     since: SinceOption = "",
     until: UntilOption = "",
-    failed: Annotated[bool, typer.Option("--failed", help="Only calls without a whole answer.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the latest first.")] = 20,
+    failed: Annotated[bool, typer.Option("--failed", help="Only calls without a complete answer.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of calls, latest first.")] = 20,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """The calls themselves, with the request ids to show to support."""
+    """Single calls, with the request ids that support asks for."""
     start, end = _moment(since), _moment(until)
     with _open(ledger) as engine:
         rows = report.read_calls(engine, since=start, until=end, only_failed=failed, limit=limit)
@@ -125,7 +124,7 @@ def reconcile(
     until: UntilOption = "",
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Match a statement with the ledger, by request id or by day and model, and print what differs."""
+    """Compare a statement with the ledger, by request id or by day and model, and print the differences."""
     start, end = _moment(since), _moment(until)
     try:
         entries = statement.read_statement(file)
@@ -141,11 +140,11 @@ def reconcile(
 
 @app.command()
 def models(
-    name: Annotated[str, typer.Argument(help="Only models whose name holds this.")] = "",
+    name: Annotated[str, typer.Argument(help="Only models whose name contains this text.")] = "",
     timeout: TimeoutOption = 20.0,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """What the key in TEXAPI_API_KEY can use: what each model can do and costs, as far as it is known."""
+    """The models that the key in TEXAPI_API_KEY can use, with known capabilities and prices."""
     try:
         prices = parse_prices(os.environ.get(PRICES_ENV) or None)
     except ValueError as error:
@@ -160,15 +159,15 @@ def models(
 
 @app.command()
 def doctor(
-    model: Annotated[str, typer.Option(help="The model to try; else the cheapest one known.")] = "",
+    model: Annotated[str, typer.Option(help="Model of the request. Default: the cheapest known.")] = "",
     request: Annotated[
-        bool, typer.Option("--request/--no-request", help="Whether to send one small request, which costs.")
+        bool, typer.Option("--request/--no-request", help="Send a small request, which is charged.")
     ] = True,
-    language: Annotated[Language | None, typer.Option(help="Of the answers; else the locale's.")] = None,
+    language: Annotated[Language | None, typer.Option(help="Output language. Default: by locale.")] = None,
     timeout: TimeoutOption = 20.0,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Look for what is amiss, from the key to one small request, and say the way out. Never shows the key."""
+    """Check the setup, from the key to one small request, and suggest fixes. Never shows the key."""
     from texapi_core.cli.doctor.examination import Examination  # imports the SDK
 
     examination = Examination(model=model, timeout=timeout, sends_request=request)
@@ -190,7 +189,7 @@ def _open(url: str) -> Generator[Engine]:
 
 
 def _moment(text: str) -> datetime | None:
-    """`7d` ago, or the start of a day, in UTC."""
+    """The time `7d` ago, or an ISO date or time, by default in UTC."""
     if not text:
         return None
     if ago := re.fullmatch(r"(\d+)([mhdw])", text.strip()):
@@ -198,13 +197,13 @@ def _moment(text: str) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        _stop(USAGE_ERROR, f"No time: {text!r}. Use 90m, 24h, 7d, 4w, or a date such as 2026-11-01.")
+        _stop(USAGE_ERROR, f"Not a time: {text!r}. Use 90m, 24h, 7d, 4w, or a date such as 2026-11-01.")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _draw(lines: list[report.UsageLine], by: list[str], path: Path, *, dark: bool) -> None:
     try:
-        from texapi_core.cli.plot import draw_usage  # takes matplotlib, which is slow to import
+        from texapi_core.cli.plot import draw_usage  # imports matplotlib, which is slow
     except ImportError:
         _stop(USAGE_ERROR, 'Drawing needs matplotlib: pip install "texapi-integrations[cli]"')
     draw_usage(lines, by, path, dark=dark)

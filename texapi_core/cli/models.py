@@ -1,4 +1,4 @@
-"""The models that a key can use, with what is known of each."""
+"""The models that a key can use, with known capabilities and prices."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _INPUTS = ("image", "pdf", "audio")
 
 
 def read_models(prices: PriceList, *, name: str = "", timeout: float) -> list[dict[str, Any]]:
-    """A row for each model whose name holds `name`, sorted by name; what is not known is `None`.
+    """A row for each model whose name contains `name`, sorted by name; `None` means unknown.
 
     Raises:
-        TexAPIError: the gateway could not be asked.
+        TexAPIError: see `texapi_core.errors`.
     """
     settings = resolve_settings(api_key=None, base_url=None, timeout=timeout, max_retries=1)
     listed = sorted(texapi_core.list_models(settings), key=lambda model: model.id)
@@ -45,12 +45,12 @@ def _row(model: ModelInfo, prices: PriceList) -> dict[str, Any]:
 
 
 def _usd(amount: Decimal | None) -> str | None:
-    """USD per million tokens, as exact as the list has it."""
+    """USD per million tokens, exactly as in the price list."""
     return None if amount is None else f"{amount:f}"
 
 
 def cheapest(listed: list[ModelInfo], prices: PriceList) -> str:
-    """The model that a trial call costs least with, as far as prices are known; else the first."""
+    """The model with the lowest known price, else the first."""
     known: Mapping[str, Decimal] = {
         model.id: price.input + price.output for model in listed if (price := prices.price(model.id))
     }

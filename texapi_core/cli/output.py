@@ -1,11 +1,11 @@
-"""Reports as tables for people, and as CSV and JSON for programs."""
+"""Prints reports as tables, CSV or JSON."""
 
 from __future__ import annotations
 
 import csv
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
@@ -34,18 +34,24 @@ _CALL_COLUMNS = (
     "total_ms",
     "error_code",
 )
+_USAGE_COLUMNS = {
+    "calls": "calls",
+    "failed": "failed",
+    "input_tokens": "tokens in",
+    "cached_tokens": "cached",
+    "output_tokens": "tokens out",
+    "reasoning_tokens": "reasoning",
+}
 
 
 def print_usage(lines: Sequence[UsageLine], total: UsageLine, by: str, format: str) -> None:
-    """What was spent, a line for each group; in a table with the sum of all calls."""
+    """Usage with a line per group; a table has a total."""
     if format != "table":
         _print_rows([as_mapping(line, [by]) for line in lines], format)
         return
     table = Table(title=None, header_style="bold", show_footer=len(lines) > 1)
-    whole = _usage_cells(total)
     table.add_column(by, footer="all calls", no_wrap=True)
-    names = ("calls", "failed", "tokens in", "cached", "tokens out", "reasoning", "USD")
-    for name, footer in zip(names, whole, strict=True):
+    for name, footer in zip((*_USAGE_COLUMNS.values(), "USD"), _usage_cells(total), strict=True):
         table.add_column(name, footer=footer, justify="right", no_wrap=True)
     for line in lines:
         table.add_row(Text(line.group[0]), *_usage_cells(line))
@@ -60,36 +66,24 @@ def print_usage(lines: Sequence[UsageLine], total: UsageLine, by: str, format: s
 
 
 def _usage_cells(line: UsageLine) -> list[str]:
-    counts = (
-        line.calls,
-        line.failed,
-        line.input_tokens,
-        line.cached_tokens,
-        line.output_tokens,
-        line.reasoning_tokens,
-    )
-    return [*(f"{count:,}" for count in counts), shown_cost(line.cost, unpriced=line.unpriced)]
+    counts = [f"{getattr(line, name):,}" for name in _USAGE_COLUMNS]
+    return [*counts, format_cost(line.cost, unpriced=line.unpriced)]
 
 
-def shown_cost(cost: Decimal | None, *, unpriced: int = 0) -> str:
-    """USD to a millionth; `≥` where calls of unknown cost are among them."""
+def format_cost(cost: Decimal | None, *, unpriced: int = 0) -> str:
+    """USD with six decimals, prefixed with `≥` if some calls have no known cost."""
     if cost is None:
         return "unknown" if unpriced else "0"
     return f"{'≥ ' if unpriced else ''}{cost:,.6f}"
 
 
 def print_calls(rows: Sequence[Mapping[str, Any]], format: str) -> None:
-    """The calls, one in a line."""
+    """Calls, one per line."""
     if format != "table":
         _print_rows([{name: _plain(value) for name, value in row.items()} for row in rows], format)
         return
-    table = Table(header_style="bold")
-    for name in _CALL_COLUMNS:
-        is_number = name in ("input_tokens", "output_tokens", "cost", "total_ms")
-        table.add_column(name.replace("_", " "), justify="right" if is_number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_cell(row[name])) for name in _CALL_COLUMNS))
-    _console().print(table)
+    titles = {name: name.replace("_", " ") for name in _CALL_COLUMNS}
+    _console().print(_table(rows, titles, _cell))
 
 
 def _cell(value: Any) -> str:
@@ -98,7 +92,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, Decimal):
-        return shown_cost(value)
+        return format_cost(value)
     return f"{value:,.0f}" if isinstance(value, float) else str(value)
 
 
@@ -114,21 +108,15 @@ _MODEL_COLUMNS = {
     "cached_input_usd": "cached",
     "output_usd": "out",
 }
-_NUMBERS = ("context_window", "max_output_tokens", "input_usd", "cached_input_usd", "output_usd")
 
 
 def print_models(rows: Sequence[Mapping[str, Any]], prices: PriceList, format: str) -> None:
-    """The models, one in a line, and where their prices are from."""
+    """Models, one per line, and the source of their prices."""
     if format != "table":
         _print_rows(rows, format)
         return
-    table = Table(header_style="bold")
-    for name, title in _MODEL_COLUMNS.items():
-        table.add_column(title, justify="right" if name in _NUMBERS else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_model_cell(row[name])) for name in _MODEL_COLUMNS))
     console = _console()
-    console.print(table)
+    console.print(_table(rows, _MODEL_COLUMNS, _model_cell))
     console.print("in, cached, out: USD per million tokens; - is not known.")
     source = f"{prices.source or 'the file of TEXAPI_PRICES'}{', ' if prices.date else ''}{prices.date}"
     console.print(f"Prices: {source}.", markup=False, soft_wrap=True)
@@ -146,24 +134,24 @@ _COLORS = {"ok": "green", "warning": "yellow", "fault": "bold red", "skipped": "
 def print_findings(
     findings: Iterable[Finding], language: Language, format: str, *, progress: Console
 ) -> list[Finding]:
-    """What the doctor found, each finding as soon as it is there. Returns them all."""
-    words, said, coming = WORDS[language], [], iter(findings)
+    """Findings of the doctor, each as soon as it is available in a table. Returns them."""
+    words, printed, remaining = WORDS[language], [], iter(findings)
     console = _console()
     while True:
-        with progress.status(words["progress"]):  # which must be over when anything is printed
-            finding = next(coming, None)
+        with progress.status(words["progress"]):  # must end before anything is printed
+            finding = next(remaining, None)
         if finding is None:
             break
-        said.append(finding)
+        printed.append(finding)
         if format == "table":
             console.print(_finding_lines(finding, language))
     if format != "table":
-        _print_rows([_finding_row(finding, language) for finding in said], format)
-        return said
-    verdicts = {finding.verdict for finding in said}
+        _print_rows([_finding_row(finding, language) for finding in printed], format)
+        return printed
+    verdicts = {finding.verdict for finding in printed}
     summary = "ill" if "fault" in verdicts else "warned" if "warning" in verdicts else "well"
     console.print(words[summary], style="bold")
-    return said
+    return printed
 
 
 def _finding_row(finding: Finding, language: Language) -> dict[str, str]:
@@ -185,25 +173,34 @@ def _finding_lines(finding: Finding, language: Language) -> Table:
 
 
 def print_differences(differences: Sequence[Difference], entries: int, format: str) -> None:
-    """Where statement and ledger differ, and how much was compared."""
+    """Differences between ledger and statement."""
+    rows = [asdict(difference) for difference in differences]
     if format != "table":
-        _print_rows([asdict(difference) for difference in differences], format)
+        _print_rows(rows, format)
         return
     console = _console()
     if not differences:
         console.print(f"All {entries:,} lines of the statement agree with the ledger.")
         return
-    table = Table(header_style="bold")
-    for name in ("what", "field", "ledger", "statement"):
-        table.add_column(name, overflow="fold")
-    for difference in differences:
-        table.add_row(*(Text(said) for said in asdict(difference).values()))
-    console.print(table)
+    console.print(_table(rows, {name: name for name in Difference.__slots__}, str))
     console.print(f"{len(differences):,} differences; the statement has {entries:,} lines.")
 
 
+_NUMBER_SUFFIXES = ("cost", "ms", "tokens", "usd", "window")
+
+
+def _table(rows: Iterable[Mapping[str, Any]], titles: Mapping[str, str], cell: Callable[[Any], str]) -> Table:
+    table = Table(header_style="bold")
+    for name, title in titles.items():
+        is_number = name.endswith(_NUMBER_SUFFIXES)
+        table.add_column(title, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(row[name])) for name in titles))
+    return table
+
+
 def _console() -> Console:
-    """As wide as the terminal; what goes into a file or a pipe is never cut."""
+    """A console as wide as the terminal, or wide enough for a file or a pipe."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 

@@ -1,4 +1,4 @@
-"""What was spent, drawn: days as bars of models, anything else as one bar for each group."""
+"""Draws usage: days as stacked bars by model, other groupings as one bar per group."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _MAX_SERIES = 7
 _MAX_BARS = 20
 _OTHERS = "others"
 _COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a800", "#999999")
-"""Okabe and Ito's, which the colour-blind tell apart, on light and on dark."""
+"""Okabe and Ito's colour-blind safe palette, for light and dark backgrounds."""
 
 
 def draw_usage(lines: Sequence[UsageLine], by: Sequence[str], path: Path, *, dark: bool = False) -> None:
-    """Draw USD where the costs are known, else tokens, into a PNG."""
+    """Draw usage into a PNG: USD if any cost is known, else tokens."""
     is_cost = any(line.cost for line in lines)
     amounts = {line.group: _amount(line, is_cost=is_cost) for line in lines}
     unit = "USD" if is_cost else "tokens"
     style = matplotlib.style.context("dark_background" if dark else "default")
     with style, matplotlib.rc_context({"font.size": 10}):
-        figure = Figure(figsize=(9, 4.8), layout="constrained")  # without pyplot no window system has a say
+        figure = Figure(figsize=(9, 4.8), layout="constrained")  # pyplot would need a window system
         axes = figure.subplots()
         if by[0] == "day":
             _draw_days(axes, amounts)
@@ -47,7 +47,7 @@ def draw_usage(lines: Sequence[UsageLine], by: Sequence[str], path: Path, *, dar
 
 
 def _amount(line: UsageLine, *, is_cost: bool) -> float | None:
-    """The length of a bar; `None` for a cost that is not known, which is not zero."""
+    """The length of a bar; `None` for an unknown cost."""
     if is_cost:
         return None if line.cost is None else float(line.cost)
     return float(line.input_tokens + line.output_tokens)
@@ -80,7 +80,7 @@ def _draw_days(axes: Any, amounts: Mapping[tuple[str, ...], float | None]) -> No
 
 
 def _every_day(days: Sequence[str]) -> list[str]:
-    """All days from the first to the last: a day without calls is a gap, not nothing."""
+    """All days from the first to the last, including days without calls."""
     if not days:
         return []
     first, last = date.fromisoformat(min(days)), date.fromisoformat(max(days))

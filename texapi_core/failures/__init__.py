@@ -1,3 +1,3 @@
-"""Errors: what the gateway and the network say, put into a class of `texapi_core.errors`, without secrets."""
+"""Turns failures of the gateway and the network into `texapi_core.errors`, with secrets redacted."""
 
 __all__: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Error objects of gateways: found in whatever they are wrapped in, and put into a class."""
+"""Unwraps and classifies the error objects of gateways."""
 
 from __future__ import annotations
 
@@ -42,28 +42,28 @@ _CLASS_BY_TYPE: dict[str, _Status] = {
     "internal_server_error": errors.TexAPIServerError,
     "invalid_request_error": errors.TexAPIBadRequestError,
 }
-"""`type` or `code` of an error object -> class: the gateway's own, then what providers behind it send."""
+"""`type` or `code` of an error object -> class: the gateway's own, and those of providers behind it."""
 
 _ONLY_WITHOUT_STATUS = frozenset({"invalid_request_error", "server_error", "api_error"})
-"""Types that say less than a status does, so the status decides when there is one."""
+"""Types that are less specific than a status, so that a status takes precedence."""
 
-_SPENT = re.compile(
+_QUOTA_PATTERN = re.compile(
     "insufficient[_ ](?:credits?|quota|balance|user[_ ]quota|funds)|daily_spending_cap_exceeded"
     "|api_key_monthly_limit_exceeded|billing_hard_limit_reached"
     "|exceeded_current_quota_error|exceeded your current quota",
     re.IGNORECASE,
 )
-"""What must not be retried is found wherever an error says it: a retry costs the user."""
-_OVERFLOW = re.compile(
+"""Errors that must not be retried, since a retry costs the user; searched in the whole error object."""
+_CONTEXT_LENGTH_PATTERN = re.compile(
     r"context[ _]?length|context ?window|prompt is too long|input tokens exceed|too many input tokens"
     r"|input is too long|input token count.{0,40}exceeds"
     r"|reduce the length of (?:the|your) (?:messages|prompt)",
     re.IGNORECASE,
 )
-"""How providers say that a request is too long for the model where no code says it: OpenAI, Anthropic,
-LiteLLM, Google, Bedrock, vLLM."""
-_PASSES_SOON = re.compile(r"retry_?delay|retry in \d", re.IGNORECASE)
-"""Google says "exceeded your current quota" of a minute's quota too, and then when to try again."""
+"""Messages for a request too long for the model, which have no common code: OpenAI, Anthropic, LiteLLM,
+Google, Bedrock, vLLM."""
+_RETRY_HINT_PATTERN = re.compile(r"retry_?delay|retry in \d", re.IGNORECASE)
+"""Google sends "exceeded your current quota" for a per-minute quota too, along with the time to wait."""
 _MAX_WRAPPERS = 6
 
 _CLASS_BY_STATUS: dict[int, _Status] = {
@@ -81,9 +81,9 @@ _CLASS_BY_STATUS: dict[int, _Status] = {
 
 
 def classify(error: Any, status: int | None) -> _Status:
-    """The class for an error object of the gateway and the status it came with.
+    """The class for an error object of the gateway and its HTTP status.
 
-    `status` is None for an error inside an answer or a stream; a numeric `code` stands in for it.
+    `status` is None for an error inside an answer or a stream; a numeric `code` then replaces it.
     """
     names = names_of(error)
     if status is None:
@@ -97,28 +97,26 @@ def classify(error: Any, status: int | None) -> _Status:
         if error_class is errors.TexAPIInsufficientCreditsError and status == 429:
             return errors.TexAPIInsufficientQuotaError
         return error_class
-    if status in (None, 402, 403, 429) and (spent := _quota_code_in(str(error))):
-        return classify({"type": spent}, status)
+    if status in (None, 402, 403, 429) and (quota_code := _quota_code_in(str(error))):
+        return classify({"type": quota_code}, status)
     if status == 400 and _is_about_tool_choice(error):
         return errors.TexAPIToolChoiceError
-    if status in (None, 400, 422) and _OVERFLOW.search(_text_of(error)):
+    if status in (None, 400, 422) and _CONTEXT_LENGTH_PATTERN.search(_text_of(error)):
         return errors.TexAPIContextLengthError
-    if status is None:
-        return errors.TexAPIServerError
-    if status >= 500:
+    if status is None or status >= 500:
         return errors.TexAPIServerError
     return _CLASS_BY_STATUS.get(status, errors.TexAPIStatusError)
 
 
 def is_transient(status: int | None) -> bool:
-    """Whether a failure of this status may pass by itself; `None` is one inside an answer."""
+    """Whether a failure with this status may be temporary; `None` is an error inside an answer."""
     return status is None or status in (408, 409, 429) or status >= 500
 
 
 def _quota_code_in(text: str) -> str | None:
-    """The type of the error that a text tells, when it tells of a balance or a limit that is used up."""
-    found = _SPENT.search(text)
-    if found is None or _PASSES_SOON.search(text):
+    """The error type for a text about an exhausted balance or limit, else `None`."""
+    found = _QUOTA_PATTERN.search(text)
+    if found is None or _RETRY_HINT_PATTERN.search(text):
         return None
     name = re.sub("[ _]+", "_", found.group().lower())
     return name if name in _CLASS_BY_TYPE else "insufficient_quota"
@@ -129,32 +127,32 @@ def _text_of(error: Any) -> str:
 
 
 def _is_about_tool_choice(error: Any) -> bool:
-    """Providers name the parameter in `param` or in the message; there is no code for it."""
+    """Providers name the parameter in `param` or in the message; no code exists for this error."""
     if not isinstance(error, Mapping):
         return False
     return error.get("param") == "tool_choice" or "tool_choice" in str(error.get("message"))
 
 
 def names_of(error: Any) -> list[str]:
-    """The `code` and the `type` of an error object, those that name something."""
+    """The `code` and the `type` of an error object in lower case, without empty ones."""
     if not isinstance(error, Mapping):
         return []
     names = (error.get("code"), error.get("type"))
-    said = [str(name).strip().lower() for name in names if name is not None]
-    return [name for name in said if name not in ("", "none", "null")]
+    texts = [str(name).strip().lower() for name in names if name is not None]
+    return [text for text in texts if text not in ("", "none", "null")]
 
 
 def error_object(body: Any) -> Any:
-    """The error in a response's body, out of whatever it is wrapped in; text when it is no JSON.
+    """The unwrapped error in a response body, or its text if it is not JSON.
 
-    `{"error": {...}}` by the protocol; flat, in a list, twice wrapped or as JSON in a string by others.
+    The protocol has `{"error": {...}}`; providers also send it flat, in a list, nested or as a JSON string.
     """
     value = body
     for _ in range(_MAX_WRAPPERS):
         if isinstance(value, bytes):
             value = value.decode("utf-8", "replace")
         if isinstance(value, str):
-            parsed = _json_in(value)
+            parsed = _parse_leading_json(value)
             if parsed is None:
                 return value
             value = parsed
@@ -164,33 +162,33 @@ def error_object(body: Any) -> Any:
             inner = _inner_error(value)
             if inner is None:
                 return value
-            if isinstance(inner, str) and _json_in(inner) is None:
+            if isinstance(inner, str) and _parse_leading_json(inner) is None:
                 named = {"type": inner} if inner.isidentifier() else {}
                 return {**named, **value, "message": value.get("message") or inner}
-            value = {**_own_words(value), **_without_nulls(inner)} if isinstance(inner, Mapping) else inner
+            value = {**_own_members(value), **_without_nulls(inner)} if isinstance(inner, Mapping) else inner
         else:
             return value
     return value
 
 
 def _inner_error(value: Mapping[str, Any]) -> Any:
-    """What an object wraps, `None` when it is the error itself. An `error` that is no container is a flag."""
-    names = ("error",) if _own_words(value) else ("error", "errors", "detail")
+    """The wrapped error, `None` if the object is the error itself. A bool or number as `error` is a flag."""
+    names = ("error",) if _own_members(value) else ("error", "errors", "detail")
     return next((value[name] for name in names if value.get(name) and is_container(value[name])), None)
 
 
-def _own_words(value: Mapping[str, Any]) -> dict[str, Any]:
-    """What an object says of an error itself. The `type` of Anthropic's wrapper says only that it is one."""
-    words = {name: value[name] for name in ("code", "type", "message") if value.get(name)}
-    return {name: word for name, word in words.items() if word != "error"}
+def _own_members(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The object's own `code`, `type` and `message`, without the type "error" of Anthropic's wrapper."""
+    members = {name: value[name] for name in ("code", "type", "message") if value.get(name)}
+    return {name: member for name, member in members.items() if member != "error"}
 
 
 def _without_nulls(value: Mapping[str, Any]) -> dict[str, Any]:
     return {name: member for name, member in value.items() if member is not None}
 
 
-def _json_in(text: str) -> Any:
-    """The object or list that a text begins with, `None` when it begins with neither."""
+def _parse_leading_json(text: str) -> Any:
+    """The JSON object, list or string that a text begins with, else `None`."""
     text = text.lstrip("\ufeff \t\r\n")
     if not text.startswith(("{", "[", '"')):
         return None

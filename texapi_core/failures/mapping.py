@@ -1,4 +1,4 @@
-"""What the gateway and the network say -> the error of `texapi_core.errors` for it."""
+"""Maps exceptions, failed responses and malformed answers to the classes of `texapi_core.errors`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,14 @@ from texapi_core.wire.text import excerpt
 from texapi_core.wire.values import ChatReply, CutStream, ErrorAnswer, MalformedAnswer
 
 MAX_RETRY_AFTER = 60.0
-"""Seconds. A server that asks for a longer pause is not asked again: the caller is told instead."""
-
-
+"""Seconds. If the server asks for a longer wait, the error is raised at once instead of a retry."""
 _MESSAGE_FIELDS = ("message", "detail", "msg", "errors")
 
 _E = TypeVar("_E", bound=errors.TexAPIConnectionError)
 
 
 def parse_retry_after(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
-    """Seconds that a response asks to wait: `retry-after-ms`, else `retry-after` as number or date."""
+    """Seconds to wait before a retry: `retry-after-ms`, else `retry-after` as number or date."""
     for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
             seconds = float(headers.get(name) or "") / divisor
@@ -46,7 +44,7 @@ def parse_retry_after(headers: Mapping[str, str], *, now: float | None = None) -
 
 
 def must_not_retry(status: int, body: bytes, headers: Mapping[str, str]) -> bool:
-    """Whether sending a failed request again would only cost the user time or money."""
+    """Whether a retry of a failed request would only cost the user time or money."""
     retry_after = parse_retry_after(headers)
     if retry_after is not None and retry_after > MAX_RETRY_AFTER:
         return True
@@ -54,64 +52,58 @@ def must_not_retry(status: int, body: bytes, headers: Mapping[str, str]) -> bool
     return issubclass(error_class, (errors.TexAPIInsufficientCreditsError, errors.TexAPISpendingLimitError))
 
 
-def not_sent(error: Exception, *, secrets: Secrets) -> errors.TexAPIConnectionError:
-    """The error for anything else that keeps a request from being sent: proxies, certificates, ..."""
-    if _is_aiohttp_s(error):
-        return _not_reached(error, None, secrets)
+def not_sent(error: Exception, secrets: Secrets) -> errors.TexAPIConnectionError:
+    """The error for a request that could not be sent for any other reason: proxy, certificates, ..."""
+    if _is_from_aiohttp(error):
+        return _unreachable(error, None, secrets)
     reason = secrets.redact(_describe_cause(error))
     advice = "Check the network settings of this machine: proxy, certificates, and your own HTTP client."
-    return errors.TexAPIConnectionError(
-        _sentence(f"The request to TexAPI could not be sent ({reason}).", advice),
-        request=None,
-    )
+    message = _sentence(f"The request to TexAPI could not be sent ({reason}).", advice)
+    return errors.TexAPIConnectionError(message, request=None)
 
 
-def from_openai(error: openai.APIError, *, secrets: Secrets) -> errors.TexAPIError:
-    """The error of ours for one that the SDK raised before an answer began."""
-    if isinstance(error, openai.APIStatusError) and _quotes(error, secrets):
-        _redact_quotes(error, secrets)
+def from_openai(error: openai.APIError, secrets: Secrets) -> errors.TexAPIError:
+    """The error for one that the SDK raised before an answer began."""
     if isinstance(error, openai.APIStatusError):
-        return from_response(error.response, error_object(error.response.content), secrets=secrets)
-    cause = _beneath(error.__cause__)
+        if _contains_secret(error, secrets):
+            _redact_sdk_error(error, secrets)
+        return from_response(error.response, error_object(error.response.content), secrets)
+    cause = _aiohttp_cause(error.__cause__)
     if isinstance(error, openai.APITimeoutError) and _is_time_out(cause):
-        return errors.TexAPITimeoutError(
-            _sentence("TexAPI did not answer in time.", errors.TexAPITimeoutError.advice),
-            request=error.request,
-        )
-    return _not_reached(cause, error.request, secrets)
+        message = _sentence("TexAPI did not answer in time.", errors.TexAPITimeoutError.advice)
+        return errors.TexAPITimeoutError(message, request=error.request)
+    return _unreachable(cause, error.request, secrets)
 
 
-def _not_reached(cause: BaseException | None, request: Any, secrets: Secrets) -> errors.TexAPIConnectionError:
+def _unreachable(cause: BaseException | None, request: Any, secrets: Secrets) -> errors.TexAPIConnectionError:
     reason = secrets.redact(f" ({_describe_cause(cause)})" if cause else "")
-    return errors.TexAPIConnectionError(
-        _sentence(f"TexAPI could not be reached{reason}.", errors.TexAPIConnectionError.advice),
-        request=request,
-    )
+    message = _sentence(f"TexAPI could not be reached{reason}.", errors.TexAPIConnectionError.advice)
+    return errors.TexAPIConnectionError(message, request=request)
 
 
-def _beneath(error: BaseException | None) -> BaseException | None:
-    """The error of aiohttp that `error` stands for, else `error` itself.
+def _aiohttp_cause(error: BaseException | None) -> BaseException | None:
+    """The cause of `error` if it is aiohttp's, else `error`.
 
-    The transport over aiohttp calls every error of a connection a time-out.
+    The aiohttp transport raises a time-out for every connection error.
     """
     cause = error.__cause__ if error else None
-    return cause if cause is not None and _is_aiohttp_s(cause) else error
+    return cause if cause is not None and _is_from_aiohttp(cause) else error
 
 
-def _is_aiohttp_s(error: BaseException) -> bool:
+def _is_from_aiohttp(error: BaseException) -> bool:
     return type(error).__module__.partition(".")[0] == "aiohttp"
 
 
 def _is_time_out(cause: BaseException | None) -> bool:
-    return cause is None or not _is_aiohttp_s(cause) or isinstance(cause, TimeoutError)
+    return cause is None or not _is_from_aiohttp(cause) or isinstance(cause, TimeoutError)
 
 
-def _redact_quotes(error: openai.APIStatusError, secrets: Secrets) -> None:
-    """Take the key out of an error in which the gateway quotes it.
+def _redact_sdk_error(error: openai.APIStatusError, secrets: Secrets) -> None:
+    """Redact an SDK error that quotes a secret.
 
-    The SDK's error stays on as our cause, and LangChain hands the response's body to tracers.
+    The SDK's error is the cause of ours, and LangChain passes the response body to tracers.
     """
-    error.__context__ = None  # the HTTP library's error, which holds the response as it came
+    error.__context__ = None  # the HTTP library's error, which holds the original response
     error.message = secrets.redact(error.message)
     error.args = (error.message,)
     error.body = secrets.redact_json(error.body)
@@ -120,35 +112,31 @@ def _redact_quotes(error: openai.APIStatusError, secrets: Secrets) -> None:
     )
     text = error.response.text
     redacted = secrets.redact(text)
-    said = redacted if redacted != text else json.dumps({"error": error.body})
-    error.response = readable(error.response, said.encode(), secrets=secrets)
+    content = redacted if redacted != text else json.dumps({"error": error.body})
+    error.response = _with_body(error.response, content.encode(), secrets)
     error.request_id = request_id_of(error.response)
 
 
-def redact_error(error: errors.TexAPIError, *, secrets: Secrets) -> None:
-    """Take the key out of an error that was made where nobody knew it: in a hook of the HTTP client."""
+def redact_error(error: errors.TexAPIError, secrets: Secrets) -> None:
+    """Redact an error that was raised without the secrets at hand, in a hook of the HTTP client."""
     response = getattr(error, "response", None)
     if response is None:
         return
     error.args = tuple(secrets.redact_json(argument) for argument in error.args)
-    vars(error).update({name: secrets.redact(value) for name, value in _texts_of(error)})
-    vars(error)["response"] = readable(response, secrets=secrets)
+    texts = {name: value for name, value in vars(error).items() if isinstance(value, str)}
+    vars(error).update({name: secrets.redact(text) for name, text in texts.items()})
+    vars(error)["response"] = _with_body(response, secrets=secrets)
 
 
-def _texts_of(error: errors.TexAPIError) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in vars(error).items() if isinstance(value, str)]
-
-
-def _quotes(error: openai.APIStatusError, secrets: Secrets) -> bool:
+def _contains_secret(error: openai.APIStatusError, secrets: Secrets) -> bool:
     response = error.response
-    places = (response.text, str(error.body), str(response.headers.multi_items()))
-    return secrets.are_in(*places)
+    return secrets.are_in(response.text, str(error.body), str(response.headers.multi_items()))
 
 
-def readable(response: Any, content: bytes = b"", *, secrets: Secrets = NO_SECRETS) -> Any:
-    """The response with the content that was read of it, for `error.response.text` to show."""
+def _with_body(response: Any, content: bytes = b"", secrets: Secrets = NO_SECRETS) -> Any:
+    """A redacted copy of the response with `content` as its body, for users to read `error.response.text`."""
     dropped = (b"content-encoding", b"content-length", b"transfer-encoding")
-    # As bytes: a header that is no ASCII cannot be written back as text.
+    # As bytes: a non-ASCII header cannot be encoded again from text.
     headers = [
         (name, secrets.redact(value.decode("latin-1")).encode("latin-1"))
         for name, value in response.headers.raw
@@ -159,24 +147,22 @@ def readable(response: Any, content: bytes = b"", *, secrets: Secrets = NO_SECRE
     )
 
 
-def from_response(
-    response: Any, error: Any, *, secrets: Secrets, inside: str = ""
-) -> errors.TexAPIStatusError:
-    """The error of ours for an error object; `inside` names an answer of status 200 that held it."""
+def from_response(response: Any, error: Any, secrets: Secrets, inside: str = "") -> errors.TexAPIStatusError:
+    """The error for an error object; `inside` says where in an answer of status 200 it was."""
     error = secrets.redact_json(error)
     error_class = classify(error, None if inside else response.status_code)
     details = error if isinstance(error, Mapping) else {}
     names = names_of(error)
-    said = _message_of(error)
+    text = _message_of(error)
     what = f"TexAPI answered {response.status_code}" + (f" with an error {inside}" if inside else "")
     name = next((name for name in reversed(names) if not name.isdigit()), "")
-    happened = f"{what}{f' {name}' if name else ''}: {said}" if said else f"{what} {name}".rstrip()
+    happened = f"{what}{f' {name}' if name else ''}: {text}" if text else f"{what} {name}".rstrip()
     retry_after = parse_retry_after(response.headers)
     wait = f"It asks to wait {retry_after:g} seconds." if retry_after is not None else ""
     exception = error_class(
         _sentence(happened, wait, error_class.advice, _id_note(response)),
         response=response,
-        body=details or said,
+        body=details or text,
     )
     exception.request_id = request_id_of(response)
     exception.type = next(reversed(names), None)
@@ -184,29 +170,29 @@ def from_response(
     return exception
 
 
-def from_answer(error: Exception, response: Any, *, secrets: Secrets, streamed: bool) -> errors.TexAPIError:
-    """The error of ours for an answer that `texapi_core.wire.reply` could not accept."""
+def from_answer(
+    error: Exception, response: Any, secrets: Secrets, *, streamed: bool = False
+) -> errors.TexAPIError:
+    """The error for an answer that `texapi_core.wire` rejected."""
     exception: errors.TexAPIError
     if isinstance(error, ErrorAnswer):
         inside = "in the stream" if streamed else "in the answer"
-        error.error = secrets.redact_json(error.error)  # it stays on as the context of ours
+        error.error = secrets.redact_json(error.error)  # visible as the context of our error
         exception = from_response(
-            readable(response, secrets=secrets), error_object(error.error), secrets=secrets, inside=inside
+            _with_body(response, secrets=secrets), error_object(error.error), secrets, inside
         )
     elif isinstance(error, CutStream):
-        exception = interrupted("TexAPI's stream ended before the answer did.", response)
+        happened = "TexAPI's stream ended before the answer did."
+        exception = connection_error(errors.TexAPIStreamInterruptedError, happened, response)
     else:
         if not isinstance(error, MalformedAnswer):
-            error = MalformedAnswer(f"an answer of no known form ({_describe_cause(error)})")
-        seen = error.text = secrets.excerpt(error.text)
+            error = MalformedAnswer(f"an answer of unknown form ({_describe_cause(error)})")
+        body = error.text = secrets.excerpt(error.text)
+        happened = f"TexAPI sent {error} instead of a valid answer" + (f": {body}" if body else "")
         exception = errors.TexAPIResponseError(
-            _sentence(
-                f"TexAPI sent {error} where an answer was due" + (f": {seen}" if seen else ""),
-                errors.TexAPIResponseError.advice,
-                _id_note(response),
-            ),
-            response=readable(response, secrets=secrets),
-            body=seen,
+            _sentence(happened, errors.TexAPIResponseError.advice, _id_note(response)),
+            response=_with_body(response, secrets=secrets),
+            body=body,
         )
     exception.request_id = request_id_of(response)
     if isinstance(error, MalformedAnswer):
@@ -214,66 +200,45 @@ def from_answer(error: Exception, response: Any, *, secrets: Secrets, streamed: 
     return exception
 
 
-def partial_reply(reply: ChatReply, *, secrets: Secrets) -> ChatReply:
-    """What a broken stream had given, for its error to carry: the chunk that broke it may quote."""
+def partial_reply(reply: ChatReply, secrets: Secrets) -> ChatReply:
+    """The received part of a broken stream, redacted: the chunk that broke it may quote a secret."""
     return replace(reply, raw=secrets.redact_json(reply.raw), extras=secrets.redact_json(reply.extras))
 
 
-def interrupted(happened: str, response: Any) -> errors.TexAPIStreamInterruptedError:
-    """The error for a stream that broke after it had begun."""
-    return _with_response(
-        errors.TexAPIStreamInterruptedError(
-            _sentence(happened, errors.TexAPIStreamInterruptedError.advice, _id_note(response)),
-            request=response.request,
-        ),
-        response,
-    )
-
-
-def timed_out(happened: str, response: Any) -> errors.TexAPITimeoutError:
-    """The error for an answer that began and then did not go on in time."""
-    return _with_response(
-        errors.TexAPITimeoutError(
-            _sentence(happened, errors.TexAPITimeoutError.advice, _id_note(response)),
-            request=response.request,
-        ),
-        response,
-    )
+def connection_error(error_class: type[_E], happened: str, response: Any) -> _E:
+    """The error for a connection that failed after the response headers arrived."""
+    message = _sentence(happened, error_class.advice, _id_note(response))
+    exception = error_class(message, request=response.request)
+    exception.request_id = request_id_of(response)
+    exception.status_code = response.status_code
+    return exception
 
 
 def connection_broke(
-    cause: Exception, response: Any, *, secrets: Secrets, streamed: bool
+    error: Exception, response: Any, secrets: Secrets, *, streamed: bool
 ) -> errors.TexAPIConnectionError:
     """The error for a connection that broke while an answer was read."""
-    beneath = _beneath(cause) or cause
-    if "timeout" in type(beneath).__name__.lower():
-        return timed_out("TexAPI stopped sending the answer.", response)
-    reason = secrets.redact(_describe_cause(beneath))
+    cause = _aiohttp_cause(error) or error
+    if "timeout" in type(cause).__name__.lower():
+        return connection_error(errors.TexAPITimeoutError, "TexAPI stopped sending the answer.", response)
+    error_class = errors.TexAPIStreamInterruptedError if streamed else errors.TexAPIConnectionError
+    reason = secrets.redact(_describe_cause(cause))
     happened = f"The connection to TexAPI broke in the middle of an answer ({reason})."
-    if streamed:
-        return interrupted(happened, response)
-    message = _sentence(happened, errors.TexAPIConnectionError.advice, _id_note(response))
-    return _with_response(errors.TexAPIConnectionError(message, request=response.request), response)
+    return connection_error(error_class, happened, response)
 
 
 def redirect_refused(response: Any, how: str) -> errors.TexAPIRedirectError:
-    """The error for a redirect that leaves the host of `base_url`, or that would lose the request."""
+    """The error for a redirect to another host, or for one that would lose the request."""
     message = f"TexAPI's address {response.url.host} redirects {how}: refused."
     return errors.TexAPIRedirectError(
-        _sentence(message, errors.TexAPIRedirectError.advice), response=readable(response), body=None
+        _sentence(message, errors.TexAPIRedirectError.advice), response=_with_body(response), body=None
     )
 
 
 def request_id_of(response: Any) -> str | None:
-    """The gateway's id of a request, from the response's headers."""
+    """The gateway's id of a request, from the response headers."""
     request_id = response.headers.get("x-request-id")
     return str(request_id) if request_id else None
-
-
-def _with_response(exception: _E, response: Any) -> _E:
-    exception.request_id = request_id_of(response)
-    exception.status_code = response.status_code
-    return exception
 
 
 def _id_note(response: Any) -> str:

@@ -1,4 +1,4 @@
-"""What errors must not show, taken out of what gateways and proxies quote."""
+"""Redacts secrets that gateways and proxies quote, so that errors do not show them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from texapi_core.wire.text import excerpt
 
 _URL_PASSWORD = re.compile(r"(//[^/\s:@]*:)[^/\s@]+@")
 _MIN_LENGTH = 8
-"""Characters. Shorter values of headers are words and numbers, not secrets."""
+"""Characters. Shorter header values are words and numbers, not secrets."""
 _REQUEST_ID = "x-request-id"
-"""A header that is for both sides to see."""
+"""A header that is not secret."""
 
 
 class Secrets:
-    """The key and the header values of a call. Shows as `***` wherever it is printed, and pickles empty."""
+    """The key and the header values of a call. Its repr is `***`, and it pickles empty."""
 
     __slots__ = ("_values",)
 
@@ -33,7 +33,7 @@ class Secrets:
         return Secrets, ()
 
     def are_in(self, *texts: str) -> bool:
-        """Whether one of the texts quotes a secret."""
+        """Whether one of the texts contains a secret."""
         for secret in self._values:
             for text in texts:
                 if secret in text:
@@ -41,13 +41,13 @@ class Secrets:
         return False
 
     def redact(self, text: str) -> str:
-        """The text without what gateways and proxies quote: keys, header values, passwords in addresses."""
+        """The text with keys, header values and passwords in URLs replaced by `***`."""
         for secret in self._values:
             text = text.replace(secret, "***")
         return _URL_PASSWORD.sub(r"\1***@", text)
 
     def redact_json(self, value: Any) -> Any:
-        """A JSON value without secrets in its texts and names."""
+        """A JSON value with its strings and keys redacted."""
         if isinstance(value, Mapping):
             return {self.redact(str(key)): self.redact_json(item) for key, item in value.items()}
         if isinstance(value, list):
@@ -55,13 +55,13 @@ class Secrets:
         return self.redact(value) if isinstance(value, str) else value
 
     def redact_request_id(self, response: Any) -> None:
-        """Redact the id of a response, which is shown in results, records and errors alike."""
+        """Redact the request id of a response, which results, records and errors show."""
         request_id = response.headers.get(_REQUEST_ID)
         if request_id and self.are_in(request_id):
             response.headers[_REQUEST_ID] = self.redact(request_id)
 
     def excerpt(self, text: bytes | str) -> str:
-        """The start of a text on one line. Redacted before it is cut, so that no part of a secret is left."""
+        """The start of a text on one line, redacted before it is cut, so that no part of a secret remains."""
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace")
         return excerpt(self.redact(text))
@@ -71,14 +71,14 @@ NO_SECRETS = Secrets()
 
 
 def secrets_of(settings: Settings, options: CallOptions) -> Secrets:
-    """What no error of a call may show: the key, and the values of the user's headers."""
-    if options.extra_headers:  # which may be a user's of one call, and are not kept
+    """The secrets of a call: the key and the values of the user's headers."""
+    if options.extra_headers:  # not cached: they may belong to one end user
         return _secrets_in(settings.api_key, (*settings.default_headers, *options.extra_headers.items()))
-    return _secrets_of_each_call(settings.api_key, settings.default_headers)
+    return _default_secrets(settings.api_key, settings.default_headers)
 
 
 @lru_cache
-def _secrets_of_each_call(api_key: str, headers: tuple[tuple[str, str], ...]) -> Secrets:
+def _default_secrets(api_key: str, headers: tuple[tuple[str, str], ...]) -> Secrets:
     return _secrets_in(api_key, headers)
 
 
@@ -89,6 +89,6 @@ def _secrets_in(api_key: str, headers: tuple[tuple[str, str], ...]) -> Secrets:
 
 
 def _spellings(secret: str) -> tuple[str, ...]:
-    """A secret as text, as JSON and as Python's `repr` spell it: with a quote in it they differ."""
+    """A secret as text, as JSON and as Python's `repr` write it: they differ if it contains a quote."""
     in_json = json.dumps(secret)[1:-1]
     return secret, in_json, in_json.replace("/", "\\/"), repr(secret)[1:-1]

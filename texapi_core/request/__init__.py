@@ -1,3 +1,3 @@
-"""What goes out: the payload, the history in it, and what is tried when a model refuses it."""
+"""Request payloads: parameters, message history and the second attempt of a refused forced tool."""
 
 __all__: tuple[str, ...] = ()

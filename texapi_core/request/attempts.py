@@ -1,13 +1,11 @@
-"""Calls that force a tool, tried once more with the choice left to the model when it cannot be forced.
+"""Retries a call that forces a tool with `tool_choice="auto"` if the model cannot be forced.
 
-Claude refuses while it thinks, some routes always do. A refused request costs nothing.
+Claude refuses a forced tool while it reasons, some routes always do. A refused request costs nothing.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
 
 from texapi_core.call import Call
 from texapi_core.errors import TexAPIToolChoiceError
@@ -16,16 +14,16 @@ logger = logging.getLogger("texapi")
 
 
 class Attempt:
-    """One request after the other for one call, until one is not refused: `while True: with attempt: ...`.
+    """The attempts of one call, without I/O: `while True: with attempt as call: ...`.
 
-    The block returns when it has its answer. A refusal of a forced tool ends the block instead, and the
-    next round of the loop has a call that forces none. Any other error leaves the loop. No I/O.
+    The block returns with its answer. If a forced tool is refused, the error is suppressed, and the next
+    iteration gets the call with `tool_choice="auto"`. Other errors propagate.
     """
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self.has_begun = False
-        """Whether a part of the answer was handed on: it cannot be taken back then."""
+        """Whether the caller has a part of the answer, which rules out another attempt."""
 
     def __enter__(self) -> Call:
         return self._call
@@ -37,13 +35,8 @@ class Attempt:
         if self.has_begun or call.payload.get("tool_choice") in (None, "auto", "none"):
             return False
         logger.warning(
-            "The model %s cannot be forced to call a tool; asked again with the choice left to it.",
+            "The model %s cannot be forced to call a tool; retrying with `tool_choice` set to `auto`.",
             call.payload.get("model"),
         )
-        self._call = Call(call.settings, with_auto_choice(call.payload), call.options)
+        self._call = Call(call.settings, {**call.payload, "tool_choice": "auto"}, call.options)
         return True
-
-
-def with_auto_choice(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """The payload that leaves it to the model whether it calls a tool."""
-    return {**payload, "tool_choice": "auto"}

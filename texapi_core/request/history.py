@@ -1,7 +1,7 @@
-"""Tool calls and results of earlier turns: every result gets the id of its call.
+"""Matches the tool results of a history with their calls, by valid and unique ids.
 
-Histories made by other LLM classes leave ids empty, use the tool's name as the id, or number the calls of
-every turn anew. The gateway refuses a result without its call, and Claude an id that comes twice.
+Histories of other LLM classes have empty ids, tool names as ids, or ids that restart in every turn. The
+gateway refuses a result without its call, and Claude refuses a repeated id.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class _AwaitedCall:
 
 
 def match_tool_results(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages with ids that are there, are unique, and agree; those that need no change as they are.
+    """The messages with unique tool call ids, the same in each call and its result.
 
-    A result whose id says nothing belongs to the first call of the turn that awaits one, or to the first
-    of the tool that it names. A result of the legacy role `function` becomes one of `tool`.
+    A result without the id of a call belongs to the first unanswered call of the tool that it names, else, if
+    the result or the call has no id, to the first unanswered one. The legacy role `function` becomes `tool`.
 
     Raises:
         ValueError: a result without an id follows no call.
@@ -37,7 +37,7 @@ def match_tool_results(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any
             call = _take_call(message, awaited)
             if call is None and message["role"] == "tool" and not message.get("tool_call_id"):
                 raise ValueError(
-                    "A tool's result needs the id of the call that it answers, `tool_call_id`, or that call "
+                    "A tool result needs `tool_call_id`, the id of the call that it answers, or that call "
                     "before it in the history."
                 )
             matched.append(message if call is None else _as_result_of(call, message))
@@ -65,18 +65,18 @@ def _usable_id(given: Any, substitute: str, taken: set[str]) -> str:
 
 
 def _take_call(result: dict[str, Any], awaited: list[_AwaitedCall]) -> _AwaitedCall | None:
-    """The call that a result answers, taken off the list; `None` when there is none."""
+    """The call that a result answers, removed from `awaited`; `None` if there is none."""
     given = result.get("tool_call_id")
     names = [name for name in (given, result.get("name")) if name]
-    fitting = (
+    candidates = (
         [call for call in awaited if given and call.given_id == given]
         or [call for call in awaited if call.name in names]
         or [call for call in awaited if not given or not call.given_id]
     )
-    if not fitting:
+    if not candidates:
         return None
-    awaited.remove(fitting[0])
-    return fitting[0]
+    awaited.remove(candidates[0])
+    return candidates[0]
 
 
 def _as_result_of(call: _AwaitedCall, message: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Messages of a payload as strict providers want them: the rules that both adapters share."""
+"""Builds payloads that strict providers accept; both adapters use it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any, Literal
 from texapi_core.request.history import match_tool_results
 
 ReplayReasoning = Literal["auto", "always", "never"]
-"""When reasoning goes back to the model: `auto` with messages that call tools, where DeepSeek, Claude
-and Gemini need it and other places refuse it; `always`; `never`."""
+"""When earlier reasoning is sent back: `auto` is for messages with tool calls, in which DeepSeek, Claude and
+Gemini need it; other messages with reasoning may be refused."""
 ToolMedia = Literal["user_message", "tool_message"]
-"""Where images and files of a tool's result, or of an earlier answer, go: into a user message after it,
-or in place."""
+"""Where images and files of a tool result or an earlier answer go: a user message after it, or in place."""
 
 WireMessage = dict[str, Any]
 Part = dict[str, Any]
@@ -25,10 +24,13 @@ def build_payload(
     *extra_bodies: Mapping[str, Any] | None,
     stream_usage: bool = False,
 ) -> dict[str, Any]:
-    """The JSON of one request. `None` means "leave it out"; extra bodies win, the last one first.
+    """The JSON of one request. `None` values are left out; later `extra_bodies` override earlier members.
 
-    Members that say nothing are left out, for strict providers refuse them: empty `tools` and what
-    belongs to them, an empty `stop`, `n` of 1.
+    Members without effect are left out too, since strict providers refuse them: empty `tools` with
+    `tool_choice` and `parallel_tool_calls`, an empty `stop`, `n` of 1.
+
+    Raises:
+        ValueError: there are no messages.
     """
     payload = {name: value for name, value in parameters.items() if value is not None}
     if not payload.get("tools"):
@@ -52,9 +54,9 @@ _TOKEN_LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
 
 
 def merge_parameters(defaults: Mapping[str, Any], per_call: Mapping[str, Any]) -> dict[str, Any]:
-    """The constructor's parameters with those of one call over them.
+    """The constructor's parameters, overridden by those of one call.
 
-    A call's limit of tokens replaces the constructor's under either name: providers refuse both at once.
+    A token limit replaces the constructor's under either name: providers refuse both at once.
     """
     if not _TOKEN_LIMITS.isdisjoint(per_call):
         defaults = {name: value for name, value in defaults.items() if name not in _TOKEN_LIMITS}
@@ -69,7 +71,7 @@ def assistant_message(
     refusal: str | None = None,
     replay_reasoning: ReplayReasoning = "auto",
 ) -> WireMessage:
-    """An earlier answer of the model. Beside tool calls no text is `null`: some providers refuse `""`."""
+    """An earlier answer. With tool calls, empty text becomes `null`: some providers refuse `""`."""
     message: WireMessage = {"role": "assistant", "content": content}
     if refusal:
         message["refusal"] = refusal
@@ -85,7 +87,7 @@ def assistant_message(
 def tool_call(
     id_: str | None, name: str | None, arguments: Any, extras: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """A call in an earlier answer. Arguments that are no JSON are wrapped: providers refuse them bare."""
+    """A call in an earlier answer. Arguments other than a JSON object are wrapped: providers refuse them."""
     if not isinstance(arguments, str):
         arguments = json.dumps(arguments, ensure_ascii=False, default=str)
     elif not _is_json_object(arguments):
@@ -98,39 +100,35 @@ def tool_call(
 def tool_message(
     tool_call_id: str | None, content: str | list[Part], *, tool_media: ToolMedia = "user_message"
 ) -> tuple[WireMessage, list[Part]]:
-    """A tool's result, and the parts of it that must follow in a user message.
+    """A tool result, and the parts of it that must follow in a user message.
 
     Chat completions allow only text in a tool message; images and files would be refused or ignored.
     """
-    message: WireMessage = {"role": "tool", "content": content, "tool_call_id": tool_call_id}
-    if isinstance(content, str) or tool_media == "tool_message":
-        return message, []
-    media = [part for part in content if part.get("type") != "text"]
-    if not media:
-        return message, []
-    texts = [part for part in content if part.get("type") == "text"]
-    message["content"] = texts or "The result is in the next message."
-    return message, media
+    text, media = _split_media(content, tool_media, "The result is in the next message.")
+    return {"role": "tool", "content": text, "tool_call_id": tool_call_id}, media
 
 
 def assistant_media(
     message: WireMessage, *, tool_media: ToolMedia = "user_message"
 ) -> tuple[WireMessage, list[Part]]:
     """An assistant message, and the images and files of it that must follow in a user message."""
-    content = message["content"]
+    text, media = _split_media(message["content"], tool_media, "")
+    return {**message, "content": text}, media
+
+
+def _split_media(content: Any, tool_media: ToolMedia, substitute: str) -> tuple[Any, list[Part]]:
+    """The text parts, or `substitute` if there are none, and the media parts that must move."""
     if not isinstance(content, list) or tool_media == "tool_message":
-        return message, []
+        return content, []
     media = [part for part in content if part.get("type") != "text"]
-    if not media:
-        return message, []
     texts = [part for part in content if part.get("type") == "text"]
-    return {**message, "content": texts or ""}, media
+    return (texts or substitute, media) if media else (content, [])
 
 
 def place_messages(messages: Sequence[tuple[WireMessage, list[Part]]]) -> list[WireMessage]:
-    """Messages in order, every tool result with the id of its call.
+    """The messages in order, each tool result with the id of its call.
 
-    The media of an answer and its tool results stand in one user message after them.
+    One user message after an answer and its tool results contains their media.
     """
     placed: list[WireMessage] = []
     media: list[Part] = []

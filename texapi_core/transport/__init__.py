@@ -1,3 +1,3 @@
-"""All I/O: clients of the openai SDK, their connections and event loops, sending, reading."""
+"""All network I/O: openai clients, connection pools, event loops, sending and reading."""
 
 __all__: tuple[str, ...] = ()

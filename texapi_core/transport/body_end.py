@@ -1,8 +1,8 @@
-"""The end of a stream: its connection is kept for the next call, or given up.
+"""The end of a stream: its connection is returned to the pool or closed.
 
-After `[DONE]` there is only the end of the HTTP body to read. Without it the connection is dropped, and
-the next call pays for TCP and TLS anew (openai/openai-python#3440). Servers may keep a body open for
-ever, so the wait for its end is short, and comes after the caller has everything.
+After `[DONE]` only the end of the HTTP body is left to read. If it is not read, the connection is closed, and
+the next call needs new TCP and TLS handshakes (openai/openai-python#3440). Servers may never end a body, so
+the wait for its end is short, and starts when the caller has the complete answer.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any, Protocol
 
 _MAX_WAIT = 0.1
 """Seconds to wait for the end of a body, or for another thread to close it."""
-_GRACE = 1.1
-"""Of a limit that the HTTP library should have held itself."""
+_TIMEOUT_FACTOR = 1.1
+"""Factor on a timeout that the HTTP library should have enforced itself."""
 
 
 @contextlib.contextmanager
 def closing(response: Any) -> Generator[None]:
-    """Close a response after the block, which belongs to a generator that may be dropped half read."""
+    """Close a response after the block, which is in a generator that may be dropped before its end."""
     try:
         yield
     except GeneratorExit:
@@ -37,11 +37,11 @@ def closing(response: Any) -> Generator[None]:
 
 
 def _close_dropped(response: Any) -> None:
-    """Close a response from wherever its generator was dropped.
+    """Close a response whose generator was dropped.
 
     A stream that is dropped in a reference cycle is closed by the garbage collector: perhaps in the middle
     of another call of the same thread, which holds the lock of the HTTP library's connection pool. Closing
-    takes that lock, which is not reentrant, so another thread does it, and nobody waits for it for ever.
+    takes that lock, which is not reentrant, so another thread does it, and the wait for it is limited.
     """
     closed = threading.Event()
 
@@ -59,11 +59,10 @@ def _close_dropped(response: Any) -> None:
 
 
 def read_to_end(response: Any) -> None:
-    """Read what is left of a body that came by a pool of ours, or give its connection up.
+    """Read the rest of a body that came through our own pool. The caller closes the response.
 
-    The limit of a read is in httpx's documented `timeout` extension of the request, which is this request's
-    own. `response.stream` looks at it anew, the rest of `iter_bytes()` does not. The caller closes the
-    response.
+    The read timeout is in httpx's documented `timeout` extension of the request. `response.stream` reads the
+    changed value, a running `iter_bytes()` does not.
     """
     limits = response.request.extensions.get("timeout")
     if response.is_closed or limits is None or _socket_of(response) is None:
@@ -77,10 +76,10 @@ def read_to_end(response: Any) -> None:
 
 
 def read_to_end_guarded(response: Any) -> None:
-    """`read_to_end` for an HTTP client of the user's own.
+    """`read_to_end` for the user's own HTTP client.
 
-    Its hooks and transports may have limits that are not the request's own, or lost on the way, so a
-    thread watches the time. That takes longer than the end of most bodies.
+    Its hooks and transports may replace or drop the request's timeout, so a thread enforces it. Starting
+    the thread takes longer than reading the end of most bodies.
     """
     with contextlib.suppress(Exception), ending_after(_MAX_WAIT, response):
         for _ in response.stream:
@@ -89,7 +88,7 @@ def read_to_end_guarded(response: Any) -> None:
 
 @contextlib.contextmanager
 def ending_after(seconds: float | None, response: Any) -> Generator[None]:
-    """Shut the connection of a response down if the block is not done with it in time, never after it."""
+    """Shut down the connection of a response if the block exceeds `seconds`, never after the block."""
     connection = _socket_of(response)
     if seconds is None or connection is None:
         yield
@@ -113,19 +112,19 @@ def ending_after(seconds: float | None, response: Any) -> Generator[None]:
         watchdog.cancel()
 
 
-class Waiting(Protocol):
-    """What reads a stream."""
+class PacketReader(Protocol):
+    """Reads a stream."""
 
     waiting_since: float | None
-    """When it began to wait for a packet, by `time.monotonic()`; `None` while it has one."""
+    """`time.monotonic()` at the start of the wait for a packet; `None` while a packet is processed."""
 
 
 @contextlib.contextmanager
-def aclosing_when_silent(response: Any, reader: Waiting) -> Generator[None]:
-    """Close a response whose reader has waited for longer than the request allows for reading.
+def aclosing_when_silent(response: Any, reader: PacketReader) -> Generator[None]:
+    """Close a response whose reader has waited for longer than the request's read timeout.
 
-    The HTTP library has that limit too, but aiohttp loses it when a connection ends in a broken body, and
-    its reader waits for ever. One timer for a stream: one for each packet takes a quarter of its time.
+    aiohttp loses that timeout when a connection ends in a broken body, and its reader never returns. One
+    timer serves the whole stream: one per packet would take a quarter of the stream's time.
     """
     seconds = read_timeout(response)
     if seconds is None:
@@ -139,16 +138,16 @@ def aclosing_when_silent(response: Any, reader: Waiting) -> Generator[None]:
         with contextlib.suppress(Exception):
             await response.aclose()
 
-    def look() -> None:
+    def check() -> None:
         nonlocal timer
         since = reader.waiting_since
-        left = seconds if since is None else since + _GRACE * seconds - time.monotonic()
+        left = seconds if since is None else since + _TIMEOUT_FACTOR * seconds - time.monotonic()
         if left > 0:
-            timer = loop.call_later(left, look)
+            timer = loop.call_later(left, check)
         else:
             closings.add(loop.create_task(close()))
 
-    timer = loop.call_later(_GRACE * seconds, look)
+    timer = loop.call_later(_TIMEOUT_FACTOR * seconds, check)
     try:
         yield
     finally:
@@ -156,13 +155,13 @@ def aclosing_when_silent(response: Any, reader: Waiting) -> Generator[None]:
 
 
 def read_timeout(response: Any) -> float | None:
-    """Seconds that a request allows for reading, by httpx's documented `timeout` extension."""
+    """The read timeout of a request in seconds, from httpx's documented `timeout` extension."""
     seconds: float | None = response.request.extensions.get("timeout", {}).get("read")
     return seconds
 
 
 async def aread_to_end(packets: AsyncIterator[bytes]) -> None:
-    """Read what is left of a body, or give its connection up. Async twin of `read_to_end`."""
+    """Read the rest of a body. Async twin of `read_to_end`."""
     with contextlib.suppress(Exception):
         async with asyncio.timeout(_MAX_WAIT):
             async for _ in packets:
@@ -170,7 +169,7 @@ async def aread_to_end(packets: AsyncIterator[bytes]) -> None:
 
 
 def _socket_of(response: Any) -> socket.socket | None:
-    """The socket under a response, by httpx's documented `network_stream` extension."""
+    """The socket of a response, from httpx's documented `network_stream` extension."""
     stream = response.extensions.get("network_stream")
     connection = stream.get_extra_info("socket") if stream is not None else None
     return connection if isinstance(connection, socket.socket) else None

@@ -1,7 +1,7 @@
-"""The openai clients, one per settings; those of an event loop are in `texapi_core.transport.event_loops`.
+"""The openai clients, cached by settings; `texapi_core.transport.event_loops` has the async ones.
 
 Models hold settings, never clients, so they can be copied, pickled and used after a fork. All sync clients
-of a process share one pool of connections.
+of a process share one connection pool.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from texapi_core.transport.hooks import ainspect_response, inspect_response
 from texapi_core.transport.pools import new_pool
 
 _MAX_CLIENTS = 64
-"""Clients kept for re-use; the one unused for longest goes first. They are small: a pool is not theirs."""
+"""Size of a cache; the least recently used client is dropped first. Clients are small: they own no pool."""
 
-_ABOUT_THIS_MACHINE = ("Async", "Arch", "Lang", "OS", "Package-Version", "Runtime", "Runtime-Version")
-"""Ends of `X-Stainless-*`, the headers in which the SDK tells OpenAI what it runs on."""
+_PLATFORM_HEADERS = ("Async", "Arch", "Lang", "OS", "Package-Version", "Runtime", "Runtime-Version")
+"""Suffixes of `X-Stainless-*`, the headers in which the SDK describes its platform to OpenAI."""
 
 
 class OpenAI(openai.OpenAI):
-    """The SDK's client, by its name for `User-Agent`. Its headers are put together once, not per request."""
+    """The SDK's client, whose name is in `User-Agent`. Its headers are built once, not per request."""
 
     @cached_property
     def default_headers(self) -> dict[str, Any]:
-        """What every request carries."""
+        """Headers of every request."""
         return _sent_headers(super().default_headers)
 
 
@@ -42,12 +42,12 @@ class AsyncOpenAI(openai.AsyncOpenAI):
 
     @cached_property
     def default_headers(self) -> dict[str, Any]:
-        """What every request carries."""
+        """Headers of every request."""
         return _sent_headers(super().default_headers)
 
 
 def _sent_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Headers without those that are left out, unless the SDK adds the same one elsewhere."""
+    """Headers without omitted ones. `Authorization` stays as `Omit`, since the SDK adds it elsewhere."""
     return {
         name: value
         for name, value in headers.items()
@@ -59,7 +59,7 @@ _Client = TypeVar("_Client")
 
 
 class ClientCache(Generic[_Client]):
-    """The clients that were used last, one for each settings and HTTP client."""
+    """The most recently used clients, by settings and HTTP client."""
 
     def __init__(self) -> None:
         self._clients: OrderedDict[tuple[Any, ...], _Client] = OrderedDict()
@@ -71,13 +71,13 @@ class ClientCache(Generic[_Client]):
         http_client: Any,
         make: Callable[[Settings, Any], _Client],
     ) -> _Client:
-        """The client for these settings, made on first use; for a call with headers of its own a new one.
+        """The client for these settings, created on first use; a new one for a call with `extra_headers`.
 
-        openai 2 logs the headers of a request at DEBUG, but not those of a client.
+        They are set on a client because openai 2 logs the headers of a request at DEBUG.
         """
         if options.extra_headers:
             return make(_with_headers(settings, options.extra_headers), http_client)
-        # Time limits and retries go with each call instead.
+        # Timeouts and retries are passed per request.
         key = (
             settings.base_url,
             settings.api_key,
@@ -101,14 +101,14 @@ _lock = threading.Lock()
 
 
 def sync_client(settings: Settings, options: CallOptions = NO_OPTIONS) -> openai.OpenAI:
-    """The client for these settings, made on first use; for a call with headers of its own a new one."""
+    """The client for these settings, created on first use; a new one for a call with `extra_headers`."""
     with _lock:
         http_client = _shared_pool() if settings.http_client is None else settings.http_client
         return _clients.get(settings, options, http_client, _new_sync_client)
 
 
 def _shared_pool() -> Any:
-    """The connections of all sync clients of this process, closed when it ends."""
+    """The connection pool of all sync clients of this process, closed at exit."""
     global _pool
     if _pool is None:
         _pool = new_pool(openai.DefaultHttpxClient)
@@ -119,20 +119,20 @@ def _shared_pool() -> Any:
 def _new_sync_client(settings: Settings, http_client: Any) -> openai.OpenAI:
     _add_hook(http_client, inspect_response)
     client = OpenAI(http_client=http_client, **_client_arguments(settings))
-    _forget_ambient_identity(client)
+    _clear_openai_identity(client)
     return client
 
 
 def new_async_client(settings: Settings, http_client: Any) -> openai.AsyncOpenAI:
-    """A client that sends what the settings say, over the pool of one event loop."""
+    """A client for these settings, with the connection pool of an event loop."""
     _add_hook(http_client, ainspect_response)
     client = AsyncOpenAI(http_client=http_client, **_client_arguments(settings))
-    _forget_ambient_identity(client)
+    _clear_openai_identity(client)
     return client
 
 
 def _with_headers(settings: Settings, extra_headers: Mapping[str, str]) -> Settings:
-    """Settings with the headers of one call, which replace those of the same name."""
+    """Settings with the headers of one call, which replace headers of the same name."""
     replaced = {name.lower() for name in extra_headers}
     kept = [(name, value) for name, value in settings.default_headers if name.lower() not in replaced]
     return replace(settings, default_headers=(*kept, *extra_headers.items()))
@@ -148,29 +148,26 @@ def _client_arguments(settings: Settings) -> dict[str, Any]:
 
 
 def _headers(settings: Settings) -> Mapping[str, Any]:
-    """Headers of every request, with those taken out that are for OpenAI alone.
+    """Headers of every request, in which those meant for OpenAI are `Omit`.
 
     The SDK reads some from `OPENAI_*` variables. `OPENAI_CUSTOM_HEADERS` may even replace `Authorization`,
-    which would send a user's OpenAI key to the gateway. What the user passes wins over both.
+    which would send a user's OpenAI key to the gateway. The user's own headers take precedence.
     """
     lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
     ambient = [line.split(":", 1)[0].strip() for line in lines if ":" in line]
-    machine = [f"X-Stainless-{end}" for end in _ABOUT_THIS_MACHINE]
-    taken_out = dict.fromkeys([*ambient, *machine, "OpenAI-Organization", "OpenAI-Project"], openai.Omit())
+    platform = [f"X-Stainless-{suffix}" for suffix in _PLATFORM_HEADERS]
+    omitted = dict.fromkeys([*ambient, *platform, "OpenAI-Organization", "OpenAI-Project"], openai.Omit())
     passed = dict(settings.default_headers)
     own = {"Authorization": f"Bearer {settings.api_key}"}
     if any(name.lower() == "authorization" for name in passed):
         own = {}
-    # openai 2 tells `authorization` from `Authorization`, openai 3 lets the later one win: right in
-    # both is what is taken out first, under its own spelling, and then what is sent.
-    return {**taken_out, **own, **passed}
+    # openai 2 distinguishes `authorization` from `Authorization`, in openai 3 the later one wins: omitted
+    # headers in their own spelling, followed by the sent ones, work with both.
+    return {**omitted, **own, **passed}
 
 
-def _forget_ambient_identity(client: openai.OpenAI | openai.AsyncOpenAI) -> None:
-    """The SDK fills these from `OPENAI_ORG_ID`, `OPENAI_PROJECT_ID`, `OPENAI_ADMIN_KEY`, ...
-
-    None of them is the gateway's business.
-    """
+def _clear_openai_identity(client: openai.OpenAI | openai.AsyncOpenAI) -> None:
+    """Clear what the SDK reads from `OPENAI_ORG_ID`, `OPENAI_PROJECT_ID`, `OPENAI_ADMIN_KEY`, ..."""
     client.organization = None
     client.project = None
     client.admin_api_key = None
@@ -178,7 +175,7 @@ def _forget_ambient_identity(client: openai.OpenAI | openai.AsyncOpenAI) -> None
 
 
 def _add_hook(http_client: Any, hook: Any) -> None:
-    """Our hook on an HTTP client, once; it acts on failed responses only."""
+    """Add a response hook to an HTTP client, unless the client has it."""
     hooks = dict(http_client.event_hooks)
     if hook not in hooks["response"]:
         http_client.event_hooks = {**hooks, "response": [*hooks["response"], hook]}

@@ -1,7 +1,7 @@
-"""The async clients of an event loop, closed with it, and which of its pools of connections a call takes.
+"""The async clients and connection pools of each event loop, closed with the loop.
 
-A connection belongs to the loop that opened it. A client kept over two loops fails with "Event loop is
-closed", or sends the request twice when a retry hides that.
+A connection belongs to the loop that opened it. A client that is used in another loop fails with "Event loop
+is closed", or sends the request twice if a retry hides the failure.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ _HTTP_CLIENTS: Mapping[AsyncTransport, Callable[..., Any]] = {
     "aiohttp": openai.DefaultAioHttpClient,
 }
 _MAX_CALLS: Mapping[AsyncTransport, float] = {"httpx": 16, "aiohttp": math.inf}
-"""Calls at once in a shard before the next one opens: httpx looks at all connections of a pool for each
-request, and with 100 of them that takes several times as long as all the rest of a call."""
+"""Concurrent calls in a shard before the next shard opens: httpx scans all connections of a pool for each
+request, and with 100 of them that takes several times as long as the rest of a call."""
 _MAX_SHARDS = 16
 _MAX_IDLE = 5.0
-"""Seconds until an empty shard is closed, as httpx closes a connection."""
+"""Seconds until a shard without calls is closed, like httpx's keep-alive expiry."""
 
 
 class PoolShard:
-    """One pool of connections of an event loop, with the clients that share it."""
+    """One connection pool of an event loop, with the clients that share it."""
 
     def __init__(self, pool: Any = None) -> None:
         self.pool = pool
-        """`None` in the shard of HTTP clients of the user's own."""
+        """`None` in the shard of the user's own HTTP clients."""
         self.calls = 0
-        """Calls that are under way in it."""
+        """Calls in flight."""
         self.idle_since = 0.0
         self._clients: ClientCache[openai.AsyncOpenAI] = ClientCache()
 
     def client(self, settings: Settings, options: CallOptions = NO_OPTIONS) -> openai.AsyncOpenAI:
-        """The client for these settings, made on first use; for a call with headers of its own a new one."""
+        """The client for these settings, created on first use; a new one for a call with `extra_headers`."""
         http_client = self.pool if settings.http_async_client is None else settings.http_async_client
         return self._clients.get(settings, options, http_client, new_async_client)
 
     def release(self) -> None:
-        """A call has ended."""
+        """Count a call as ended."""
         self.calls -= 1
         if not self.calls:
             self.idle_since = time.monotonic()
@@ -63,12 +63,12 @@ class LoopPools:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = weakref.ref(loop)
         self._shards: dict[AsyncTransport, list[PoolShard]] = {"httpx": [], "aiohttp": []}
-        self._users_own = PoolShard()
+        self._custom_clients = PoolShard()
         self._until_shutdown = self._close_at_shutdown()
 
     @classmethod
     async def open(cls, loop: asyncio.AbstractEventLoop) -> LoopPools:
-        """The pools of a loop, told in time when it closes."""
+        """The pools of a loop, closed when the loop shuts down."""
         opened = cls(loop)
         with _lock:
             for key, other in list(_loops.items()):
@@ -76,15 +76,15 @@ class LoopPools:
                 if other_loop is None or other_loop.is_closed():
                     del _loops[key]
             _loops[id(loop)] = opened
-        # `loop.shutdown_asyncgens()`, which `asyncio.run` and every server call before they close
-        # their loop, closes async generators: the public way to be told in time to close sockets.
+        # `asyncio.run` and servers call `loop.shutdown_asyncgens()`, which closes async generators, before
+        # they close their loop: the only public hook for closing sockets in time.
         await anext(opened._until_shutdown)
         return opened
 
     def shard(self, settings: Settings) -> PoolShard:
-        """The first shard with room, so that few calls at once use few connections again and again."""
+        """The first shard with room, so that a few concurrent calls reuse a few connections."""
         if settings.http_async_client is not None:
-            return self._users_own
+            return self._custom_clients
         transport = settings.async_transport
         shards = self._shards[transport]
         for shard in shards:
@@ -96,7 +96,7 @@ class LoopPools:
         return shards[-1]
 
     async def close_idle(self) -> None:
-        """Close what a burst of calls has left behind. The first shard stays, as a pool would."""
+        """Close the idle shards that a burst of calls left behind, except the first one."""
         for shards in self._shards.values():
             while len(shards) > 1 and _is_idle(shards[-1]):
                 await shards.pop().pool.aclose()
@@ -123,7 +123,7 @@ _lock = threading.Lock()
 
 
 async def acquire_shard(settings: Settings) -> PoolShard:
-    """Where a call of the running event loop goes; it leaves the shard when its answer has ended."""
+    """The shard for a call in the running event loop, to be released when the answer has ended."""
     running = asyncio.get_running_loop()
     loop = _loops.get(id(running))
     if loop is None or loop.loop() is not running:

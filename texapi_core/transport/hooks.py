@@ -1,6 +1,6 @@
-"""What an HTTP client does with a failed response before the openai SDK sees it: hooks of the client.
+"""HTTP client hooks (httpx event hooks) that process a failed response before the openai SDK sees it.
 
-By their means, which httpx documents, the SDK neither retries in vain nor follows to another host.
+They keep the SDK from retrying what cannot succeed and from following redirects to another host.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from texapi_core.failures.classify import is_transient
 from texapi_core.failures.mapping import must_not_retry, redirect_refused
 from texapi_core.transport.body_end import ending_after, read_timeout
 
-_LOSE_THE_BODY = (301, 302, 303)
-"""Redirects that HTTP clients follow with a GET, which has no prompt."""
+_REDIRECTS_TO_GET = (301, 302, 303)
+"""Redirects that HTTP clients follow with a GET, without the request body."""
 
 
 def inspect_response(response: Any) -> None:
-    """Keep the SDK from retrying what only costs money, and from following to another host."""
+    """Read the body of a failed response, forbid a hopeless retry and refuse a bad redirect."""
     _refuse_bad_redirect(response)
     if response.status_code >= 400:
         if not _is_read(response):
@@ -28,7 +28,7 @@ def inspect_response(response: Any) -> None:
                     body += packet
             with suppress(Exception):
                 response.close()
-            _take_body(response, bytes(body))
+            _set_body(response, bytes(body))
             response.read()
         _forbid_hopeless_retry(response)
 
@@ -45,33 +45,33 @@ async def ainspect_response(response: Any) -> None:
                         body += packet
             with suppress(Exception):
                 await response.aclose()
-            _take_body(response, bytes(body))
+            _set_body(response, bytes(body))
             await response.aread()
         _forbid_hopeless_retry(response)
 
 
 def _is_read(response: Any) -> bool:
-    """Whether a hook of the user's own has read the body."""
+    """Whether one of the user's hooks has read the body."""
     try:
         return response.content is not None
     except Exception:
         return False
 
 
-def _take_body(response: Any, body: bytes) -> None:
-    """Give a failed response what came of its body: the status can decide without the rest.
+def _set_body(response: Any, body: bytes) -> None:
+    """Give a failed response the part of its body that arrived.
 
-    An error raised instead would hide the status, by which the SDK retries.
+    An error raised instead would hide the status, by which the SDK decides on a retry.
     """
-    content = _unpacked(response, body)
+    content = _decompressed(response, body)
     for name in ("content-encoding", "content-length", "transfer-encoding"):
         response.headers.pop(name, None)
     response.stream = type(response)(response.status_code, content=content).stream
     response.is_stream_consumed = response.is_closed = False
 
 
-def _unpacked(response: Any, body: bytes) -> bytes:
-    """A body without its compression; one that only claims to have it as it is, a broken one not at all."""
+def _decompressed(response: Any, body: bytes) -> bytes:
+    """The decompressed body; text as it is if it is not compressed after all, nothing if it is corrupt."""
     coding = {"content-encoding": response.headers.get("content-encoding", "identity")}
     with suppress(Exception):
         content: bytes = type(response)(response.status_code, headers=coding, content=body).content
@@ -83,11 +83,11 @@ def _unpacked(response: Any, body: bytes) -> bytes:
 
 
 def _forbid_hopeless_retry(response: Any) -> None:
-    """An empty balance and a spending cap arrive as 429, which the SDK retries unless told not to.
+    """Set `x-should-retry`, the header by which a server controls the SDK's retries.
 
-    `x-should-retry` is the header by which a server tells it, even to retry what cannot succeed.
+    An empty balance and a spending cap arrive as 429, which the SDK would retry.
     """
-    response.encoding = "utf-8"  # a charset that does not exist would make the SDK stumble
+    response.encoding = "utf-8"  # the SDK fails on an unknown charset
     hopeless = must_not_retry(response.status_code, response.content, response.headers)
     if hopeless or not is_transient(response.status_code):
         response.headers["x-should-retry"] = "false"
@@ -100,7 +100,7 @@ def _refuse_bad_redirect(response: Any) -> None:
     try:
         there = here.join(response.headers["location"])
     except Exception:
-        raise redirect_refused(response, "to an address that is none") from None
+        raise redirect_refused(response, "to an invalid address") from None
     same_host = here.host == there.host
     same_place = same_host and here.port == there.port and here.scheme == there.scheme
     upgraded = same_host and there.scheme == "https"
@@ -108,5 +108,5 @@ def _refuse_bad_redirect(response: Any) -> None:
         raise redirect_refused(response, f"to another host, {there.host}")
     if here == there:
         raise redirect_refused(response, "to itself")
-    if response.status_code in _LOSE_THE_BODY and response.request.method == "POST":
+    if response.status_code in _REDIRECTS_TO_GET and response.request.method == "POST":
         raise redirect_refused(response, f"by status {response.status_code}, which loses the request")

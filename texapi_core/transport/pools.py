@@ -1,4 +1,4 @@
-"""Pools of connections: the HTTP clients under the openai clients."""
+"""Connection pools: the HTTP clients that the openai clients use."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ import openai
 
 
 def new_pool(make: Callable[..., Any]) -> Any:
-    """An HTTP client of the SDK's.
-
-    It takes no cookies: keys of different accounts may share its connections.
-    """
+    """An HTTP client by `make`, without cookies: keys of different accounts may share it."""
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
     return make(
         cookies=no_cookies,
@@ -28,7 +25,7 @@ def new_pool(make: Callable[..., Any]) -> Any:
 
 @lru_cache(maxsize=4)
 def _tls_context(_cert_file: str | None, _cert_dir: str | None) -> ssl.SSLContext:
-    """What the HTTP library makes of its certificates and these variables: once, for it takes 30 to 50 ms."""
+    """The HTTP library's TLS context for these variables, cached because creating it takes 30 to 50 ms."""
     http_library = import_module(openai.DefaultHttpxClient.__mro__[1].__module__)  # httpx, or httpx2
     context: ssl.SSLContext = http_library.create_ssl_context()
     return context

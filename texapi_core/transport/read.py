@@ -1,4 +1,4 @@
-"""The bytes of a response read into an answer, whole or as it arrives, each within its time."""
+"""Reads the bytes of a response into an answer, whole or streamed, within the call's time limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any, TypedDict
 
 from texapi_core.call import Call
-from texapi_core.errors import TexAPIError
+from texapi_core.errors import TexAPIError, TexAPITimeoutError
 from texapi_core.failures import mapping
 from texapi_core.failures.secrets import Secrets
 from texapi_core.transport.send import AsyncSent, call_timeout
@@ -22,16 +22,16 @@ from texapi_core.wire.sse import BYTE_ORDER_MARK
 from texapi_core.wire.values import ChatDelta, ChatReply, MalformedAnswer
 
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
-"""What reading an answer may raise: `ErrorAnswer` and `MalformedAnswer`, which are ValueErrors, and what
-an answer of an unknown form may cause."""
+"""Exceptions of parsing: `ErrorAnswer` and `MalformedAnswer`, which are ValueErrors, and those that an
+answer of unknown form may cause."""
 
 
 @contextmanager
 def reading(call: Call, response: Any, answer: AnswerStream | None = None) -> Generator[None]:
-    """Errors of ours for what is raised while a response's bytes are read; `answer` is a stream of them.
+    """Map exceptions raised while a response is read, for a stream with `answer`.
 
-    openai 2 is built on httpx, openai 3 on httpx2, and both let errors of the layers below through, so
-    anything but our own errors and the end of the program is a broken connection.
+    openai 2 uses httpx, openai 3 httpx2, and both let errors of lower layers through, so anything but our
+    own errors and cancellation is a broken connection.
     """
     try:
         yield
@@ -39,15 +39,15 @@ def reading(call: Call, response: Any, answer: AnswerStream | None = None) -> Ge
         raise
     except Exception as error:
         if answer is not None and answer.has_finished:
-            return  # only the end of the stream is missing, and perhaps usage: the answer is whole
-        broken = mapping.connection_broke(error, response, secrets=call.secrets, streamed=answer is not None)
+            return  # the answer is complete: only `[DONE]` and perhaps usage are missing
+        broken = mapping.connection_broke(error, response, call.secrets, streamed=answer is not None)
         if answer is not None:
             answer.add_partial(broken)
         raise broken from error
 
 
 def read_body(call: Call, response: Any) -> Body:
-    """The whole body of a response, which is closed then."""
+    """The whole body of a response, which is then closed."""
     body = Body(call, response)
     try:
         with reading(call, response):
@@ -72,7 +72,7 @@ async def aread_body(call: Call, sent: AsyncSent) -> Body:
 
 
 class Body:
-    """The bytes of a whole answer, within the time that the call may take."""
+    """The bytes of a whole answer, within the timeout of the call."""
 
     def __init__(self, call: Call, response: Any) -> None:
         self._call = call
@@ -86,32 +86,33 @@ class Body:
         """Add a packet.
 
         Raises:
-            TexAPITimeoutError: the answer takes too long.
+            TexAPITimeoutError: the timeout has passed.
         """
         self._bytes += packet
         if self._deadline is not None and time.monotonic() > self._deadline:
-            raise mapping.timed_out("TexAPI did not finish the answer in time.", self._response)
+            happened = "TexAPI did not finish the answer in time."
+            raise mapping.connection_error(TexAPITimeoutError, happened, self._response)
 
     def reply(self) -> ChatReply:
-        """The body as an answer; some gateways stream it although the request did not ask for a stream."""
+        """The parsed answer. Some gateways stream it although the request did not ask for a stream."""
         body = self._text()
         origin = _origin(self._response, self._call.secrets)
         if not looks_like_sse(body):
-            with self._errors_of_parsing():
+            with self._parsing():
                 return parse_reply(parse_json_object(body), **origin)
         secrets, reader = self._call.secrets, StreamReader()
         try:
             for _ in chain(reader.feed(body), reader.finish()):
                 pass
         except _UNREADABLE as error:
-            failure = mapping.from_answer(error, self._response, secrets=secrets, streamed=True)
-            failure.partial = mapping.partial_reply(reader.state.reply(**origin), secrets=secrets)
+            failure = mapping.from_answer(error, self._response, secrets, streamed=True)
+            failure.partial = mapping.partial_reply(reader.state.reply(**origin), secrets)
             raise failure from None
         return reader.state.reply(**origin)
 
     def model_rows(self) -> list[Any]:
-        """The body as a list of models."""
-        with self._errors_of_parsing():
+        """The rows of a list of models."""
+        with self._parsing():
             body = parse_json_object(self._text())
             raise_for_error(body)
             rows = body.get("data")
@@ -120,47 +121,46 @@ class Body:
         return rows
 
     @contextmanager
-    def _errors_of_parsing(self) -> Generator[None]:
+    def _parsing(self) -> Generator[None]:
         try:
             yield
         except _UNREADABLE as error:
-            secrets = self._call.secrets
-            raise mapping.from_answer(error, self._response, secrets=secrets, streamed=False) from None
+            raise mapping.from_answer(error, self._response, self._call.secrets) from None
 
     def _text(self) -> bytes:
         return bytes(self._bytes).removeprefix(BYTE_ORDER_MARK).strip()
 
 
 class AnswerStream:
-    """A streamed answer while it arrives, without I/O: packets in, deltas and the reply out."""
+    """A streamed answer in progress, without I/O: packets in, deltas and the reply out."""
 
     def __init__(self, call: Call, response: Any) -> None:
         self._secrets = call.secrets
         self._idle_limit = call.settings.stream_idle_timeout
         self._response = response
         self._reader = StreamReader()
-        self._gave_up_waiting = False
+        self._stopped_waiting = False
         self._is_idle = True
         self._idle_since = time.monotonic()
         self.waiting_since: float | None = self._idle_since
-        """When this stream began to wait for a packet; `None` while the caller has the last one."""
+        """When the wait for the next packet began; `None` while the caller processes the last one."""
         self.first_content: float | None = None
 
     @property
     def done(self) -> bool:
-        """Whether nothing more is to be read."""
-        return self._reader.done or self._gave_up_waiting
+        """Whether nothing is left to read."""
+        return self._reader.done or self._stopped_waiting
 
     @property
     def has_finished(self) -> bool:
-        """Whether the model has said why it stopped."""
+        """Whether the finish reason has arrived."""
         return self._reader.state.has_finished
 
     def feed(self, packet: bytes) -> list[ChatDelta]:
         """The deltas that a packet completes.
 
         Raises:
-            TexAPITimeoutError: the stream has brought no content for too long.
+            TexAPITimeoutError: no content came within `stream_idle_timeout`.
         """
         self.waiting_since = None
         deltas = self._reader.feed(packet)
@@ -172,7 +172,7 @@ class AnswerStream:
         return deltas
 
     def wait(self) -> None:
-        """Begin to wait for the next packet: the caller's own time is no silence of the gateway's."""
+        """Start to wait for the next packet: the caller's processing time does not count as idle."""
         self.waiting_since = time.monotonic()
         if not self._is_idle:
             self._idle_since = self.waiting_since
@@ -181,33 +181,32 @@ class AnswerStream:
         """The deltas that the end of the stream completes.
 
         Raises:
-            TexAPIError: the stream held an error, was cut, or was none.
+            TexAPIError: the stream contained an error, was cut off, or was not an answer.
         """
         try:
             yield from self._reader.finish()
         except _UNREADABLE as error:
-            failure = mapping.from_answer(error, self._response, secrets=self._secrets, streamed=True)
+            failure = mapping.from_answer(error, self._response, self._secrets, streamed=True)
             self.add_partial(failure)
             raise failure from None
 
     def reply(self) -> ChatReply:
-        """What has come so far, in the form of a whole answer."""
+        """The answer received so far."""
         return self._reader.state.reply(**_origin(self._response, self._secrets))
 
     def add_partial(self, error: TexAPIError) -> None:
-        """Put what has come so far into the error that ends the stream."""
-        error.partial = mapping.partial_reply(self.reply(), secrets=self._secrets)
+        """Attach the answer received so far to the error that ends the stream."""
+        error.partial = mapping.partial_reply(self.reply(), self._secrets)
         error.usage = self._reader.state.usage
 
     def _check_idle(self) -> None:
         limit = self._idle_limit
         if limit is not None and time.monotonic() - self._idle_since > limit:
             if self.has_finished:
-                self._gave_up_waiting = True  # only usage could still come
+                self._stopped_waiting = True  # only usage could still arrive
                 return
-            stalled = mapping.timed_out(
-                f"TexAPI's stream brought nothing new for {limit:g} seconds.", self._response
-            )
+            happened = f"TexAPI's stream sent nothing new for {limit:g} seconds."
+            stalled = mapping.connection_error(TexAPITimeoutError, happened, self._response)
             self.add_partial(stalled)
             raise stalled
 
@@ -218,7 +217,7 @@ class _Origin(TypedDict):
 
 
 def _origin(response: Any, secrets: Secrets) -> _Origin:
-    """Where an answer comes from. A header that quotes a secret stays out of it."""
+    """Request id and headers of an answer, without headers that contain a secret."""
     headers = dict(response.headers.items())
     request_id = headers.get("x-request-id") or None
     if secrets.are_in("\n".join(headers.values())):

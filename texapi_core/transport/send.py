@@ -1,8 +1,7 @@
-"""A request sent, to the head of its response.
+"""Sends requests and returns responses whose bodies are not yet read.
 
-Requests go through the openai client's public `post()`, which authenticates, retries and raises. The bytes
-of the response are read in `texapi_core.transport.read`: building the SDK's pydantic objects costs more than
-all the rest of a call.
+Requests go through the openai client's public `post()`, which authenticates, retries and raises. The bodies
+are read in `texapi_core.transport.read`: the SDK's pydantic objects take longer than the rest of a call.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ _MODELS = "/models"
 
 
 class _Sent(openai.Stream[object]):
-    """What the SDK hands over of an answer: the response, whose bytes it does not read itself."""
+    """A stream class that gets the response from the SDK unread."""
 
     def __init__(self, *, response: Any, **_: Any) -> None:
         self.response = response
 
 
 class AsyncSent(openai.AsyncStream[object]):
-    """The response of an async request, and the shard of connections that it came through."""
+    """The response of an async request, with the shard that its connection belongs to."""
 
     shard: PoolShard
 
@@ -42,7 +41,7 @@ class AsyncSent(openai.AsyncStream[object]):
         self.response = response
 
     async def aclose(self) -> None:
-        """Close the response."""
+        """Release the shard and close the response."""
         self.shard.release()
         await self.response.aclose()
 
@@ -54,15 +53,15 @@ def send(call: Call, *, stream: bool = False) -> Any:
         TexAPIError: see `texapi_core.errors`.
     """
     settings = call.settings
-    with _errors_of_sending(call):
+    with _sending(call):
         response = (
             sync_client(settings, call.options)
             .post(
-                settings.base_url + _CHAT,  # whole: from a path the SDK would join it for each call
+                settings.base_url + _CHAT,  # a full URL: the SDK would parse and join a path for each call
                 cast_to=object,
                 body={**call.payload, "stream": True} if stream else call.payload,
                 options=_request_options(call, stream=stream),
-                # The SDK's own: it hands over the response once its head is there.
+                # Makes the SDK return as soon as the response headers arrive.
                 stream=True,
                 stream_cls=_Sent,
             )
@@ -92,7 +91,7 @@ async def asend(call: Call, *, stream: bool = False) -> AsyncSent:
 
 def send_for_models(call: Call) -> Any:
     """The response to `GET /models`. Raises like `send`."""
-    with _errors_of_sending(call):
+    with _sending(call):
         options, client = _request_options(call), sync_client(call.settings)
         return client.get(_MODELS, cast_to=object, options=options, stream=True, stream_cls=_Sent).response
 
@@ -109,7 +108,7 @@ async def asend_for_models(call: Call) -> AsyncSent:
 
 
 async def _in_shard(call: Call, request: Callable[[openai.AsyncOpenAI], Awaitable[AsyncSent]]) -> AsyncSent:
-    with _errors_of_sending(call):
+    with _sending(call):
         shard = await acquire_shard(call.settings)
         try:
             sent = await request(shard.client(call.settings, call.options))
@@ -121,21 +120,21 @@ async def _in_shard(call: Call, request: Callable[[openai.AsyncOpenAI], Awaitabl
 
 
 @contextmanager
-def _errors_of_sending(call: Call) -> Generator[None]:
-    """Errors of ours for what is raised before an answer begins."""
+def _sending(call: Call) -> Generator[None]:
+    """Map exceptions raised before an answer begins."""
     try:
         yield
     except errors.TexAPIError as error:
-        mapping.redact_error(error, secrets=call.secrets)
+        mapping.redact_error(error, call.secrets)
         raise
     except openai.APIError as error:
-        raise mapping.from_openai(error, secrets=call.secrets) from error
+        raise mapping.from_openai(error, call.secrets) from error
     except Exception as error:
         if not _can_be_sent(call.payload):
             raise errors.TexAPISettingsError(
                 f"The request cannot be sent as JSON: {error}. Nothing was sent."
             ) from error
-        raise mapping.not_sent(error, secrets=call.secrets) from error
+        raise mapping.not_sent(error, call.secrets) from error
 
 
 def _can_be_sent(payload: Mapping[str, Any]) -> bool:
@@ -157,7 +156,7 @@ def _request_options(call: Call, *, stream: bool = False) -> openai.RequestOptio
     request: openai.RequestOptions = {
         "timeout": call_timeout(timeout, max_read=settings.stream_idle_timeout if stream else None),
         "max_retries": retries,
-        # Said again here, for the client may have had to take out an ambient `content-type`.
+        # Repeated because the client may omit a `content-type` of `OPENAI_CUSTOM_HEADERS`.
         "headers": {"Content-Type": content_type},
     }
     if options.extra_query:
@@ -166,18 +165,18 @@ def _request_options(call: Call, *, stream: bool = False) -> openai.RequestOptio
 
 
 def call_timeout(timeout: float | openai.Timeout, *, max_read: float | None = None) -> openai.Timeout:
-    """`timeout` as the SDK takes it: a number of seconds bounds reading, connecting takes less."""
+    """`timeout` as an `openai.Timeout`. Of a number of seconds, connecting gets at most `CONNECT_TIMEOUT`."""
     if isinstance(timeout, (int, float)):
         return _timeout_of(timeout, max_read)
-    return _bounded(timeout, max_read)
+    return _limit_read(timeout, max_read)
 
 
 @lru_cache
 def _timeout_of(seconds: float, max_read: float | None) -> openai.Timeout:
-    return _bounded(openai.Timeout(seconds, connect=min(seconds, CONNECT_TIMEOUT)), max_read)
+    return _limit_read(openai.Timeout(seconds, connect=min(seconds, CONNECT_TIMEOUT)), max_read)
 
 
-def _bounded(timeout: openai.Timeout, max_read: float | None) -> openai.Timeout:
+def _limit_read(timeout: openai.Timeout, max_read: float | None) -> openai.Timeout:
     read = timeout.read
     if max_read is not None and (read is None or read > max_read):
         read = max_read

@@ -1,7 +1,7 @@
-"""The ledger: every call in a database. One writer per process and database, flushed at the end.
+"""The usage ledger: a database with a row per call, written by one thread per process and database.
 
-What is put is written before the interpreter exits, before a process of `multiprocessing` ends, and
-before SIGTERM ends a process that has no handler of its own for it.
+Queued records are written before the interpreter exits, before a `multiprocessing` worker exits, and before
+SIGTERM ends a process without a SIGTERM handler.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ __all__ = [
     "write_record",
 ]
 
-EXIT_PATIENCE = 10.0
-"""Seconds that the end of a process waits for a ledger at most."""
-_SPENDING_PATIENCE = 2.0
+_EXIT_TIMEOUT = 10.0
+"""Maximum seconds that an exiting process waits for its ledgers."""
+_SPENDING_TIMEOUT = 2.0
 
 _writers: dict[str, LedgerWriter] = {}
 _inherited: list[LedgerWriter] = []
@@ -42,32 +42,32 @@ _is_watching_exit = False
 
 
 def check_ledger(url: str) -> None:
-    """Raise an error if no ledger can be at `url`. Connects to nothing.
+    """Check the URL of a ledger, without connecting.
 
     Raises:
         ImportError: the database's driver is not installed.
-        LedgerURLError: see there.
+        LedgerURLError: the URL is malformed or not of SQLite or PostgreSQL.
     """
     open_ledger(parse_url(url))
 
 
 def write_record(url: str, record: CallRecord) -> None:
-    """Have a record written into the ledger at `url`, soon, without waiting for it."""
+    """Queue a record for the ledger at `url`."""
     writer = _writers.get(url) or _new_writer(url)
     writer.put(record)
 
 
-def flush_ledgers(timeout: float = EXIT_PATIENCE) -> bool:
-    """Wait until all finished calls are in their ledgers; whether they are within `timeout` seconds."""
+def flush_ledgers(timeout: float = _EXIT_TIMEOUT) -> bool:
+    """Wait up to `timeout` seconds until all ended calls are written; `False` if the time was too short."""
     until = time.monotonic() + timeout
     written = [writer.flush(max(until - time.monotonic(), 0)) for writer in list(_writers.values())]
     return all(written)
 
 
 def read_spending(url: str, since: datetime) -> Spending | None:
-    """What is spent since a moment by all who write to a ledger, `None` when it cannot be read."""
+    """Spending of all writers of a ledger since a time, `None` if the ledger cannot be read."""
     if (writer := _writers.get(url)) is not None:
-        writer.flush(_SPENDING_PATIENCE)
+        writer.flush(_SPENDING_TIMEOUT)
     try:
         with open_for_reading(url) as engine:
             (line,) = read_usage(engine, (), since=since)
@@ -81,7 +81,7 @@ def read_spending(url: str, since: datetime) -> Spending | None:
 def watch_sigterm() -> None:
     """Flush before SIGTERM ends the process, unless the program handles SIGTERM itself.
 
-    Only the main thread can do it, so constructors call this too.
+    Only the main thread can install a handler, so constructors call this as well.
     """
     if threading.current_thread() is not threading.main_thread():
         return

@@ -1,4 +1,4 @@
-"""The tables of a ledger, and opening one by its URL: SQLite for one machine, PostgreSQL for many."""
+"""The tables of a ledger and its engine: SQLite for one machine, PostgreSQL for many."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ from sqlalchemy.types import TypeDecorator
 
 SCHEMA_VERSION = 1
 _BUSY_SECONDS = 30
-"""How long SQLite waits for the other processes that write to the same file."""
+"""How long SQLite waits for other processes that write to the same file."""
 _CONNECT_SECONDS = 5
 _PICO = Decimal(10) ** 12
 
 INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-"""The databases that a ledger can be, and their `INSERT ... ON CONFLICT`."""
+"""Supported database -> its `INSERT ... ON CONFLICT`."""
 
 
 class LedgerURLError(ValueError):
-    """No ledger can be at a URL. Does not quote the URL, which may hold a password."""
+    """The URL is invalid for a ledger. The message does not quote it, since it may contain a password."""
 
 
 class LedgerVersionError(Exception):
-    """The ledger was made by another version of this package."""
+    """The ledger was created by another version of this package."""
 
 
 class _UTCDateTime(TypeDecorator[datetime]):
-    """SQLite keeps no time zone."""
+    """SQLite stores no time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -65,7 +65,7 @@ class _UTCDateTime(TypeDecorator[datetime]):
 
 
 class _USD(TypeDecorator[Decimal]):
-    """Whole millionths of a millionth of a USD: SQLite has no exact decimals, and sums stay exact."""
+    """Integers of 10⁻¹² USD, so that sums are exact: SQLite has no decimal type."""
 
     impl = BigInteger
     cache_ok = True
@@ -120,10 +120,10 @@ call_tags = Table(
 
 
 def parse_url(text: str) -> URL:
-    """The URL of a ledger as SQLAlchemy takes it: one file whatever the directory, one driver.
+    """The URL of a ledger, with an absolute path for SQLite and the driver for PostgreSQL.
 
     Raises:
-        LedgerURLError: it is none, or of a database that a ledger cannot be.
+        LedgerURLError: the URL is malformed or not of SQLite or PostgreSQL.
     """
     try:
         url = make_url(text)
@@ -140,27 +140,27 @@ def parse_url(text: str) -> URL:
 
 
 def open_ledger(url: URL) -> Engine:
-    """The engine of a ledger. Connects to nothing yet.
+    """The engine of a ledger, not yet connected.
 
     Raises:
         ImportError: the driver is not installed.
-        LedgerURLError: a driver that does not fit.
+        LedgerURLError: the driver is unknown or async.
     """
     is_sqlite = url.get_backend_name() == "sqlite"
     wait = {"timeout": _BUSY_SECONDS} if is_sqlite else {"connect_timeout": _CONNECT_SECONDS}
     try:
         engine = create_engine(url, connect_args=wait, pool_pre_ping=not is_sqlite)
     except (ArgumentError, NoSuchModuleError):
-        raise LedgerURLError(f"SQLAlchemy knows no {url.drivername}") from None
+        raise LedgerURLError(f"SQLAlchemy does not know {url.drivername}") from None
     if engine.dialect.is_async:
-        raise LedgerURLError(f"a ledger has a thread of its own; leave the async driver {engine.driver} out")
+        raise LedgerURLError(f"a thread writes the ledger; remove the async driver {engine.driver}")
     if is_sqlite:
         event.listen(engine, "connect", _set_up_sqlite)
     return engine
 
 
 def _set_up_sqlite(connection: Any, _: Any) -> None:
-    """Readers and a writer side by side. A commit survives the process, if not a loss of power."""
+    """Allow reading while writing. A commit survives a crash of the process, but not a power failure."""
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
@@ -168,11 +168,11 @@ def _set_up_sqlite(connection: Any, _: Any) -> None:
 
 
 def prepare(engine: Engine) -> None:
-    """Make the tables if there are none.
+    """Create the tables if there are none.
 
     Raises:
-        LedgerVersionError: the tables are those of another version.
-        sqlalchemy.exc.DBAPIError: also when another process makes them at this moment; try again.
+        LedgerVersionError: the tables have another schema version.
+        sqlalchemy.exc.DBAPIError: also when another process creates them at the same time; try again.
     """
     with engine.begin() as connection:
         metadata.create_all(connection)
@@ -185,10 +185,10 @@ def prepare(engine: Engine) -> None:
 
 
 def check_version(found: Any) -> None:
-    """Raise `LedgerVersionError` unless the versions found are the one of this package."""
+    """Raise `LedgerVersionError` unless `found` is this package's version alone."""
     if list(found) != [SCHEMA_VERSION]:
         versions = ", ".join(map(str, found)) or "none"
         raise LedgerVersionError(
             f"The ledger has schema version {versions}; this texapi-integrations writes {SCHEMA_VERSION}. "
-            "Use the version that made it, or another file."
+            "Use the version that created it, or another database."
         )

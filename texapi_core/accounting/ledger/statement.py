@@ -1,12 +1,12 @@
-"""Holding the ledger against a statement of the gateway: an export as CSV, in whatever columns it has."""
+"""Reconciles the ledger with a statement of the gateway, a CSV export."""
 
 from __future__ import annotations
 
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,19 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "output_tokens": ("output_tokens", "completion_tokens", "tokens_out", "output"),
     "cost": ("cost", "cost_usd", "amount", "amount_usd", "charge", "charged", "total_cost", "price", "usd"),
 }
-"""What a statement may call its columns, in lower case with `_` between words."""
+"""Field -> accepted column names, in lower case with `_` between words."""
 _FIELDS = ("input_tokens", "output_tokens", "cost")
-_CENT_FRACTION = Decimal("0.000001")
-"""USD. Statements round; a smaller difference is none."""
+_COST_TOLERANCE = Decimal("0.000001")
+"""USD. Statements round, so smaller differences are ignored."""
 
 
 class StatementError(Exception):
-    """The file is no statement that can be matched."""
+    """The file is not a statement that can be reconciled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a statement, or all lines of a day and a model together."""
+    """One line of a statement, or the sum of the lines of a day and a model. Cost in USD."""
 
     request_id: str | None
     day: str | None
@@ -43,21 +43,21 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where ledger and statement do not say the same."""
+    """A difference between ledger and statement."""
 
     what: str
     """A request id, or a day and a model."""
     field: str
-    """The figure that differs, or `entry` when one side has nothing."""
+    """The field that differs, or `entry` if one side has no entry."""
     ledger: str
     statement: str
 
 
 def read_statement(path: Path) -> list[Entry]:
-    """The lines of a statement.
+    """The lines of a statement, from a CSV file with a header.
 
     Raises:
-        StatementError: the file cannot be read, or lacks the columns that matching needs.
+        StatementError: the file cannot be read or lacks required columns.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -90,11 +90,11 @@ def _entry(row: Mapping[str, str], columns: Mapping[str, str], line: int) -> Ent
         return (row.get(columns[field]) or "").strip() or None if field in columns else None
 
     def number(field: str) -> Decimal | None:
-        said = text(field)
+        value = text(field)
         try:
-            return Decimal(said.replace("$", "").replace(",", "")) if said else None
+            return Decimal(value.replace("$", "").replace(",", "")) if value else None
         except InvalidOperation:
-            raise StatementError(f"Line {line}: {field} is no number: {said!r}.") from None
+            raise StatementError(f"Line {line}: {field} is not a number: {value!r}.") from None
 
     def count(field: str) -> int | None:
         return None if (tokens := number(field)) is None else int(tokens)
@@ -110,9 +110,9 @@ def _entry(row: Mapping[str, str], columns: Mapping[str, str], line: int) -> Ent
 
 
 def reconcile(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]]) -> list[Difference]:
-    """What differs, by request id where the statement has them, else by day and model.
+    """The differences, by request id if the statement has request ids, else by day and model.
 
-    Calls without a whole answer may or may not be charged for, so they need not be on the statement.
+    Calls without a complete answer may be free of charge, so the statement may lack them.
     """
     days = [entry.day for entry in entries if entry.day]
     if days:
@@ -131,11 +131,11 @@ def _by_request_id(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]]) 
         row = ours.get(entry.request_id)
         seen.add(entry.request_id)
         if row is None:
-            differences.append(Difference(what, "entry", "none", _shown_entry(entry)))
+            differences.append(Difference(what, "entry", "none", _format_entry(entry)))
         else:
-            differences += _figures(what, _entry_of([row]), entry)
+            differences += _compare_figures(what, _sum_rows([row]), entry)
     differences += [
-        Difference(request_id, "entry", _shown_entry(_entry_of([row])), "none")
+        Difference(request_id, "entry", _format_entry(_sum_rows([row])), "none")
         for request_id, row in ours.items()
         if request_id not in seen and row["outcome"] == "ok"
     ]
@@ -153,16 +153,16 @@ def _by_day_and_model(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]
     for key in sorted({*theirs, *ours}):
         what = " ".join(key)
         if key not in ours:
-            differences.append(Difference(what, "entry", "none", _shown_entry(_sum(theirs[key]))))
+            differences.append(Difference(what, "entry", "none", _format_entry(_sum_entries(theirs[key]))))
         elif key in theirs:
-            differences += _figures(what, _entry_of(ours[key]), _sum(theirs[key]))
+            differences += _compare_figures(what, _sum_rows(ours[key]), _sum_entries(theirs[key]))
         elif any(row["outcome"] == "ok" for row in ours[key]):
-            differences.append(Difference(what, "entry", _shown_entry(_entry_of(ours[key])), "none"))
+            differences.append(Difference(what, "entry", _format_entry(_sum_rows(ours[key])), "none"))
     return differences
 
 
-def _figures(what: str, ours: Entry, theirs: Entry) -> list[Difference]:
-    """The figures that both sides know and that differ, or that the statement alone knows."""
+def _compare_figures(what: str, ours: Entry, theirs: Entry) -> list[Difference]:
+    """The figures that differ or that only the statement has."""
     found = []
     for field in _FIELDS:
         our, their = getattr(ours, field), getattr(theirs, field)
@@ -170,40 +170,31 @@ def _figures(what: str, ours: Entry, theirs: Entry) -> list[Difference]:
             continue
         if our is None and their == 0:
             continue
-        tolerance = _CENT_FRACTION if field == "cost" else 0
+        tolerance = _COST_TOLERANCE if field == "cost" else 0
         if our is None or abs(our - their) > tolerance:
-            found.append(Difference(what, field, _shown(our), _shown(their)))
+            found.append(Difference(what, field, _format_figure(our), _format_figure(their)))
     return found
 
 
-def _entry_of(rows: Sequence[Mapping[str, Any]]) -> Entry:
-    """Rows of the ledger as one entry of a statement."""
+def _sum_rows(rows: Sequence[Mapping[str, Any]]) -> Entry:
+    """Rows of the ledger as one `Entry`."""
     names = ("request_id", "day", "model", *_FIELDS)
-    return _sum([Entry(**{name: row[name] for name in names}) for row in rows])
+    return _sum_entries([Entry(**{name: row[name] for name in names}) for row in rows])
 
 
-def _sum(entries: Sequence[Entry]) -> Entry:
-    first = entries[0]
-
-    def total(values: Iterable[Any]) -> Any:
-        known = [value for value in values if value is not None]
-        return sum(known) if known else None
-
-    return Entry(
-        first.request_id,
-        first.day,
-        first.model,
-        total(entry.input_tokens for entry in entries),
-        total(entry.output_tokens for entry in entries),
-        total(entry.cost for entry in entries),
-    )
+def _sum_entries(entries: Sequence[Entry]) -> Entry:
+    totals: dict[str, Any] = {}
+    for field in _FIELDS:
+        known = [value for entry in entries if (value := getattr(entry, field)) is not None]
+        totals[field] = sum(known) if known else None
+    return replace(entries[0], **totals)
 
 
-def _shown(value: Any) -> str:
+def _format_figure(value: Any) -> str:
     return "unknown" if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
-def _shown_entry(entry: Entry) -> str:
+def _format_entry(entry: Entry) -> str:
     known = {field: value for field in _FIELDS if (value := getattr(entry, field)) is not None}
-    figures = " ".join(f"{field}={_shown(value)}" for field, value in known.items())
+    figures = " ".join(f"{field}={_format_figure(value)}" for field, value in known.items())
     return figures or "an entry without figures"

@@ -1,11 +1,11 @@
-"""The thread that writes records into a ledger, so that no call waits for a database."""
+"""The thread that writes records to a ledger, so that calls do not wait for a database."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -15,52 +15,52 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from texapi_core.accounting.ledger.schema import INSERTS, call_tags, calls, open_ledger, prepare
 from texapi_core.accounting.record import CallRecord, log_fields
 
-MAX_WAITING = 10_000
-"""Records that may wait for the database. Further ones are given up, and the log says how many."""
+MAX_QUEUED = 10_000
+"""Records that may wait for the database. Further records are dropped, and the log says how many."""
 _MAX_BATCH = 500
-_LINGER = 0.1
-"""Seconds that a record may wait for others to be written with it."""
-_MAX_PAUSE = 5.0
-"""Seconds between two attempts to reach a database that cannot be reached."""
+_BATCH_SECONDS = 0.1
+"""How long a record waits for others to be written with it."""
+_MAX_RETRY_DELAY = 5.0
+"""Seconds between attempts to reach an unreachable database."""
 _FORK_PATIENCE = 5.0
 
 logger = logging.getLogger("texapi.ledger")
 
 
 class LedgerWriter:
-    """Takes records from any thread, event loop, signal handler or destructor, and never blocks there."""
+    """Queues records without blocking, from any thread, event loop, signal handler or destructor."""
 
     def __init__(self, url: URL) -> None:
-        self._where = url.render_as_string(hide_password=True)
+        self._shown_url = url.render_as_string(hide_password=True)
         self._engine: Engine = open_ledger(url)
         self._is_prepared = False
-        # Its `put` may interrupt itself, as a destructor or a signal handler does; `Queue`'s would hang.
-        self._waiting: SimpleQueue[CallRecord | threading.Event] = SimpleQueue()
-        self._given_up = 0
+        # Its `put` is reentrant, for destructors and signal handlers; `Queue.put` would deadlock.
+        self._queue: SimpleQueue[CallRecord | threading.Event] = SimpleQueue()
+        self._dropped = 0
         self._writing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="texapi-ledger", daemon=True)
         self._thread.start()
 
     def put(self, record: CallRecord) -> None:
-        """Have a record written soon."""
-        if self._waiting.qsize() >= MAX_WAITING:
-            self._given_up += 1
-            if self._given_up == 1:
-                logger.error("The ledger %s is too slow or away: records are given up.", self._where)
+        """Queue a record for writing."""
+        if self._queue.qsize() >= MAX_QUEUED:
+            self._dropped += 1
+            if self._dropped == 1:
+                logger.error("The ledger %s is slow or unreachable: dropping records.", self._shown_url)
             return
-        self._waiting.put(record)
+        self._queue.put(record)
 
     def flush(self, timeout: float) -> bool:
-        """Wait until all that was put is written, `timeout` seconds at most; whether it is."""
+        """Wait up to `timeout` seconds until the queue is written; `False` if the time was too short."""
         written = threading.Event()
-        self._waiting.put(written)
+        self._queue.put(written)
         if written.wait(timeout):
             return True
         logger.error(
-            "The ledger %s could not be written in %g seconds; %d records or more are not in it.",
-            self._where,
+            "The ledger %s could not be written within %g seconds; it lacks at least %d records.",
+            self._shown_url,
             timeout,
-            self._waiting.qsize(),
+            self._queue.qsize(),
         )
         return False
 
@@ -86,8 +86,8 @@ class LedgerWriter:
     def _next_batch(self) -> tuple[list[CallRecord], list[threading.Event]]:
         batch: list[CallRecord] = []
         flushes: list[threading.Event] = []
-        item = self._waiting.get()
-        until = time.monotonic() + _LINGER
+        item = self._queue.get()
+        until = time.monotonic() + _BATCH_SECONDS
         while True:
             if isinstance(item, threading.Event):
                 flushes.append(item)
@@ -96,45 +96,45 @@ class LedgerWriter:
             if flushes or len(batch) >= _MAX_BATCH:
                 return batch, flushes
             try:
-                item = self._waiting.get(timeout=max(until - time.monotonic(), 0))
+                item = self._queue.get(timeout=max(until - time.monotonic(), 0))
             except Empty:
                 return batch, flushes
 
     def _write(self, batch: Sequence[CallRecord]) -> None:
-        """Write a batch, however long the database is away."""
-        pause = _LINGER
+        """Write a batch, retrying for as long as the database is unreachable."""
+        pause = _BATCH_SECONDS
         while True:
             try:
                 self._insert(batch)
             except (OperationalError, InterfaceError) as error:
-                if pause == _LINGER:
-                    logger.warning("The ledger %s cannot be written yet: %s", self._where, error.orig)
+                if pause == _BATCH_SECONDS:
+                    logger.warning("The ledger %s cannot be written yet: %s", self._shown_url, error.orig)
                 time.sleep(pause)
-                pause = min(pause * 2, _MAX_PAUSE)
+                pause = min(pause * 2, _MAX_RETRY_DELAY)
             except Exception as error:
                 self._write_one_by_one(batch, error)
                 return
             else:
-                self._report_given_up()
+                self._report_dropped()
                 return
 
     def _write_one_by_one(self, batch: Sequence[CallRecord], error: Exception) -> None:
-        """Keep a record that the database does not take from taking others with it."""
+        """Write each record by itself, so that one that the database rejects does not lose the others."""
         if len(batch) > 1:
             for record in batch:
                 self._write([record])
         else:
             logger.error(
-                "The ledger %s does not take the record of request %s: %s",
-                self._where,
+                "The ledger %s rejects the record of request %s: %s",
+                self._shown_url,
                 batch[0].request_id,
                 error,
             )
 
-    def _report_given_up(self) -> None:
-        if self._given_up:
-            logger.error("%d records were given up for the ledger %s.", self._given_up, self._where)
-            self._given_up = 0
+    def _report_dropped(self) -> None:
+        if self._dropped:
+            logger.error("%d records for the ledger %s were dropped.", self._dropped, self._shown_url)
+            self._dropped = 0
 
     def _insert(self, batch: Sequence[CallRecord]) -> None:
         insert = INSERTS[self._engine.dialect.name]
@@ -143,7 +143,7 @@ class LedgerWriter:
         with self._writing:
             self._prepare()
             with self._engine.begin() as connection:
-                # A commit may succeed although its answer is lost, and then comes again.
+                # A commit may succeed although the connection breaks, and is then retried.
                 connection.execute(insert(calls).on_conflict_do_nothing(), rows)
                 if tags:
                     connection.execute(insert(call_tags).on_conflict_do_nothing(), tags)
@@ -155,7 +155,7 @@ class LedgerWriter:
                 prepare(self._engine)
                 self._is_prepared = True
             except DBAPIError:
-                # Processes that start together may all make the tables; all but one are refused.
+                # Processes that start together may all try to create the tables; all but one fail.
                 attempts += 1
                 if attempts >= 3:
                     raise
@@ -171,17 +171,13 @@ def row_of(record: CallRecord) -> dict[str, Any]:
         "started_at": record.started_at,
         "day": record.started_at.date().isoformat(),
         "key_hint": record.key_hint,
-        "metadata": _storable_metadata(record.labels.metadata),
+        "metadata": {_storable(name): _storable(value) for name, value in record.labels.metadata.items()},
     }
     return {name: _storable(value) for name, value in row.items()}
 
 
 def _storable(value: Any) -> Any:
-    """PostgreSQL takes no text with a NUL or half a surrogate pair in it."""
+    """PostgreSQL rejects text with a NUL or a lone surrogate."""
     if not isinstance(value, str):
         return value
     return value.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def _storable_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return {_storable(name): _storable(value) for name, value in metadata.items()}

@@ -1,3 +1,3 @@
-"""`texapi doctor`: what is examined, and what is said about it in English and Vietnamese."""
+"""`texapi doctor`: the checks, and their texts in English and Vietnamese."""
 
 __all__: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
-"""Whether all is there that a call needs: `examine` checks one thing after the other, and says the way out.
+"""Checks the setup step by step, from the key to a small request.
 
-Nothing that is found holds the key; of an address, neither a password nor a query.
+Findings never contain the key, nor the password or query of a URL.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from texapi_core.settings_checks import DEFAULT_BASE_URL, check_api_key, check_b
 _KEY_PREFIX = "sk-tex-"
 _QUOTES = ("'", '"', "\u201c", "\u201d")
 _MAX_SKEW = 60.0
-"""Seconds that a clock may be off before it is worth a word."""
+"""Seconds that a clock may be off without a warning."""
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _PORTS = {"http": 80, "https": 443}
 _NEEDS: Mapping[Check, tuple[Check, ...]] = {
@@ -82,7 +82,7 @@ _ERRORS: tuple[tuple[type[errors.TexAPIError], str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found, in the name of a text and what goes into it."""
+    """The result of a check: the name of a text and its values."""
 
     check: Check
     verdict: Verdict
@@ -91,7 +91,7 @@ class Finding:
 
 
 class Examination:
-    """One look at everything. Each check knows what the ones before have found."""
+    """Runs the checks. Each one uses the results of those before it."""
 
     def __init__(self, *, model: str = "", timeout: float = 20.0, sends_request: bool = True) -> None:
         self._timeout = timeout
@@ -100,14 +100,14 @@ class Examination:
         self._key = ""
         self._url = ""
         self._shown_url = ""
-        self._where = ("", 0)
+        self._endpoint = ("", 0)
         self._skew: float | None = None
         self._listed: list[ModelInfo] = []
-        self._books = AccountingParameters()
+        self._accounting = AccountingParameters()
         self._has_sent = False
 
     def run(self) -> Generator[Finding]:
-        """The findings, each as soon as it is known."""
+        """The findings, each as soon as its check is done."""
         checks: dict[Check, Callable[[], Finding]] = {
             "key": self._check_key,
             "address": self._check_address,
@@ -118,12 +118,12 @@ class Examination:
             "models": self._check_models,
             "request": self._check_request,
         }
-        if self._books.usage_ledger:
+        if self._accounting.usage_ledger:
             checks["ledger"] = self._check_ledger
         passed: set[Check] = set()
-        for check, look in checks.items():
+        for check, run_check in checks.items():
             if passed.issuperset(_NEEDS.get(check, ())):
-                finding = look()
+                finding = run_check()
             else:
                 finding = Finding(check, "skipped", "not_reached")
             if finding.verdict in ("ok", "warning"):
@@ -153,7 +153,7 @@ class Examination:
     def _check_address(self) -> Finding:
         url = env_base_url()
         variable = next((name for name in BASE_URL_ENVS if os.environ.get(name, "").strip()), None)
-        self._shown_url = "…" if "@" in url or "?" in url else url  # which may be a password or a key
+        self._shown_url = "…" if "@" in url or "?" in url else url  # may contain a password or a key
         values = {"url": self._shown_url, "variable": variable, "default": DEFAULT_BASE_URL}
         try:
             self._url = check_base_url(url)
@@ -168,7 +168,7 @@ class Examination:
         if proxy and not proxy_bypass(host):
             route = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
             host, port = route.hostname or "", route.port or _PORTS.get(route.scheme, 1080)
-        self._where = (host, port)
+        self._endpoint = (host, port)
         values = {"host": host, "port": port}
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -181,10 +181,10 @@ class Examination:
         )
 
     def _check_connection(self) -> Finding:
-        values: dict[str, Any] = dict(zip(("host", "port"), self._where, strict=True))
+        values: dict[str, Any] = dict(zip(("host", "port"), self._endpoint, strict=True))
         start = time.monotonic()
         try:
-            socket.create_connection(self._where, self._timeout).close()
+            socket.create_connection(self._endpoint, self._timeout).close()
         except TimeoutError:
             return Finding("connection", "fault", "silent", {**values, "seconds": f"{self._timeout:g}"})
         except ConnectionRefusedError:
@@ -194,7 +194,7 @@ class Examination:
         return Finding("connection", "ok", "connected", {**values, "ms": _milliseconds_since(start)})
 
     def _check_tls(self) -> Finding:
-        """By a request without the key, with the HTTP client and the certificates that calls have."""
+        """Send a request without the key, with the HTTP client and the certificates that calls use."""
         address = urlsplit(self._url)
         values = {"host": address.hostname, "seconds": f"{self._timeout:g}"}
         try:
@@ -205,8 +205,8 @@ class Examination:
                 now = time.time()
                 version = _tls_version_of(response)
                 self._skew = _skew(response.headers.get("date"), now)
-        except Exception as error:  # of httpx, of httpx2, or of what is below them
-            text, reason = _why_no_answer(error)
+        except Exception as error:  # from httpx, httpx2 or a layer below
+            text, reason = _classify_failure(error)
             return Finding(
                 "tls", "fault", text, {**values, "reason": reason, "now": f"{datetime.now():%Y-%m-%d %H:%M}"}
             )
@@ -264,9 +264,9 @@ class Examination:
 
     def _check_ledger(self) -> Finding:
         try:
-            self._books.check_accounting()
+            self._accounting.check_accounting()
             if self._has_sent and flush_ledgers(self._timeout):
-                with open_for_reading(self._books.usage_ledger or ""):
+                with open_for_reading(self._accounting.usage_ledger or ""):
                     return Finding("ledger", "ok", "ledger_written", {"tag": _TAG})
         except (errors.TexAPISettingsError, LedgerUnreadableError) as error:
             return Finding("ledger", "fault", "ledger_unusable", {"reason": str(error)})
@@ -275,9 +275,9 @@ class Examination:
         return Finding("ledger", "ok", "ledger_usable")
 
     def _settings(self) -> Settings:
-        """With the books of every other call: the trial is charged too, and a statement will have it."""
+        """Settings with the user's accounting: the trial call is charged and will be in the statement."""
         try:
-            accounting = self._books.accounting
+            accounting = self._accounting.accounting
         except ValueError:
             accounting = None
         return resolve_settings(
@@ -286,7 +286,7 @@ class Examination:
 
     def _prices(self) -> PriceList:
         try:
-            return parse_prices(self._books.prices)
+            return parse_prices(self._accounting.prices)
         except ValueError:
             return bundled_prices()
 
@@ -297,8 +297,8 @@ class Examination:
         return Finding(check, "fault", text, {**values, "seconds": f"{self._timeout:g}"})
 
 
-def _why_no_answer(error: BaseException) -> tuple[str, str]:
-    """The name of the text for what an HTTP library raised, and the reason by whoever raised first."""
+def _classify_failure(error: BaseException) -> tuple[str, str]:
+    """The text for an exception of an HTTP library, and the reason by its innermost cause."""
     reason = ""
     cause: BaseException | None = error
     for _ in range(_MAX_CAUSES):
@@ -318,14 +318,14 @@ def _why_no_answer(error: BaseException) -> tuple[str, str]:
 
 
 def _tls_version_of(response: Any) -> str:
-    """By httpx's documented extension `network_stream`."""
+    """From httpx's documented `network_stream` extension."""
     stream = response.extensions.get("network_stream")
     connection = stream.get_extra_info("ssl_object") if stream is not None else None
     return (connection.version() if connection is not None else None) or "TLS"
 
 
 def _skew(date: str | None, now: float) -> float | None:
-    """Seconds that this computer's clock is behind the gateway's, `None` when the gateway does not say."""
+    """Seconds that this computer's clock is behind the gateway's, `None` without a `Date` header."""
     try:
         return parsedate_to_datetime(date).timestamp() - now if date else None
     except (TypeError, ValueError):

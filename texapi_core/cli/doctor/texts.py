@@ -1,4 +1,4 @@
-"""What `texapi doctor` says, in English and in Vietnamese: what was found, and the way out of it."""
+"""The texts of `texapi doctor` in English and Vietnamese."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _LOCALES = ("LC_ALL", "LC_MESSAGES", "LANG")
 
 
 class Text(NamedTuple):
-    """A sentence on what is, and one on what to do about it."""
+    """What was found, and how to fix it."""
 
     what: str
     way_out: str = ""
 
 
 def language_of_locale() -> Language:
-    """The language of the first locale that the environment names; English unless it is Vietnamese."""
+    """Vietnamese if the first locale set in the environment is, else English."""
     locale = next((value for name in _LOCALES if (value := os.environ.get(name))), "")
     return "vi" if locale.lower().startswith("vi") else "en"
 
@@ -37,6 +37,6 @@ _READ: Mapping[Language, tuple[Mapping[str, str], Mapping[str, Text]]] = {
     language: _read(language) for language in get_args(Language)
 }
 WORDS: Mapping[Language, Mapping[str, str]] = {language: words for language, (words, _) in _READ.items()}
-"""The words of the table, of checks and of verdicts."""
+"""Names of checks and verdicts, and summaries."""
 TEXTS: Mapping[Language, Mapping[str, Text]] = {language: texts for language, (_, texts) in _READ.items()}
-"""What is said of a finding, with its values in braces."""
+"""Texts of findings, with their values in braces."""
