@@ -100,11 +100,4 @@ __all__ = [
     "stream",
 ]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        **{name: "texapi_core.errors" for name in __all__ if name.startswith("TexAPI")},
-        **dict.fromkeys(("acomplete", "astream", "complete", "stream"), "texapi_core.chat"),
-        **dict.fromkeys(("alist_models", "list_models"), "texapi_core.models"),
-    },
-)
+__getattr__ = lazy_names(__name__, __all__, ("texapi_core.errors", "texapi_core.chat", "texapi_core.models"))

@@ -71,25 +71,6 @@ __all__ = [
     "watch_sigterm",
 ]
 
-_HOMES = {
-    "budget": ("Budget", "BudgetSink"),
-    "ledger": ("check_ledger", "flush_ledgers", "watch_sigterm"),
-    "ledger.report": ("LedgerUnreadableError", "UsageLine", "open_for_reading", "read_calls", "read_usage"),
-    "ledger.schema": ("LedgerURLError",),
-    "ledger.statement": ("Difference", "Entry", "StatementError", "read_statement", "reconcile"),
-    "prices": ("ModelPrice", "PriceList", "bundled_prices", "parse_prices"),
-    "record": ("CallLabels", "CallRecord", "StartedCall"),
-    "sinks": (
-        "Accounting",
-        "CallRefused",
-        "LedgerSink",
-        "Observer",
-        "Sink",
-        "SpanSink",
-        "add_listener",
-        "remove_listener",
-    ),
-}
-__getattr__ = lazy_names(
-    __name__, {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}
-)
+_LIGHT = ("record", "prices", "sinks", "budget")
+_WITH_SQLALCHEMY = ("ledger", "ledger.schema", "ledger.report", "ledger.statement")
+__getattr__ = lazy_names(__name__, __all__, [f"{__name__}.{home}" for home in (*_LIGHT, *_WITH_SQLALCHEMY)])
