@@ -18,8 +18,7 @@ from tests.core.test_client import PAYLOAD, last_reply, settings
 from tests.gateway import Fault, Gateway
 from tests.waiting import await_until, cancel_once
 from texapi_core.settings import Settings
-from texapi_core.transport import event_loops as loop_clients
-from texapi_core.transport import pools
+from texapi_core.transport import event_loops, pools
 from texapi_core.transport.event_loops import PoolShard, acquire_shard
 
 
@@ -118,7 +117,7 @@ async def test_what_a_burst_leaves_behind_is_closed(
     again = await shards(settings(endpoint), 1)
     assert [shard.pool.is_closed for shard in (first, *others)] == [False] * 3
 
-    monkeypatch.setattr(loop_clients, "_MAX_IDLE", 0.0)
+    monkeypatch.setattr(event_loops, "_MAX_IDLE", 0.0)
     await texapi_core.acomplete(settings(endpoint), PAYLOAD)
 
     assert again == [first]
