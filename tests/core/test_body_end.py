@@ -17,7 +17,7 @@ from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from texapi_core.chat import astream, stream
 from texapi_core.settings import Settings
-from texapi_core.transport import body_end as connection
+from texapi_core.transport import body_end
 from texapi_core.wire.values import ChatDelta, ChatReply
 
 PAYLOAD = {"model": "claude-sonnet-4-6", "messages": [{"role": "user", "content": "Hi"}]}
@@ -147,7 +147,7 @@ def _read(settings: Settings) -> str:
 
 
 def test_the_end_of_a_body_may_come_a_little_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "_LONGEST_WAIT", 10.0)
+    monkeypatch.setattr(body_end, "_MAX_WAIT", 10.0)
     with _served(_HEAD + _ANSWER, 0.02, b"0\r\n\r\n") as (address, seen):
         settings = Settings(api_key="sk-tex-test", base_url=address)
 
@@ -166,7 +166,7 @@ def test_the_short_limit_is_for_the_end_of_one_body_alone() -> None:
 
 def test_a_limit_that_runs_out_harms_no_other_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call whose connection is cut would be sent again, and billed twice: once in 10,000 under load."""
-    monkeypatch.setattr(connection, "_MAX_WAIT", 0.001)
+    monkeypatch.setattr(body_end, "_MAX_WAIT", 0.001)
     connections = []
     for late in (0.0, 0.001, 0.005):
         with _served(_HEAD + _ANSWER, late, b"0\r\n\r\n") as (address, seen):
