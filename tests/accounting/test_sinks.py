@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -15,6 +16,7 @@ from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from texapi_core import TexAPIBudgetExceededError, TexAPIServerError
 from texapi_core.accounting import CallRecord, CallRefused, Observer, Sink, StartedCall
+from texapi_core.accounting.record import open_calls
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
 
 MODEL = "gpt-5.2"
@@ -131,3 +133,80 @@ def test_a_sink_may_refuse_a_call(gateway: Gateway, endpoint: Endpoint, way: str
 
     assert not gateway.requests
     assert steps == ["prepare"]
+
+
+class Broken(Sink, Observer):
+    """Fails wherever it can, with an error that no sink should raise."""
+
+    def __init__(self, step: str) -> None:
+        self._step = step
+
+    def _fail_at(self, step: str) -> None:
+        if step == self._step:
+            raise RuntimeError(step)
+
+    def preparation(self) -> Callable[[], None] | None:
+        self._fail_at("preparation")
+        return lambda: self._fail_at("prepare")
+
+    def begin(self, call: StartedCall) -> Observer:
+        self._fail_at("begin")
+        return self
+
+    def sending(self) -> AbstractContextManager[None]:
+        self._fail_at("sending")
+        return nullcontext()
+
+    def end(self, record: CallRecord) -> None:
+        self._fail_at("end")
+
+
+class BrokenChatTexAPI(ChatTexAPI):
+    step: str = ""
+
+    def _sinks(self) -> tuple[Sink, ...]:
+        return (Broken(self.step), Diary(""))
+
+
+@pytest.mark.parametrize("step", ["preparation", "prepare", "begin", "sending", "end"])
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_a_broken_sink_fails_no_call(
+    endpoint: Endpoint, step: str, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = BrokenChatTexAPI(model=MODEL, step=step, **endpoint.for_langchain())
+
+    answer = model.invoke(QUESTION) if way == "invoke" else asyncio.run(model.ainvoke(QUESTION))
+
+    assert answer.text
+    assert steps[-1].startswith("end ok")
+    assert f"RuntimeError: {step}" in caplog.text
+
+
+async def test_a_call_cancelled_while_a_sink_prepares_is_ended(endpoint: Endpoint) -> None:
+    """Its observers so far get its record, and it is not recorded again at exit."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    class Slow(Sink):
+        def preparation(self) -> Callable[[], None] | None:
+            def wait() -> None:
+                reached.set()
+                go_on.wait(60)
+
+            return wait
+
+        def begin(self, call: StartedCall) -> Observer:
+            raise AssertionError("not reached")
+
+    class SlowChatTexAPI(ChatTexAPI):
+        def _sinks(self) -> tuple[Sink, ...]:
+            return (Diary(""), Slow())
+
+    call = asyncio.create_task(SlowChatTexAPI(model=MODEL, **endpoint.for_langchain()).ainvoke(QUESTION))
+    await asyncio.to_thread(reached.wait, 60)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    go_on.set()
+
+    assert steps[-1] == "end cancelled None"
+    assert not open_calls

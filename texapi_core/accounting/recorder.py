@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import copy_context
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
 from texapi_core import errors
@@ -22,6 +22,7 @@ from texapi_core.failures.mapping import request_id_of
 from texapi_core.settings import key_hint
 from texapi_core.wire.values import ChatReply
 
+_T = TypeVar("_T")
 _RETRY_COUNT = "x-stainless-retry-count"
 """Header in which the openai SDK sends the number of retries so far."""
 
@@ -105,18 +106,26 @@ class CallRecorder(NullRecorder):
 
     def __enter__(self) -> CallRecorder:
         open_calls.add(self)
-        for sink in self._sinks:
-            if (prepare := sink.preparation()) is not None:
-                prepare()
-            self._begin(sink)
+        try:
+            for sink in self._sinks:
+                if (prepare := _logging_errors(sink.preparation)) is not None:
+                    _logging_errors(prepare)
+                self._begin(sink)
+        except BaseException as error:
+            self._end(error)
+            raise
         return self
 
     async def __aenter__(self) -> CallRecorder:
         open_calls.add(self)
-        for sink in self._sinks:
-            if (prepare := sink.preparation()) is not None:
-                await asyncio.to_thread(prepare)
-            self._begin(sink)
+        try:
+            for sink in self._sinks:
+                if (prepare := _logging_errors(sink.preparation)) is not None:
+                    await asyncio.to_thread(_logging_errors, prepare)
+                self._begin(sink)
+        except BaseException as error:
+            self._end(error)
+            raise
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
@@ -131,9 +140,7 @@ class CallRecorder(NullRecorder):
             self._observers.append(sink.begin(self._started))
         except CallRefused as refused:
             advice = errors.TexAPIBudgetExceededError.advice
-            error = errors.TexAPIBudgetExceededError(f"{refused} {advice}")
-            self._end(error)
-            raise error from None
+            raise errors.TexAPIBudgetExceededError(f"{refused} {advice}") from None
         except Exception:  # accounting must not fail a call
             logger.warning("%r could not be started for a call.", sink, exc_info=True)
 
@@ -142,7 +149,8 @@ class CallRecorder(NullRecorder):
         """Enter the `sending` contexts of the observers."""
         with ExitStack() as stack:
             for observer in self._observers:
-                stack.enter_context(observer.sending())
+                if (context := _logging_errors(observer.sending)) is not None:
+                    stack.enter_context(context)
             yield
 
     def opened(self, response: Any, answer: Answer | None = None) -> None:
@@ -172,7 +180,7 @@ class CallRecorder(NullRecorder):
             logger.warning("A call could not be recorded.", exc_info=True)
             return None
         for observer in reversed(self._observers):
-            self._context.run(_notify, observer, record)
+            self._context.run(_logging_errors, observer.end, record)
         return record
 
     def _record(self, error: BaseException | None) -> CallRecord:
@@ -236,11 +244,13 @@ def _digest(api_key: str) -> str:
     return sha256(api_key.encode()).hexdigest()
 
 
-def _notify(observer: Observer, record: CallRecord) -> None:
+def _logging_errors(step: Callable[..., _T], *arguments: object) -> _T | None:
+    """What a sink's or an observer's method returns; its errors are logged, for they must not fail a call."""
     try:
-        observer.end(record)
-    except Exception:  # accounting must not fail a call
-        logger.warning("%r failed at the end of a call.", observer, exc_info=True)
+        return step(*arguments)
+    except Exception:
+        logger.warning("%r of a call's accounting failed.", step, exc_info=True)
+        return None
 
 
 def _outcome(reply: ChatReply | None, error: BaseException | None) -> Outcome:
