@@ -27,11 +27,11 @@ demo: $(VENV)/ready ## Ask both frameworks, live with TEXAPI_API_KEY, else from 
 	@$(BIN)/python -m demo
 
 test: $(VENV)/ready ## Run the tests, offline and without a key, with branch coverage
-	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term
 
 combinations: $(VENV)/ready ## Run what `make test` leaves out: every fault in every way, more examples of properties
-	$(BIN)/python -m pytest -n $(WORKERS) -m combination
-	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(WORKERS) tests/properties
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m combination
+	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/properties
 
 lint: $(VENV)/ready ## Check style and formatting
 	$(BIN)/ruff check .
@@ -90,7 +90,7 @@ matrix-%:
 	.venv-$*/bin/python -m pip install $(PIP_OPTIONS) "pip>=25.1"
 	.venv-$*/bin/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test --group notebooks $(VERSIONS)
 	.venv-$*/bin/python -m pip list --disable-pip-version-check | grep -E "^(openai|langchain-core|llama-index-core|pydantic|vcrpy) "
-	EXAMPLES=$(EXAMPLES) .venv-$*/bin/python -m pytest -n $(WORKERS) -m ""
+	EXAMPLES=$(EXAMPLES) .venv-$*/bin/python -m pytest -n $(WORKERS) --dist worksteal -m ""
 
 # Its openai 2 is what the peer asks for.
 conformance: ## Run the conformance suite for TexAPI and for LlamaIndex's OpenAILike, and print the table

@@ -26,7 +26,8 @@ CASSETTES = Path(__file__).parent.parent / "cassettes"
 REPLAY_KEY = "sk-tex-replay"
 _LIVE_KEY = os.environ.get(API_KEY_ENV)
 _REACH_NOTHING_ELSE = (
-    "conformance/test_tools.py",
+    "conformance/",
+    "langchain/test_chat.py",
     "langchain/test_standard.py",
     "langchain/test_tracing.py",
     "langchain/test_yardstick.py",
@@ -34,6 +35,7 @@ _REACH_NOTHING_ELSE = (
     "llama_index/consumers/test_evaluators.py",
     "llama_index/consumers/test_synthesizers.py",
     "llama_index/test_core_suite.py",
+    "llama_index/test_instrumentation.py",
     "llama_index/test_query_engine.py",
     "llama_index/test_stream_callbacks.py",
     "properties/test_any_bytes.py",
@@ -43,9 +45,12 @@ _REACH_NOTHING_ELSE = (
     "test_cassettes.py",
     "test_costs.py",
     "test_load.py",
+    "test_openinference.py",
     "test_parity.py",
 )
 """Tests that reach no line which others do not, and would take twice as long with coverage on Python 3.11."""
+_MANY = 16
+"""Tests of one function in every `way` to `ask`; of so many or more `make test` runs every second one."""
 
 
 @dataclass(frozen=True)
@@ -177,9 +182,33 @@ def pytest_recording_configure(config: pytest.Config, vcr: VCR) -> None:
     cassette_serializer.configure(vcr)
 
 
+def _mark_combinations(items: list[pytest.Item]) -> None:
+    """Mark half of each large table of rows x ways: a row keeps half of the ways, the next row the others."""
+    tables: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if "way" in _params(item) or "ask" in _params(item):
+            tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for table in tables.values():
+        if len(table) < _MANY or any(item.get_closest_marker("combination") for item in table):
+            continue
+        rows: dict[tuple[int, ...], int] = {}
+        ways: dict[int, int] = {}
+        for item in table:
+            row = tuple(id(value) for name, value in _params(item).items() if name not in ("way", "ask"))
+            way = next(id(value) for name, value in _params(item).items() if name in ("way", "ask"))
+            if (rows.setdefault(row, len(rows)) + ways.setdefault(way, len(ways))) % 2:
+                item.add_marker(pytest.mark.combination)
+
+
+def _params(item: pytest.Item) -> dict[str, Any]:
+    return item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+
+
+@pytest.hookimpl(tryfirst=True)  # before those with a mark are left out
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     recording_live = _LIVE_KEY and config.getoption("--record-mode") not in (None, "none")
     here = Path(__file__).parent
+    _mark_combinations(items)
     for item in items:
         if item.path.relative_to(here).as_posix().startswith(_REACH_NOTHING_ELSE):
             item.add_marker(pytest.mark.no_cover)

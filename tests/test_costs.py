@@ -75,7 +75,17 @@ def count(workloads: Workloads, title: str, client: str) -> float:
     return calls / per
 
 
-@pytest.mark.parametrize("title", MAX_TIMES_THE_SDK)
+IN_TEST = {"whole call", "whole call, async", "text chunk", "tool arguments chunk"}
+"""`make combinations` counts the others."""
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        pytest.param(title, marks=[pytest.mark.combination] * (title not in IN_TEST))
+        for title in MAX_TIMES_THE_SDK
+    ],
+)
 def test_function_calls(workloads: Workloads, title: str) -> None:
     the_sdks = count(workloads, title, Sdk.name)
 

@@ -107,7 +107,16 @@ def test_200_calls_at_once(gateway: Gateway, subject: Subject, streamed: bool) -
     wait_until(lambda: gateway.open_connections <= before)
 
 
-@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("subject", "streamed"),
+    [
+        ("langchain", False),
+        ("llama_index", True),
+        pytest.param("langchain", True, marks=pytest.mark.combination),
+        pytest.param("llama_index", False, marks=pytest.mark.combination),
+    ],
+    indirect=["subject"],
+)
 def test_64_threads(gateway: Gateway, subject: Subject, streamed: bool) -> None:
     start = threading.Barrier(64)
 

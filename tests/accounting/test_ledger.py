@@ -485,9 +485,12 @@ def test_kill_9_loses_what_the_last_fraction_of_a_second_brought(endpoint: Endpo
     "code",
     [
         "call(2)\nif os.fork() == 0:\n    call(3)\nelse:\n    os.wait(); call(1)",
-        "call(2)\nimport multiprocessing as m\n"
-        "worker = m.get_context('fork').Process(target=call, args=(3,))\n"
-        "worker.start(); worker.join(); call(1)",
+        pytest.param(
+            "call(2)\nimport multiprocessing as m\n"
+            "worker = m.get_context('fork').Process(target=call, args=(3,))\n"
+            "worker.start(); worker.join(); call(1)",
+            marks=pytest.mark.combination,
+        ),
     ],
     ids=["os.fork", "multiprocessing"],
 )
