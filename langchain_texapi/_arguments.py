@@ -7,9 +7,8 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
-from texapi_core.adapter_base import call_arguments
-from texapi_core.adapter_base.call_arguments import SECRET_OPTIONS
-from texapi_core.adapter_base.parameters import NOT_IN_PAYLOAD, SENT
+from texapi_core.adapter_base import parameters
+from texapi_core.adapter_base.parameters import NOT_IN_PAYLOAD, SECRET_OPTIONS, SENT
 from texapi_core.settings import CALL_OPTIONS
 from texapi_core.settings_checks import reveal_secret
 
@@ -32,7 +31,7 @@ _PAYLOAD = SENT | {"n", _METADATA}
 
 _TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
 
-arguments_of_a_call = partial(call_arguments.arguments_of_a_call, aliases=_ALIASES, also=_PAYLOAD)
+arguments_of_a_call = partial(parameters.arguments_of_a_call, aliases=_ALIASES, also=_PAYLOAD)
 """The arguments of one call by their names in the payload."""
 
 

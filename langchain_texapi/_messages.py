@@ -293,7 +293,7 @@ def _create_ai_message(
             "response_metadata": response_metadata(reply, choice, requested_model, with_headers=with_headers),
             "tool_calls": tool_calls,
             "invalid_tool_calls": invalid_tool_calls,
-            "usage_metadata": create_usage_metadata(reply.usage) if choice is reply.choice else None,
+            "usage_metadata": create_usage_metadata(reply.usage) if choice is reply.choices[0] else None,
         }
     )
 

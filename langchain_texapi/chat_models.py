@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManager, CallbackManagerForLLMRun
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
@@ -13,7 +13,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils import secret_from_env
-from pydantic import ConfigDict, Field, SecretStr
+from pydantic import ConfigDict, Field
 
 import texapi_core
 from langchain_texapi._arguments import (
@@ -30,12 +30,17 @@ from langchain_texapi._errors import model_errors
 from langchain_texapi._messages import MODEL_PROVIDER, convert_messages, create_chat_result
 from langchain_texapi._profile import TableProfile, model_profile
 from langchain_texapi._streaming import create_chunk
-from texapi_core.adapter_base.call_arguments import argument_names, check_parameters
 from texapi_core.adapter_base.connection import ApiKey, BaseUrl, ConnectionParameters, ModelName, Timeout
-from texapi_core.adapter_base.parameters import ChatParameters, Stop
+from texapi_core.adapter_base.parameters import (
+    ChatParameters,
+    Stop,
+    argument_names,
+    check_parameters,
+    merge_parameters,
+)
 from texapi_core.adapter_base.signatures import with_signature
 from texapi_core.catalog import ModelInfo
-from texapi_core.request.payload import build_payload, merge_parameters
+from texapi_core.request.payload import build_payload
 from texapi_core.settings import CallOptions, call_options, env_base_url, refuse_unknown_arguments
 from texapi_core.settings_checks import API_KEY_ENV
 
@@ -66,6 +71,7 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
     """
 
     model_config = ConfigDict(populate_by_name=True, hide_input_in_errors=True, defer_build=False)
+    _endpoint: ClassVar[tuple[str, str, str]] = ("texapi_api_key", "texapi_api_base", "request_timeout")
 
     model_name: ModelName = Field(alias="model")
     texapi_api_key: ApiKey = Field(alias="api_key", default_factory=_env_api_key)
@@ -325,10 +331,6 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
             return await texapi_core.alist_models(self._settings())
 
     # Internal methods
-
-    @property
-    def _endpoint(self) -> tuple[SecretStr | None, str, Any]:
-        return self.texapi_api_key, self.texapi_api_base, self.request_timeout
 
     @property
     def _default_params(self) -> dict[str, Any]:

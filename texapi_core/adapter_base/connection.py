@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, SecretStr
 
@@ -67,9 +67,12 @@ class ConnectionParameters(AccountingParameters):
         description='What carries async calls; "aiohttp" (extra `aiohttp`) is faster for many at once.',
     )
 
+    _endpoint: ClassVar[tuple[str, str, str]]
+    """The fields of the key, the address and the timeout, which each adapter names as its framework does."""
+
     def _settings(self) -> Settings:
         """The checked settings of the next call; fields may have changed since the last one."""
-        api_key, base_url, timeout = self._endpoint
+        api_key, base_url, timeout = (getattr(self, name) for name in self._endpoint)
         return resolve_settings(
             api_key=reveal_secret(api_key),
             base_url=base_url,
@@ -83,11 +86,6 @@ class ConnectionParameters(AccountingParameters):
             async_transport=self.async_transport,
             accounting=self.accounting,
         )
-
-    @property
-    def _endpoint(self) -> tuple[SecretStr | None, str, Any]:
-        """The key, the address and the timeout, from the fields that each adapter names in its own way."""
-        raise NotImplementedError
 
     def _check_settings(self) -> None:
         """Raise `TexAPISettingsError` at construction for a setting that would fail the first call."""

@@ -73,11 +73,10 @@ def send(call: Call, *, stream: bool = False) -> Any:
 
 async def asend(call: Call, *, stream: bool = False) -> AsyncSent:
     """The response to `POST /chat/completions`. Async twin of `send`."""
-    settings = call.settings
-    sent = await _in_shard(
+    return await _in_shard(
         call,
         lambda client: client.post(
-            settings.base_url + _CHAT,
+            call.settings.base_url + _CHAT,
             cast_to=object,
             body={**call.payload, "stream": True} if stream else call.payload,
             options=_request_options(call, stream=stream),
@@ -85,15 +84,15 @@ async def asend(call: Call, *, stream: bool = False) -> AsyncSent:
             stream_cls=AsyncSent,
         ),
     )
-    call.secrets.redact_request_id(sent.response)
-    return sent
 
 
 def send_for_models(call: Call) -> Any:
     """The response to `GET /models`. Raises like `send`."""
     with _sending(call):
         options, client = _request_options(call), sync_client(call.settings)
-        return client.get(_MODELS, cast_to=object, options=options, stream=True, stream_cls=_Sent).response
+        sent = client.get(_MODELS, cast_to=object, options=options, stream=True, stream_cls=_Sent)
+    call.secrets.redact_request_id(sent.response)
+    return sent.response
 
 
 async def asend_for_models(call: Call) -> AsyncSent:
@@ -115,8 +114,9 @@ async def _in_shard(call: Call, request: Callable[[openai.AsyncOpenAI], Awaitabl
         except BaseException:
             shard.release()
             raise
-        sent.shard = shard
-        return sent
+    call.secrets.redact_request_id(sent.response)
+    sent.shard = shard
+    return sent
 
 
 @contextmanager

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from texapi_core.wire.reasoning import NO_CONTENT, REASONING_FIELDS, Reasoning, read_reasoning, split_content
-from texapi_core.wire.scalars import read_index, string, text_or_none
-from texapi_core.wire.tool_calls import read_tool_calls, tool_call_entries
+from texapi_core.wire.tool_calls import read_index, read_tool_calls, tool_call_entries
 from texapi_core.wire.values import ChatChoice
 
 _KNOWN_MESSAGE_FIELDS = REASONING_FIELDS.union(
@@ -132,3 +131,25 @@ def logprobs_of(choice: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]] | 
         if isinstance(tokens, list)
     }
     return found or None
+
+
+def string(value: Any) -> str:
+    """The value if it is text, else `""`."""
+    return value if isinstance(value, str) else ""
+
+
+def text_or_none(value: Any) -> str | None:
+    """An id or a name as text; a few servers send numbers."""
+    if value is None or value == "" or isinstance(value, (dict, list)):
+        return None
+    return str(value)
+
+
+def timestamp(value: Any) -> int | None:
+    """Seconds since 1970, `None` when the value is no number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return int(value)
+    except (ValueError, OverflowError):
+        return None

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from texapi_core.wire.scalars import read_index
-
 _KNOWN_CALL_FIELDS = frozenset({"index", "id", "type", "function", "name", "arguments"})
 _NO_ARGUMENTS = frozenset({"{}", "null"})
 """Placeholders: there are no arguments, or they are still to come."""
@@ -79,6 +77,15 @@ def tool_call_entries(message: Mapping[str, Any]) -> list[dict[str, Any]]:
         return [entry for entry in entries if isinstance(entry, dict)]
     function_call = message.get("function_call")
     return [{"function": function_call}] if isinstance(function_call, dict) else []
+
+
+def read_index(index: Any) -> int | None:
+    """The index of a choice or a tool call; some servers send a float or text."""
+    if isinstance(index, str) and index.isdecimal():
+        return int(index[:9])
+    if isinstance(index, float) and index.is_integer():
+        return int(index)
+    return index if isinstance(index, int) and not isinstance(index, bool) else None
 
 
 class ToolCallAssembler:
