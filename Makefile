@@ -4,17 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 # pip 25.1 is the first that knows dependency groups.
 PIP_OPTIONS := --quiet --disable-pip-version-check
-# Of a property, where `make test` has 30.
+# Examples per property test; `make test` runs 30.
 EXAMPLES ?= 100
-# For two cores: many tests wait.
+# More workers than cores: many tests wait for I/O.
 WORKERS ?= 3
-# With it set, as in many containers, every process would compile the tests anew.
+# Where this is set, as in many containers, every process would compile the tests again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test combinations lint format typecheck record notebooks docs dist features matrix bench conformance soak compare-faults ledger screenshots clean
 
-help: ## Show this text
+help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(VENV)/ready: pyproject.toml
@@ -23,7 +23,7 @@ $(VENV)/ready: pyproject.toml
 	$(BIN)/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test --group lint --group notebooks --group docs --group dist
 	@touch $@
 
-demo: $(VENV)/ready ## Ask both frameworks, live with TEXAPI_API_KEY, else from the embedded stand-in
+demo: $(VENV)/ready ## Run the demo, live with TEXAPI_API_KEY, else against the embedded stand-in
 	@$(BIN)/python -m demo
 
 test: $(VENV)/ready ## Run the tests, offline and without a key, with branch coverage
@@ -37,48 +37,48 @@ lint: $(VENV)/ready ## Check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(VENV)/ready ## Format the code and mend what can be mended
+format: $(VENV)/ready ## Format the code and apply automatic fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-typecheck: $(VENV)/ready ## Check types, strictly, in packages and tests
+typecheck: $(VENV)/ready ## Run strict type checks on packages and tests
 	$(BIN)/mypy
 
-record: $(VENV)/ready ## Record every cassette, live with TEXAPI_API_KEY, else from the stand-in
+record: $(VENV)/ready ## Record every cassette, live with TEXAPI_API_KEY, else against the stand-in
 	$(BIN)/python -m pytest -m vcr --record-mode=rewrite
 
-notebooks: $(VENV)/ready ## Execute every notebook and keep its outputs, live with TEXAPI_API_KEY, else from the stand-in
+notebooks: $(VENV)/ready ## Execute every notebook and save its outputs, live with TEXAPI_API_KEY, else against the stand-in
 	$(BIN)/python -m notebooks
 
-docs: $(VENV)/ready ## Build the documentation as a site in build/site; every warning is an error
+docs: $(VENV)/ready ## Build the documentation site in build/site; warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
 
-dist: $(VENV)/ready ## Build the distributions in dist/, check their metadata strictly, try the wheels alone
+dist: $(VENV)/ready ## Build the distributions in dist/, check their metadata, and test the wheels in isolation
 	@$(BIN)/python packaging
 
-features: $(VENV)/ready ## Make the feature table of docs/langchain.md anew, by running each feature
+features: $(VENV)/ready ## Regenerate the feature table of docs/langchain.md by running each feature
 	$(BIN)/python -m tests.langchain.features --write
 
-ledger: $(VENV)/ready ## Hold the ledger of 1,000 calls from four processes against the gateway's own
+ledger: $(VENV)/ready ## Compare the ledger of 1,000 calls from four processes with the gateway's
 	@$(BIN)/python -m tests.accounting.mixed_run
 
-screenshots: $(VENV)/ready ## Draw the pictures of the command in docs/images again
+screenshots: $(VENV)/ready ## Redraw the screenshots of the command in docs/images
 	@$(BIN)/python -m docs.screenshots
 
-bench: $(VENV)/ready ## Measure what a call costs beside the openai SDK; BENCH="--rounds 3" for less
+bench: $(VENV)/ready ## Measure the cost of a call compared with the openai SDK; BENCH="--rounds 3" for a short run
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-soak: $(VENV)/ready ## Make 10,000 calls, 5 % of them into faults, and check them against the stand-in's ledger
+soak: $(VENV)/ready ## Make 10,000 calls, 5 % of them failing, and check them against the stand-in's ledger
 	@$(BIN)/python -m tests.soak
 
-# In an environment of its own: the peers are no dependency of this project.
-compare-faults: ## Point the fault table at ChatOpenAI and OpenAILike too, and write docs/faults.md
+# In a separate environment: the peers are not dependencies of this project.
+compare-faults: ## Run the fault table on ChatOpenAI and OpenAILike too, and write docs/faults.md
 	$(PYTHON) -m venv --clear .venv-peers
 	.venv-peers/bin/python -m pip install $(PIP_OPTIONS) "pip>=25.1"
 	.venv-peers/bin/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test langchain-openai llama-index-llms-openai-like
 	@.venv-peers/bin/python -m tests.faults --write
 
-# Each environment is made anew; tests/lowest.txt pins the lowest declared version of every dependency.
+# Each environment is created from scratch; tests/lowest.txt pins the lowest declared version of every dependency.
 MATRIX := openai2 openai3 lowest
 matrix: $(MATRIX:%=matrix-%) ## Run the tests on openai 2 and 3 and on the lowest declared versions
 
@@ -92,12 +92,12 @@ matrix-%:
 	.venv-$*/bin/python -m pip list --disable-pip-version-check | grep -E "^(openai|langchain-core|llama-index-core|pydantic|vcrpy) "
 	EXAMPLES=$(EXAMPLES) .venv-$*/bin/python -m pytest -n $(WORKERS) --dist worksteal -m ""
 
-# Its openai 2 is what the peer asks for.
+# Uses openai 2, which the peer requires.
 conformance: ## Run the conformance suite for TexAPI and for LlamaIndex's OpenAILike, and print the table
 	$(PYTHON) -m venv --clear .venv-conformance
 	.venv-conformance/bin/python -m pip install $(PIP_OPTIONS) "pip>=25.1"
 	.venv-conformance/bin/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test llama-index-llms-openai-like
 	.venv-conformance/bin/python -m tests.conformance texapi openai-like
 
-clean: ## Remove the environments that make has set up
+clean: ## Remove the environments created by make
 	rm -rf .venv .venv-conformance .venv-peers .venv-openai2 .venv-openai3 .venv-lowest

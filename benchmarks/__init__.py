@@ -1,1 +1,1 @@
-"""What a call costs on this side of the wire: `make bench`."""
+"""The client-side cost of a call: `make bench`."""

@@ -1,7 +1,7 @@
-"""`make bench`: what a call costs beside the openai SDK's own typed call, as ratios of CPU time.
+"""`make bench`: the cost of a call compared with the openai SDK's typed call, as ratios of CPU time.
 
-The stub answers from its own process, so what is counted is the client's work alone. Ratios are medians of
-interleaved rounds; absolute times move with the machine. Peers take part where they are installed.
+The stub answers from its own process, so only the client's work is measured. Ratios are medians of
+interleaved rounds; absolute times depend on the machine. Peers are included where they are installed.
 """
 
 from __future__ import annotations
@@ -33,13 +33,15 @@ _PACKAGES = (
 
 
 def main() -> None:
-    """Measure, print, and keep the figures if asked to."""
+    """Measure, print the table, and save the figures if requested."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="rounds of each row")
-    parser.add_argument("--only", default="", help="rows whose title holds this text")
-    parser.add_argument("--json", type=Path, help="file for the figures of every round")
+    parser.add_argument("--only", default="", help="only rows with this text in the title")
+    parser.add_argument("--json", type=Path, help="file to write the figures of every round to")
     parser.add_argument(
-        "--write", action="store_true", help="put the table of this openai version into docs/performance.md"
+        "--write",
+        action="store_true",
+        help="write the table for this openai version into docs/performance.md",
     )
     arguments = parser.parse_args()
     kinds = installed()

@@ -1,6 +1,6 @@
 """The clients that are measured: the openai SDK as its users call it, ours, and the usual classes.
 
-A peer takes part where its package is installed.
+A peer is included where its package is installed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TOOL_CLASSES = [type(name, (_ToolArguments,), {"__doc__": _ToolArguments.__doc__
 
 
 def history(count: int) -> list[dict[str, Any]]:
-    """Messages as an agent's history has them: text, calls of tools, their results."""
+    """Messages of a typical agent history: text, tool calls and tool results."""
     messages: list[dict[str, Any]] = [{"role": "system", "content": "You are a patient assistant. " * 8}]
     while len(messages) < count:
         turn = len(messages)
@@ -56,14 +56,14 @@ def history(count: int) -> list[dict[str, Any]]:
 
 
 class Client(ABC):
-    """One way to ask a model. Models and messages are the client's own kind."""
+    """One way to call a model, with the client's own types for models and messages."""
 
     name: ClassVar[str]
     family: ClassVar[str]
-    """Who it is compared with: `sdk`, `langchain` or `llama_index`."""
+    """The group it is compared within: `sdk`, `langchain` or `llama_index`."""
     package: ClassVar[str]
     framework_import: ClassVar[str]
-    """What a class of this kind cannot do without: the import of its base."""
+    """The import every class of this kind needs: its base class."""
     import_statement: ClassVar[str]
     construction: ClassVar[str]
     first_call: ClassVar[str]
@@ -74,19 +74,19 @@ class Client(ABC):
 
     @abstractmethod
     def model(self, name: str) -> Any:
-        """A model of that name, made anew."""
+        """A new model object for that model name."""
 
     @abstractmethod
     def messages(self, count: int = 2) -> Any:
-        """That many messages."""
+        """A history of that many messages."""
 
     @abstractmethod
     def call(self, model: Any, messages: Any) -> Any:
-        """A whole answer."""
+        """A complete answer."""
 
     @abstractmethod
     async def acall(self, model: Any, messages: Any) -> Any:
-        """A whole answer."""
+        """A complete answer."""
 
     @abstractmethod
     def stream(self, model: Any, messages: Any) -> Iterator[Any]:
@@ -98,27 +98,27 @@ class Client(ABC):
 
     @abstractmethod
     def tools(self) -> Any:
-        """Three tools of the client's own kind."""
+        """Three tools of the client's own type."""
 
     def bind(self, model: Any, tools: Any) -> Any:
-        """The model with the tools; where the framework binds none, nothing is done before the call."""
+        """The model with the tools bound; a no-op where the framework does not bind tools."""
         return model, tools
 
     @abstractmethod
     def call_with_tools(self, bound: Any, messages: Any) -> Any:
-        """A whole answer of a model with tools."""
+        """A complete answer from a model with tools."""
 
     def structured(self, model: Any) -> Any:
-        """The model that answers in the form of `Answer`."""
+        """The model with `Answer` as its structured output."""
         return model
 
     @abstractmethod
     def call_structured(self, structured: Any, messages: Any) -> Answer:
-        """A whole answer in the form of `Answer`."""
+        """A complete answer parsed as `Answer`."""
 
 
 class Sdk(Client):
-    """The openai SDK's typed calls: what the others are measured by."""
+    """The openai SDK's typed calls: the baseline for the others."""
 
     name = family = "sdk"
     package = "openai"
@@ -340,7 +340,7 @@ PEERS = {"ChatTexAPI": "ChatOpenAI", "TexAPI": "OpenAILike"}
 
 
 def installed() -> list[type[Client]]:
-    """The clients that this environment has."""
+    """The clients installed in this environment."""
     found = []
     for client in CLIENTS:
         try:

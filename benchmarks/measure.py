@@ -1,4 +1,4 @@
-"""What is measured, and how: CPU time by interleaved rounds, and counts that no machine's load moves."""
+"""How things are measured: CPU time in interleaved rounds, and counts independent of machine load."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PROJECT = Path(__file__).parent.parent
 _STATM = Path("/proc/self/statm")
 
 Work = Callable[[], Any]
-"""Something to measure, done once per call."""
+"""The operation to measure, run once per call."""
 
 
 @dataclass
@@ -37,10 +37,10 @@ class Stub:
 
     base_url: str
     tls_url: str | None = None
-    """The same over TLS, where a certificate could be made."""
+    """The same over TLS, where a certificate could be created."""
 
     def connections(self) -> int:
-        """Connections that it has seen."""
+        """The number of connections it has accepted."""
         with urllib.request.urlopen(f"{self.base_url}/count") as response:
             seen: int = json.load(response)["connections"]
         return seen
@@ -48,9 +48,9 @@ class Stub:
 
 @contextlib.contextmanager
 def stub(*, tls: bool = False) -> Generator[Stub]:
-    """A stub server for as long as the block takes.
+    """Run a stub server for the duration of the block.
 
-    With `tls`, its certificate is this process's trusted one until the block ends.
+    With `tls`, this process trusts its certificate until the block ends.
     """
     with contextlib.ExitStack() as stack:
         certificates = [stack.enter_context(_certificate())] if tls and shutil.which("openssl") else []
@@ -90,27 +90,27 @@ def _certificate() -> Generator[str]:
 
 @dataclass
 class Figures:
-    """One row: a figure of each client, by name."""
+    """One row: the figures of each client, by name."""
 
     title: str
     unit: str
     values: dict[str, list[float]] = field(default_factory=dict)
-    """By round; the rounds of all clients stand side by side."""
+    """One per round; the rounds of all clients are interleaved."""
 
     def median(self, client: str) -> float:
-        """The middle round."""
+        """The median of the rounds."""
         return statistics.median(self.values[client])
 
     def ratios(self, client: str, reference: str) -> list[float]:
-        """By round, how many times the reference's cost it took."""
+        """The cost relative to the reference, per round."""
         pairs = zip(self.values[client], self.values[reference], strict=True)
         return [mine / theirs if theirs else float(mine > 0) for mine, theirs in pairs]
 
 
 def cpu_time(title: str, works: dict[str, Work], *, rounds: int, per: int = 1) -> Figures:
-    """CPU microseconds of each work, in rounds that take all of them in turn.
+    """CPU microseconds of each operation, in rounds that run all of them in turn.
 
-    A work that returns seconds is believed: it has measured a part of itself.
+    If an operation returns seconds, that value is used: it has timed a part of itself.
     """
     figures = Figures(title, "us", {name: [] for name in works})
     repeats = {}
@@ -134,7 +134,7 @@ def cpu_time(title: str, works: dict[str, Work], *, rounds: int, per: int = 1) -
 def cpu_and_throughput(
     title: str, works: dict[str, Work], *, rounds: int, times: int
 ) -> tuple[Figures, Figures]:
-    """CPU microseconds per call, and calls per second, of works that make so many calls at once."""
+    """CPU microseconds per call, and calls per second, of operations that make this many calls at once."""
     cpu = Figures(f"{title}, per call", "us", {name: [] for name in works})
     throughput = Figures(f"{title}, throughput", "/s", {name: [] for name in works})
     for work in works.values():
@@ -149,7 +149,7 @@ def cpu_and_throughput(
 
 
 def growth(title: str, small: dict[str, Work], large: dict[str, Work], *, rounds: int, times: int) -> Figures:
-    """How many times the cost of the small work the large one takes, divided by `times`: 1 is linear."""
+    """The cost ratio of the large to the small operation, divided by `times`: 1 is linear."""
     figures = Figures(title, "x", {name: [] for name in small})
     for works in (small, large):
         for work in works.values():
@@ -167,7 +167,7 @@ def growth(title: str, small: dict[str, Work], large: dict[str, Work], *, rounds
 
 
 def _in_turns(works: dict[str, Work], rounds: int) -> Generator[str]:
-    """The names of all works for each round, each time in another order."""
+    """The names of all operations for each round, in a different order each time."""
     order = list(works)
     for turn in range(rounds):
         yield from order[turn % len(order) :] + order[: turn % len(order)]
@@ -175,10 +175,10 @@ def _in_turns(works: dict[str, Work], rounds: int) -> Generator[str]:
 
 @contextlib.contextmanager
 def no_collection() -> Generator[None]:
-    """Garbage is collected between batches.
+    """Collect garbage first, then disable the collector for the block.
 
-    A collection would count for whoever happens to run, and on openai 2 a peer's stream that is collected in
-    the middle of a call waits for ever for the lock of the connection pool.
+    A collection would be charged to whichever client is running, and on openai 2 a peer's stream that is
+    collected in the middle of a call waits forever for the lock of the connection pool.
     """
     gc.collect()
     gc.disable()
@@ -189,7 +189,7 @@ def no_collection() -> Generator[None]:
 
 
 def count_calls(work: Work) -> int:
-    """Calls of functions, Python's and C's, that this thread makes in the work: the same on any machine."""
+    """The number of Python and C function calls this thread makes: the same on any machine."""
     for _ in range(3):
         work()
     with no_collection(), cProfile.Profile() as profile:
@@ -199,7 +199,7 @@ def count_calls(work: Work) -> int:
 
 
 def function_calls(title: str, works: dict[str, Work], less: dict[str, Work], *, per: int = 1) -> Figures:
-    """Function calls of each work; those of another one may be taken off, and the rest divided."""
+    """Function calls of each operation, optionally minus those of another one and divided."""
     figures = Figures(title, "calls")
     for name, work in works.items():
         taken_off = count_calls(less[name]) if less else 0
@@ -208,7 +208,7 @@ def function_calls(title: str, works: dict[str, Work], less: dict[str, Work], *,
 
 
 def new_connections(title: str, server: Stub, works: dict[str, Work], *, times: int) -> Figures:
-    """Connections that are opened anew while the work is done so many times, the first one aside."""
+    """New connections opened while the operation is repeated, not counting the first one."""
     figures = Figures(title, "connections")
     for name, work in works.items():
         work()
@@ -220,7 +220,7 @@ def new_connections(title: str, server: Stub, works: dict[str, Work], *, times: 
 
 
 def left_behind(title: str, works: dict[str, Work], *, times: int, warm_up: int) -> list[Figures]:
-    """What the process holds more after so many times: memory, and objects that Python's collector knows."""
+    """Growth of the process after this many repetitions: memory, and objects that the collector tracks."""
     memory = Figures(f"{title}, memory", "KiB")
     objects = Figures(f"{title}, objects", "objects")
     for name, work in works.items():
@@ -273,12 +273,12 @@ def _process_milliseconds(*statements: str) -> float:
 
 
 def exhaust(items: Any) -> None:
-    """Take all of a stream."""
+    """Read a stream to the end."""
     for _ in items:
         pass
 
 
 async def aexhaust(items: Any) -> None:
-    """Take all of a stream."""
+    """Read a stream to the end."""
     async for _ in items:
         pass

@@ -1,4 +1,4 @@
-"""The rows of `make bench`: what is measured, and in which of the ways of `benchmarks.measure`."""
+"""The rows of `make bench`: what is measured, and with which function of `benchmarks.measure`."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from benchmarks.measure import (
 from benchmarks.workloads import CALLS_AT_ONCE, CALLS_IN_ALL, Workloads
 
 CHUNKS = 500
-"""Chunks of a measured stream."""
+"""The number of chunks in a measured stream."""
 COUNTED_CHUNKS, FEW_CHUNKS = 200, 50
-"""Chunks of a stream whose function calls are counted, and of the stream whose calls are taken off."""
+"""The number of chunks in the counted stream, and in the shorter one that is subtracted from it."""
 
 Row = Callable[[], Iterable[Figures]]
 Works = Callable[[], dict[str, Work]]
 
 
 def rows_of(work: Workloads, rounds: int) -> dict[str, Row]:
-    """Title -> what measures it. Without `fast_clients` or TLS the rows that need them are left out."""
+    """Title -> its measurement. Rows that need `fast_clients` or TLS are left out without them."""
     rows: dict[str, Row] = {"import": lambda: _new_processes(work, rounds)}
     for title, (works, per) in _timed(work).items():
         rows[title] = partial(_time, title, works, rounds, per)
@@ -37,7 +37,7 @@ def rows_of(work: Workloads, rounds: int) -> dict[str, Row]:
         rows[f"function calls: {title}"] = partial(_count, f"function calls: {title}", works, less, per)
     for title, works in connected(work).items():
         rows[title] = partial(_connect, title, work, works)
-    # After the counts: the connections that they leave behind are closed in a later call.
+    # After the counts: connections left open by these rows are closed during a later call.
     for fast in (False, True) if work.fast_clients else (False,):
         title = f"{CALLS_IN_ALL} calls of 50 ms, {CALLS_AT_ONCE} at once{_transport(fast)}"
         works = partial(work.fan_out, fast=fast)
@@ -82,7 +82,7 @@ def _transport(fast: bool) -> str:
 
 
 def counted(work: Workloads) -> dict[str, tuple[Works, Works | None, int]]:
-    """Title -> the work whose function calls are counted, work to take off, and by what to divide."""
+    """Title -> the operation to count function calls of, the one to subtract, and the divisor."""
 
     def per_chunk(works: Callable[[str], dict[str, Work]], kind: str) -> tuple[Works, Works, int]:
         more = partial(works, f"{kind}-{COUNTED_CHUNKS}")
@@ -103,7 +103,7 @@ def counted(work: Workloads) -> dict[str, tuple[Works, Works | None, int]]:
 
 
 def connected(work: Workloads) -> dict[str, Works]:
-    """Title -> streams, ten of which should open no new connection."""
+    """Title -> streams; ten in a row should open no new connection."""
     return {
         "new connections in 10 streams": partial(work.stream, "text-20"),
         "new connections in 10 async streams": partial(work.astream, "text-20"),
@@ -120,7 +120,7 @@ def _growing(work: Workloads) -> dict[str, tuple[Works, Works, int]]:
             partial(work.stream, "text-10000"),
             5,
         ),
-        # Without the peers, of which one takes many minutes for it.
+        # Without the peers: one of them takes many minutes.
         "180 kB of streamed tool arguments, times 5 of 36 kB": (
             partial(without_peers.stream, "tools-8000"),
             partial(without_peers.stream, "tools-40000"),

@@ -1,6 +1,6 @@
-"""A gateway that costs next to nothing: every answer is bytes that are ready before it is asked for.
+"""A gateway with almost no cost: every answer is prepared as bytes before it is requested.
 
-The model's name says what to answer: a kind and how much of it, and how long to think first.
+The model's name selects the answer: its kind, its length, and an optional delay.
 
     whole            a short text
     text-500         500 words, as many chunks when streamed
@@ -8,9 +8,9 @@ The model's name says what to answer: a kind and how much of it, and how long to
     tools-500        one tool call, its arguments in about 500 pieces
     whole-50ms       the same as `whole`, 50 ms later
 
-Run by `python -m benchmarks.stub [CERTIFICATE]`: prints its port, that of TLS too if given a file with a
-certificate and its key, and ends with its standard input. `GET /count` tells how many connections and
-requests it has seen.
+Run with `python -m benchmarks.stub [CERTIFICATE]`: prints its port, and a TLS port if given a file with a
+certificate and its key, and exits when its standard input closes. `GET /count` returns how many
+connections and requests it has seen.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _answer(model: str, stream: bool, tool: str) -> tuple[bytes, float]:
     if not stream:
         body = _whole(kind, count, tool)
         return _head("application/json", f"content-length: {len(body)}") + body, milliseconds / 1000
-    # As gateways send them: each event is an HTTP chunk of its own.
+    # As gateways send them: one HTTP chunk per event.
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(event), event) for event in _events(kind, count, tool))
     head = _head("text/event-stream", "transfer-encoding: chunked")
     return head + chunks + b"0\r\n\r\n", milliseconds / 1000

@@ -12,13 +12,13 @@ from benchmarks.measure import Figures
 
 _OURS = tuple(PEERS)
 _AS_THEY_ARE = frozenset({"connections", "KiB", "objects", "x"})
-"""Units of figures that say something alone, and not as a ratio."""
+"""Units of figures that are shown as they are, not as a ratio."""
 _NEXT_TO_NOTHING = 5
-"""A figure of the SDK's that is smaller is nothing to compare with: it binds no tools, for one."""
+"""Below this the SDK's figure is no basis for a ratio: it does not bind tools, for example."""
 
 
 def cell(figures: Figures, client: str) -> str:
-    """`1,234 x0.56 +-0.03 p0.45`: the median, the ratio to the SDK and its spread, that to the peer."""
+    """`1,234 x0.56 +-0.03 p0.45`: the median, the ratio to the SDK, its spread, the ratio to the peer."""
     if client not in figures.values:
         return "-"
     median = figures.median(client)
@@ -36,7 +36,7 @@ def cell(figures: Figures, client: str) -> str:
 
 
 def as_markdown(rows: Sequence[Figures], record: Mapping[str, Any], clients: Sequence[str]) -> str:
-    """The table of ours beside the SDK and the peers: ratios, and what stands for itself as it is."""
+    """Our figures next to the SDK's and the peers': ratios, or plain values where a ratio says nothing."""
     versions = ", ".join(f"{package} {number}" for package, number in record["versions"].items())
     lines = [
         f"{record['date']}, Python {record['python']}, {versions}.",
@@ -73,12 +73,12 @@ def _number(value: float) -> str:
 
 
 def _spread(ratios: Sequence[float]) -> float:
-    """Half the range."""
+    """Half the range of the ratios."""
     return (max(ratios) - min(ratios)) / 2
 
 
 def put_between_markers(page: Path, name: str, table: str) -> None:
-    """Replace what stands on a page between `<!-- figures: NAME -->` and `<!-- end -->`.
+    """Replace the text of a page between `<!-- figures: NAME -->` and `<!-- end -->`.
 
     Raises:
         ValueError: the page has no such markers.

@@ -1,4 +1,4 @@
-"""The work that is measured, done by each client in its own way."""
+"""The measured operations, implemented for each client."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ AsyncWork = Callable[[Client, Any, Any], Awaitable[Any]]
 
 @dataclass
 class Workloads:
-    """Each method gives the same work for every client, by the client's name."""
+    """Each method returns the same operation for every client, by the client's name."""
 
     clients: list[Client]
     server: Stub
     runner: asyncio.Runner
     fast_clients: list[Client] = field(default_factory=list)
-    """The same with the fast transport where a client has one; empty where it is not installed."""
+    """The clients with the aiohttp transport, where they have one; empty where it is not installed."""
 
     def construction(self) -> dict[str, Work]:
         return {client.name: partial(client.model, "whole") for client in self.clients}
@@ -40,7 +40,7 @@ class Workloads:
         }
 
     def call_with_ledger(self) -> dict[str, Work]:
-        """As `call`, with a usage ledger where a client has one."""
+        """Like `call`, with a usage ledger where a client has one."""
         folder = tempfile.TemporaryDirectory(prefix="texapi-bench-")
         atexit.register(folder.cleanup)
         url = f"sqlite:///{folder.name}/usage.db"
@@ -92,7 +92,7 @@ class Workloads:
         return Workloads(over_tls, self.server, self.runner).stream(model_name)
 
     def first_item(self) -> dict[str, Work]:
-        """Streams read to the end, of which the time to the first item is returned."""
+        """Read streams to the end and return the time to the first item."""
 
         def work(client: Client, model: Any, asked: Any) -> float:
             started = time.process_time()

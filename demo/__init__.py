@@ -1,1 +1,1 @@
-"""The first minute: both frameworks answer through TexAPI's protocol."""
+"""A short demo of both frameworks with TexAPI."""

@@ -1,6 +1,6 @@
 """`make demo`: a LangChain chain, an agent with a tool, a LlamaIndex query engine, and what they cost.
 
-Live when `TEXAPI_API_KEY` is set; otherwise the answers come from the stand-in gateway of the tests.
+Uses the live service when `TEXAPI_API_KEY` is set, otherwise the stand-in gateway of the tests.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ class Row:
 
 @tool
 def get_weather(city: str) -> str:
-    """Tell the weather of a city."""
+    """Get the weather of a city."""
     return f"Sunny, 31 degrees in {city}."
 
 
 def show(text: str) -> None:
-    """Print as it comes."""
+    """Print text without a newline, as it arrives."""
     print(text, end="", flush=True)
 
 
 def of_message(call: str, message: AIMessage, milliseconds: float) -> Row:
-    """What a LangChain message says of its call."""
+    """The row for the call that a LangChain message came from."""
     usage, metadata = message.usage_metadata, message.response_metadata
     return Row(
         call,
@@ -120,7 +120,7 @@ def langchain_agent() -> list[Row]:
 
 
 class _Responses(BaseEventHandler):
-    """Keeps the response of every LLM call of LlamaIndex."""
+    """Collects the response of every LlamaIndex LLM call."""
 
     seen: list[ChatResponse]
 
@@ -171,7 +171,7 @@ def _since(started: float) -> float:
 
 
 def print_table(rows: list[Row]) -> None:
-    """The rows under one heading, columns as wide as they must be."""
+    """Print the rows under a heading, in aligned columns."""
     heading = ["call", "model", "in", "out", "cached", "request id", "ms"]
     cells = [
         [
@@ -190,7 +190,7 @@ def print_table(rows: list[Row]) -> None:
 
 
 def main() -> int:
-    """Run the steps one after the other; 0 if all answered."""
+    """Run all steps; return 0 if every one of them got an answer."""
     print(use_live_or_standin(chunk_delay=0.02))
     steps: list[Callable[[], list[Row]]] = [langchain_chain, langchain_agent, llama_index_query_engine]
     rows: list[Row] = []

@@ -1,4 +1,4 @@
-"""Where the demo and the notebooks send their requests: to TexAPI, or else to the embedded stand-in."""
+"""The endpoint of the demo and the notebooks: TexAPI, or else the embedded stand-in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from texapi_core.settings_checks import API_KEY_ENV
 
 @cache
 def use_live_or_standin(chunk_delay: float = 0.0) -> str:
-    """A sentence on where the answers come from, from here to the end of this process.
+    """Choose the endpoint for the rest of this process; return a sentence that describes it.
 
     Without `TEXAPI_API_KEY`, the stand-in gateway of the tests is started and its address and key are put
     into the environment. `chunk_delay` is its pause, in seconds, between the events of a stream.

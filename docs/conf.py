@@ -1,4 +1,4 @@
-"""The site: `make docs` builds it, and every warning is an error."""
+"""Sphinx configuration: `make docs` builds the site, with warnings as errors."""
 
 from __future__ import annotations
 

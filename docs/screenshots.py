@@ -1,4 +1,4 @@
-"""Draw the pictures of the command in this folder: `make screenshots`."""
+"""Draw the screenshots of the `texapi` command: `make screenshots`."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ IMAGES = Path(__file__).parent / "images"
 _COLUMNS = 118
 _STATEMENT_DAY = 10
 _PORT = 8017
-"""Of the stand-in gateway that the pictures are taken of."""
+"""The key of the stand-in gateway used for the screenshots."""
 
 
 def sample() -> list[CallRecord]:
-    """Two weeks of calls, the same every time."""
+    """Two weeks of made-up calls, the same every time."""
     return list(_sample(random.Random(7)))
 
 
@@ -70,7 +70,7 @@ def _sample(chance: random.Random) -> Iterator[CallRecord]:
 
 
 def _statement(records: list[CallRecord]) -> Iterator[str]:
-    """One day as the gateway might list it, with a cost that differs, a call too many and one too few."""
+    """A statement of one day with a different cost, an extra call and a missing one."""
     yield "request_id,created_at,model,prompt_tokens,completion_tokens,cost"
     of_day = [record for record in records if record.started_at.day == _STATEMENT_DAY]
     for number, record in enumerate(of_day[:-1]):
@@ -81,7 +81,7 @@ def _statement(records: list[CallRecord]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Make a ledger, run each command on it, and keep what it prints."""
+    """Create a ledger, run each command on it, and save its output as a picture."""
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -118,7 +118,7 @@ def _picture(name: str, *arguments: str) -> None:
     console.print(Text(f"$ texapi {' '.join(arguments)}", style="bold"))
     console.print(Text.from_ansi(_texapi(*arguments)))
     svg = console.export_svg(title="texapi", unique_id=name)
-    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # the reader's own fonts will do
+    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # uses the reader's fonts
     (IMAGES / f"{name}.svg").write_text(re.sub(r"[ \t]+\n", "\n", svg), "utf-8")
 
 

@@ -1,8 +1,8 @@
-"""`make notebooks`: execute every notebook, record what it asks the gateway, and keep its outputs.
+"""`make notebooks`: execute every notebook, record its requests, and save its outputs.
 
-Live when `TEXAPI_API_KEY` is set; otherwise the notebooks start the stand-in gateway themselves. With
-names as arguments, only those: `python -m notebooks 01_langchain_quickstart`. Without, the documents that
-the RAG notebooks read are copied anew from this project's own.
+Uses the live service when `TEXAPI_API_KEY` is set; otherwise the notebooks start the stand-in gateway. With
+names as arguments, only those: `python -m notebooks 01_langchain_quickstart`. Without arguments, the
+documents of the RAG notebooks are first refreshed from this project's documentation.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Executes a notebook in a kernel of its own, recording or replaying what it asks the gateway.
+"""Execute a notebook in a fresh kernel, recording or replaying its requests to the gateway.
 
-Before the first cell and after the last, a cell is run that is not part of the notebook: one puts the
-kernel's requests on a cassette, the other checks that all that was recorded was played.
+A hidden cell runs before the first cell and another after the last: one starts recording the
+kernel's requests on a cassette, the other checks that every recorded exchange was played.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CASSETTES = FOLDER.parent / "cassettes" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.ipynb"))
 
 _TIMEOUT = 120
-"""Seconds that one cell may take."""
+"""The time limit of one cell, in seconds."""
 
 _ENTER = """
 import sys
@@ -32,11 +32,11 @@ _LEAVE = "_recording.leave()"
 
 
 def execute(path: Path, *, record: bool, environment: dict[str, str] | None = None) -> nbformat.NotebookNode:
-    """The notebook with the outputs of this run; the file is left as it is.
+    """The notebook with the outputs of this run; the file is not changed.
 
     Args:
         path: The notebook.
-        record: Whether the gateway is asked and its answers recorded; otherwise they are replayed, and a
+        record: Whether to call the gateway and record its answers; otherwise they are replayed, and a
             request that was not recorded is an error, as is any other connection.
         environment: The kernel's environment variables, by default this process's.
     """
@@ -73,7 +73,7 @@ def _hidden(source: str) -> nbformat.NotebookNode:
 
 
 def _renumber(cell: nbformat.NotebookNode, count: int) -> None:
-    """Number the cells as if the first hidden one had not been there."""
+    """Number the cells as if the first hidden cell did not exist."""
     cell.execution_count = count
     for output in cell.outputs:
         if "execution_count" in output:
@@ -81,7 +81,7 @@ def _renumber(cell: nbformat.NotebookNode, count: int) -> None:
 
 
 def shown(cell: nbformat.NotebookNode) -> list[tuple[str, Any]]:
-    """What a reader sees under a cell, as pairs of a kind and a text; of a picture, only that it is there."""
+    """The visible outputs of a cell as (kind, text) pairs; pictures have no text."""
     seen: list[tuple[str, Any]] = []
     for output in cell.get("outputs", []):
         if output.output_type == "stream":

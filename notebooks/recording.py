@@ -1,4 +1,4 @@
-"""A cassette around all that a kernel asks the gateway. Runs inside the kernel."""
+"""A cassette around all requests of a kernel. Runs inside the kernel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _cassettes: list[Cassette] = []
 
 
 def enter(file: str, *, record: bool) -> None:
-    """Record from here on, or replay and block every connection."""
+    """Start recording, or start replaying and block every connection."""
     vcr = VCR(record_mode="all" if record else "none", **cassette_serializer.VCR_OPTIONS)
     cassette_serializer.configure(vcr)
     if record:
@@ -27,7 +27,7 @@ def enter(file: str, *, record: bool) -> None:
 
 
 def leave() -> None:
-    """Write what was recorded; when replaying, raise if something was not played."""
+    """Save the recording; when replaying, raise if an exchange was not played."""
     _open.close()
     network.unblock()
     cassette = _cassettes.pop()

@@ -1,4 +1,4 @@
-"""Two weeks of calls that nobody made, the same every time: what `05_usage_and_cost` draws by day."""
+"""Two weeks of made-up calls, the same every time: the data of `05_usage_and_cost`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from tests.accounting.filled import call, fill
 from texapi_core.accounting.record import CallRecord
 
 _CALLS = {"claude-sonnet-4-6": 12, "gpt-5-mini": 40, "gemini-3-flash": 18}
-"""Calls on a working day."""
+"""The number of calls on a working day."""
 _TAGS = {"claude-sonnet-4-6": "support", "gpt-5-mini": "search", "gemini-3-flash": "labels"}
 _PRICES: dict[str, tuple[str, str]] = {
     "claude-sonnet-4-6": ("3", "15"),
     "gpt-5-mini": ("0.25", "2"),
     "gemini-3-flash": ("0.5", "3"),
 }
-"""USD per million tokens in and out, made up like the calls."""
+"""USD per million input and output tokens, made up like the calls."""
 _DAYS = range(9, 23)
-"""Of November 2026, from a Monday on."""
+"""Days of November 2026, starting on a Monday."""
 _RUNAWAY_DAY, _RUNAWAY_CALLS = 18, 40
 _COLUMNS = ("request_id", "created_at", "model", "prompt_tokens", "completion_tokens", "cost")
 
 
 def write_sample(url: str, statement: Path) -> None:
-    """A ledger of the two weeks, and a statement of their second that differs from it in three calls."""
+    """Write a ledger of the two weeks, and a statement of the second week that differs in three calls."""
     records = list(_records(Random(2026)))
     fill(url, records)
     billed = [record for record in records if record.started_at.day >= _DAYS[7]]

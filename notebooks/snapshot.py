@@ -1,6 +1,6 @@
-"""The documents that the RAG notebooks read: a copy of this project's own, in both languages.
+"""The documents of the RAG notebooks: a copy of this project's documentation in both languages.
 
-A copy, so that an edit of the documentation does not change what the recordings were asked.
+It is a copy so that edits of the documentation do not invalidate the recordings.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PAGES = {
 
 
 def take() -> None:
-    """Copy the pages anew."""
+    """Refresh the copies."""
     for language, pages in _PAGES.items():
         folder = DOCUMENTS / language
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,7 @@
 """`make dist`: build the three distributions, check their metadata, and try the wheels without the source.
 
-Each wheel is installed in a new environment with nothing of this repository in reach, and a script asks
-a server on this machine through it.
+Each wheel is installed in a new environment without access to this repository, and a script calls
+a local server through it.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ TRIED = {
     "langchain-texapi": ["langchain_texapi"],
     "llama-index-llms-texapi": ["llama_index_texapi"],
 }
-"""What is installed, and the packages that it must bring."""
+"""Requirement -> the packages that installing it must provide."""
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> None:
-    """Run a command that must succeed, with no setting of Python's or of TexAPI's around."""
+    """Run a command that must succeed, without Python or TexAPI environment variables."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "TEXAPI_"))
     }
@@ -38,19 +38,19 @@ def run(*command: str | Path, cwd: Path = ROOT) -> None:
 
 
 def build(project: Path) -> None:
-    """Source and wheel of a distribution into `dist/`."""
+    """Build the sdist and wheel of a distribution into `dist/`."""
     run(sys.executable, "-m", "build", "--outdir", DIST, project)
 
 
 def check() -> None:
-    """Hold what was built to strict metadata checks."""
+    """Run strict metadata checks on the built distributions."""
     run(sys.executable, "-m", "twine", "check", "--strict", *sorted(DIST.iterdir()))
     for wheel in DIST.glob("*.whl"):
         check_description(wheel)
 
 
 def check_description(wheel: Path) -> None:
-    """Raise an error if the text that an index shows leads nowhere or installs from a clone."""
+    """Raise an error if the project description has dead links or tells users to install from a clone."""
     with ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         text = archive.read(name).decode()
@@ -59,7 +59,7 @@ def check_description(wheel: Path) -> None:
 
 
 def try_wheel(requirement: str, packages: list[str]) -> None:
-    """Install from `dist/` in a new environment and use it there."""
+    """Install from `dist/` into a new environment and make a call there."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         venv.create(home / "venv", with_pip=True)

@@ -1,4 +1,4 @@
-"""A first call through installed packages, given by name, to a server in this process."""
+"""A first call through the installed packages named on the command line, to a server in this process."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ ANSWER = {
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers every request alike."""
+    """Answers every request in the same way."""
 
     def do_POST(self) -> None:
-        """Answer a chat completion."""
+        """Answer with a chat completion."""
         self.rfile.read(int(self.headers["Content-Length"]))
         body = json.dumps(ANSWER).encode()
         self.send_response(200)
@@ -34,17 +34,17 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def ask_langchain(base_url: str) -> str:
-    """The answer by way of LangChain."""
+    """The answer received through LangChain."""
     module = import_module("langchain_texapi")
     return str(module.ChatTexAPI(model="m", api_key="sk-tex-1", base_url=base_url).invoke("Hi").text)
 
 
 def ask_llama_index(base_url: str) -> str:
-    """The answer by way of LlamaIndex."""
+    """The answer received through LlamaIndex."""
     module = import_module("llama_index_texapi")
     return str(module.TexAPI(model="m", api_key="sk-tex-1", api_base=base_url).complete("Hi").text)
 
@@ -56,7 +56,7 @@ ASK: dict[str, Callable[[str], str]] = {
 
 
 def main(packages: list[str]) -> None:
-    """Use each package; an exception says what is wrong."""
+    """Make a call with each package; failures raise."""
     server = HTTPServer(("127.0.0.1", 0), Handler)
     Thread(target=server.serve_forever, daemon=True).start()
     for name in packages:

@@ -194,19 +194,29 @@ async def test_cancelling_streams_closes_their_connections(gateway: Gateway, sub
     assert str(1020) in await subject.aask(20)
 
 
+_COPIES: dict[str, Callable[[Any], Any]] = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "cloudpickle": lambda model: cloudpickle.loads(cloudpickle.dumps(model)),
+}
+
+
 @pytest.mark.parametrize(
-    "copied",
+    ("subject", "copied"),
     [
-        copy.deepcopy,
-        lambda model: pickle.loads(pickle.dumps(model)),
-        lambda model: cloudpickle.loads(cloudpickle.dumps(model)),
+        ("langchain", "deepcopy"),
+        ("llama_index", "pickle"),
+        ("langchain", "cloudpickle"),
+        pytest.param("llama_index", "deepcopy", marks=pytest.mark.combination),
+        pytest.param("langchain", "pickle", marks=pytest.mark.combination),
+        pytest.param("llama_index", "cloudpickle", marks=pytest.mark.combination),
     ],
-    ids=["deepcopy", "pickle", "cloudpickle"],
+    indirect=["subject"],
 )
-def test_copies_in_use_at_once(gateway: Gateway, subject: Subject, copied: Callable[[Any], Any]) -> None:
+def test_copies_in_use_at_once(gateway: Gateway, subject: Subject, copied: str) -> None:
     """Copies share the pool of the process, so 32 of them need no more connections than one."""
     subject.ask(100)
-    copies = [Subject(copied(subject.model)) for _ in range(32)]
+    copies = [Subject(_COPIES[copied](subject.model)) for _ in range(32)]
 
     for number, one in enumerate(copies):
         assert str(number + 1000) in one.ask(number)

@@ -57,6 +57,7 @@ def write(path: Path, *sources: str) -> Path:
     return path
 
 
+@pytest.mark.combination
 def test_what_was_not_recorded_is_an_error(tmp_path: Path) -> None:
     source = """
 from urllib.request import Request, urlopen
@@ -68,6 +69,7 @@ urlopen(Request("https://api.texapi.dev/v1/chat/completions", data=b"{}"))
         execute(changed, record=False)
 
 
+@pytest.mark.combination
 def test_what_was_recorded_and_not_asked_is_an_error(tmp_path: Path) -> None:
     shorter = write(tmp_path / NOTEBOOKS[0].name, "print('nothing')")
 

@@ -32,6 +32,8 @@ def run(subject: str) -> Results:
         options = [
             "-q",
             "--tb=no",
+            "-m",
+            "",  # all of them, those too that `make test` leaves out
             "-p",
             "no:cacheprovider",
             "-o",

@@ -125,6 +125,7 @@ def test_contract_any_model_name_with_a_usable_window(endpoint: Endpoint) -> Non
     assert metadata.is_function_calling_model
 
 
+@pytest.mark.combination
 def test_contract_a_document_of_60_000_tokens_costs_one_call(gateway: Gateway, endpoint: Endpoint) -> None:
     text = "The balance is prepaid and every call is paid per token from it. " * 4_000
     index = SummaryIndex.from_documents([Document(text=text)])

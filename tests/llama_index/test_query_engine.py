@@ -74,6 +74,7 @@ async def test_it_answers_asynchronously(recorded: Endpoint, counter: TokenCount
     assert len(counter.llm_token_counts) == 1
 
 
+@pytest.mark.combination
 def test_a_long_document_costs_one_call(gateway: Gateway, endpoint: Endpoint) -> None:
     from llama_index.core import SummaryIndex
 

@@ -103,6 +103,7 @@ async def test_metadata(endpoint: Endpoint) -> None:
     assert all(set(node.metadata) == KEYS and all(node.metadata.values()) for node in made)
 
 
+@pytest.mark.combination
 def test_a_pipeline_of_two_processes(gateway: Gateway, endpoint: Endpoint) -> None:
     # Split already: llama-index-core 0.14.25 cannot send its own splitter to another process.
     pipeline = IngestionPipeline(transformations=extractors(llm(endpoint)))
