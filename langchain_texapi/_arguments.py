@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from functools import partial
 from typing import Any
 
-from texapi_core.adapter_base import parameters
-from texapi_core.adapter_base.parameters import NOT_IN_PAYLOAD, SECRET_OPTIONS, SENT
+from texapi_core.adapter_base.parameters import NOT_IN_PAYLOAD, SECRET_OPTIONS, SENT, TOKEN_LIMITS
 from texapi_core.settings import CALL_OPTIONS
 from texapi_core.settings_checks import reveal_secret
 
-_ALIASES = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
+ALIASES = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
 """The constructor's other names for what one call may change."""
 
 NOT_SENT = NOT_IN_PAYLOAD | {"ls_structured_output_format"}
@@ -22,17 +20,6 @@ TOOL_PARAMETERS = frozenset({"tools", "tool_choice", "response_format"})
 """Arguments of one call that may be functions, classes or tools."""
 
 N_AND_STREAM = "`n` above 1 cannot be streamed. Use `invoke` without `streaming`, or leave `n` out."
-
-_METADATA = "metadata"
-"""A member of the payload in `model_kwargs`, since the constructor's `metadata` is LangChain's."""
-
-_PAYLOAD = SENT | {"n", _METADATA}
-"""Constructor fields that are members of the payload."""
-
-_TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
-
-arguments_of_a_call = partial(parameters.arguments_of_a_call, aliases=_ALIASES, also=_PAYLOAD)
-"""The arguments of one call by their names in the payload."""
 
 
 def check_model_kwargs(
@@ -49,13 +36,13 @@ def check_model_kwargs(
                 f"`{name}` in `model_kwargs` is no parameter of the payload. Pass "
                 f"`{SECRET_OPTIONS.get(name, name)}` to the constructor, or `{name}` to a call."
             )
-        if given.get(name) is not None and name != _METADATA:
+        if given.get(name) is not None and name != "metadata":  # the constructor's is LangChain's
             raise ValueError(f"`{name}` was given twice: to the constructor and in `model_kwargs`.")
-        if name in fields and name not in _PAYLOAD:
+        if name in fields and name not in SENT:
             raise ValueError(
                 f"`{name}` in `model_kwargs` is no parameter of the payload. Pass it to the constructor."
             )
-    limits = [name for name in _TOKEN_LIMITS if {**given, **model_kwargs}.get(name) is not None]
+    limits = [name for name in TOKEN_LIMITS if {**given, **model_kwargs}.get(name) is not None]
     if len(limits) > 1:
         raise ValueError(
             "`max_tokens` and `max_completion_tokens` are one limit: providers refuse both at once."

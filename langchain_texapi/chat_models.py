@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManager, CallbackManagerForLLMRun
@@ -17,10 +18,10 @@ from pydantic import ConfigDict, Field
 
 import texapi_core
 from langchain_texapi._arguments import (
+    ALIASES,
     N_AND_STREAM,
     NOT_SENT,
     TOOL_PARAMETERS,
-    arguments_of_a_call,
     check_model_kwargs,
     digest,
     without_secrets,
@@ -35,6 +36,7 @@ from texapi_core.adapter_base.parameters import (
     ChatParameters,
     Stop,
     argument_names,
+    arguments_of_a_call,
     check_parameters,
     merge_parameters,
 )
@@ -71,7 +73,8 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
     """
 
     model_config = ConfigDict(populate_by_name=True, hide_input_in_errors=True, defer_build=False)
-    _endpoint: ClassVar[tuple[str, str, str]] = ("texapi_api_key", "texapi_api_base", "request_timeout")
+
+    _endpoint: ClassVar = attrgetter("texapi_api_key", "texapi_api_base", "request_timeout")
 
     model_name: ModelName = Field(alias="model")
     texapi_api_key: ApiKey = Field(alias="api_key", default_factory=_env_api_key)
@@ -157,9 +160,8 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
-        arguments = merge_parameters(
-            {"model": self.model_name, **self._default_params}, arguments_of_a_call(kwargs, ())
-        )
+        defaults = {"model": self.model_name, **self._default_params}
+        arguments = merge_parameters(defaults, arguments_of_a_call(kwargs, (), aliases=ALIASES))
         params["ls_provider"] = MODEL_PROVIDER
         params["ls_model_name"] = arguments["model"]
         if ls_stop := stop or arguments.get("stop"):
@@ -353,7 +355,8 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
         *,
         stream: bool = False,
     ) -> tuple[dict[str, Any], CallOptions]:
-        arguments = arguments_of_a_call(kwargs, argument_names(type(self)))
+        defaults = {"model": self.model_name, **self._default_params}
+        arguments = arguments_of_a_call(kwargs, argument_names(type(self)), aliases=ALIASES)
         per_call = {name: value for name, value in arguments.items() if name not in NOT_SENT}
         if stop:
             per_call["stop"] = stop
@@ -365,7 +368,7 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
             from langchain_texapi._tools import format_call  # imports LangChain's tools
 
             per_call = format_call(per_call, self.model_kwargs.get("tools") or ())
-        parameters = merge_parameters({"model": self.model_name, **self._default_params}, per_call)
+        parameters = merge_parameters(defaults, per_call)
         if not stream:
             parameters.pop("stream_options", None)
         payload = build_payload(

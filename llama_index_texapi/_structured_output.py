@@ -76,14 +76,13 @@ class StructuredOutputLLM(FunctionCallingLLM):
         _dispatcher.event(
             LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
         )
-        answer: Any
         arguments = self._chat_arguments(output_cls, prompt, llm_kwargs, prompt_args)
         if arguments is not None:
             answer = object_of(output_cls, self.chat(**arguments))
         else:
             answer = self._program(output_cls, prompt)(llm_kwargs=dict(llm_kwargs or {}), **prompt_args)
         _dispatcher.event(LLMStructuredPredictEndEvent(output=answer))
-        return answer  # type: ignore[no-any-return] # a program's answer is of its `output_cls`
+        return answer
 
     async def astructured_predict(
         self,
@@ -96,7 +95,6 @@ class StructuredOutputLLM(FunctionCallingLLM):
         _dispatcher.event(
             LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
         )
-        answer: Any
         arguments = self._chat_arguments(output_cls, prompt, llm_kwargs, prompt_args)
         if arguments is not None:
             answer = object_of(output_cls, await self.achat(**arguments))
@@ -104,7 +102,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
             program = self._program(output_cls, prompt)
             answer = await program.acall(llm_kwargs=dict(llm_kwargs or {}), **prompt_args)
         _dispatcher.event(LLMStructuredPredictEndEvent(output=answer))
-        return answer  # type: ignore[no-any-return] # as above
+        return answer
 
     async def achat_with_tools(
         self,
@@ -261,9 +259,7 @@ def object_of(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
     try:
         return output_cls.model_validate(first.tool_kwargs)
     except ValidationError as error:
-        raise ValueError(
-            f"The answer is not of the form of {output_cls.__name__}.{_note(response)} {error}"
-        ) from error
+        raise _misfit(output_cls, response, error) from error
 
 
 def parse_answer(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
@@ -275,7 +271,6 @@ def parse_answer(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
     text = (response.message.content or "").strip()
     if refusal := response.message.additional_kwargs.get("refusal"):
         raise ValueError(f"The model refused to answer with {output_cls.__name__}: {refusal}")
-    note = _note(response)
     failure: ValidationError | None = None
     for candidate in json_objects(text):
         try:
@@ -283,16 +278,16 @@ def parse_answer(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
         except ValidationError as error:
             failure = failure or error
     if failure is not None:
-        raise ValueError(
-            f"The answer is not of the form of {output_cls.__name__}.{note} {failure}"
-        ) from failure
+        raise _misfit(output_cls, response, failure) from failure
+    note = cut_note(response.additional_kwargs.get("finish_reason"))
     raise ValueError(
         f"The model did not answer with JSON for {output_cls.__name__}: {excerpt(text)!r}.{note}"
     )
 
 
-def _note(response: ChatResponse) -> str:
-    return cut_note(response.additional_kwargs.get("finish_reason"))
+def _misfit(output_cls: type[BaseModel], response: ChatResponse, error: ValidationError) -> ValueError:
+    note = cut_note(response.additional_kwargs.get("finish_reason"))
+    return ValueError(f"The answer is not of the form of {output_cls.__name__}.{note} {error}")
 
 
 def _whole_at_the_end(responses: ChatResponseGen, output_cls: type[BaseModel]) -> ChatResponseGen:

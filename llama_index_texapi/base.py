@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from llama_index.core.base.llms.types import (
@@ -78,7 +79,8 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
     """
 
     model_config = ConfigDict(hide_input_in_errors=True, defer_build=False)
-    _endpoint: ClassVar[tuple[str, str, str]] = ("api_key", "api_base", "timeout")
+
+    _endpoint: ClassVar = attrgetter("api_key", "api_base", "timeout")
 
     model: ModelName
     api_key: ApiKey = Field(default=None, exclude=True)

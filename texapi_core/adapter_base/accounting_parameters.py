@@ -28,22 +28,10 @@ _OFF = ("", "0", "false", "no", "off")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def _env_usage_ledger() -> str | None:
-    return os.environ.get(USAGE_LEDGER_ENV) or None
-
-
-def _env_prices() -> str | None:
-    return os.environ.get(PRICES_ENV) or None
-
-
-def _env_otel() -> bool:
-    return os.environ.get(OTEL_ENV, "").strip().lower() not in _OFF
-
-
-_FROM_ENVIRONMENT: dict[str, Callable[[], str | bool | None]] = {
-    "usage_ledger": _env_usage_ledger,
-    "prices": _env_prices,
-    "otel": _env_otel,
+_FROM_ENVIRONMENT: dict[str, Callable[[], Any]] = {
+    "usage_ledger": lambda: os.environ.get(USAGE_LEDGER_ENV) or None,
+    "prices": lambda: os.environ.get(PRICES_ENV) or None,
+    "otel": lambda: os.environ.get(OTEL_ENV, "").strip().lower() not in _OFF,
 }
 
 
@@ -55,21 +43,21 @@ class AccountingParameters(BaseModel):
     model_config = ConfigDict(defer_build=True)
 
     usage_ledger: str | None = Field(
-        default_factory=_env_usage_ledger,
+        default_factory=_FROM_ENVIRONMENT["usage_ledger"],
         exclude=True,
         repr=False,
         description="URL of the ledger, e.g. sqlite:///texapi-usage.db; default the environment's "
         "TEXAPI_USAGE_LEDGER, and no ledger. Needs the extra `ledger`.",
     )
     prices: Any = Field(
-        default_factory=_env_prices,
+        default_factory=_FROM_ENVIRONMENT["prices"],
         exclude=True,
         repr=False,
         description="Prices for the cost of calls: a file, or a dict of rows over the list that comes with "
         "this package; default the environment's TEXAPI_PRICES.",
     )
     otel: bool = Field(
-        default_factory=_env_otel,
+        default_factory=_FROM_ENVIRONMENT["otel"],
         exclude=True,
         description="Whether each call becomes a span and metrics of OpenTelemetry; default the "
         "environment's TEXAPI_OTEL, and no. Needs the extra `otel`.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, SecretStr
@@ -31,6 +32,9 @@ Timeout = Annotated[
 
 class ConnectionParameters(AccountingParameters):
     """Constructor arguments that decide how calls are sent. None of them is in the payload."""
+
+    _endpoint: ClassVar[attrgetter[Any]]
+    """Reads the key, the address and the timeout, whose fields are named as the framework does."""
 
     stream_idle_timeout: float | None = Field(
         default=DEFAULT_STREAM_IDLE_TIMEOUT,
@@ -67,12 +71,9 @@ class ConnectionParameters(AccountingParameters):
         description='What carries async calls; "aiohttp" (extra `aiohttp`) is faster for many at once.',
     )
 
-    _endpoint: ClassVar[tuple[str, str, str]]
-    """The fields of the key, the address and the timeout, which each adapter names as its framework does."""
-
     def _settings(self) -> Settings:
         """The checked settings of the next call; fields may have changed since the last one."""
-        api_key, base_url, timeout = (getattr(self, name) for name in self._endpoint)
+        api_key, base_url, timeout = self._endpoint(self)
         return resolve_settings(
             api_key=reveal_secret(api_key),
             base_url=base_url,

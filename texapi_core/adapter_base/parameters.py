@@ -1,4 +1,4 @@
-"""The parameters of the payload in both adapters: as arguments of the constructor, and of one call."""
+"""What shapes a payload beside its messages: arguments of the constructors, and what a call may change."""
 
 from __future__ import annotations
 
@@ -91,13 +91,16 @@ _SENT = tuple(
     for name in ChatParameters.model_fields
     if name not in NOT_IN_PAYLOAD and name not in AccountingParameters.model_fields
 )
-SENT = frozenset({"model", *_SENT})
-"""Arguments of the constructor that are members of the payload."""
+SENT = frozenset({"model", "n", "metadata", *_SENT})
+"""Arguments that are members of the payload; `metadata` is one of a call only, since LangChain's constructor
+has another."""
 
 SECRET_OPTIONS = {"extra_headers": "default_headers", "extra_query": "default_query"}
 """Options of one call that may hold secrets -> the constructor argument, which no repr or dump shows."""
 
-_PER_CALL = SENT | NOT_IN_PAYLOAD
+TOKEN_LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
+"""Two names of one limit: providers refuse both at once."""
+
 _NO_ALIASES: Mapping[str, str] = {}
 
 
@@ -113,7 +116,6 @@ def arguments_of_a_call(
     constructor_names: Collection[str],
     *,
     aliases: Mapping[str, str] = _NO_ALIASES,
-    also: Collection[str] = (),
 ) -> dict[str, Any]:
     """The arguments of one call that are given, by their names in the payload; `None` means "not given".
 
@@ -124,14 +126,13 @@ def arguments_of_a_call(
         arguments: what the call was given.
         constructor_names: what the constructor takes.
         aliases: the constructor's other names for what one call may change.
-        also: what one call of this framework may change beside the parameters of every call.
 
     Raises:
         TexAPISettingsError: the text names the argument, never its value.
     """
     given = {aliases.get(name, name): value for name, value in arguments.items() if value is not None}
     for name in given:
-        if name in constructor_names and name not in _PER_CALL and name not in also:
+        if name in constructor_names and name not in SENT and name not in NOT_IN_PAYLOAD:
             raise settings_error(
                 f"`{name}` cannot be changed for one call. Pass it to the constructor. Nothing was sent."
             )
@@ -178,14 +179,8 @@ def check_parameters(arguments: Mapping[str, Any]) -> None:
         raise settings_error(f"{'; '.join(reasons)}. Nothing was sent.") from None
 
 
-_TOKEN_LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
-
-
 def merge_parameters(defaults: Mapping[str, Any], per_call: Mapping[str, Any]) -> dict[str, Any]:
-    """The constructor's parameters, overridden by those of one call.
-
-    A token limit replaces the constructor's under either name: providers refuse both at once.
-    """
-    if not _TOKEN_LIMITS.isdisjoint(per_call):
-        defaults = {name: value for name, value in defaults.items() if name not in _TOKEN_LIMITS}
+    """The constructor's parameters, overridden by those of one call, a token limit under either name."""
+    if not TOKEN_LIMITS.isdisjoint(per_call):
+        defaults = {name: value for name, value in defaults.items() if name not in TOKEN_LIMITS}
     return {**defaults, **per_call}
