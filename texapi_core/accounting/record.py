@@ -15,7 +15,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, Literal, Protocol
 
-from texapi_core.wire.scalars import text_or_none
+from texapi_core.wire.reply import text_or_none
 from texapi_core.wire.usage import TokenUsage
 
 Outcome = Literal["ok", "error", "cancelled", "closed"]

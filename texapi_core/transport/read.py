@@ -14,10 +14,9 @@ from texapi_core.errors import TexAPIError, TexAPITimeoutError
 from texapi_core.failures import mapping
 from texapi_core.failures.secrets import Secrets
 from texapi_core.transport.send import AsyncSent, call_timeout
-from texapi_core.wire.error_answers import raise_for_error
 from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.reader import StreamReader, looks_like_sse
-from texapi_core.wire.reply import parse_reply
+from texapi_core.wire.reply import parse_reply, raise_for_error
 from texapi_core.wire.sse import BYTE_ORDER_MARK
 from texapi_core.wire.values import ChatDelta, ChatReply, MalformedAnswer
 

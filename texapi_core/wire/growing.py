@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from texapi_core.wire.error_answers import raise_for_error_object, raise_for_groq_error
-from texapi_core.wire.message import (
+from texapi_core.wire.reasoning import NO_REASONING, TEXT_FIELDS, Reasoning, join_reasoning
+from texapi_core.wire.reply import (
     Message,
     choice_metadata,
+    find_usage,
     logprobs_of,
     message_extras,
+    raise_for_error_object,
+    raise_for_groq_error,
     read_finish_reason,
     read_message,
+    reply_extras,
+    text_or_none,
+    timestamp,
+    with_usage,
 )
-from texapi_core.wire.reasoning import NO_REASONING, TEXT_FIELDS, Reasoning, join_reasoning
-from texapi_core.wire.reply import find_usage, reply_extras, with_usage
-from texapi_core.wire.scalars import text_or_none, timestamp
 from texapi_core.wire.tool_calls import ToolCallAssembler, ToolCallDelta
 from texapi_core.wire.usage import TokenUsage, merge_usage
 from texapi_core.wire.values import ChatChoice, ChatDelta, ChatReply

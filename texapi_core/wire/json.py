@@ -7,7 +7,7 @@ from typing import Any
 
 import jiter
 
-from texapi_core.wire.error_answers import raise_for_error_object
+from texapi_core.wire.reply import raise_for_error_object
 from texapi_core.wire.surrogates import may_hold_lone_surrogates, replace_lone_surrogates
 from texapi_core.wire.text import excerpt
 from texapi_core.wire.values import MalformedAnswer

@@ -6,10 +6,15 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from texapi_core.wire.error_answers import raise_for_error, raise_for_failed_choice
 from texapi_core.wire.growing import GrowingChoice, GrowingReply
 from texapi_core.wire.json import parse_json_object
-from texapi_core.wire.message import choice_index, read_choices, read_message
+from texapi_core.wire.reply import (
+    choice_index,
+    raise_for_error,
+    raise_for_failed_choice,
+    read_choices,
+    read_message,
+)
 from texapi_core.wire.sse import ServerSentEvent
 from texapi_core.wire.surrogates import (
     join_split_surrogates,

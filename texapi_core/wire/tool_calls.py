@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from texapi_core.wire.scalars import read_index
-
 _KNOWN_CALL_FIELDS = frozenset({"index", "id", "type", "function", "name", "arguments"})
 _NO_ARGUMENTS = frozenset({"{}", "null"})
 """Placeholders: there are no arguments, or they are still to come."""
@@ -183,6 +181,15 @@ def _read_fragment(entry: Mapping[str, Any]) -> _Fragment:
         _arguments_text(function.get("arguments", entry.get("arguments"))),
         extras,
     )
+
+
+def read_index(index: Any) -> int | None:
+    """The index of a choice or a tool call; some servers send a float or text."""
+    if isinstance(index, str) and index.isdecimal():
+        return int(index[:9])
+    if isinstance(index, float) and index.is_integer():
+        return int(index)
+    return index if isinstance(index, int) and not isinstance(index, bool) else None
 
 
 def _arguments_text(arguments: Any) -> str:
