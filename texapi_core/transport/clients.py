@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import atexit
 import os
+import ssl
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 import openai
 
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.transport.hooks import ainspect_response, inspect_response
-from texapi_core.transport.pools import new_pool
 
 _MAX_CLIENTS = 64
 """Size of a cache; the least recently used client is dropped first. Clients are small: they own no pool."""
@@ -55,7 +57,7 @@ def _sent_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-_Client = TypeVar("_Client")
+_Client = TypeVar("_Client", bound=openai.OpenAI | openai.AsyncOpenAI)
 
 
 class ClientCache(Generic[_Client]):
@@ -116,18 +118,47 @@ def _shared_pool() -> Any:
     return _pool
 
 
+def new_pool(make: Callable[..., Any]) -> Any:
+    """An HTTP client by `make`, without cookies: keys of different accounts may share it."""
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    return make(
+        cookies=no_cookies,
+        max_redirects=3,
+        verify=_tls_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
+    )
+
+
+@lru_cache(maxsize=4)
+def _tls_context(_cert_file: str | None, _cert_dir: str | None) -> ssl.SSLContext:
+    """The HTTP library's TLS context for these variables, cached because creating it takes 30 to 50 ms."""
+    http_library = import_module(openai.DefaultHttpxClient.__mro__[1].__module__)  # httpx, or httpx2
+    context: ssl.SSLContext = http_library.create_ssl_context()
+    return context
+
+
 def _new_sync_client(settings: Settings, http_client: Any) -> openai.OpenAI:
-    _add_hook(http_client, inspect_response)
-    client = OpenAI(http_client=http_client, **_client_arguments(settings))
-    _clear_openai_identity(client)
-    return client
+    return _new_client(OpenAI, settings, http_client, inspect_response)
 
 
 def new_async_client(settings: Settings, http_client: Any) -> openai.AsyncOpenAI:
     """A client for these settings, with the connection pool of an event loop."""
-    _add_hook(http_client, ainspect_response)
-    client = AsyncOpenAI(http_client=http_client, **_client_arguments(settings))
-    _clear_openai_identity(client)
+    return _new_client(AsyncOpenAI, settings, http_client, ainspect_response)
+
+
+def _new_client(make: Callable[..., _Client], settings: Settings, http_client: Any, hook: Any) -> _Client:
+    """A client with our response hook, without what the SDK reads from `OPENAI_ORG_ID` and the like."""
+    hooks = dict(http_client.event_hooks)
+    if hook not in hooks["response"]:
+        http_client.event_hooks = {**hooks, "response": [*hooks["response"], hook]}
+    client = make(
+        http_client=http_client,
+        api_key=settings.api_key,
+        base_url=settings.base_url,
+        default_headers=_headers(settings),
+        default_query=dict(settings.default_query) or None,
+    )
+    client.organization = client.project = None
+    client.admin_api_key = client.webhook_secret = None
     return client
 
 
@@ -136,15 +167,6 @@ def _with_headers(settings: Settings, extra_headers: Mapping[str, str]) -> Setti
     replaced = {name.lower() for name in extra_headers}
     kept = [(name, value) for name, value in settings.default_headers if name.lower() not in replaced]
     return replace(settings, default_headers=(*kept, *extra_headers.items()))
-
-
-def _client_arguments(settings: Settings) -> dict[str, Any]:
-    return {
-        "api_key": settings.api_key,
-        "base_url": settings.base_url,
-        "default_headers": _headers(settings),
-        "default_query": dict(settings.default_query) or None,
-    }
 
 
 def _headers(settings: Settings) -> Mapping[str, Any]:
@@ -164,21 +186,6 @@ def _headers(settings: Settings) -> Mapping[str, Any]:
     # openai 2 distinguishes `authorization` from `Authorization`, in openai 3 the later one wins: omitted
     # headers in their own spelling, followed by the sent ones, work with both.
     return {**omitted, **own, **passed}
-
-
-def _clear_openai_identity(client: openai.OpenAI | openai.AsyncOpenAI) -> None:
-    """Clear what the SDK reads from `OPENAI_ORG_ID`, `OPENAI_PROJECT_ID`, `OPENAI_ADMIN_KEY`, ..."""
-    client.organization = None
-    client.project = None
-    client.admin_api_key = None
-    client.webhook_secret = None
-
-
-def _add_hook(http_client: Any, hook: Any) -> None:
-    """Add a response hook to an HTTP client, unless the client has it."""
-    hooks = dict(http_client.event_hooks)
-    if hook not in hooks["response"]:
-        http_client.event_hooks = {**hooks, "response": [*hooks["response"], hook]}
 
 
 def _forget_all_clients() -> None:

@@ -19,8 +19,7 @@ import openai
 
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.settings_checks import AsyncTransport
-from texapi_core.transport.clients import ClientCache, new_async_client
-from texapi_core.transport.pools import new_pool
+from texapi_core.transport.clients import ClientCache, new_async_client, new_pool
 
 _HTTP_CLIENTS: Mapping[AsyncTransport, Callable[..., Any]] = {
     "httpx": openai.DefaultAsyncHttpxClient,
