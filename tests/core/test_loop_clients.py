@@ -18,8 +18,8 @@ from tests.core.test_client import PAYLOAD, last_reply, settings
 from tests.gateway import Fault, Gateway
 from tests.waiting import await_until, cancel_once
 from texapi_core.settings import Settings
+from texapi_core.transport import clients
 from texapi_core.transport import event_loops as loop_clients
-from texapi_core.transport import pools
 from texapi_core.transport.event_loops import PoolShard, acquire_shard
 
 
@@ -144,7 +144,7 @@ def test_certificates_are_read_once_for_all_loops(
         read.append(http_library)
         return import_module(http_library)
 
-    monkeypatch.setattr(pools, "import_module", counted)
+    monkeypatch.setattr(clients, "import_module", counted)
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / folder))
