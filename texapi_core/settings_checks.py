@@ -68,7 +68,8 @@ def _checked_base_url(base_url: str) -> str:
         legal = False
     example = f"It must look like {DEFAULT_BASE_URL}"
     if not legal:
-        raise settings_error(f"`base_url` is not an http(s) URL: {_without_user(url)!r}. {example}.")
+        without_user = url.rpartition("@")[2]
+        raise settings_error(f"`base_url` is not an http(s) URL: {without_user!r}. {example}.")
     if parts.username or parts.password:
         raise settings_error("`base_url` must not contain a user name or password; pass `api_key=...`.")
     if parts.path.endswith(("/chat/completions", "/models")):
@@ -76,10 +77,6 @@ def _checked_base_url(base_url: str) -> str:
     if parts.query or parts.fragment:
         raise settings_error(f"`base_url` must not contain a query; pass `default_query=...`. {example}.")
     return url
-
-
-def _without_user(url: str) -> str:
-    return url.rpartition("@")[2]
 
 
 def check_timeout(name: str, timeout: Any) -> None:
@@ -114,15 +111,11 @@ def check_http_client(name: str, client: Any, *, asynchronous: bool) -> None:
     is_client = all(hasattr(client, attribute) for attribute in ("build_request", "send", "event_hooks"))
     if is_client and inspect.iscoroutinefunction(client.send) == asynchronous:
         return
-    legal = ("openai.DefaultAsyncHttpxClient", "httpx.AsyncClient")
-    if not asynchronous:
-        legal = ("openai.DefaultHttpxClient", "httpx.Client")
-    hint = ""
-    if is_client:
-        other = "http_client" if asynchronous else "http_async_client"
-        hint = f" Did you mean `{other}=...`?"
+    kind, other = ("Async", "http_client") if asynchronous else ("", "http_async_client")
+    hint = f" Did you mean `{other}=...`?" if is_client else ""
     raise settings_error(
-        f"`{name}` must be an `{legal[0]}` or another `{legal[1]}`, not {type(client).__name__}.{hint}"
+        f"`{name}` must be an `openai.Default{kind}HttpxClient` or another `httpx.{kind}Client`, "
+        f"not {type(client).__name__}.{hint}"
     )
 
 

@@ -6,7 +6,7 @@ does nothing until the application sets a provider.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -40,9 +40,15 @@ _NUMBERS = {
 """Numeric parameter of the payload -> span attribute."""
 _OUTPUT_TYPES = {"text": "text", "json_object": "json", "json_schema": "json"}
 
-_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
-_TOKENS = tuple(4**power for power in range(14))
-"""Histogram boundaries by the conventions."""
+_SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
+_TOKENS = [4**power for power in range(14)]
+_FIRST_CHUNK = "Time to receive the first chunk of a streamed answer."
+_HISTOGRAMS = (
+    ("gen_ai.client.operation.duration", "s", "GenAI operation duration.", _SECONDS),
+    ("gen_ai.client.operation.time_to_first_chunk", "s", _FIRST_CHUNK, _SECONDS),
+    ("gen_ai.client.token.usage", "{token}", "Number of input and output tokens used.", _TOKENS),
+)
+"""Name, unit, description and boundaries by the conventions."""
 
 
 class CallSpan:
@@ -152,11 +158,9 @@ def _attributes(known: Mapping[str, Any]) -> dict[str, AttributeValue]:
 def _exportable(value: Any) -> Any:
     if isinstance(value, int) and not -_MAX_INT <= value < _MAX_INT:
         return str(value)
-    return (
-        tuple(map(replace_lone_surrogates, value))
-        if isinstance(value, tuple)
-        else replace_lone_surrogates(value)
-    )
+    if isinstance(value, tuple):
+        return tuple(map(replace_lone_surrogates, value))
+    return replace_lone_surrogates(value)
 
 
 def _seconds(milliseconds: float | None) -> float | None:
@@ -169,21 +173,9 @@ def _tracer() -> trace.Tracer:
 
 
 @cache
-def _instruments() -> tuple[metrics.Histogram, metrics.Histogram, metrics.Histogram]:
-    meter = metrics.get_meter(_SCOPE, __version__, schema_url=SCHEMA_URL)
-
-    def histogram(name: str, unit: str, description: str, boundaries: Sequence[float]) -> metrics.Histogram:
-        return meter.create_histogram(
-            name, unit, description, explicit_bucket_boundaries_advisory=list(boundaries)
-        )
-
-    return (
-        histogram("gen_ai.client.operation.duration", "s", "GenAI operation duration.", _SECONDS),
-        histogram(
-            "gen_ai.client.operation.time_to_first_chunk",
-            "s",
-            "Time to receive the first chunk of a streamed answer.",
-            _SECONDS,
-        ),
-        histogram("gen_ai.client.token.usage", "{token}", "Number of input and output tokens used.", _TOKENS),
-    )
+def _instruments() -> list[metrics.Histogram]:
+    create = metrics.get_meter(_SCOPE, __version__, schema_url=SCHEMA_URL).create_histogram
+    return [
+        create(name, unit, description, explicit_bucket_boundaries_advisory=boundaries)
+        for name, unit, description, boundaries in _HISTOGRAMS
+    ]

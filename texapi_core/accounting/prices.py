@@ -110,15 +110,15 @@ def read_prices(path: Path) -> PriceList:
         ValueError: the file cannot be read or is not a price list.
     """
     try:
-        prices = _last_read[path] = _read_file(path, path.stat().st_mtime_ns)
+        _last_read[path] = _read_file(path, path.stat().st_mtime_ns)
     except (OSError, ValueError) as error:
         if path in _last_read:
             logger.warning("The price list %s cannot be read again: %s", path, error)
-            return _last_read[path]
-        if isinstance(error, OSError):
+        elif isinstance(error, OSError):
             raise ValueError(f"The price list {path} cannot be read: {error.strerror}.") from error
-        raise
-    return prices
+        else:
+            raise
+    return _last_read[path]
 
 
 @lru_cache(maxsize=16)

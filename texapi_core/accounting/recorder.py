@@ -168,8 +168,7 @@ class CallRecorder(NullRecorder):
 
     def record_interrupted(self) -> None:
         """Record the call as cancelled: the process is exiting."""
-        if not self._has_ended:
-            self._end(KeyboardInterrupt())
+        self.__exit__(None, KeyboardInterrupt(), None)
 
     def _end(self, error: BaseException | None) -> CallRecord | None:
         self._has_ended = True

@@ -65,11 +65,13 @@ def not_sent(error: Exception, secrets: Secrets) -> errors.TexAPIConnectionError
 def from_openai(error: openai.APIError, secrets: Secrets) -> errors.TexAPIError:
     """The error for one that the SDK raised before an answer began."""
     if isinstance(error, openai.APIStatusError):
-        if _contains_secret(error, secrets):
+        response = error.response
+        if secrets.are_in(response.text, str(error.body), str(response.headers.multi_items())):
             _redact_sdk_error(error, secrets)
         return from_response(error.response, error_object(error.response.content), secrets)
     cause = _aiohttp_cause(error.__cause__)
-    if isinstance(error, openai.APITimeoutError) and _is_time_out(cause):
+    is_time_out = cause is None or not _is_from_aiohttp(cause) or isinstance(cause, TimeoutError)
+    if is_time_out and isinstance(error, openai.APITimeoutError):
         message = _sentence("TexAPI did not answer in time.", errors.TexAPITimeoutError.advice)
         return errors.TexAPITimeoutError(message, request=error.request)
     return _unreachable(cause, error.request, secrets)
@@ -92,10 +94,6 @@ def _aiohttp_cause(error: BaseException | None) -> BaseException | None:
 
 def _is_from_aiohttp(error: BaseException) -> bool:
     return type(error).__module__.partition(".")[0] == "aiohttp"
-
-
-def _is_time_out(cause: BaseException | None) -> bool:
-    return cause is None or not _is_from_aiohttp(cause) or isinstance(cause, TimeoutError)
 
 
 def _redact_sdk_error(error: openai.APIStatusError, secrets: Secrets) -> None:
@@ -126,11 +124,6 @@ def redact_error(error: errors.TexAPIError, secrets: Secrets) -> None:
     texts = {name: value for name, value in vars(error).items() if isinstance(value, str)}
     vars(error).update({name: secrets.redact(text) for name, text in texts.items()})
     vars(error)["response"] = _with_body(response, secrets=secrets)
-
-
-def _contains_secret(error: openai.APIStatusError, secrets: Secrets) -> bool:
-    response = error.response
-    return secrets.are_in(response.text, str(error.body), str(response.headers.multi_items()))
 
 
 def _with_body(response: Any, content: bytes = b"", secrets: Secrets = NO_SECRETS) -> Any:

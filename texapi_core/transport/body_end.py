@@ -99,7 +99,8 @@ def ending_after(seconds: float | None, response: Any) -> Generator[None]:
     def end() -> None:
         with deciding:
             if not (is_done or response.is_closed):
-                _shut_down(connection)
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     watchdog = threading.Timer(seconds, end)
     watchdog.daemon = True
@@ -173,8 +174,3 @@ def _socket_of(response: Any) -> socket.socket | None:
     stream = response.extensions.get("network_stream")
     connection = stream.get_extra_info("socket") if stream is not None else None
     return connection if isinstance(connection, socket.socket) else None
-
-
-def _shut_down(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)

@@ -14,6 +14,7 @@ import threading
 import time
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from texapi_core.accounting.ledger.report import LedgerUnreadableError, open_for_reading, read_usage
@@ -38,7 +39,6 @@ _writers: dict[str, LedgerWriter] = {}
 _inherited: list[LedgerWriter] = []
 """Writers of a parent process, kept so that nothing of theirs is closed here."""
 _lock = threading.RLock()
-_is_watching_exit = False
 
 
 def check_ledger(url: str) -> None:
@@ -53,8 +53,7 @@ def check_ledger(url: str) -> None:
 
 def write_record(url: str, record: CallRecord) -> None:
     """Queue a record for the ledger at `url`."""
-    writer = _writers.get(url) or _new_writer(url)
-    writer.put(record)
+    (_writers.get(url) or _new_writer(url)).put(record)
 
 
 def flush_ledgers(timeout: float = _EXIT_TIMEOUT) -> bool:
@@ -99,11 +98,8 @@ def _new_writer(url: str) -> LedgerWriter:
         return writer
 
 
+@cache
 def _watch_exit() -> None:
-    global _is_watching_exit
-    if _is_watching_exit:
-        return
-    _is_watching_exit = True
     atexit.register(_at_exit)
     processes = sys.modules.get("multiprocessing")
     if processes is not None and processes.parent_process() is not None:
@@ -136,9 +132,9 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     """What waits in the parent is the parent's to write."""
-    global _lock, _is_watching_exit
+    global _lock
     _lock = threading.RLock()
-    _is_watching_exit = False
+    _watch_exit.cache_clear()
     _inherited.extend(_writers.values())
     _writers.clear()
 

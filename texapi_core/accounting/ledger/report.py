@@ -81,8 +81,6 @@ def open_for_reading(url: str) -> Generator[Engine]:
         with engine.connect() as connection:
             check_version(connection.scalars(select(schema_versions.c.version)).all())
         yield engine
-    except LedgerUnreadableError:
-        raise
     except LedgerURLError as error:
         raise LedgerUnreadableError(f"Invalid ledger URL: {error}.") from None
     except (ImportError, SQLAlchemyError, LedgerVersionError) as error:
@@ -100,11 +98,7 @@ def check_grouping(by: str) -> None:
 
 
 def read_usage(
-    engine: Engine,
-    by: Sequence[str],
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    engine: Engine, by: Sequence[str], *, since: datetime | None = None, until: datetime | None = None
 ) -> list[UsageLine]:
     """Usage from `since` until before `until`, a line per group. A call with two tags counts under both."""
     groups = [_group(name).label(f"group_{number}") for number, name in enumerate(by)]
@@ -147,8 +141,7 @@ def as_mapping(line: UsageLine, by: Sequence[str]) -> Mapping[str, Any]:
 def _group(by: str) -> ColumnElement[Any]:
     if by in _GROUPS:
         return _GROUPS[by]
-    name = by.removeprefix(_METADATA)
-    return func.coalesce(calls.c.metadata[name].as_string(), NO_GROUP)
+    return func.coalesce(calls.c.metadata[by.removeprefix(_METADATA)].as_string(), NO_GROUP)
 
 
 def _count_if(condition: ColumnElement[bool]) -> ColumnElement[int]:

@@ -7,26 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    URL,
-    BigInteger,
-    Boolean,
-    Column,
-    DateTime,
-    Dialect,
-    Engine,
-    Float,
-    ForeignKey,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    create_engine,
-    event,
-    make_url,
-    select,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.types import TypeDecorator
@@ -52,13 +33,13 @@ class LedgerVersionError(Exception):
 class _UTCDateTime(TypeDecorator[datetime]):
     """SQLite stores no time zone."""
 
-    impl = DateTime(timezone=True)
+    impl = sa.DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         return value.astimezone(UTC) if value else None
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -67,66 +48,66 @@ class _UTCDateTime(TypeDecorator[datetime]):
 class _USD(TypeDecorator[Decimal]):
     """Integers of 10⁻¹² USD, so that sums are exact: SQLite has no decimal type."""
 
-    impl = BigInteger
+    impl = sa.BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
+    def process_bind_param(self, value: Decimal | None, dialect: sa.Dialect) -> int | None:
         return None if value is None else int((value * _PICO).to_integral_value())
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Decimal | None:
         return None if value is None else Decimal(value) / _PICO
 
 
-metadata = MetaData()
+metadata = sa.MetaData()
 
-schema_versions = Table("texapi_schema", metadata, Column("version", Integer, primary_key=True))
+schema_versions = sa.Table("texapi_schema", metadata, sa.Column("version", sa.Integer, primary_key=True))
 
-calls = Table(
+calls = sa.Table(
     "texapi_calls",
     metadata,
-    Column("call_id", Text, primary_key=True),
-    Column("started_at", _UTCDateTime, nullable=False, index=True),
-    Column("day", Text, nullable=False),
-    Column("outcome", Text, nullable=False),
-    Column("request_id", Text, index=True),
-    Column("response_id", Text),
-    Column("model", Text),
-    Column("served_model", Text),
-    Column("streamed", Boolean, nullable=False),
-    Column("input_tokens", BigInteger),
-    Column("output_tokens", BigInteger),
-    Column("cached_tokens", BigInteger),
-    Column("cache_creation_tokens", BigInteger),
-    Column("reasoning_tokens", BigInteger),
-    Column("cost", _USD),
-    Column("cost_source", Text),
-    Column("finish_reason", Text),
-    Column("first_token_ms", Float),
-    Column("total_ms", Float, nullable=False),
-    Column("attempts", Integer),
-    Column("error", Text),
-    Column("error_code", Text),
-    Column("key_hint", Text, nullable=False),
-    Column("run_id", Text),
-    Column("metadata", JSON, nullable=False),
+    sa.Column("call_id", sa.Text, primary_key=True),
+    sa.Column("started_at", _UTCDateTime, nullable=False, index=True),
+    sa.Column("day", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("request_id", sa.Text, index=True),
+    sa.Column("response_id", sa.Text),
+    sa.Column("model", sa.Text),
+    sa.Column("served_model", sa.Text),
+    sa.Column("streamed", sa.Boolean, nullable=False),
+    sa.Column("input_tokens", sa.BigInteger),
+    sa.Column("output_tokens", sa.BigInteger),
+    sa.Column("cached_tokens", sa.BigInteger),
+    sa.Column("cache_creation_tokens", sa.BigInteger),
+    sa.Column("reasoning_tokens", sa.BigInteger),
+    sa.Column("cost", _USD),
+    sa.Column("cost_source", sa.Text),
+    sa.Column("finish_reason", sa.Text),
+    sa.Column("first_token_ms", sa.Float),
+    sa.Column("total_ms", sa.Float, nullable=False),
+    sa.Column("attempts", sa.Integer),
+    sa.Column("error", sa.Text),
+    sa.Column("error_code", sa.Text),
+    sa.Column("key_hint", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text),
+    sa.Column("metadata", sa.JSON, nullable=False),
 )
 
-call_tags = Table(
+call_tags = sa.Table(
     "texapi_call_tags",
     metadata,
-    Column("call_id", Text, ForeignKey("texapi_calls.call_id"), primary_key=True),
-    Column("tag", Text, primary_key=True, index=True),
+    sa.Column("call_id", sa.Text, sa.ForeignKey("texapi_calls.call_id"), primary_key=True),
+    sa.Column("tag", sa.Text, primary_key=True, index=True),
 )
 
 
-def parse_url(text: str) -> URL:
+def parse_url(text: str) -> sa.URL:
     """The URL of a ledger, with an absolute path for SQLite and the driver for PostgreSQL.
 
     Raises:
         LedgerURLError: the URL is malformed or not of SQLite or PostgreSQL.
     """
     try:
-        url = make_url(text)
+        url = sa.make_url(text)
     except (ArgumentError, ValueError):
         raise LedgerURLError("it must look like sqlite:///texapi-usage.db") from None
     backend = url.get_backend_name()
@@ -139,7 +120,7 @@ def parse_url(text: str) -> URL:
     return url
 
 
-def open_ledger(url: URL) -> Engine:
+def open_ledger(url: sa.URL) -> sa.Engine:
     """The engine of a ledger, not yet connected.
 
     Raises:
@@ -149,13 +130,13 @@ def open_ledger(url: URL) -> Engine:
     is_sqlite = url.get_backend_name() == "sqlite"
     wait = {"timeout": _BUSY_SECONDS} if is_sqlite else {"connect_timeout": _CONNECT_SECONDS}
     try:
-        engine = create_engine(url, connect_args=wait, pool_pre_ping=not is_sqlite)
+        engine = sa.create_engine(url, connect_args=wait, pool_pre_ping=not is_sqlite)
     except (ArgumentError, NoSuchModuleError):
         raise LedgerURLError(f"SQLAlchemy does not know {url.drivername}") from None
     if engine.dialect.is_async:
         raise LedgerURLError(f"a thread writes the ledger; remove the async driver {engine.driver}")
     if is_sqlite:
-        event.listen(engine, "connect", _set_up_sqlite)
+        sa.event.listen(engine, "connect", _set_up_sqlite)
     return engine
 
 
@@ -167,7 +148,7 @@ def _set_up_sqlite(connection: Any, _: Any) -> None:
     cursor.close()
 
 
-def prepare(engine: Engine) -> None:
+def prepare(engine: sa.Engine) -> None:
     """Create the tables if there are none.
 
     Raises:
@@ -177,7 +158,7 @@ def prepare(engine: Engine) -> None:
     with engine.begin() as connection:
         metadata.create_all(connection)
         insert = INSERTS[engine.dialect.name]
-        found = connection.scalars(select(schema_versions.c.version)).all()
+        found = connection.scalars(sa.select(schema_versions.c.version)).all()
         if not found:
             statement = insert(schema_versions).values(version=SCHEMA_VERSION)
             connection.execute(statement.on_conflict_do_nothing())

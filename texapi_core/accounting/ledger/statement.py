@@ -124,12 +124,11 @@ def reconcile(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]]) -> li
 
 def _by_request_id(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]]) -> list[Difference]:
     ours = {row["request_id"]: row for row in rows if row["request_id"]}
+    theirs = {entry.request_id for entry in entries}
     differences = []
-    seen = set()
     for entry in entries:
         what = entry.request_id or "a line without a request id"
         row = ours.get(entry.request_id)
-        seen.add(entry.request_id)
         if row is None:
             differences.append(Difference(what, "entry", "none", _format_entry(entry)))
         else:
@@ -137,7 +136,7 @@ def _by_request_id(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]]) 
     differences += [
         Difference(request_id, "entry", _format_entry(_sum_rows([row])), "none")
         for request_id, row in ours.items()
-        if request_id not in seen and row["outcome"] == "ok"
+        if request_id not in theirs and row["outcome"] == "ok"
     ]
     return differences
 
@@ -166,9 +165,7 @@ def _compare_figures(what: str, ours: Entry, theirs: Entry) -> list[Difference]:
     found = []
     for field in _FIELDS:
         our, their = getattr(ours, field), getattr(theirs, field)
-        if their is None or (field == "cost" and our is None):
-            continue
-        if our is None and their == 0:
+        if their is None or (our is None and (field == "cost" or their == 0)):
             continue
         tolerance = _COST_TOLERANCE if field == "cost" else 0
         if our is None or abs(our - their) > tolerance:

@@ -90,6 +90,10 @@ class Finding:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
+_Result = tuple[Verdict, str] | tuple[Verdict, str, Mapping[str, Any]]
+"""What a check found: the members of its `Finding` after its name."""
+
+
 class Examination:
     """Runs the checks. Each one uses the results of those before it."""
 
@@ -108,7 +112,7 @@ class Examination:
 
     def run(self) -> Generator[Finding]:
         """The findings, each as soon as its check is done."""
-        checks: dict[Check, Callable[[], Finding]] = {
+        checks: dict[Check, Callable[[], _Result]] = {
             "key": self._check_key,
             "address": self._check_address,
             "dns": self._check_dns,
@@ -122,35 +126,33 @@ class Examination:
             checks["ledger"] = self._check_ledger
         passed: set[Check] = set()
         for check, run_check in checks.items():
-            if passed.issuperset(_NEEDS.get(check, ())):
-                finding = run_check()
-            else:
-                finding = Finding(check, "skipped", "not_reached")
+            is_reached = passed.issuperset(_NEEDS.get(check, ()))
+            finding = Finding(check, *(run_check() if is_reached else ("skipped", "not_reached")))
             if finding.verdict in ("ok", "warning"):
                 passed.add(check)
             yield finding
 
-    def _check_key(self) -> Finding:
+    def _check_key(self) -> _Result:
         key = env_api_key()
         if key is None:
-            return Finding("key", "fault", "key_missing")
+            return "fault", "key_missing"
         if key.strip().startswith(_QUOTES) or key.strip().endswith(_QUOTES):
-            return Finding("key", "fault", "key_quoted")
+            return "fault", "key_quoted"
         if key.lower().startswith("bearer "):
-            return Finding("key", "fault", "key_with_bearer")
+            return "fault", "key_with_bearer"
         if "..." in key or "…" in key:
-            return Finding("key", "fault", "key_placeholder")
+            return "fault", "key_placeholder"
         try:
             self._key = check_api_key(key)
         except errors.TexAPISettingsError:
-            return Finding("key", "fault", "key_spoilt")
+            return "fault", "key_spoilt"
         if not key.startswith(_KEY_PREFIX):
-            return Finding("key", "warning", "key_foreign")
+            return "warning", "key_foreign"
         if not key_hint(key):
-            return Finding("key", "warning", "key_short", {"length": len(key)})
-        return Finding("key", "ok", "key_there", {"hint": key_hint(key)})
+            return "warning", "key_short", {"length": len(key)}
+        return "ok", "key_there", {"hint": key_hint(key)}
 
-    def _check_address(self) -> Finding:
+    def _check_address(self) -> _Result:
         url = env_base_url()
         variable = next((name for name in BASE_URL_ENVS if os.environ.get(name, "").strip()), None)
         self._shown_url = "…" if "@" in url or "?" in url else url  # may contain a password or a key
@@ -158,10 +160,10 @@ class Examination:
         try:
             self._url = check_base_url(url)
         except errors.TexAPISettingsError:
-            return Finding("address", "fault", "address_unusable", values)
-        return Finding("address", "ok", "address_set" if variable else "address_default", values)
+            return "fault", "address_unusable", values
+        return "ok", "address_set" if variable else "address_default", values
 
-    def _check_dns(self) -> Finding:
+    def _check_dns(self) -> _Result:
         address = urlsplit(self._url)
         host, port = address.hostname or "", address.port or _PORTS[address.scheme]
         proxy = getproxies().get(address.scheme) or getproxies().get("all")
@@ -169,31 +171,28 @@ class Examination:
             route = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
             host, port = route.hostname or "", route.port or _PORTS.get(route.scheme, 1080)
         self._endpoint = (host, port)
-        values = {"host": host, "port": port}
+        values: dict[str, Any] = {"host": host, "port": port}
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            return Finding("dns", "fault", "dns_unknown", {**values, "reason": _reason(error)})
-        addresses = ", ".join(sorted({str(place[0]) for *_, place in found}))
-        is_proxy = host != address.hostname
-        return Finding(
-            "dns", "ok", "dns_proxy" if is_proxy else "dns_known", {**values, "addresses": addresses}
-        )
+            return "fault", "dns_unknown", {**values, "reason": _reason(error)}
+        values["addresses"] = ", ".join(sorted({str(place[0]) for *_, place in found}))
+        return "ok", "dns_known" if host == address.hostname else "dns_proxy", values
 
-    def _check_connection(self) -> Finding:
+    def _check_connection(self) -> _Result:
         values: dict[str, Any] = dict(zip(("host", "port"), self._endpoint, strict=True))
         start = time.monotonic()
         try:
             socket.create_connection(self._endpoint, self._timeout).close()
         except TimeoutError:
-            return Finding("connection", "fault", "silent", {**values, "seconds": f"{self._timeout:g}"})
+            return "fault", "silent", {**values, "seconds": f"{self._timeout:g}"}
         except ConnectionRefusedError:
-            return Finding("connection", "fault", "refused", values)
+            return "fault", "refused", values
         except OSError as error:
-            return Finding("connection", "fault", "unreachable", {**values, "reason": _reason(error)})
-        return Finding("connection", "ok", "connected", {**values, "ms": _milliseconds_since(start)})
+            return "fault", "unreachable", {**values, "reason": _reason(error)}
+        return "ok", "connected", {**values, "ms": _milliseconds_since(start)}
 
-    def _check_tls(self) -> Finding:
+    def _check_tls(self) -> _Result:
         """Send a request without the key, with the HTTP client and the certificates that calls use."""
         address = urlsplit(self._url)
         values = {"host": address.hostname, "seconds": f"{self._timeout:g}"}
@@ -207,40 +206,37 @@ class Examination:
                 self._skew = _skew(response.headers.get("date"), now)
         except Exception as error:  # from httpx, httpx2 or a layer below
             text, reason = _classify_failure(error)
-            return Finding(
-                "tls", "fault", text, {**values, "reason": reason, "now": f"{datetime.now():%Y-%m-%d %H:%M}"}
-            )
+            return "fault", text, {**values, "reason": reason, "now": f"{datetime.now():%Y-%m-%d %H:%M}"}
         if address.scheme == "https":
-            return Finding("tls", "ok", "tls_trusted", {**values, "version": version})
+            return "ok", "tls_trusted", {**values, "version": version}
         if address.hostname in _LOCAL:
-            return Finding("tls", "ok", "tls_not_needed", values)
-        return Finding("tls", "warning", "tls_missing", values)
+            return "ok", "tls_not_needed", values
+        return "warning", "tls_missing", values
 
-    def _check_clock(self) -> Finding:
+    def _check_clock(self) -> _Result:
         if self._skew is None:
-            return Finding("clock", "skipped", "clock_unknown")
-        seconds = f"{abs(self._skew):.0f}"
+            return "skipped", "clock_unknown"
+        values = {"seconds": f"{abs(self._skew):.0f}"}
         if abs(self._skew) <= _MAX_SKEW:
-            return Finding("clock", "ok", "clock_right", {"seconds": seconds})
-        return Finding(
-            "clock", "warning", "clock_slow" if self._skew > 0 else "clock_fast", {"seconds": seconds}
-        )
+            return "ok", "clock_right", values
+        return "warning", "clock_slow" if self._skew > 0 else "clock_fast", values
 
-    def _check_models(self) -> Finding:
+    def _check_models(self) -> _Result:
         try:
             self._listed = list_models(self._settings())
         except errors.TexAPIError as error:
-            return self._failed("models", error)
+            return self._failed(error)
         if not self._listed:
-            return Finding("models", "fault", "models_none")
+            return "fault", "models_none"
         if self._model and self._model not in {model.id for model in self._listed}:
-            return Finding("models", "warning", "model_unlisted", {"model": self._model})
-        return Finding("models", "ok", "models_listed", {"count": len(self._listed)})
+            return "warning", "model_unlisted", {"model": self._model}
+        return "ok", "models_listed", {"count": len(self._listed)}
 
-    def _check_request(self) -> Finding:
+    def _check_request(self) -> _Result:
         if not self._sends_request:
-            return Finding("request", "skipped", "request_not_wanted")
+            return "skipped", "request_not_wanted"
         model = self._model or cheapest(self._listed, self._prices())
+        values: dict[str, Any] = {"model": model}
         payload = {"model": model, "messages": [{"role": "user", "content": "Reply with the word OK."}]}
         start = time.monotonic()
         self._has_sent = True
@@ -248,31 +244,27 @@ class Examination:
             options = CallOptions(labels=lambda: labels_of([_TAG], {}))
             reply = complete(self._settings(), payload, options)
         except errors.TexAPINotFoundError:
-            return Finding("request", "fault", "no_such_model", {"model": model})
+            return "fault", "no_such_model", values
         except errors.TexAPIError as error:
-            return self._failed("request", error)
-        values: dict[str, Any] = {
-            "model": model,
-            "ms": _milliseconds_since(start),
-            "request_id": reply.request_id or "?",
-        }
+            return self._failed(error)
+        values |= {"ms": _milliseconds_since(start), "request_id": reply.request_id or "?"}
         usage = reply.usage
         if usage is None or usage.input_tokens is None or usage.output_tokens is None:
-            return Finding("request", "warning", "answered_without_usage", values)
+            return "warning", "answered_without_usage", values
         values |= {"input": usage.input_tokens, "output": usage.output_tokens}
-        return Finding("request", "ok", "answered", values)
+        return "ok", "answered", values
 
-    def _check_ledger(self) -> Finding:
+    def _check_ledger(self) -> _Result:
         try:
             self._accounting.check_accounting()
             if self._has_sent and flush_ledgers(self._timeout):
                 with open_for_reading(self._accounting.usage_ledger or ""):
-                    return Finding("ledger", "ok", "ledger_written", {"tag": _TAG})
+                    return "ok", "ledger_written", {"tag": _TAG}
         except (errors.TexAPISettingsError, LedgerUnreadableError) as error:
-            return Finding("ledger", "fault", "ledger_unusable", {"reason": str(error)})
+            return "fault", "ledger_unusable", {"reason": str(error)}
         if self._has_sent:
-            return Finding("ledger", "fault", "ledger_silent", {"seconds": f"{self._timeout:g}"})
-        return Finding("ledger", "ok", "ledger_usable")
+            return "fault", "ledger_silent", {"seconds": f"{self._timeout:g}"}
+        return "ok", "ledger_usable"
 
     def _settings(self) -> Settings:
         """Settings with the user's accounting: the trial call is charged and will be in the statement."""
@@ -290,23 +282,21 @@ class Examination:
         except ValueError:
             return bundled_prices()
 
-    def _failed(self, check: Check, error: errors.TexAPIError) -> Finding:
+    def _failed(self, error: errors.TexAPIError) -> _Result:
         text = next((text for kind, text in _ERRORS if isinstance(error, kind)), "failed")
-        request_id = error.request_id or "-"
-        values = {"url": self._shown_url, "reason": str(error), "request_id": request_id}
-        return Finding(check, "fault", text, {**values, "seconds": f"{self._timeout:g}"})
+        values = {"url": self._shown_url, "reason": str(error), "request_id": error.request_id or "-"}
+        return "fault", text, {**values, "seconds": f"{self._timeout:g}"}
 
 
 def _classify_failure(error: BaseException) -> tuple[str, str]:
     """The text for an exception of an HTTP library, and the reason by its innermost cause."""
-    reason = ""
     cause: BaseException | None = error
     for _ in range(_MAX_CAUSES):
         if cause is None:
             break
         reason = _reason(cause)
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return _CERTIFICATE_FAULTS.get(cause.verify_code, "certificate_untrusted"), _reason(cause)
+            return _CERTIFICATE_FAULTS.get(cause.verify_code, "certificate_untrusted"), reason
         if isinstance(cause, FileNotFoundError):
             return "certificates_missing", reason
         if isinstance(cause, ssl.SSLError):
