@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping
-from functools import partial
 from typing import Any
 
-from texapi_core.adapter_base import call_arguments
-from texapi_core.adapter_base.call_arguments import SECRET_OPTIONS
-from texapi_core.adapter_base.parameters import NOT_IN_PAYLOAD, SENT
+from texapi_core.adapter_base.parameters import NOT_IN_PAYLOAD, SECRET_OPTIONS, SENT, TOKEN_LIMITS
 from texapi_core.settings import CALL_OPTIONS
-from texapi_core.settings_checks import reveal_secret
 
-_ALIASES = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
+ALIASES = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
 """The constructor's other names for what one call may change."""
 
 NOT_SENT = NOT_IN_PAYLOAD | {"ls_structured_output_format"}
@@ -24,57 +19,25 @@ TOOL_PARAMETERS = frozenset({"tools", "tool_choice", "response_format"})
 
 N_AND_STREAM = "`n` above 1 cannot be streamed. Use `invoke` without `streaming`, or leave `n` out."
 
-_METADATA = "metadata"
-"""A member of the payload in `model_kwargs`, since the constructor's `metadata` is LangChain's."""
-
-_PAYLOAD = SENT | {"n", _METADATA}
-"""Constructor fields that are members of the payload."""
-
-_TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
-
-arguments_of_a_call = partial(call_arguments.arguments_of_a_call, aliases=_ALIASES, also=_PAYLOAD)
-"""The arguments of one call by their names in the payload."""
-
 
 def check_model_kwargs(
     model_kwargs: Mapping[str, Any], given: Mapping[str, Any], fields: Collection[str]
 ) -> None:
-    """Refuse `model_kwargs` that would be sent twice, or that are not parameters of the payload.
-
-    Raises:
-        ValueError: a name that the constructor was given too, or that is no parameter of the payload.
-    """
+    """Refuse `model_kwargs` that would be sent twice, or that are not parameters of the payload."""
     for name in model_kwargs:
         if name in CALL_OPTIONS:
             raise ValueError(
                 f"`{name}` in `model_kwargs` is no parameter of the payload. Pass "
                 f"`{SECRET_OPTIONS.get(name, name)}` to the constructor, or `{name}` to a call."
             )
-        if given.get(name) is not None and name != _METADATA:
+        if given.get(name) is not None and name != "metadata":  # the constructor's is LangChain's
             raise ValueError(f"`{name}` was given twice: to the constructor and in `model_kwargs`.")
-        if name in fields and name not in _PAYLOAD:
+        if name in fields and name not in SENT:
             raise ValueError(
                 f"`{name}` in `model_kwargs` is no parameter of the payload. Pass it to the constructor."
             )
-    limits = [name for name in _TOKEN_LIMITS if {**given, **model_kwargs}.get(name) is not None]
+    limits = [name for name in TOKEN_LIMITS if {**given, **model_kwargs}.get(name) is not None]
     if len(limits) > 1:
         raise ValueError(
             "`max_tokens` and `max_completion_tokens` are one limit: providers refuse both at once."
         )
-
-
-def without_secrets(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments for traces and cache keys, with headers and queries as digests.
-
-    They may hold secrets, and they may change an answer.
-    """
-    return {
-        name: digest(value) if name in SECRET_OPTIONS and isinstance(value, Mapping) else value
-        for name, value in arguments.items()
-    }
-
-
-def digest(mapping: Mapping[str, Any]) -> str:
-    """The same digest for equal mappings; their contents cannot be read from it."""
-    pairs = sorted((name.lower(), str(reveal_secret(value))) for name, value in mapping.items())
-    return "sha256:" + hashlib.sha256(repr(pairs).encode()).hexdigest()[:16]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManager, CallbackManagerForLLMRun
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
@@ -13,29 +14,33 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils import secret_from_env
-from pydantic import ConfigDict, Field, SecretStr
+from pydantic import ConfigDict, Field
 
 import texapi_core
 from langchain_texapi._arguments import (
+    ALIASES,
     N_AND_STREAM,
     NOT_SENT,
     TOOL_PARAMETERS,
-    arguments_of_a_call,
     check_model_kwargs,
-    digest,
-    without_secrets,
 )
-from langchain_texapi._call_labels import RecordedChatModel, add_version, call_labels
+from langchain_texapi._call_labels import RecordedChatModel, add_version, call_labels, digest
 from langchain_texapi._errors import model_errors
 from langchain_texapi._messages import MODEL_PROVIDER, convert_messages, create_chat_result
 from langchain_texapi._profile import TableProfile, model_profile
 from langchain_texapi._streaming import create_chunk
-from texapi_core.adapter_base.call_arguments import argument_names, check_parameters
 from texapi_core.adapter_base.connection import ApiKey, BaseUrl, ConnectionParameters, ModelName, Timeout
-from texapi_core.adapter_base.parameters import ChatParameters, Stop
+from texapi_core.adapter_base.parameters import (
+    ChatParameters,
+    Stop,
+    argument_names,
+    arguments_of_a_call,
+    check_parameters,
+    merge_parameters,
+)
 from texapi_core.adapter_base.signatures import with_signature
 from texapi_core.catalog import ModelInfo
-from texapi_core.request.payload import build_payload, merge_parameters
+from texapi_core.request.payload import build_payload
 from texapi_core.settings import CallOptions, call_options, env_base_url, refuse_unknown_arguments
 from texapi_core.settings_checks import API_KEY_ENV
 
@@ -67,6 +72,8 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
 
     model_config = ConfigDict(populate_by_name=True, hide_input_in_errors=True, defer_build=False)
 
+    _endpoint: ClassVar = attrgetter("texapi_api_key", "texapi_api_base", "request_timeout")
+
     model_name: ModelName = Field(alias="model")
     texapi_api_key: ApiKey = Field(alias="api_key", default_factory=_env_api_key)
     texapi_api_base: BaseUrl = Field(alias="base_url", default_factory=env_base_url)
@@ -91,7 +98,10 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
             if isinstance(kwargs.get("profile"), TableProfile):
                 del kwargs["profile"]  # from the model that this one is made from, e.g. by `configurable`
             super().__init__(*args, **kwargs)
-            self._check_arguments(kwargs)
+            self._check_settings()
+            check_model_kwargs(self.model_kwargs, kwargs, argument_names(type(self)))
+            if self.streaming and (self.n or 1) > 1:
+                raise ValueError(N_AND_STREAM)
             self.metadata = add_version(self.metadata)
 
     # Serializable class method overrides
@@ -141,19 +151,10 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
                 identifying[name] = digest(mapping)
         return identifying
 
-    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        """What traces show of a call: no headers."""
-        return super()._get_invocation_params(stop=stop, **without_secrets(kwargs))
-
-    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        """The cache key of a call: no headers."""
-        return super()._get_llm_string(stop=stop, **without_secrets(kwargs))
-
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
-        arguments = merge_parameters(
-            {"model": self.model_name, **self._default_params}, arguments_of_a_call(kwargs, ())
-        )
+        defaults = {"model": self.model_name, **self._default_params}
+        arguments = merge_parameters(defaults, arguments_of_a_call(kwargs, (), aliases=ALIASES))
         params["ls_provider"] = MODEL_PROVIDER
         params["ls_model_name"] = arguments["model"]
         if ls_stop := stop or arguments.get("stop"):
@@ -327,10 +328,6 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
     # Internal methods
 
     @property
-    def _endpoint(self) -> tuple[SecretStr | None, str, Any]:
-        return self.texapi_api_key, self.texapi_api_base, self.request_timeout
-
-    @property
     def _default_params(self) -> dict[str, Any]:
         """The constructor's parameters of the payload that are set."""
         n = {} if self.n is None else {"n": self.n}
@@ -351,7 +348,8 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
         *,
         stream: bool = False,
     ) -> tuple[dict[str, Any], CallOptions]:
-        arguments = arguments_of_a_call(kwargs, argument_names(type(self)))
+        defaults = {"model": self.model_name, **self._default_params}
+        arguments = arguments_of_a_call(kwargs, argument_names(type(self)), aliases=ALIASES)
         per_call = {name: value for name, value in arguments.items() if name not in NOT_SENT}
         if stop:
             per_call["stop"] = stop
@@ -363,7 +361,7 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
             from langchain_texapi._tools import format_call  # imports LangChain's tools
 
             per_call = format_call(per_call, self.model_kwargs.get("tools") or ())
-        parameters = merge_parameters({"model": self.model_name, **self._default_params}, per_call)
+        parameters = merge_parameters(defaults, per_call)
         if not stream:
             parameters.pop("stream_options", None)
         payload = build_payload(
@@ -380,10 +378,3 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
         if stream and (payload.get("n") or 1) > 1:
             raise ValueError(N_AND_STREAM)
         return payload, call_options(arguments, partial(call_labels, run_manager))
-
-    def _check_arguments(self, given: Mapping[str, Any]) -> None:
-        """Refuse at construction what would fail the first call."""
-        self._check_settings()
-        check_model_kwargs(self.model_kwargs, given, argument_names(type(self)))
-        if self.streaming and (self.n or 1) > 1:
-            raise ValueError(N_AND_STREAM)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from texapi_core.adapter_base.call_arguments import SECRET_OPTIONS, arguments_of_a_call
-from texapi_core.adapter_base.parameters import NOT_IN_PAYLOAD
+from texapi_core.adapter_base.parameters import NOT_IN_PAYLOAD, SECRET_OPTIONS, arguments_of_a_call
 from texapi_core.settings_checks import settings_error
 
 TOOL_NAMES = "tool_names"

@@ -29,12 +29,11 @@ from llama_index.core.instrumentation.events.llm import (
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.program.function_program import FunctionCallingProgram, get_function_tool
 from llama_index.core.program.utils import get_program_for_llm, process_streaming_objects
-from llama_index.core.prompts import BasePromptTemplate
 
 from llama_index_texapi._messages import ILLEGAL_IN_NAMES
-from llama_index_texapi._tools import is_program_tool, program_output_class, root_object, select_tools
+from llama_index_texapi._tools import is_program_tool, program_output_class, select_tools
 from texapi_core.adapter_base.replies import cut_note
-from texapi_core.adapter_base.schema_cache import SchemaCache
+from texapi_core.adapter_base.schema_cache import SchemaCache, root_object
 from texapi_core.wire.text import excerpt, json_objects
 
 if TYPE_CHECKING:
@@ -76,14 +75,13 @@ class StructuredOutputLLM(FunctionCallingLLM):
         _dispatcher.event(
             LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
         )
-        answer: Any
         arguments = self._chat_arguments(output_cls, prompt, llm_kwargs, prompt_args)
         if arguments is not None:
             answer = object_of(output_cls, self.chat(**arguments))
         else:
             answer = self._program(output_cls, prompt)(llm_kwargs=dict(llm_kwargs or {}), **prompt_args)
         _dispatcher.event(LLMStructuredPredictEndEvent(output=answer))
-        return answer  # type: ignore[no-any-return] # a program's answer is of its `output_cls`
+        return answer
 
     async def astructured_predict(
         self,
@@ -96,7 +94,6 @@ class StructuredOutputLLM(FunctionCallingLLM):
         _dispatcher.event(
             LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
         )
-        answer: Any
         arguments = self._chat_arguments(output_cls, prompt, llm_kwargs, prompt_args)
         if arguments is not None:
             answer = object_of(output_cls, await self.achat(**arguments))
@@ -104,7 +101,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
             program = self._program(output_cls, prompt)
             answer = await program.acall(llm_kwargs=dict(llm_kwargs or {}), **prompt_args)
         _dispatcher.event(LLMStructuredPredictEndEvent(output=answer))
-        return answer  # type: ignore[no-any-return] # as above
+        return answer
 
     async def achat_with_tools(
         self,
@@ -166,11 +163,11 @@ class StructuredOutputLLM(FunctionCallingLLM):
         prompt: Any,
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
-    ) -> Generator[Any, None, None]:
+    ) -> Generator[Any]:
         arguments = self._chat_arguments(output_cls, prompt, llm_kwargs, prompt_args)
         if arguments is not None:
             return self._stream_objects(output_cls, arguments)
-        stream: Generator[Any, None, None] = self._program(output_cls, prompt).stream_call(
+        stream: Generator[Any] = self._program(output_cls, prompt).stream_call(
             llm_kwargs=dict(llm_kwargs or {}), **prompt_args
         )
         return stream
@@ -181,18 +178,16 @@ class StructuredOutputLLM(FunctionCallingLLM):
         prompt: Any,
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
-    ) -> AsyncGenerator[Any, None]:
+    ) -> AsyncGenerator[Any]:
         arguments = self._chat_arguments(output_cls, prompt, llm_kwargs, prompt_args)
         if arguments is not None:
             return self._astream_objects(output_cls, arguments)
-        stream: AsyncGenerator[Any, None] = await self._program(output_cls, prompt).astream_call(
+        stream: AsyncGenerator[Any] = await self._program(output_cls, prompt).astream_call(
             llm_kwargs=dict(llm_kwargs or {}), **prompt_args
         )
         return stream
 
-    def _stream_objects(
-        self, output_cls: type[BaseModel], arguments: dict[str, Any]
-    ) -> Generator[Any, None, None]:
+    def _stream_objects(self, output_cls: type[BaseModel], arguments: dict[str, Any]) -> Generator[Any]:
         partial_object = _PartialObject(output_cls, self)
         with closing(self.stream_chat(**arguments)) as responses:
             for response in responses:
@@ -202,7 +197,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
 
     async def _astream_objects(
         self, output_cls: type[BaseModel], arguments: dict[str, Any]
-    ) -> AsyncGenerator[Any, None]:
+    ) -> AsyncGenerator[Any]:
         partial_object = _PartialObject(output_cls, self)
         async with aclosing(await self.astream_chat(**arguments)) as responses:
             async for response in responses:
@@ -221,7 +216,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
         by_schema = self.should_use_structured_outputs
         if not by_schema and not isinstance(self._program(output_cls, prompt), FunctionCallingProgram):
             return None
-        messages = self._messages_of(prompt, prompt_args)
+        messages = [*self._system_messages(), *prompt.format_messages(llm=self, **prompt_args)]
         kwargs = dict(llm_kwargs or {})
         for of_tools in ("tool_required", "tool_choice", "allow_parallel_tool_calls"):
             kwargs.pop(of_tools, None)
@@ -233,9 +228,6 @@ class StructuredOutputLLM(FunctionCallingLLM):
 
     def _program(self, output_cls: type[BaseModel], prompt: Any) -> Any:
         return get_program_for_llm(output_cls, prompt, self, pydantic_program_mode=self.pydantic_program_mode)
-
-    def _messages_of(self, prompt: BasePromptTemplate, prompt_args: dict[str, Any]) -> list[ChatMessage]:
-        return [*self._system_messages(), *prompt.format_messages(llm=self, **prompt_args)]
 
     def _system_messages(self) -> list[ChatMessage]:
         return [ChatMessage(self.system_prompt, role=MessageRole.SYSTEM)] if self.system_prompt else []
@@ -261,9 +253,7 @@ def object_of(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
     try:
         return output_cls.model_validate(first.tool_kwargs)
     except ValidationError as error:
-        raise ValueError(
-            f"The answer is not of the form of {output_cls.__name__}.{_note(response)} {error}"
-        ) from error
+        raise _misfit(output_cls, response, error) from error
 
 
 def parse_answer(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
@@ -275,7 +265,6 @@ def parse_answer(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
     text = (response.message.content or "").strip()
     if refusal := response.message.additional_kwargs.get("refusal"):
         raise ValueError(f"The model refused to answer with {output_cls.__name__}: {refusal}")
-    note = _note(response)
     failure: ValidationError | None = None
     for candidate in json_objects(text):
         try:
@@ -283,16 +272,16 @@ def parse_answer(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
         except ValidationError as error:
             failure = failure or error
     if failure is not None:
-        raise ValueError(
-            f"The answer is not of the form of {output_cls.__name__}.{note} {failure}"
-        ) from failure
+        raise _misfit(output_cls, response, failure) from failure
+    note = cut_note(response.additional_kwargs.get("finish_reason"))
     raise ValueError(
         f"The model did not answer with JSON for {output_cls.__name__}: {excerpt(text)!r}.{note}"
     )
 
 
-def _note(response: ChatResponse) -> str:
-    return cut_note(response.additional_kwargs.get("finish_reason"))
+def _misfit(output_cls: type[BaseModel], response: ChatResponse, error: ValidationError) -> ValueError:
+    note = cut_note(response.additional_kwargs.get("finish_reason"))
+    return ValueError(f"The answer is not of the form of {output_cls.__name__}.{note} {error}")
 
 
 def _whole_at_the_end(responses: ChatResponseGen, output_cls: type[BaseModel]) -> ChatResponseGen:

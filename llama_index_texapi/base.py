@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -36,12 +37,17 @@ from llama_index_texapi._streaming import ResponseStream
 from llama_index_texapi._structured_output import StructuredOutputLLM
 from llama_index_texapi._tools import check_tool_calls, prepare_tools, select_tools
 from texapi_core.accounting.record import CallLabels, labels_of
-from texapi_core.adapter_base.call_arguments import argument_names, arguments_of_a_call, check_parameters
 from texapi_core.adapter_base.connection import ApiKey, BaseUrl, ConnectionParameters, ModelName, Timeout
-from texapi_core.adapter_base.parameters import ChatParameters
+from texapi_core.adapter_base.parameters import (
+    ChatParameters,
+    argument_names,
+    arguments_of_a_call,
+    check_parameters,
+    merge_parameters,
+)
 from texapi_core.adapter_base.signatures import with_signature
 from texapi_core.catalog import DEFAULT_CONTEXT_WINDOW, ModelInfo, capabilities
-from texapi_core.request.payload import build_payload, merge_parameters
+from texapi_core.request.payload import build_payload
 from texapi_core.settings import (
     CallOptions,
     call_options,
@@ -73,6 +79,8 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
     """
 
     model_config = ConfigDict(hide_input_in_errors=True, defer_build=False)
+
+    _endpoint: ClassVar = attrgetter("api_key", "api_base", "timeout")
 
     model: ModelName
     api_key: ApiKey = Field(default=None, exclude=True)
@@ -274,14 +282,14 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
 
     def _responses(
         self, payload: dict[str, Any], options: CallOptions, tool_names: Mapping[str, str]
-    ) -> Generator[ChatResponse, None, None]:
+    ) -> Generator[ChatResponse]:
         responses = ResponseStream(requested_model=payload["model"], tool_names=tool_names)
         for item in texapi_core.stream(self._settings(), payload, options):
             yield responses.feed(item)
 
     async def _aresponses(
         self, payload: dict[str, Any], options: CallOptions, tool_names: Mapping[str, str]
-    ) -> AsyncGenerator[ChatResponse, None]:
+    ) -> AsyncGenerator[ChatResponse]:
         responses = ResponseStream(requested_model=payload["model"], tool_names=tool_names)
         async for item in texapi_core.astream(self._settings(), payload, options):
             yield responses.feed(item)
@@ -294,10 +302,6 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
         if not formatted and self.completion_to_prompt is not None:
             prompt = self.completion_to_prompt(prompt)
         return [ChatMessage(prompt, role=MessageRole.USER)]
-
-    @property
-    def _endpoint(self) -> tuple[SecretStr | None, str, Any]:
-        return self.api_key, self.api_base, self.timeout
 
     def _request(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool = False
@@ -330,8 +334,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
         """The members of the payload: the constructor's, `additional_kwargs`, the call's; the last wins."""
         parameters = {"model": self.model, **self.payload_parameters}
         for over in (self.additional_kwargs, per_call):
-            members = {k: v for k, v in over.items() if v is not None and k not in NOT_SENT}
-            parameters = merge_parameters(parameters, members)
+            parameters = merge_parameters(parameters, over, NOT_SENT)
         return parameters
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
@@ -28,22 +28,10 @@ _OFF = ("", "0", "false", "no", "off")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def _env_usage_ledger() -> str | None:
-    return os.environ.get(USAGE_LEDGER_ENV) or None
-
-
-def _env_prices() -> str | None:
-    return os.environ.get(PRICES_ENV) or None
-
-
-def _env_otel() -> bool:
-    return os.environ.get(OTEL_ENV, "").strip().lower() not in _OFF
-
-
-_FROM_ENVIRONMENT: dict[str, Callable[[], str | bool | None]] = {
-    "usage_ledger": _env_usage_ledger,
-    "prices": _env_prices,
-    "otel": _env_otel,
+_FROM_ENVIRONMENT: dict[str, Callable[[], Any]] = {
+    "usage_ledger": lambda: os.environ.get(USAGE_LEDGER_ENV) or None,
+    "prices": lambda: os.environ.get(PRICES_ENV) or None,
+    "otel": lambda: os.environ.get(OTEL_ENV, "").strip().lower() not in _OFF,
 }
 
 
@@ -55,21 +43,21 @@ class AccountingParameters(BaseModel):
     model_config = ConfigDict(defer_build=True)
 
     usage_ledger: str | None = Field(
-        default_factory=_env_usage_ledger,
+        default_factory=_FROM_ENVIRONMENT["usage_ledger"],
         exclude=True,
         repr=False,
         description="URL of the ledger, e.g. sqlite:///texapi-usage.db; default the environment's "
         "TEXAPI_USAGE_LEDGER, and no ledger. Needs the extra `ledger`.",
     )
     prices: Any = Field(
-        default_factory=_env_prices,
+        default_factory=_FROM_ENVIRONMENT["prices"],
         exclude=True,
         repr=False,
         description="Prices for the cost of calls: a file, or a dict of rows over the list that comes with "
         "this package; default the environment's TEXAPI_PRICES.",
     )
     otel: bool = Field(
-        default_factory=_env_otel,
+        default_factory=_FROM_ENVIRONMENT["otel"],
         exclude=True,
         description="Whether each call becomes a span and metrics of OpenTelemetry; default the "
         "environment's TEXAPI_OTEL, and no. Needs the extra `otel`.",
@@ -125,9 +113,9 @@ class AccountingParameters(BaseModel):
         if prices is None and not sinks:
             return None
         accounting = texapi_core.accounting
-        return accounting.Accounting(prices=accounting.parse_prices(prices), sinks=sinks)
+        return accounting.Accounting(prices=accounting.parse_prices(prices), sinks=tuple(sinks))
 
-    def _sinks(self) -> tuple[Sink, ...]:
+    def _sinks(self) -> Sequence[Sink]:
         """What follows each call. The budget is last: it reserves nothing for a call refused before."""
         sinks: list[Sink] = []
         if self.usage_ledger:
@@ -136,7 +124,7 @@ class AccountingParameters(BaseModel):
             sinks.append(texapi_core.accounting.SpanSink())
         if self.max_cost is not None or self.max_tokens_total is not None:
             sinks.append(self._budget_sink())
-        return tuple(sinks)
+        return sinks
 
     def _budget_sink(self) -> Sink:
         accounting = texapi_core.accounting

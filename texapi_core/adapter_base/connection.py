@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from operator import attrgetter
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, SecretStr
 
@@ -31,6 +32,9 @@ Timeout = Annotated[
 
 class ConnectionParameters(AccountingParameters):
     """Constructor arguments that decide how calls are sent. None of them is in the payload."""
+
+    _endpoint: ClassVar[attrgetter[Any]]
+    """Reads the key, the address and the timeout, whose fields are named as the framework does."""
 
     stream_idle_timeout: float | None = Field(
         default=DEFAULT_STREAM_IDLE_TIMEOUT,
@@ -69,7 +73,7 @@ class ConnectionParameters(AccountingParameters):
 
     def _settings(self) -> Settings:
         """The checked settings of the next call; fields may have changed since the last one."""
-        api_key, base_url, timeout = self._endpoint
+        api_key, base_url, timeout = self._endpoint(self)
         return resolve_settings(
             api_key=reveal_secret(api_key),
             base_url=base_url,
@@ -83,11 +87,6 @@ class ConnectionParameters(AccountingParameters):
             async_transport=self.async_transport,
             accounting=self.accounting,
         )
-
-    @property
-    def _endpoint(self) -> tuple[SecretStr | None, str, Any]:
-        """The key, the address and the timeout, from the fields that each adapter names in its own way."""
-        raise NotImplementedError
 
     def _check_settings(self) -> None:
         """Raise `TexAPISettingsError` at construction for a setting that would fail the first call."""

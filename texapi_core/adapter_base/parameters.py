@@ -1,14 +1,17 @@
-"""The constructor arguments of both adapters that shape the payload, beside the model and the messages."""
+"""What shapes a payload beside its messages: arguments of the constructors, and what a call may change."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from functools import cache
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
 from texapi_core.request.payload import ReplayReasoning, ToolMedia
 from texapi_core.settings import CALL_OPTIONS
+from texapi_core.settings_checks import settings_error
 
 Stop = Annotated[list[str] | str | None, Field(description="Texts that end the answer.")]
 
@@ -88,5 +91,96 @@ _SENT = tuple(
     for name in ChatParameters.model_fields
     if name not in NOT_IN_PAYLOAD and name not in AccountingParameters.model_fields
 )
-SENT = frozenset({"model", *_SENT})
-"""Arguments of the constructor that are members of the payload."""
+SENT = frozenset({"model", "n", "metadata", *_SENT})
+"""Arguments that are members of the payload; `metadata` is one of a call only, since LangChain's constructor
+has another."""
+
+SECRET_OPTIONS = {"extra_headers": "default_headers", "extra_query": "default_query"}
+"""Options of one call that may hold secrets -> the constructor argument, which no repr or dump shows."""
+
+TOKEN_LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
+"""Two names of one limit: providers refuse both at once."""
+
+_NO_ALIASES: Mapping[str, str] = {}
+
+
+@cache
+def argument_names(model_class: type[BaseModel], *other_names: str) -> frozenset[str]:
+    """The names that a constructor takes: its fields, their aliases, and arguments that are not fields."""
+    fields = model_class.model_fields
+    return frozenset({*fields, *(field.alias for field in fields.values() if field.alias), *other_names})
+
+
+def arguments_of_a_call(
+    arguments: Mapping[str, Any],
+    constructor_names: Collection[str],
+    *,
+    aliases: Mapping[str, str] = _NO_ALIASES,
+) -> dict[str, Any]:
+    """The arguments of one call that are given, by their names in the payload; `None` means "not given".
+
+    An argument that only the constructor takes is refused: as a member of the payload it would have no
+    effect, or send a secret.
+
+    `aliases` are the constructor's other names for what one call may change.
+
+    Raises:
+        TexAPISettingsError: the text names the argument, never its value.
+    """
+    given = {aliases.get(name, name): value for name, value in arguments.items() if value is not None}
+    for name in given:
+        if name in constructor_names and name not in SENT and name not in NOT_IN_PAYLOAD:
+            raise settings_error(
+                f"`{name}` cannot be changed for one call. Pass it to the constructor. Nothing was sent."
+            )
+    return given
+
+
+@cache
+def _call_parameters() -> type[BaseModel]:
+    """Made on first use, so that an import does not wait for it."""
+
+    class CallParameters(ChatParameters):
+        """What one call may set beside the constructor's parameters."""
+
+        model_config = ConfigDict(defer_build=False)
+
+        model: str | None = Field(default=None, min_length=1)
+        n: int | None = Field(default=None, ge=1)
+        tools: list[Any] | None = None
+        tool_choice: str | dict[str, Any] | None = None
+        parallel_tool_calls: bool | None = None
+        stream_options: dict[str, Any] | None = None
+        metadata: dict[str, Any] | None = None
+
+    return CallParameters
+
+
+def check_parameters(arguments: Mapping[str, Any]) -> None:
+    """Refuse parameters of one call that are out of range or of a wrong type.
+
+    Unknown parameters pass: the gateway may know them.
+
+    Raises:
+        TexAPISettingsError: the text names the parameter and what it may be.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if not given:
+        return
+    parameters = _call_parameters()
+    known = {name: value for name, value in given.items() if name in parameters.model_fields}
+    try:
+        parameters.model_validate(known)
+    except ValidationError as error:
+        reasons = [f"`{'.'.join(map(str, each['loc']))}`: {each['msg']}" for each in error.errors()]
+        raise settings_error(f"{'; '.join(reasons)}. Nothing was sent.") from None
+
+
+def merge_parameters(
+    defaults: Mapping[str, Any], per_call: Mapping[str, Any], not_sent: Collection[str] = NOT_IN_PAYLOAD
+) -> dict[str, Any]:
+    """The constructor's parameters, overridden by those of one call, a token limit under either name."""
+    members = {name: value for name, value in per_call.items() if value is not None and name not in not_sent}
+    if not TOKEN_LIMITS.isdisjoint(members):
+        defaults = {name: value for name, value in defaults.items() if name not in TOKEN_LIMITS}
+    return {**defaults, **members}

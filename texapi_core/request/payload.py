@@ -50,19 +50,6 @@ def build_payload(
     return payload
 
 
-_TOKEN_LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
-
-
-def merge_parameters(defaults: Mapping[str, Any], per_call: Mapping[str, Any]) -> dict[str, Any]:
-    """The constructor's parameters, overridden by those of one call.
-
-    A token limit replaces the constructor's under either name: providers refuse both at once.
-    """
-    if not _TOKEN_LIMITS.isdisjoint(per_call):
-        defaults = {name: value for name, value in defaults.items() if name not in _TOKEN_LIMITS}
-    return {**defaults, **per_call}
-
-
 def assistant_message(
     content: str | list[Part],
     *,
