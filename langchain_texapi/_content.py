@@ -70,16 +70,11 @@ def text_of(content: str | list[Any]) -> str:
 
 
 def to_parts(content: list[Any], *, where: str) -> list[Part]:
-    """The parts of a list content. `where` names the message in the error for an unknown block.
-
-    Raises:
-        ValueError: a block that chat completions cannot carry; the text names its type.
-    """
-    return [to_part(block, where=where) for block in content]
+    """The parts of a list content. `where` names the message in the error for an unknown block."""
+    return [_to_part(block, where) for block in content]
 
 
-def to_part(block: str | Block, *, where: str) -> Part:
-    """One content part of the wire."""
+def _to_part(block: str | Block, where: str) -> Part:
     if isinstance(block, str):
         return {"type": "text", "text": block}
     block_type = block.get("type")
@@ -105,10 +100,8 @@ def _image_url(block: Block) -> Part:
     image_url = block.get("image_url")
     if not (image_url.get("url") if isinstance(image_url, dict) else image_url):
         raise ValueError("Unsupported content block: 'image_url' without a `url`.")
-    return {
-        "type": "image_url",
-        "image_url": {"url": image_url} if isinstance(image_url, str) else dict(image_url or {}),
-    }
+    image = {"url": image_url} if isinstance(image_url, str) else dict(image_url or {})
+    return {"type": "image_url", "image_url": image}
 
 
 def _image(block: Block) -> Part:
@@ -124,10 +117,8 @@ def _audio(block: Block) -> Part:
     if data is None:
         raise ValueError("Unsupported content block: 'audio' without `base64` data and `mime_type`.")
     subtype = (mime_type or "audio/wav").partition("/")[2].partition(";")[0]
-    return {
-        "type": "input_audio",
-        "input_audio": {"data": data, "format": _AUDIO_FORMATS.get(subtype, subtype)},
-    }
+    audio = {"data": data, "format": _AUDIO_FORMATS.get(subtype, subtype)}
+    return {"type": "input_audio", "input_audio": audio}
 
 
 def _input_audio(block: Block) -> Part:
@@ -155,10 +146,8 @@ def _file(block: Block) -> Part:
         return {"type": "file", "file": {"file_data": url, **file}}
     mime_type = mime_type or ("text/plain" if block.get("type") == "text-plain" else "application/pdf")
     default_name = "document.txt" if mime_type.startswith("text/plain") else "document.pdf"
-    return {
-        "type": "file",
-        "file": {"filename": named or default_name, "file_data": f"data:{mime_type};base64,{data}"},
-    }
+    file = {"filename": named or default_name, "file_data": f"data:{mime_type};base64,{data}"}
+    return {"type": "file", "file": file}
 
 
 def _document(block: Block) -> Part:
@@ -180,10 +169,8 @@ def _video(block: Block) -> Part:
 
 def _video_url(block: Block) -> Part:
     video_url = block.get("video_url")
-    return {
-        "type": "video_url",
-        "video_url": {"url": video_url} if isinstance(video_url, str) else dict(video_url or {}),
-    }
+    video = {"url": video_url} if isinstance(video_url, str) else dict(video_url or {})
+    return {"type": "video_url", "video_url": video}
 
 
 _CONVERTERS: dict[str, Callable[[Block], Part]] = {

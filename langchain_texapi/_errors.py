@@ -70,16 +70,12 @@ def model_errors() -> Generator[None]:
     try:
         yield
     except texapi_core.TexAPIError as error:
-        raise _as_model_error(error) from error.__cause__
-
-
-def _as_model_error(error: TexAPIError) -> TexAPIError:
-    error_class = None if isinstance(error, ModelError) else _model_error_class(type(error))
-    if error_class is None:
-        return error
-    model_error = error_class.__new__(error_class, *error.args)
-    model_error.__dict__.update(error.__dict__)
-    return model_error
+        error_class = None if isinstance(error, ModelError) else _model_error_class(type(error))
+        if error_class is None:
+            raise error from error.__cause__
+        model_error = error_class.__new__(error_class, *error.args)
+        model_error.__dict__.update(error.__dict__)
+        raise model_error from error.__cause__
 
 
 def _model_error_class(error_class: type[TexAPIError]) -> type[TexAPIError] | None:

@@ -73,7 +73,6 @@ def convert_messages(
 
 
 def _convert_message_to_dict(message: BaseMessage) -> WireMessage:
-    """A message that is converted without looking at the others."""
     wire: WireMessage = {"role": _role_of(message), "content": _wire_content(message)}
     if message.name:
         wire["name"] = message.name
@@ -199,19 +198,14 @@ def _tool_call_extras(message: AIMessage) -> Mapping[str, Any]:
     kept: Mapping[str, Any] | None = message.additional_kwargs.get(TOOL_CALL_EXTRAS)
     if kept or message.response_metadata.get("model_provider") != MODEL_PROVIDER:
         return kept or {}
-    return {block["id"]: block["extras"] for block in _blocks(message) if _is_call_with_extras(block)}
-
-
-def _is_call_with_extras(block: Mapping[str, Any]) -> bool:
-    return (
-        block.get("type") == "tool_call" and bool(block.get("id")) and isinstance(block.get("extras"), dict)
-    )
+    calls = [block for block in _blocks(message) if block.get("type") == "tool_call" and block.get("id")]
+    return {call["id"]: call["extras"] for call in calls if isinstance(call.get("extras"), dict)}
 
 
 def _wire_reasoning(message: AIMessage) -> dict[str, Any]:
     """The reasoning, in the fields that it arrived in."""
     wire: dict[str, Any] = {}
-    text = message.additional_kwargs.get("reasoning_content") or _reasoning_in_blocks(message)
+    text = message.additional_kwargs.get("reasoning_content") or "".join(map(_reasoning_of, _blocks(message)))
     field = message.response_metadata.get("reasoning_field", "reasoning_content")
     in_blocks = _reasoning_extras(message)
     for name in DETAIL_FIELDS:
@@ -220,10 +214,6 @@ def _wire_reasoning(message: AIMessage) -> dict[str, Any]:
     if text and field not in wire:
         wire[field] = text
     return wire
-
-
-def _reasoning_in_blocks(message: AIMessage) -> str:
-    return "".join(_reasoning_of(block) for block in _blocks(message))
 
 
 def _reasoning_of(block: Mapping[str, Any]) -> str:
@@ -272,7 +262,6 @@ def create_chat_result(reply: ChatReply, requested_model: str, *, with_headers: 
 def _create_ai_message(
     reply: ChatReply, choice: ChatChoice, requested_model: str, *, with_headers: bool
 ) -> AIMessage:
-    """One answer as the framework's message."""
     tool_calls: list[ToolCall] = []
     invalid_tool_calls: list[InvalidToolCall] = []
     for call in choice.tool_calls:
@@ -293,7 +282,7 @@ def _create_ai_message(
             "response_metadata": response_metadata(reply, choice, requested_model, with_headers=with_headers),
             "tool_calls": tool_calls,
             "invalid_tool_calls": invalid_tool_calls,
-            "usage_metadata": create_usage_metadata(reply.usage) if choice is reply.choice else None,
+            "usage_metadata": create_usage_metadata(reply.usage) if choice is reply.choices[0] else None,
         }
     )
 
@@ -306,7 +295,9 @@ def message_kwargs(choice: ChatChoice) -> dict[str, Any]:
     if choice.reasoning.details:
         name = choice.reasoning.details_field or "reasoning_details"
         kwargs[name] = [dict(detail) for detail in choice.reasoning.details]
-    return kwargs | tool_call_extras(choice.tool_calls)
+    if choice.tool_calls:
+        kwargs |= tool_call_extras(choice.tool_calls)
+    return kwargs
 
 
 def response_metadata(
@@ -331,18 +322,13 @@ def response_metadata(
     }
     if choice.reasoning.field not in (None, "reasoning_content"):
         metadata["reasoning_field"] = choice.reasoning.field
-    if truncated := _truncated_tool_calls(choice):
-        metadata["truncated_tool_calls"] = truncated
+    if choice.finish_reason == "length":
+        cut = [call.id for call in choice.tool_calls if call.parse_arguments() is None]
+        if cut:
+            metadata["truncated_tool_calls"] = cut
     if with_headers:
         metadata["headers"] = dict(reply.headers)
     return metadata
-
-
-def _truncated_tool_calls(choice: ChatChoice) -> list[str]:
-    """Ids of the tool calls whose arguments the token limit cut."""
-    if choice.finish_reason != "length":
-        return []
-    return [call.id for call in choice.tool_calls if call.parse_arguments() is None]
 
 
 def create_usage_metadata(usage: TokenUsage | None) -> UsageMetadata | None:

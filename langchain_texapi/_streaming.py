@@ -38,14 +38,28 @@ _GENERATIONS = Template(ChatGenerationChunk(message=AIMessageChunk(content="")))
 def create_chunk(
     item: ChatDelta | ChatReply, requested_model: str, *, with_headers: bool
 ) -> ChatGenerationChunk:
-    """The chunk for one delta, or for the reply at the end."""
+    """The chunk for one delta, or for the reply: usage, origin and extras, which deltas do not carry."""
     if isinstance(item, ChatDelta):
         return _convert_delta_to_generation_chunk(item)
-    return _create_final_chunk(item, requested_model, with_headers=with_headers)
+    choice = item.choice
+    fixes = [
+        tool_call_chunk(name=None, args=fix, id=None, index=index)
+        for index, call in enumerate(choice.tool_calls)
+        if (fix := _closing_fix(call))
+    ]
+    metadata = response_metadata(item, choice, requested_model, with_headers=with_headers)
+    metadata.pop("logprobs", None)
+    message = AIMessageChunk(
+        content="",
+        additional_kwargs=message_kwargs(choice),
+        response_metadata=metadata,
+        tool_call_chunks=fixes,
+        usage_metadata=create_usage_metadata(item.usage),
+    )
+    return ChatGenerationChunk(message=message)
 
 
 def _convert_delta_to_generation_chunk(delta: ChatDelta) -> ChatGenerationChunk:
-    """What one delta adds."""
     additional_kwargs: dict[str, Any] = {}
     if delta.reasoning.text:
         additional_kwargs["reasoning_content"] = delta.reasoning.text
@@ -87,26 +101,6 @@ def _fragments(calls: Sequence[ToolCallDelta]) -> dict[str, list[Any]]:
         invalid_tool_call(name=call.name, args=call.arguments, id=call.id, error=None) for call in calls
     ]
     return {"invalid_tool_calls": invalid, "tool_call_chunks": fragments}
-
-
-def _create_final_chunk(reply: ChatReply, requested_model: str, *, with_headers: bool) -> ChatGenerationChunk:
-    """Usage, origin and extras of the whole answer, which deltas do not carry."""
-    choice = reply.choice
-    fixes = [
-        tool_call_chunk(name=None, args=fix, id=None, index=index)
-        for index, call in enumerate(choice.tool_calls)
-        if (fix := _closing_fix(call))
-    ]
-    metadata = response_metadata(reply, choice, requested_model, with_headers=with_headers)
-    metadata.pop("logprobs", None)
-    message = AIMessageChunk(
-        content="",
-        additional_kwargs=message_kwargs(choice),
-        response_metadata=metadata,
-        tool_call_chunks=fixes,
-        usage_metadata=create_usage_metadata(reply.usage),
-    )
-    return ChatGenerationChunk(message=message)
 
 
 def _closing_fix(call: ToolCall) -> str:
@@ -171,8 +165,8 @@ def _translate_content_chunk(message: AIMessageChunk) -> list[types.ContentBlock
 
 def _reasoning_and_text(message: AIMessage) -> list[Any]:
     blocks: list[Any] = []
-    reasoning = message.additional_kwargs.get("reasoning_content")
     kwargs = message.additional_kwargs
+    reasoning = kwargs.get("reasoning_content")
     details = {name: kwargs[name] for name in DETAIL_FIELDS if kwargs.get(name)}
     if reasoning or details:
         block: dict[str, Any] = {"type": "reasoning", "reasoning": reasoning or ""}
@@ -188,7 +182,7 @@ def _reasoning_and_text(message: AIMessage) -> list[Any]:
             for block in message.content
             if isinstance(block, str) or block.get("type") in ("text", "non_standard")
         ]
-    if (refusal := message.additional_kwargs.get("refusal")) and hasattr(types, "RefusalContentBlock"):
+    if (refusal := kwargs.get("refusal")) and hasattr(types, "RefusalContentBlock"):
         blocks.append({"type": "refusal", "refusal": refusal})
     return blocks
 

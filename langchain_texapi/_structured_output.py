@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from operator import itemgetter
 from typing import Any, Literal
 
@@ -12,12 +13,7 @@ from langchain_core.exceptions import LangChainException, OutputParserException
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, BaseMessageChunk
 from langchain_core.output_parsers import BaseTransformOutputParser
-from langchain_core.outputs import (
-    ChatGeneration,
-    ChatGenerationChunk,
-    Generation,
-    GenerationChunk,
-)
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, GenerationChunk
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
@@ -56,7 +52,8 @@ def structured_output(
             "`tools` beside a schema need method='json_schema' or 'json_mode': 'function_calling' forces the "
             "tool that stands for the schema."
         )
-    parser = StructuredOutputParser(answer_class=schema if _is_pydantic_class(schema) else None)
+    is_pydantic_class = isinstance(schema, type) and is_basemodel_subclass(schema)  # of version 2 or 1
+    parser = StructuredOutputParser(answer_class=schema if is_pydantic_class else None)
     if traced["schema"]:
         parser.required = frozenset(traced["schema"]["function"].get("parameters", {}).get("required", ()))
     kwargs["ls_structured_output_format"] = traced
@@ -77,11 +74,6 @@ def structured_output(
     parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
     unparsed = RunnablePassthrough.assign(parsed=lambda _: None)
     return RunnableMap(raw=bound) | parsed.with_fallbacks([unparsed], exception_key="parsing_error")
-
-
-def _is_pydantic_class(schema: Any) -> bool:
-    """Of version 2 or 1."""
-    return isinstance(schema, type) and is_basemodel_subclass(schema)
 
 
 class _RefusalError(OutputParserException, _REFUSAL_BASE):  # type: ignore[misc] # known at run time
@@ -119,14 +111,12 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
             if self.other_tools and message.tool_calls and self.raw_is_included:
                 return None
             return self._find_answer(message, partial)
-        except OutputParserException:
+        except ValueError as error:
             if partial:
                 return None
-            raise
-        except ValueError as error:  # pydantic's ValidationError, of version 2 and 1
-            if partial:
-                return None
-            raise OutputParserException(
+            if isinstance(error, OutputParserException):
+                raise
+            raise OutputParserException(  # pydantic's ValidationError, of version 2 and 1
                 f"The answer is not of the form of {self._schema_name()}: {error}",
                 llm_output=message.text,
             ) from error
@@ -206,12 +196,10 @@ def _objects(text: str, partial: bool) -> list[dict[str, Any]]:
     end = _start_of_incomplete_object(text)
     found = list(json_objects(text[:end]))
     if partial and end < len(text):
-        try:
+        with suppress(ValueError):
             cut = parse_partial_json(text[end:])
-        except ValueError:
-            cut = None
-        if isinstance(cut, dict):
-            found.append(cut)
+            if isinstance(cut, dict):
+                found.append(cut)
     return found
 
 
@@ -243,8 +231,11 @@ class _PartialAnswer:
         generation: Any
         if isinstance(chunk, str):
             generation = GenerationChunk(text=chunk)
+        elif isinstance(chunk, BaseMessageChunk):
+            generation = ChatGenerationChunk(message=chunk)
         else:
-            generation = ChatGenerationChunk(message=_as_chunk(chunk))
+            whole = AIMessageChunk(**chunk.model_dump(exclude={"type"}))
+            generation = ChatGenerationChunk(message=whole)
         self._whole = generation if self._whole is None else self._whole + generation
         yield from self._if_new(self._parser.parse_result([self._whole], partial=True))
 
@@ -261,9 +252,3 @@ class _PartialAnswer:
         if answer is not None and answer != self._last:
             self._last = answer
             yield answer
-
-
-def _as_chunk(message: BaseMessage) -> BaseMessageChunk:
-    if isinstance(message, BaseMessageChunk):
-        return message
-    return AIMessageChunk(**message.model_dump(exclude={"type"}))

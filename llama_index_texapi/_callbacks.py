@@ -43,7 +43,8 @@ def streaming(
             stream = _Stream()
 
             def call(_self: Any, *args: Any, **kwargs: Any) -> Any:
-                return stream.notified(method(_self, *args, **kwargs))
+                stream.source = method(_self, *args, **kwargs)
+                return stream.notified()
 
             return stream.responses(callback()(call)(_self, *args, **kwargs))
 
@@ -51,7 +52,8 @@ def streaming(
             stream = _AsyncStream()
 
             async def call(_self: Any, *args: Any, **kwargs: Any) -> Any:
-                return stream.notified(await method(_self, *args, **kwargs))
+                stream.source = await method(_self, *args, **kwargs)
+                return stream.notified()
 
             return stream.responses(await callback()(call)(_self, *args, **kwargs))
 
@@ -80,27 +82,23 @@ class _Stream:
     """A stream of responses: the user gets all of them, LlamaIndex's callback those that it notifies of."""
 
     def __init__(self) -> None:
-        self._responses: Generator[Any, None, None]
+        self.source: Generator[Any]
         self._to_notify: deque[Any] = deque()
         self._error: BaseException | None = None
 
-    def notified(self, responses: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    def notified(self) -> Generator[Any]:
         """What LlamaIndex's callback iterates over."""
-        self._responses = responses
-        return self._notified()
-
-    def _notified(self) -> Generator[Any, None, None]:
         while self._to_notify:
             yield self._to_notify.popleft()
         if self._error is not None:
             raise self._error
 
-    def responses(self, callback: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    def responses(self, callback: Generator[Any]) -> Generator[Any]:
         """What the user iterates over; `callback` is LlamaIndex's generator around `notified`."""
         response, last_notified = None, None
         while True:
             try:
-                response = next(self._responses)
+                response = next(self.source)
             except StopIteration:
                 break
             except BaseException as error:
@@ -117,7 +115,7 @@ class _Stream:
                 try:
                     callback.throw(error)
                 finally:
-                    self._responses.close()
+                    self.source.close()
                 raise
         if response is not last_notified:
             self._to_notify.append(response)
@@ -129,25 +127,21 @@ class _AsyncStream:
     """Async twin of `_Stream`."""
 
     def __init__(self) -> None:
-        self._responses: AsyncGenerator[Any, None]
+        self.source: AsyncGenerator[Any]
         self._to_notify: deque[Any] = deque()
         self._error: BaseException | None = None
 
-    def notified(self, responses: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-        self._responses = responses
-        return self._notified()
-
-    async def _notified(self) -> AsyncGenerator[Any, None]:
+    async def notified(self) -> AsyncGenerator[Any]:
         while self._to_notify:
             yield self._to_notify.popleft()
         if self._error is not None:
             raise self._error
 
-    async def responses(self, callback: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    async def responses(self, callback: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
         response, last_notified = None, None
         while True:
             try:
-                response = await anext(self._responses)
+                response = await anext(self.source)
             except StopAsyncIteration:
                 break
             except BaseException as error:
@@ -164,7 +158,7 @@ class _AsyncStream:
                 try:
                     await callback.athrow(error)
                 finally:
-                    await self._responses.aclose()
+                    await self.source.aclose()
                 raise
         if response is not last_notified:
             self._to_notify.append(response)

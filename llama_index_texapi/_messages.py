@@ -71,8 +71,14 @@ def to_openai_message_dicts(
         role = _ROLES[message.role]
         content = _wire_content(message)
         if role == "assistant":
-            calls = _wire_tool_calls(message, wire_names)
-            wire = _wire_assistant(message, content, calls, replay_reasoning)
+            refusal = message.additional_kwargs.get("refusal")
+            wire = assistant_message(
+                content,
+                tool_calls=_wire_tool_calls(message, wire_names),
+                reasoning=_wire_reasoning(message),
+                refusal=refusal if isinstance(refusal, str) else None,
+                replay_reasoning=replay_reasoning,
+            )
             converted.append(assistant_media(wire, tool_media=tool_media))
         elif role == "tool":
             tool_call_id = message.additional_kwargs.get("tool_call_id")
@@ -115,7 +121,7 @@ def _wire_content(message: ChatMessage) -> str | list[Part]:
     return parts
 
 
-_SOURCES: dict[Any, tuple[str, ...]] = {
+_SOURCES: Mapping[type, tuple[str, ...]] = {
     ImageBlock: ("image", "path", "url"),
     AudioBlock: ("audio", "path", "url"),
 }
@@ -153,11 +159,10 @@ def _wire_document(block: DocumentBlock) -> Part:
         return {"type": "file", "file": {"filename": block.title, "file_data": block.url}}
     content: bytes = block.resolve_document().read()
     is_pdf = content.startswith(b"%PDF")
-    data = base64.b64encode(content).decode()
     guessed, _ = mimetypes.guess_type(str(block.path or block.title or ""))
     mimetype = block.document_mimetype or guessed or ("application/pdf" if is_pdf else "text/plain")
-    file = {"filename": block.title, "file_data": f"data:{mimetype};base64,{data}"}
-    return {"type": "file", "file": file}
+    data = f"data:{mimetype};base64,{base64.b64encode(content).decode()}"
+    return {"type": "file", "file": {"filename": block.title, "file_data": data}}
 
 
 def _inline_image(block: ImageBlock) -> str:
@@ -167,24 +172,7 @@ def _inline_image(block: ImageBlock) -> str:
 
 
 def _base64_text(stream: IOBase) -> str:
-    content: bytes = stream.read()
-    return base64.b64encode(content).decode()
-
-
-def _wire_assistant(
-    message: ChatMessage,
-    content: str | list[Part],
-    tool_calls: Sequence[Mapping[str, Any]],
-    replay_reasoning: ReplayReasoning,
-) -> WireMessage:
-    refusal = message.additional_kwargs.get("refusal")
-    return assistant_message(
-        content,
-        tool_calls=tool_calls,
-        reasoning=_wire_reasoning(message),
-        refusal=refusal if isinstance(refusal, str) else None,
-        replay_reasoning=replay_reasoning,
-    )
+    return base64.b64encode(stream.read()).decode()
 
 
 def _wire_tool_calls(message: ChatMessage, wire_names: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -37,10 +37,7 @@ class ResponseStream:
         """The response for one delta, or for the reply at the end."""
         if isinstance(item, ChatReply):
             response = create_chat_response(
-                item,
-                requested_model=self._requested_model,
-                tool_names=self._tool_names,
-                delta="",
+                item, requested_model=self._requested_model, tool_names=self._tool_names, delta=""
             )
             response.logprobs = (response.logprobs or [])[self._logprobs_given :] or None
             return response
@@ -48,7 +45,9 @@ class ResponseStream:
         self._reasoning_text += item.reasoning.text
         self._refusal += item.refusal
         for call_delta in item.tool_calls:
-            self._add_to_call(call_delta)
+            while len(self._tool_calls) <= call_delta.index:
+                self._tool_calls.append(_PartialToolCall())
+            self._tool_calls[call_delta.index].add(call_delta)
         logprobs = create_logprobs(item.logprobs)
         self._logprobs_given += len(logprobs or ())
         message = from_openai_message(
@@ -60,21 +59,12 @@ class ResponseStream:
             refusal=self._refusal,
             extras={},
         )
+        kwargs: dict[str, Any] = {PARTIAL: True}
+        if item.reasoning.text:
+            kwargs["thinking_delta"] = item.reasoning.text
         return ChatResponse(
-            message=message,
-            raw=item.raw,
-            delta=item.text,
-            logprobs=logprobs,
-            additional_kwargs={
-                PARTIAL: True,
-                **({"thinking_delta": item.reasoning.text} if item.reasoning.text else {}),
-            },
+            message=message, raw=item.raw, delta=item.text, logprobs=logprobs, additional_kwargs=kwargs
         )
-
-    def _add_to_call(self, delta: ToolCallDelta) -> None:
-        while len(self._tool_calls) <= delta.index:
-            self._tool_calls.append(_PartialToolCall())
-        self._tool_calls[delta.index].add(delta)
 
 
 class _PartialToolCall:
