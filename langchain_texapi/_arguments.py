@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from texapi_core.adapter_base.parameters import NOT_IN_PAYLOAD, SECRET_OPTIONS, SENT, TOKEN_LIMITS
 from texapi_core.settings import CALL_OPTIONS
-from texapi_core.settings_checks import reveal_secret
 
 ALIASES = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
 """The constructor's other names for what one call may change."""
@@ -25,11 +23,7 @@ N_AND_STREAM = "`n` above 1 cannot be streamed. Use `invoke` without `streaming`
 def check_model_kwargs(
     model_kwargs: Mapping[str, Any], given: Mapping[str, Any], fields: Collection[str]
 ) -> None:
-    """Refuse `model_kwargs` that would be sent twice, or that are not parameters of the payload.
-
-    Raises:
-        ValueError: a name that the constructor was given too, or that is no parameter of the payload.
-    """
+    """Refuse `model_kwargs` that would be sent twice, or that are not parameters of the payload."""
     for name in model_kwargs:
         if name in CALL_OPTIONS:
             raise ValueError(
@@ -47,20 +41,3 @@ def check_model_kwargs(
         raise ValueError(
             "`max_tokens` and `max_completion_tokens` are one limit: providers refuse both at once."
         )
-
-
-def without_secrets(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments for traces and cache keys, with headers and queries as digests.
-
-    They may hold secrets, and they may change an answer.
-    """
-    return {
-        name: digest(value) if name in SECRET_OPTIONS and isinstance(value, Mapping) else value
-        for name, value in arguments.items()
-    }
-
-
-def digest(mapping: Mapping[str, Any]) -> str:
-    """The same digest for equal mappings; their contents cannot be read from it."""
-    pairs = sorted((name.lower(), str(reveal_secret(value))) for name, value in mapping.items())
-    return "sha256:" + hashlib.sha256(repr(pairs).encode()).hexdigest()[:16]

@@ -1,7 +1,8 @@
-"""The tags and metadata of a run, for the record of its call and for tracers."""
+"""What records and traces show of a call: its tags, its metadata, and its arguments without secrets."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextvars import ContextVar
@@ -20,6 +21,8 @@ from texapi_core._version import __version__
 from texapi_core.accounting.record import NO_LABELS, CallLabels, labels_of
 from texapi_core.accounting.sinks import process_sinks
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
+from texapi_core.adapter_base.parameters import SECRET_OPTIONS
+from texapi_core.settings_checks import reveal_secret
 
 _TRACERS = ("ls_", "lc_")
 """Prefixes of the metadata that LangChain and this package add for tracers."""
@@ -45,6 +48,23 @@ def call_labels(run_manager: BaseRunManager | None) -> CallLabels:
 def _labels(tags: Sequence[str], metadata: Mapping[str, Any], run_id: UUID | None) -> CallLabels:
     own = {name: value for name, value in metadata.items() if not name.startswith(_TRACERS)}
     return labels_of([tag for tag in tags if not _PLACE_IN_CHAIN.fullmatch(tag)], own, run_id=run_id)
+
+
+def _without_secrets(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments for traces and cache keys, with headers and queries as digests.
+
+    They may hold secrets, and they may change an answer.
+    """
+    return {
+        name: digest(value) if name in SECRET_OPTIONS and isinstance(value, Mapping) else value
+        for name, value in arguments.items()
+    }
+
+
+def digest(mapping: Mapping[str, Any]) -> str:
+    """The same digest for equal mappings; their contents cannot be read from it."""
+    pairs = sorted((name.lower(), str(reveal_secret(value))) for name, value in mapping.items())
+    return "sha256:" + hashlib.sha256(repr(pairs).encode()).hexdigest()[:16]
 
 
 class RecordedChatModel(BaseChatModel, AccountingParameters):
@@ -96,6 +116,14 @@ class RecordedChatModel(BaseChatModel, AccountingParameters):
             manager.add_handler(_RUN_RECORDER, inherit=False)
             return manager
         return [*(callbacks or []), _RUN_RECORDER]
+
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        """What traces show of a call: no headers."""
+        return super()._get_invocation_params(stop=stop, **_without_secrets(kwargs))
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        """The cache key of a call: no headers."""
+        return super()._get_llm_string(stop=stop, **_without_secrets(kwargs))
 
     @property
     def _is_recorded(self) -> bool:

@@ -70,11 +70,7 @@ def text_of(content: str | list[Any]) -> str:
 
 
 def to_parts(content: list[Any], *, where: str) -> list[Part]:
-    """The parts of a list content. `where` names the message in the error for an unknown block.
-
-    Raises:
-        ValueError: a block that chat completions cannot carry; the text names its type.
-    """
+    """The parts of a list content. `where` names the message in the error for an unknown block."""
     return [_to_part(block, where) for block in content]
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 
+from texapi_core.adapter_base.schema_cache import root_object
+
 _LISTS = ("anyOf", "allOf", "oneOf", "prefixItems")
 _MAPS = ("properties", "$defs", "definitions")
 _REFERENCE = "#/$defs/"
@@ -25,8 +27,7 @@ def with_recursion(definition: dict[str, Any], source: Any) -> dict[str, Any]:
     schema: dict[str, Any] = source.model_json_schema()
     if not any(_reaches(name, name, schema["$defs"]) for name in schema.get("$defs", {})):
         return definition
-    if "$ref" in schema:
-        schema = {**schema["$defs"][schema.pop("$ref").removeprefix(_REFERENCE)], **schema}
+    schema = root_object(schema)
     for name in ("title", "description"):
         schema.pop(name, None)
     if function.get("strict"):

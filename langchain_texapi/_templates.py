@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
 from typing import Any, Generic, TypeVar
 
@@ -30,8 +31,9 @@ class Template(Generic[_Model]):
         )
         self.make: Callable[[dict[str, Any]], _Model] = self._copied
         """The example with changes: field -> value. Lists and dicts of the example are not shared."""
-        if self._can_be_unpickled():
-            self.make = self._unpickled
+        with suppress(Exception):
+            if self._unpickled({}).__getstate__() == self._copied({}).__getstate__():
+                self.make = self._unpickled
 
     def _copied(self, changes: dict[str, Any]) -> _Model:
         made = self._example.model_copy(update=changes)
@@ -53,11 +55,3 @@ class Template(Generic[_Model]):
             }
         )
         return made
-
-    def _can_be_unpickled(self) -> bool:
-        """Whether both ways give a copy with the same state."""
-        try:
-            same: bool = self._unpickled({}).__getstate__() == self._copied({}).__getstate__()
-        except Exception:
-            return False
-        return same

@@ -86,11 +86,7 @@ def format_tool_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> 
 
 
 def format_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The members of a payload for a `tool_choice`; Anthropic's may also limit the model to one call.
-
-    Raises:
-        ValueError: see `format_tool_choice`.
-    """
+    """The members of a payload for a `tool_choice`; Anthropic's may also limit the model to one call."""
     choice = format_tool_choice(tool_choice, tools)
     members = {} if choice is None else {"tool_choice": choice}
     if isinstance(tool_choice, dict) and isinstance(
@@ -103,12 +99,7 @@ def format_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> dict[
 def format_call(arguments: Mapping[str, Any], known_tools: Sequence[ToolLike]) -> dict[str, Any]:
     """The parameters of one call with tools, their choice and the response format as the wire takes them.
 
-    Args:
-        arguments: those of the call, and those that were bound.
-        known_tools: the constructor's tools, used when the call has none.
-
-    Raises:
-        ValueError: see `format_tool_choice`.
+    `known_tools` are the constructor's, used when the call has none.
     """
     formatted = dict(arguments)
     if tools := arguments.get("tools"):

@@ -23,10 +23,8 @@ from langchain_texapi._arguments import (
     NOT_SENT,
     TOOL_PARAMETERS,
     check_model_kwargs,
-    digest,
-    without_secrets,
 )
-from langchain_texapi._call_labels import RecordedChatModel, add_version, call_labels
+from langchain_texapi._call_labels import RecordedChatModel, add_version, call_labels, digest
 from langchain_texapi._errors import model_errors
 from langchain_texapi._messages import MODEL_PROVIDER, convert_messages, create_chat_result
 from langchain_texapi._profile import TableProfile, model_profile
@@ -100,7 +98,10 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
             if isinstance(kwargs.get("profile"), TableProfile):
                 del kwargs["profile"]  # from the model that this one is made from, e.g. by `configurable`
             super().__init__(*args, **kwargs)
-            self._check_arguments(kwargs)
+            self._check_settings()
+            check_model_kwargs(self.model_kwargs, kwargs, argument_names(type(self)))
+            if self.streaming and (self.n or 1) > 1:
+                raise ValueError(N_AND_STREAM)
             self.metadata = add_version(self.metadata)
 
     # Serializable class method overrides
@@ -149,14 +150,6 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
             if mapping := getattr(self, name):
                 identifying[name] = digest(mapping)
         return identifying
-
-    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        """What traces show of a call: no headers."""
-        return super()._get_invocation_params(stop=stop, **without_secrets(kwargs))
-
-    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        """The cache key of a call: no headers."""
-        return super()._get_llm_string(stop=stop, **without_secrets(kwargs))
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
@@ -385,10 +378,3 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
         if stream and (payload.get("n") or 1) > 1:
             raise ValueError(N_AND_STREAM)
         return payload, call_options(arguments, partial(call_labels, run_manager))
-
-    def _check_arguments(self, given: Mapping[str, Any]) -> None:
-        """Refuse at construction what would fail the first call."""
-        self._check_settings()
-        check_model_kwargs(self.model_kwargs, given, argument_names(type(self)))
-        if self.streaming and (self.n or 1) > 1:
-            raise ValueError(N_AND_STREAM)

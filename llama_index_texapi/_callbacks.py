@@ -82,18 +82,18 @@ class _Stream:
     """A stream of responses: the user gets all of them, LlamaIndex's callback those that it notifies of."""
 
     def __init__(self) -> None:
-        self.source: Generator[Any, None, None]
+        self.source: Generator[Any]
         self._to_notify: deque[Any] = deque()
         self._error: BaseException | None = None
 
-    def notified(self) -> Generator[Any, None, None]:
+    def notified(self) -> Generator[Any]:
         """What LlamaIndex's callback iterates over."""
         while self._to_notify:
             yield self._to_notify.popleft()
         if self._error is not None:
             raise self._error
 
-    def responses(self, callback: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    def responses(self, callback: Generator[Any]) -> Generator[Any]:
         """What the user iterates over; `callback` is LlamaIndex's generator around `notified`."""
         response, last_notified = None, None
         while True:
@@ -127,17 +127,17 @@ class _AsyncStream:
     """Async twin of `_Stream`."""
 
     def __init__(self) -> None:
-        self.source: AsyncGenerator[Any, None]
+        self.source: AsyncGenerator[Any]
         self._to_notify: deque[Any] = deque()
         self._error: BaseException | None = None
 
-    async def notified(self) -> AsyncGenerator[Any, None]:
+    async def notified(self) -> AsyncGenerator[Any]:
         while self._to_notify:
             yield self._to_notify.popleft()
         if self._error is not None:
             raise self._error
 
-    async def responses(self, callback: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    async def responses(self, callback: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
         response, last_notified = None, None
         while True:
             try:

@@ -21,7 +21,7 @@ from texapi_core.adapter_base.replies import tool_call_extras
 from texapi_core.wire.reasoning import Reasoning
 from texapi_core.wire.tool_calls import ToolCall
 from texapi_core.wire.usage import TokenUsage
-from texapi_core.wire.values import ChatReply
+from texapi_core.wire.values import ChatChoice, ChatReply
 
 
 def from_openai_message(
@@ -112,7 +112,7 @@ def create_chat_response(
         raw=reply.raw,
         delta=delta,
         logprobs=create_logprobs(choice.logprobs),
-        additional_kwargs=_response_kwargs(reply, requested_model),
+        additional_kwargs=_response_kwargs(reply, choice, requested_model),
     )
 
 
@@ -127,17 +127,17 @@ def create_completion_response(response: ChatResponse) -> CompletionResponse:
     )
 
 
-def _response_kwargs(reply: ChatReply, requested_model: str) -> dict[str, Any]:
+def _response_kwargs(reply: ChatReply, choice: ChatChoice, requested_model: str) -> dict[str, Any]:
     """Usage, origin and finish reason of an answer, under names that LlamaIndex's handlers read."""
     usage = reply.usage or TokenUsage()
     kwargs: dict[str, Any] = {
-        **reply.choice.metadata,
+        **choice.metadata,
         **usage.as_wire(),
         "cached_tokens": usage.cached_tokens,
         "cache_creation_tokens": usage.cache_creation_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
         **usage.cost_fields(),
-        "finish_reason": reply.choice.finish_reason,
+        "finish_reason": choice.finish_reason,
         "model": reply.model or requested_model,
         "id": reply.id,
         "request_id": reply.request_id,

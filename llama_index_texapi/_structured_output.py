@@ -29,12 +29,11 @@ from llama_index.core.instrumentation.events.llm import (
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.program.function_program import FunctionCallingProgram, get_function_tool
 from llama_index.core.program.utils import get_program_for_llm, process_streaming_objects
-from llama_index.core.prompts import BasePromptTemplate
 
 from llama_index_texapi._messages import ILLEGAL_IN_NAMES
-from llama_index_texapi._tools import is_program_tool, program_output_class, root_object, select_tools
+from llama_index_texapi._tools import is_program_tool, program_output_class, select_tools
 from texapi_core.adapter_base.replies import cut_note
-from texapi_core.adapter_base.schema_cache import SchemaCache
+from texapi_core.adapter_base.schema_cache import SchemaCache, root_object
 from texapi_core.wire.text import excerpt, json_objects
 
 if TYPE_CHECKING:
@@ -164,11 +163,11 @@ class StructuredOutputLLM(FunctionCallingLLM):
         prompt: Any,
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
-    ) -> Generator[Any, None, None]:
+    ) -> Generator[Any]:
         arguments = self._chat_arguments(output_cls, prompt, llm_kwargs, prompt_args)
         if arguments is not None:
             return self._stream_objects(output_cls, arguments)
-        stream: Generator[Any, None, None] = self._program(output_cls, prompt).stream_call(
+        stream: Generator[Any] = self._program(output_cls, prompt).stream_call(
             llm_kwargs=dict(llm_kwargs or {}), **prompt_args
         )
         return stream
@@ -179,18 +178,16 @@ class StructuredOutputLLM(FunctionCallingLLM):
         prompt: Any,
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
-    ) -> AsyncGenerator[Any, None]:
+    ) -> AsyncGenerator[Any]:
         arguments = self._chat_arguments(output_cls, prompt, llm_kwargs, prompt_args)
         if arguments is not None:
             return self._astream_objects(output_cls, arguments)
-        stream: AsyncGenerator[Any, None] = await self._program(output_cls, prompt).astream_call(
+        stream: AsyncGenerator[Any] = await self._program(output_cls, prompt).astream_call(
             llm_kwargs=dict(llm_kwargs or {}), **prompt_args
         )
         return stream
 
-    def _stream_objects(
-        self, output_cls: type[BaseModel], arguments: dict[str, Any]
-    ) -> Generator[Any, None, None]:
+    def _stream_objects(self, output_cls: type[BaseModel], arguments: dict[str, Any]) -> Generator[Any]:
         partial_object = _PartialObject(output_cls, self)
         with closing(self.stream_chat(**arguments)) as responses:
             for response in responses:
@@ -200,7 +197,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
 
     async def _astream_objects(
         self, output_cls: type[BaseModel], arguments: dict[str, Any]
-    ) -> AsyncGenerator[Any, None]:
+    ) -> AsyncGenerator[Any]:
         partial_object = _PartialObject(output_cls, self)
         async with aclosing(await self.astream_chat(**arguments)) as responses:
             async for response in responses:
@@ -219,7 +216,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
         by_schema = self.should_use_structured_outputs
         if not by_schema and not isinstance(self._program(output_cls, prompt), FunctionCallingProgram):
             return None
-        messages = self._messages_of(prompt, prompt_args)
+        messages = [*self._system_messages(), *prompt.format_messages(llm=self, **prompt_args)]
         kwargs = dict(llm_kwargs or {})
         for of_tools in ("tool_required", "tool_choice", "allow_parallel_tool_calls"):
             kwargs.pop(of_tools, None)
@@ -231,9 +228,6 @@ class StructuredOutputLLM(FunctionCallingLLM):
 
     def _program(self, output_cls: type[BaseModel], prompt: Any) -> Any:
         return get_program_for_llm(output_cls, prompt, self, pydantic_program_mode=self.pydantic_program_mode)
-
-    def _messages_of(self, prompt: BasePromptTemplate, prompt_args: dict[str, Any]) -> list[ChatMessage]:
-        return [*self._system_messages(), *prompt.format_messages(llm=self, **prompt_args)]
 
     def _system_messages(self) -> list[ChatMessage]:
         return [ChatMessage(self.system_prompt, role=MessageRole.SYSTEM)] if self.system_prompt else []

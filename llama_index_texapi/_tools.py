@@ -16,7 +16,7 @@ from llama_index.core.tools.types import ToolMetadata
 from llama_index_texapi._arguments import TOOL_NAMES
 from llama_index_texapi._streaming import PARTIAL
 from texapi_core.adapter_base.replies import cut_note
-from texapi_core.adapter_base.schema_cache import SchemaCache
+from texapi_core.adapter_base.schema_cache import SchemaCache, root_object
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
@@ -34,11 +34,7 @@ def prepare_tools(
     tool_required: bool,
     allow_parallel_tool_calls: bool,
 ) -> dict[str, Any]:
-    """The arguments of a chat call that give the model these tools; none when there are no tools.
-
-    Raises:
-        ValueError: `tool_choice` names no tool.
-    """
+    """The arguments of a chat call that give the model these tools; none when there are no tools."""
     if not tools:
         return {}
     specs = _tool_specs(tools)
@@ -93,14 +89,6 @@ def _make_definition(metadata: ToolMetadata) -> dict[str, Any]:
         root = root_object(metadata.fn_schema.model_json_schema())
         parameters |= {name: root[name] for name in ("type", "properties", "required") if name in root}
     return definition
-
-
-def root_object(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with an object at its root, as providers require, not a reference to a definition."""
-    if "$ref" not in schema:
-        return schema
-    definitions = schema["$defs"]
-    return {**definitions[schema["$ref"].rpartition("/")[2]], "$defs": definitions}
 
 
 def program_output_class(tools: Sequence[BaseTool]) -> type[BaseModel] | None:

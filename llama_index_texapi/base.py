@@ -282,14 +282,14 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
 
     def _responses(
         self, payload: dict[str, Any], options: CallOptions, tool_names: Mapping[str, str]
-    ) -> Generator[ChatResponse, None, None]:
+    ) -> Generator[ChatResponse]:
         responses = ResponseStream(requested_model=payload["model"], tool_names=tool_names)
         for item in texapi_core.stream(self._settings(), payload, options):
             yield responses.feed(item)
 
     async def _aresponses(
         self, payload: dict[str, Any], options: CallOptions, tool_names: Mapping[str, str]
-    ) -> AsyncGenerator[ChatResponse, None]:
+    ) -> AsyncGenerator[ChatResponse]:
         responses = ResponseStream(requested_model=payload["model"], tool_names=tool_names)
         async for item in texapi_core.astream(self._settings(), payload, options):
             yield responses.feed(item)
@@ -334,8 +334,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
         """The members of the payload: the constructor's, `additional_kwargs`, the call's; the last wins."""
         parameters = {"model": self.model, **self.payload_parameters}
         for over in (self.additional_kwargs, per_call):
-            members = {k: v for k, v in over.items() if v is not None and k not in NOT_SENT}
-            parameters = merge_parameters(parameters, members)
+            parameters = merge_parameters(parameters, over, NOT_SENT)
         return parameters
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
@@ -113,9 +113,9 @@ class AccountingParameters(BaseModel):
         if prices is None and not sinks:
             return None
         accounting = texapi_core.accounting
-        return accounting.Accounting(prices=accounting.parse_prices(prices), sinks=sinks)
+        return accounting.Accounting(prices=accounting.parse_prices(prices), sinks=tuple(sinks))
 
-    def _sinks(self) -> tuple[Sink, ...]:
+    def _sinks(self) -> Sequence[Sink]:
         """What follows each call. The budget is last: it reserves nothing for a call refused before."""
         sinks: list[Sink] = []
         if self.usage_ledger:
@@ -124,7 +124,7 @@ class AccountingParameters(BaseModel):
             sinks.append(texapi_core.accounting.SpanSink())
         if self.max_cost is not None or self.max_tokens_total is not None:
             sinks.append(self._budget_sink())
-        return tuple(sinks)
+        return sinks
 
     def _budget_sink(self) -> Sink:
         accounting = texapi_core.accounting

@@ -122,10 +122,7 @@ def arguments_of_a_call(
     An argument that only the constructor takes is refused: as a member of the payload it would have no
     effect, or send a secret.
 
-    Args:
-        arguments: what the call was given.
-        constructor_names: what the constructor takes.
-        aliases: the constructor's other names for what one call may change.
+    `aliases` are the constructor's other names for what one call may change.
 
     Raises:
         TexAPISettingsError: the text names the argument, never its value.
@@ -179,8 +176,11 @@ def check_parameters(arguments: Mapping[str, Any]) -> None:
         raise settings_error(f"{'; '.join(reasons)}. Nothing was sent.") from None
 
 
-def merge_parameters(defaults: Mapping[str, Any], per_call: Mapping[str, Any]) -> dict[str, Any]:
+def merge_parameters(
+    defaults: Mapping[str, Any], per_call: Mapping[str, Any], not_sent: Collection[str] = NOT_IN_PAYLOAD
+) -> dict[str, Any]:
     """The constructor's parameters, overridden by those of one call, a token limit under either name."""
-    if not TOKEN_LIMITS.isdisjoint(per_call):
+    members = {name: value for name, value in per_call.items() if value is not None and name not in not_sent}
+    if not TOKEN_LIMITS.isdisjoint(members):
         defaults = {name: value for name, value in defaults.items() if name not in TOKEN_LIMITS}
-    return {**defaults, **per_call}
+    return {**defaults, **members}

@@ -18,6 +18,14 @@ _MAX_VARIANTS = 16
 _SCHEMA_METHODS = ("model_json_schema", "__get_pydantic_json_schema__")
 
 
+def root_object(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with an object at its root, as providers require, not a reference to a definition."""
+    if "$ref" not in schema:
+        return schema
+    root = schema["$defs"][schema["$ref"].rpartition("/")[2]]
+    return {**root, **{name: value for name, value in schema.items() if name != "$ref"}}
+
+
 class SchemaCache:
     """Schemas by their source: Pydantic classes, TypedDicts and functions.
 
