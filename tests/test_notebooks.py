@@ -20,9 +20,6 @@ _MACHINE = re.compile(r"/(?:home|root|tmp|usr|var|opt|Users|private)/|site-packa
 _KEY = re.compile(r"sk-[A-Za-z0-9-]{6,}")
 _RECORDED_LIVE = "the answers come live from TexAPI"
 
-_IN_TEST = {"01_langchain_quickstart", "03_llama_index_rag"}
-"""One of each framework; `make combinations` replays the others."""
-
 by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -33,7 +30,7 @@ def read(path: Path) -> nbformat.NotebookNode:
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(path, marks=[pytest.mark.combination] * (path.stem not in _IN_TEST), id=path.stem)
+        pytest.param(path, marks=[pytest.mark.combination] * (path != NOTEBOOKS[0]), id=path.stem)
         for path in NOTEBOOKS
     ],
 )

@@ -149,8 +149,15 @@ def test_the_request_ids_of_failed_calls(url: str) -> None:
     assert "rate_limited" in texapi("calls", "--ledger", url, "--failed").stdout
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("by", ["day", "model"])
+@pytest.mark.parametrize(
+    ("by", "dark"),
+    [
+        ("day", False),
+        ("model", True),
+        pytest.param("day", True, marks=pytest.mark.combination),
+        pytest.param("model", False, marks=pytest.mark.combination),
+    ],
+)
 def test_a_plot_is_an_image(url: str, tmp_path: Path, by: str, dark: bool) -> None:
     path = tmp_path / "usage.png"
     result = texapi("usage", "--ledger", url, "--by", by, "--plot", path, *(["--dark"] if dark else []))

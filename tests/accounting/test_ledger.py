@@ -396,7 +396,7 @@ def start(code: str, endpoint: Endpoint, url: str) -> subprocess.Popen[str]:
         "call(5)",
         pytest.param("call(5); sys.exit(3)", marks=pytest.mark.combination),
         pytest.param("call(5); raise KeyboardInterrupt", marks=pytest.mark.combination),
-        "threading.Thread(target=call, args=(5,)).start()",
+        pytest.param("threading.Thread(target=call, args=(5,)).start()", marks=pytest.mark.combination),
     ],
     ids=["end", "exit", "interrupt", "thread"],
 )
@@ -446,6 +446,7 @@ def test_sigterm_in_the_middle_of_a_call_records_it_as_cancelled(
     assert [row["outcome"] for row in read_rows(url)] == ["cancelled"]
 
 
+@pytest.mark.combination
 def test_a_handler_of_the_user_s_own_stays(endpoint: Endpoint, url: str) -> None:
     code = """
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
@@ -507,7 +508,7 @@ def test_a_fork_writes_each_call_once(gateway: Gateway, endpoint: Endpoint, url:
 # Many processes, in every way
 
 
-@pytest.mark.timeout(300)  # two processes import both frameworks
+@pytest.mark.combination
 def test_the_ledger_equals_the_gateway_s(gateway: Gateway, url: str) -> None:
     outcomes = compare(gateway, run(gateway, url, count=40, processes=2), count=40)
 
@@ -516,7 +517,6 @@ def test_the_ledger_equals_the_gateway_s(gateway: Gateway, url: str) -> None:
 
 @needs_postgresql
 @pytest.mark.combination
-@pytest.mark.timeout(300)
 def test_the_ledger_equals_the_gateway_s_on_postgresql(gateway: Gateway) -> None:
     pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
     with postgresql.server() as url:
