@@ -18,8 +18,7 @@ from tests.core.test_client import PAYLOAD, last_reply, settings
 from tests.gateway import Fault, Gateway
 from tests.waiting import await_until, cancel_once
 from texapi_core.settings import Settings
-from texapi_core.transport import clients
-from texapi_core.transport import event_loops as loop_clients
+from texapi_core.transport import clients, event_loops
 from texapi_core.transport.event_loops import PoolShard, acquire_shard
 
 

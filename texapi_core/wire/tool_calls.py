@@ -192,15 +192,6 @@ def _read_fragment(entry: Mapping[str, Any]) -> _Fragment:
     )
 
 
-def read_index(index: Any) -> int | None:
-    """The index of a choice or a tool call; some servers send a float or text."""
-    if isinstance(index, str) and index.isdecimal():
-        return int(index[:9])
-    if isinstance(index, float) and index.is_integer():
-        return int(index)
-    return index if isinstance(index, int) and not isinstance(index, bool) else None
-
-
 def _arguments_text(arguments: Any) -> str:
     if isinstance(arguments, str):
         return arguments
