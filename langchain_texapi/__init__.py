@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 try:
     import langchain_core  # for an error text that says what to install
 except ImportError as error:
@@ -17,13 +15,12 @@ import langchain_core.language_models.chat_models  # noqa: F401
 import texapi_core
 from langchain_texapi._init_chat_model import register_init_chat_model
 from langchain_texapi.chat_models import ChatTexAPI
+from texapi_core._lazy import lazy_names
 from texapi_core._version import __version__
 
 __all__ = ["ChatTexAPI", "__version__", "register_init_chat_model"]
 
-
-def __getattr__(name: str) -> Any:
-    """The error classes of `texapi_core`, so that `except langchain_texapi.TexAPIError` works."""
-    if name.startswith("TexAPI"):
-        return getattr(texapi_core, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# So that `except langchain_texapi.TexAPIError` works.
+__getattr__ = lazy_names(
+    __name__, [n for n in texapi_core.__all__ if n.startswith("TexAPI")], ["texapi_core"]
+)

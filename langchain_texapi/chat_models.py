@@ -38,7 +38,7 @@ from texapi_core.adapter_base.parameters import (
     check_parameters,
     merge_parameters,
 )
-from texapi_core.adapter_base.signatures import with_signature
+from texapi_core.adapter_base.schema_cache import with_signature
 from texapi_core.catalog import ModelInfo
 from texapi_core.request.payload import build_payload
 from texapi_core.settings import CallOptions, call_options, env_base_url, refuse_unknown_arguments

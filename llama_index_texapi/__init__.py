@@ -17,6 +17,7 @@ from wrapt import register_post_import_hook
 import texapi_core
 from llama_index_texapi.base import TexAPI
 from llama_index_texapi.usage import UsageCounter
+from texapi_core._lazy import lazy_names
 from texapi_core._version import __version__
 
 __all__ = ["TexAPI", "UsageCounter", "__version__"]
@@ -32,9 +33,7 @@ def _recognize(_: Any) -> None:
 # installed LLM package, which may take seconds.
 register_post_import_hook(_recognize, "llama_index.core.llms.loading")
 
-
-def __getattr__(name: str) -> Any:
-    """The error classes of `texapi_core`, so that `except llama_index_texapi.TexAPIError` works."""
-    if name.startswith("TexAPI"):
-        return getattr(texapi_core, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# So that `except llama_index_texapi.TexAPIError` works.
+__getattr__ = lazy_names(
+    __name__, [n for n in texapi_core.__all__ if n.startswith("TexAPI")], ["texapi_core"]
+)

@@ -45,7 +45,7 @@ from texapi_core.adapter_base.parameters import (
     check_parameters,
     merge_parameters,
 )
-from texapi_core.adapter_base.signatures import with_signature
+from texapi_core.adapter_base.schema_cache import with_signature
 from texapi_core.catalog import DEFAULT_CONTEXT_WINDOW, ModelInfo, capabilities
 from texapi_core.request.payload import build_payload
 from texapi_core.settings import (

@@ -299,7 +299,7 @@ def test_a_record_that_cannot_be_made_fails_no_call(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("texapi_core.accounting.recorder.gateway_cost", None)
+    monkeypatch.setattr("texapi_core.accounting.recorder._outcome", None)
 
     assert ChatTexAPI(model=MODEL, **endpoint.for_langchain()).invoke(QUESTION).text
     assert not records

@@ -1,8 +1,4 @@
-"""Client of the TexAPI gateway for any framework: settings, chat completions, typed answers, errors.
-
-The openai SDK is imported at the first call, or when an error class is first used: it takes longer to import
-than everything else.
-"""
+"""Client of the TexAPI gateway for any framework: settings, chat completions, typed answers, errors."""
 
 from __future__ import annotations
 

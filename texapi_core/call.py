@@ -1,10 +1,12 @@
-"""One call to the gateway: its settings, payload, options and secrets."""
+"""One call to the gateway: its settings, payload, options and secrets, and its attempts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from texapi_core.accounting.record import logger
+from texapi_core.errors import TexAPIToolChoiceError
 from texapi_core.failures.secrets import Secrets, secrets_of
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 
@@ -25,3 +27,35 @@ class Call:
         self.options = options
         self.secrets: Secrets = secrets_of(settings, options)
         """To be redacted from answers and errors."""
+
+
+class Attempt:
+    """The attempts of one call, without I/O: `while True: with attempt as call: ...`.
+
+    A call that forces a tool is sent again with `tool_choice="auto"` if the model cannot be forced: Claude
+    refuses a forced tool while it reasons, some routes always do. A refused request costs nothing.
+
+    The block returns with its answer. If a forced tool is refused, the error is suppressed, and the next
+    iteration gets the call with `tool_choice="auto"`. Other errors propagate.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self.has_begun = False
+        """Whether the caller has a part of the answer, which rules out another attempt."""
+
+    def __enter__(self) -> Call:
+        return self._call
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if not isinstance(error, TexAPIToolChoiceError):
+            return False
+        call = self._call
+        if self.has_begun or call.payload.get("tool_choice") in (None, "auto", "none"):
+            return False
+        logger.warning(
+            "The model %s cannot be forced to call a tool; retrying with `tool_choice` set to `auto`.",
+            call.payload.get("model"),
+        )
+        self._call = Call(call.settings, {**call.payload, "tool_choice": "auto"}, call.options)
+        return True

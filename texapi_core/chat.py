@@ -9,8 +9,7 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 from typing import Any
 
 from texapi_core.accounting.recorder import record_call
-from texapi_core.call import Call
-from texapi_core.request.attempts import Attempt
+from texapi_core.call import Attempt, Call
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.transport.body_end import (
     aclosing_when_silent,

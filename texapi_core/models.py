@@ -10,6 +10,8 @@ from texapi_core.settings import Settings
 from texapi_core.transport.read import aread_body, read_body
 from texapi_core.transport.send import asend_for_models, send_for_models
 
+_KNOWN_FIELDS = ("id", "object", "owned_by", "created")
+
 
 def list_models(settings: Settings) -> list[ModelInfo]:
     """The models that the key can use, from `GET /v1/models`.
@@ -33,11 +35,7 @@ def _parse_models(rows: list[Any]) -> list[ModelInfo]:
             id=row["id"],
             owned_by=row.get("owned_by"),
             created=row.get("created") if isinstance(row.get("created"), int) else None,
-            extras={
-                name: value
-                for name, value in row.items()
-                if name not in ("id", "object", "owned_by", "created")
-            },
+            extras={name: value for name, value in row.items() if name not in _KNOWN_FIELDS},
         )
         for row in rows
         if isinstance(row, dict) and isinstance(row.get("id"), str)

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from texapi_core import errors
 from texapi_core.accounting.record import NO_USAGE, CallRecord, Outcome, StartedCall, logger, open_calls
-from texapi_core.accounting.sinks import CallRefused, Observer, Sink, gateway_cost, process_sinks
+from texapi_core.accounting.sinks import NO_ACCOUNTING, CallRefused, Observer, Sink, process_sinks
 from texapi_core.call import Call
 from texapi_core.failures.mapping import request_id_of
 from texapi_core.settings import key_hint
@@ -96,7 +96,7 @@ class CallRecorder(NullRecorder):
         )
         self._start = time.monotonic()
         self._context = copy_context()
-        self._accounting = settings.accounting
+        self._accounting = settings.accounting or NO_ACCOUNTING
         self._sinks = sinks
         self._observers: list[Observer] = []
         self._response: Any = None
@@ -186,14 +186,11 @@ class CallRecorder(NullRecorder):
         total_ms = _milliseconds(time.monotonic() - self._start)
         outcome = _outcome(self._reply, error)
         failure = error if outcome == "error" else None
-        reply = self._reply or self._partial_reply(failure)
+        partial: ChatReply | None = getattr(failure, "partial", None)
+        reply = self._reply or partial or (self._answer.reply() if self._answer else None)
         usage = (reply and reply.usage) or getattr(failure, "usage", None) or NO_USAGE
         started, served_model = self._started, reply.model if reply else None
-        cost, cost_source = (
-            self._accounting.cost(usage, served_model, started.model)
-            if self._accounting
-            else gateway_cost(usage)
-        )
+        cost, cost_source = self._accounting.cost(usage, served_model, started.model)
         first_content = self._answer.first_content if self._answer else None
         return CallRecord(
             call_id=started.call_id,
@@ -216,10 +213,6 @@ class CallRecorder(NullRecorder):
             key_hint=started.key_hint,
             labels=started.labels,
         )
-
-    def _partial_reply(self, failure: BaseException | None) -> ChatReply | None:
-        partial: ChatReply | None = getattr(failure, "partial", None)
-        return partial or (self._answer.reply() if self._answer else None)
 
     def _attempts(self, failure: BaseException | None) -> int | None:
         """From the last request sent; unknown for a call cancelled before its response."""

@@ -124,17 +124,13 @@ class Accounting:
 
     def cost(self, usage: TokenUsage, *models: str | None) -> tuple[Decimal | None, CostSource | None]:
         """USD of a call and its source: the gateway's figure, else the price list, else `(None, None)`."""
-        cost, source = gateway_cost(usage)
-        if cost is not None:
-            return cost, source
+        if usage.cost is not None:
+            return Decimal(str(usage.cost)), "gateway"
         cost = self.prices.cost(usage, *models)
         return cost, None if cost is None else "prices"
 
 
-def gateway_cost(usage: TokenUsage) -> tuple[Decimal | None, CostSource | None]:
-    """USD of a call as the gateway reports it."""
-    return (None, None) if usage.cost is None else (Decimal(str(usage.cost)), "gateway")
-
+NO_ACCOUNTING = Accounting(prices=PriceList(models={}))
 
 _listeners: tuple[ListenerSink, ...] = ()
 _LOG = ListenerSink(log_call)

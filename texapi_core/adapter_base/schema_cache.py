@@ -8,11 +8,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Hashable, Iterator
 from types import FunctionType
-from typing import Any, get_args, get_type_hints, is_typeddict
+from typing import Any, TypeVar, get_args, get_type_hints, is_typeddict
 from weakref import WeakKeyDictionary, ref
 
 from pydantic import BaseModel
 
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 _MAX_VARIANTS = 16
 """Cached schemas of one class: they differ in name, description and strictness."""
 _SCHEMA_METHODS = ("model_json_schema", "__get_pydantic_json_schema__")
@@ -148,3 +149,9 @@ def _copy(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _copy(inner) for name, inner in value.items()}
     return [_copy(inner) for inner in value] if isinstance(value, list) else value
+
+
+def with_signature(method: _Method) -> _Method:
+    """The method, with its signature cached for `inspect.signature` (PEP 362): computing it takes 15 us."""
+    setattr(method, "__signature__", inspect.signature(method))  # noqa: B010 # mypy knows no such attribute
+    return method

@@ -1,3 +1,3 @@
-"""Request payloads: parameters, message history and the second attempt of a refused forced tool."""
+"""Request payloads, and the message history in them."""
 
 __all__: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from texapi_core.call import Call
 from texapi_core.errors import TexAPIError, TexAPITimeoutError
 from texapi_core.failures import mapping
 from texapi_core.failures.secrets import Secrets
-from texapi_core.transport.send import AsyncSent, call_timeout
+from texapi_core.transport.send import AsyncSent
 from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.reader import StreamReader, looks_like_sse
 from texapi_core.wire.reply import parse_reply, raise_for_error
@@ -78,7 +78,7 @@ class Body:
         self._response = response
         self._bytes = bytearray()
         timeout = call.settings.timeout if call.options.timeout is None else call.options.timeout
-        self.seconds = call_timeout(timeout).read
+        self.seconds: float | None = timeout if isinstance(timeout, (int, float)) else timeout.read
         self._deadline = None if self.seconds is None else time.monotonic() + self.seconds
 
     def feed(self, packet: bytes) -> None:

@@ -112,24 +112,18 @@ class LedgerWriter:
                 time.sleep(pause)
                 pause = min(pause * 2, _MAX_RETRY_DELAY)
             except Exception as error:
-                self._write_one_by_one(batch, error)
+                if len(batch) == 1:
+                    refused = batch[0].request_id
+                    logger.error(
+                        "The ledger %s rejects the record of request %s: %s", self._shown_url, refused, error
+                    )
+                else:  # one record that the database rejects must not lose the others
+                    for record in batch:
+                        self._write([record])
                 return
             else:
                 self._report_dropped()
                 return
-
-    def _write_one_by_one(self, batch: Sequence[CallRecord], error: Exception) -> None:
-        """Write each record by itself, so that one that the database rejects does not lose the others."""
-        if len(batch) > 1:
-            for record in batch:
-                self._write([record])
-        else:
-            logger.error(
-                "The ledger %s rejects the record of request %s: %s",
-                self._shown_url,
-                batch[0].request_id,
-                error,
-            )
 
     def _report_dropped(self) -> None:
         if self._dropped:

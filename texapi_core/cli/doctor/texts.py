@@ -6,7 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 Language = Literal["en", "vi"]
 Check = Literal["key", "address", "dns", "connection", "tls", "clock", "models", "request", "ledger"]
@@ -27,16 +27,15 @@ def language_of_locale() -> Language:
     return "vi" if locale.lower().startswith("vi") else "en"
 
 
-def _read(language: Language) -> tuple[Mapping[str, str], Mapping[str, Text]]:
-    file = resources.files("texapi_core.cli.doctor").joinpath(f"{language}.toml")
-    content = tomllib.loads(file.read_text("utf-8"))
-    return content["words"], {name: Text(**text) for name, text in content["texts"].items()}
-
-
-_READ: Mapping[Language, tuple[Mapping[str, str], Mapping[str, Text]]] = {
-    language: _read(language) for language in get_args(Language)
+_FOLDER = resources.files("texapi_core.cli.doctor")
+_CONTENT: Mapping[Language, Mapping[str, Any]] = {
+    language: tomllib.loads(_FOLDER.joinpath(f"{language}.toml").read_text("utf-8"))
+    for language in get_args(Language)
 }
-WORDS: Mapping[Language, Mapping[str, str]] = {language: words for language, (words, _) in _READ.items()}
+WORDS: Mapping[Language, Mapping[str, str]] = {name: content["words"] for name, content in _CONTENT.items()}
 """Names of checks and verdicts, and summaries."""
-TEXTS: Mapping[Language, Mapping[str, Text]] = {language: texts for language, (_, texts) in _READ.items()}
+TEXTS: Mapping[Language, Mapping[str, Text]] = {
+    language: {name: Text(**text) for name, text in content["texts"].items()}
+    for language, content in _CONTENT.items()
+}
 """Texts of findings, with their values in braces."""
