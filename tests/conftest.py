@@ -1,4 +1,4 @@
-"""What all tests share: a clean environment, recorded exchanges, and a stand-in gateway."""
+"""Shared fixtures: a clean environment, recorded exchanges, and a stand-in gateway."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _REACH_NOTHING_ELSE = (
     "test_load.py",
     "test_parity.py",
 )
-"""Tests that reach no line which others do not, and would take twice as long with coverage on Python 3.11."""
+"""Tests that add no coverage and would take twice as long with it on Python 3.11."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Endpoint:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the machine's reaches a test, and no tracer sends anything out."""
+    """Remove the machine's settings from the environment and disable tracers."""
     for name in list(os.environ):
         if name.startswith(("TEXAPI_", "OPENAI_", "LANGSMITH_", "LANGCHAIN_")):
             monkeypatch.delenv(name)
@@ -73,10 +73,10 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _garbage_of_earlier_modules() -> None:
-    """Collected here, where it warns nobody.
+    """Collect the garbage of earlier modules with warnings ignored.
 
     LlamaIndex's synchronous helpers leave event loops to the garbage collector, with our connections in
-    them (docs/limits.md). A test that collects garbage itself would take them for its own.
+    them (docs/limits.md). A test that collects garbage itself would otherwise see their warnings.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -121,7 +121,7 @@ def recorded(request: pytest.FixtureRequest, vcr: Cassette) -> Iterator[Endpoint
 
 @pytest.fixture
 def schemas_made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The core schemas of which Pydantic makes JSON schemas from here on, of either version."""
+    """The core schemas that Pydantic (v2 or v1) generates JSON schemas from during the test."""
     made: list[Any] = []
     generate, schema_of_v1 = GenerateJsonSchema.generate, BaseModelV1.schema
 
@@ -140,7 +140,7 @@ def schemas_made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-    """An unmatched request fails its test even where the test expects an error of the connection."""
+    """Fail a test with an unmatched request even if it expects a connection error."""
     report = yield
     error = call.excinfo.value if call.excinfo else None
     while error is not None:
@@ -190,6 +190,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """What is imported by now stays, and the garbage collector need not walk through it again and again."""
+    """Freeze the imported modules so that the garbage collector does not scan them repeatedly."""
     gc.collect()
     gc.freeze()

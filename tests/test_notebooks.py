@@ -1,4 +1,4 @@
-"""The notebooks give, replayed, the very outputs that they are kept with."""
+"""Replayed notebooks produce exactly their saved outputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEY = re.compile(r"sk-[A-Za-z0-9-]{6,}")
 _RECORDED_LIVE = "the answers come live from TexAPI"
 
 _IN_TEST = {"01_langchain_quickstart", "03_llama_index_rag"}
-"""One of each framework; `make combinations` replays the others."""
+"""One notebook per framework; `make combinations` replays the others."""
 
 by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -37,9 +37,7 @@ def read(path: Path) -> nbformat.NotebookNode:
         for path in NOTEBOOKS
     ],
 )
-def test_a_notebook_gives_the_outputs_that_it_is_kept_with(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_notebook_produces_its_saved_outputs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = read(path)
     if _RECORDED_LIVE in path.read_text("utf-8"):
         monkeypatch.setenv("TEXAPI_API_KEY", REPLAY_KEY)
@@ -57,7 +55,7 @@ def write(path: Path, *sources: str) -> Path:
     return path
 
 
-def test_what_was_not_recorded_is_an_error(tmp_path: Path) -> None:
+def test_an_unrecorded_request_is_an_error(tmp_path: Path) -> None:
     source = """
 from urllib.request import Request, urlopen
 urlopen(Request("https://api.texapi.dev/v1/chat/completions", data=b"{}"))
@@ -68,7 +66,7 @@ urlopen(Request("https://api.texapi.dev/v1/chat/completions", data=b"{}"))
         execute(changed, record=False)
 
 
-def test_what_was_recorded_and_not_asked_is_an_error(tmp_path: Path) -> None:
+def test_an_unused_recording_is_an_error(tmp_path: Path) -> None:
     shorter = write(tmp_path / NOTEBOOKS[0].name, "print('nothing')")
 
     with pytest.raises(CellExecutionError, match=r"0 of \d+ recorded exchanges were played"):
@@ -76,7 +74,7 @@ def test_what_was_recorded_and_not_asked_is_an_error(tmp_path: Path) -> None:
 
 
 @by_name
-def test_what_a_notebook_keeps_is_fit_for_others(path: Path) -> None:
+def test_saved_outputs_have_no_errors_or_local_paths(path: Path) -> None:
     for cell in read(path).cells:
         for kind, text in shown(cell):
             assert kind not in ("error", "stderr"), text
@@ -85,7 +83,7 @@ def test_what_a_notebook_keeps_is_fit_for_others(path: Path) -> None:
 
 
 @by_name
-def test_a_notebook_says_what_it_shows_and_where_to_go_next(path: Path) -> None:
+def test_a_notebook_has_an_introduction_and_next_steps(path: Path) -> None:
     first, *_, last = read(path).cells
 
     assert first.source.startswith("# ")
