@@ -1,4 +1,4 @@
-"""One question in either framework: whole or streamed, sync or async."""
+"""Ask one question in either framework: whole or streamed, sync or async."""
 
 from __future__ import annotations
 

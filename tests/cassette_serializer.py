@@ -1,4 +1,4 @@
-"""Cassettes that people can read: bodies as parsed JSON and events, addresses and keys rewritten.
+"""A readable cassette format: bodies as parsed JSON and events, with URLs and keys rewritten.
 
 `serialize` and `deserialize` are vcrpy's interface for a serializer.
 """
@@ -31,18 +31,18 @@ _KEPT_RESPONSE_HEADERS = frozenset(
 )
 _ILLEGAL_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9_.\-\[\]]+")
 _MAX_MODELS = 5
-"""Rows of a model list that are kept: live lists are long."""
+"""The number of rows kept of a model list: live lists are long."""
 
 VCR_OPTIONS: dict[str, Any] = {
     "filter_headers": [("authorization", "Bearer sk-tex-REDACTED")],
     "match_on": ["method", "path", "query", "body"],
     "decode_compressed_response": True,
 }
-"""What is kept out of a recording, and by what a request finds its answer."""
+"""vcrpy settings: what to leave out of a recording, and how to match requests."""
 
 
 def configure(vcr: VCR) -> None:
-    """Let a recorder write and read this form."""
+    """Make a recorder use this format."""
     vcr.register_serializer("readable", sys.modules[__name__])
     vcr.serializer = "readable"
     vcr.before_record_request = scrub_request
@@ -50,12 +50,12 @@ def configure(vcr: VCR) -> None:
 
 
 def file_name(test_name: str) -> str:
-    """A test's name as the name of its cassette, without suffix."""
+    """The file name of a test's cassette, without suffix."""
     return _ILLEGAL_IN_FILE_NAMES.sub("-", test_name)
 
 
 def scrub_request(request: Request) -> Request:
-    """The request as if it went to TexAPI's public address, without what only the client's machine knows."""
+    """The request as sent to TexAPI's public URL, without headers that depend on the client's machine."""
     parts = urlsplit(request.uri)
     request.uri = parts._replace(scheme=_PUBLIC.scheme, netloc=_PUBLIC.netloc).geturl()
     kept = {name: value for name, value in request.headers.items() if name.lower() in _KEPT_REQUEST_HEADERS}
@@ -64,7 +64,7 @@ def scrub_request(request: Request) -> Request:
 
 
 def scrub_response(response: dict[str, Any]) -> dict[str, Any]:
-    """The response with the headers that matter."""
+    """The response with only the relevant headers."""
     headers = {
         name.lower(): value
         for name, value in response["headers"].items()
@@ -86,12 +86,12 @@ def serialize(cassette: dict[str, Any]) -> str:
 
 
 def read(text: str) -> Any:
-    """YAML as the values in it, by libyaml where there is one: Python's own reader takes ten times longer."""
+    """Load YAML, with libyaml where it is available: the pure Python loader is ten times slower."""
     return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def deserialize(text: str) -> dict[str, Any]:
-    """YAML as the cassette that vcrpy knows."""
+    """Load a cassette in the form that vcrpy expects."""
     cassette: dict[str, Any] = read(text)
     for one in cassette["interactions"]:
         request, response = one["request"], one["response"]

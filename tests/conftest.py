@@ -1,4 +1,4 @@
-"""What all tests share: a clean environment, recorded exchanges, and a stand-in gateway."""
+"""Shared fixtures: a clean environment, recorded exchanges, and a stand-in gateway."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Endpoint:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the machine's reaches a test, and no tracer sends anything out."""
+    """Remove the machine's settings from the environment and disable tracers."""
     for name in list(os.environ):
         if name.startswith(("TEXAPI_", "OPENAI_", "LANGSMITH_", "LANGCHAIN_")):
             monkeypatch.delenv(name)
@@ -78,10 +78,10 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _garbage_of_earlier_modules() -> None:
-    """Collected here, where it warns nobody.
+    """Collect the garbage of earlier modules with warnings ignored.
 
     LlamaIndex's synchronous helpers leave event loops to the garbage collector, with our connections in
-    them (docs/limits.md). A test that collects garbage itself would take them for its own.
+    them (docs/limits.md). A test that collects garbage itself would otherwise see their warnings.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -126,7 +126,7 @@ def recorded(request: pytest.FixtureRequest, vcr: Cassette) -> Iterator[Endpoint
 
 @pytest.fixture
 def schemas_made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The core schemas of which Pydantic makes JSON schemas from here on, of either version."""
+    """The core schemas that Pydantic (v2 or v1) generates JSON schemas from during the test."""
     made: list[Any] = []
     generate, schema_of_v1 = GenerateJsonSchema.generate, BaseModelV1.schema
 
@@ -145,7 +145,7 @@ def schemas_made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-    """An unmatched request fails its test even where the test expects an error of the connection."""
+    """Fail a test with an unmatched request even if it expects a connection error."""
     report = yield
     error = call.excinfo.value if call.excinfo else None
     while error is not None:
@@ -219,7 +219,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """What is imported by now stays, and the garbage collector need not walk through it again and again."""
+    """Freeze the imported modules so that the garbage collector does not scan them repeatedly."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)  # and runs less often than by default: a tenth of the time was its own

@@ -1,4 +1,4 @@
-"""Parts of the documentation that commands make by running, between two marks in their page."""
+"""Generated parts of the documentation, between two markers in a page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _DOCS = Path(__file__).parent.parent / "docs"
 
 
 def part_of(page: str, part: str) -> str:
-    """What the page has between `<!-- part: ... -->` and `<!-- end of part -->`."""
+    """The text of the page between `<!-- part: ... -->` and `<!-- end of part -->`."""
     found = _marks(part).search((_DOCS / page).read_text("utf-8"))
     if found is None:
         raise ValueError(f"{page} has no part {part!r}.")
@@ -17,7 +17,7 @@ def part_of(page: str, part: str) -> str:
 
 
 def rewrite_part(page: str, part: str, text: str) -> None:
-    """Put `text` between these marks."""
+    """Put `text` between these markers."""
     part_of(page, part)
     path = _DOCS / page
     content = _marks(part).sub(lambda found: f"{found[1]}{text}{found[3]}", path.read_text("utf-8"))

@@ -35,7 +35,7 @@ def records() -> Iterator[list[CallRecord]]:
 
 @both
 @every_way
-async def test_a_record_says_what_the_gateway_booked(
+async def test_a_record_matches_the_gateway_ledger(
     call: Any, how: str, gateway: Gateway, endpoint: Endpoint, records: list[CallRecord]
 ) -> None:
     await call(how, endpoint)
@@ -92,7 +92,7 @@ async def test_retries_are_counted(
 
 @both
 @pytest.mark.parametrize("how", ["stream", "astream"])
-async def test_a_broken_stream_has_what_had_come(
+async def test_a_broken_stream_is_recorded_with_what_was_received(
     call: Any, how: str, gateway: Gateway, endpoint: Endpoint, records: list[CallRecord]
 ) -> None:
     gateway.misbehave(Fault(cut_after=3))
@@ -110,7 +110,7 @@ async def test_a_broken_stream_has_what_had_come(
 @both
 async def test_an_unreachable_gateway_is_recorded(call: Any, records: list[CallRecord]) -> None:
     with pytest.raises(TexAPIError):
-        await call("whole", Endpoint("http://127.0.0.1:9/v1", "sk-tex-nobody"))
+        await call("whole", Endpoint("http://127.0.0.1:9/v1", "sk-tex-unreachable"))
 
     (record,) = records
     assert (record.outcome, record.error, record.attempts) == ("error", "TexAPIConnectionError", 1)
@@ -149,7 +149,9 @@ async def test_an_async_stream_closed_early_is_recorded(
     assert records[0].request_id == gateway.ledger[0].request_id
 
 
-def test_a_stream_left_after_its_whole_answer_is_ok(endpoint: Endpoint, records: list[CallRecord]) -> None:
+def test_a_stream_closed_after_its_complete_answer_is_ok(
+    endpoint: Endpoint, records: list[CallRecord]
+) -> None:
     stream = ChatTexAPI(model=MODEL, **endpoint.for_langchain()).stream(QUESTION)
     for chunk in stream:
         if chunk.usage_metadata:
@@ -172,7 +174,7 @@ async def test_a_cancelled_call_is_recorded(
 
 
 class _Runs(BaseCallbackHandler):
-    """The ids of the runs of models."""
+    """Collects the run ids of model calls."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
@@ -183,7 +185,7 @@ class _Runs(BaseCallbackHandler):
 
 @pytest.mark.parametrize("in_chain", [False, True])
 @pytest.mark.parametrize("how", [*WAYS, "invoke that streams", "ainvoke that streams", "astream_events"])
-async def test_langchain_s_tags_metadata_and_run_are_kept(
+async def test_langchain_tags_metadata_and_run_id_are_recorded(
     how: str, in_chain: bool, endpoint: Endpoint, records: list[CallRecord]
 ) -> None:
     streaming = {"streaming": True} if how.endswith("streams") else {}
@@ -221,7 +223,9 @@ async def test_langchain_s_tags_metadata_and_run_are_kept(
     assert [labels.run_id] == runs.ids
 
 
-async def test_streams_at_once_keep_their_own_labels(endpoint: Endpoint, records: list[CallRecord]) -> None:
+async def test_concurrent_streams_keep_their_own_labels(
+    endpoint: Endpoint, records: list[CallRecord]
+) -> None:
     model = ChatTexAPI(model=MODEL, **endpoint.for_langchain())
     streams = [model.stream(QUESTION, {"tags": [f"customer-{number}"]}) for number in range(3)]
     for chunks in zip(*streams, strict=False):
@@ -238,7 +242,7 @@ async def test_streams_at_once_keep_their_own_labels(endpoint: Endpoint, records
     assert len({record.labels.run_id for record in records}) == 6
 
 
-def test_callbacks_of_the_caller_are_left_as_they_are(endpoint: Endpoint, records: list[CallRecord]) -> None:
+def test_the_caller_s_callbacks_are_not_changed(endpoint: Endpoint, records: list[CallRecord]) -> None:
     model = ChatTexAPI(model=MODEL, streaming=True, **endpoint.for_langchain())
     runs = _Runs()
     handlers: list[Any] = [runs]
@@ -255,7 +259,7 @@ def test_callbacks_of_the_caller_are_left_as_they_are(endpoint: Endpoint, record
 
 
 @pytest.mark.parametrize("how", WAYS)
-async def test_llama_index_s_tags_are_kept(how: str, endpoint: Endpoint, records: list[CallRecord]) -> None:
+async def test_llama_index_tags_are_recorded(how: str, endpoint: Endpoint, records: list[CallRecord]) -> None:
     llm = TexAPI(model=MODEL, **endpoint.for_llama_index())
     messages = [ChatMessage(QUESTION)]
 
@@ -268,7 +272,7 @@ async def test_llama_index_s_tags_are_kept(how: str, endpoint: Endpoint, records
             stream = llm.stream_chat(messages)
         else:
             astream = await llm.astream_chat(messages)
-    if how == "stream":  # read where the tags are no longer set
+    if how == "stream":  # read outside of the tags' context
         list(stream)
     elif how == "astream":
         [response async for response in astream]
@@ -277,7 +281,7 @@ async def test_llama_index_s_tags_are_kept(how: str, endpoint: Endpoint, records
     assert records[0].labels.metadata == {"customer": "acme"}
 
 
-def test_a_failing_listener_fails_no_call(
+def test_a_failing_listener_does_not_fail_the_call(
     endpoint: Endpoint, records: list[CallRecord], caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(record: CallRecord) -> None:
@@ -293,7 +297,7 @@ def test_a_failing_listener_fails_no_call(
     assert "listener" in caplog.text
 
 
-def test_a_record_that_cannot_be_made_fails_no_call(
+def test_a_record_that_cannot_be_created_does_not_fail_the_call(
     endpoint: Endpoint,
     records: list[CallRecord],
     caplog: pytest.LogCaptureFixture,
@@ -306,7 +310,7 @@ def test_a_record_that_cannot_be_made_fails_no_call(
     assert "could not be recorded" in caplog.text
 
 
-def test_metadata_that_has_no_text_is_named_by_its_type(
+def test_metadata_without_a_string_form_is_recorded_as_its_type(
     endpoint: Endpoint, records: list[CallRecord]
 ) -> None:
     class Mute:

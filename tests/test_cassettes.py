@@ -12,7 +12,7 @@ from tests.conftest import CASSETTES
 
 FILES = sorted(CASSETTES.rglob("*.yaml"))
 NOTEBOOKS = CASSETTES / "notebooks"
-"""Held by tests/test_notebooks.py."""
+"""Checked by tests/test_notebooks.py."""
 _KEY = re.compile(r"sk-(?!tex-REDACTED\b)[A-Za-z0-9-]{6,}")
 
 
@@ -62,7 +62,7 @@ def test_a_recording_is_clean_and_readable(file: Path) -> None:
         assert {"json", "events", "text"} & response.keys()
 
 
-def test_what_is_written_is_read_again() -> None:
+def test_a_written_recording_can_be_read_back() -> None:
     text = FILES[0].read_text("utf-8")
 
     assert cassette_serializer.serialize({"version": 1, **_as_recorded(text)}) == text

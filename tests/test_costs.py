@@ -1,7 +1,7 @@
-"""What a call costs on this side of the wire, in counts that no load of the machine moves.
+"""The client-side cost of a call, in counts that do not depend on the machine's load.
 
-Each bound is a little above what is counted with openai 2 and 3; `make bench` tells the times. The clients
-and the work are the benchmark's own. A count far below its bound fails too: the bound is to be lowered.
+Each bound is a little above the count with openai 2 and 3; `make bench` measures the times. The clients
+and operations are those of the benchmark. A count far below its bound fails too: lower the bound.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ MAX_TIMES_THE_SDK = {
     "reasoning chunk": {"ChatTexAPI": 0.265, "TexAPI": 0.255},
     "tool arguments chunk": {"ChatTexAPI": 0.335, "TexAPI": 0.32},
 }
-"""Calls of functions, Python's and C's, of a call or of a chunk: those of the SDK's typed call are 1."""
+"""Python and C function calls per call or chunk, relative to the SDK's typed call."""
 MAX_CALLS_OF_BINDING = {"ChatTexAPI": 440, "TexAPI": 10}
-"""Of binding the same three tools again, for which the SDK has nothing."""
+"""Function calls to bind the same three tools again; the SDK has no equivalent."""
 MAX_MODULES = {
     "langchain_texapi": ("langchain_core.language_models.chat_models", 42),
     "llama_index_texapi": ("llama_index.core", 38),
 }
-"""Package -> what it stands on, and how many modules its import may add to that."""
+"""Package -> the framework module it builds on, and how many modules its import may add."""
 BINDING = "binding 3 tools again"
 
 
 class ClosedSdk(Sdk):
-    """The SDK, whose async clients are closed at the end: nobody does it for its users."""
+    """The SDK with its async clients closed at the end: it does not close them itself."""
 
     def __init__(self, base_url: str) -> None:
         super().__init__(base_url)
@@ -105,7 +105,7 @@ def test_every_counted_row_of_the_benchmark_has_a_bound(workloads: Workloads) ->
 
 @pytest.mark.parametrize("package", MAX_MODULES)
 def test_an_import_adds_few_modules(package: str) -> None:
-    """Nor does it import what LlamaIndex knows of other LLMs, which imports their packages."""
+    """It also avoids LlamaIndex's modules for other LLMs, which import those packages."""
     framework, most = MAX_MODULES[package]
     code = f"""
 import json, sys, {framework}
@@ -138,8 +138,8 @@ def test_streams_read_to_the_end_keep_their_connection(workloads: Workloads, tit
         pytest.param("ChatTexAPI", "tools", marks=pytest.mark.combination),
     ],
 )
-def test_function_calls_grow_with_the_chunks(workloads: Workloads, kind: str, client: str) -> None:
-    """The 900th chunk makes as many calls as the 100th."""
+def test_function_calls_grow_linearly_with_the_chunks(workloads: Workloads, kind: str, client: str) -> None:
+    """The 900th chunk takes as many function calls as the 100th."""
     chunks = (100, 500, 900)
     few, some, many = (count_calls(workloads.stream(f"{kind}-{count}")[client]) for count in chunks)
 

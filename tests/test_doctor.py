@@ -33,7 +33,7 @@ KEY = "sk-tex-small-server-0123456789"
 
 @pytest.fixture(autouse=True)
 def _environment(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """The stand-in's key and address, no proxy and an English locale; a test spoils what it is about."""
+    """The stand-in's key and address, no proxy and an English locale; each test breaks the part it checks."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -52,7 +52,7 @@ def texapi(*arguments: str) -> Any:
 
 
 def doctor(*arguments: str) -> tuple[int, dict[str, dict[str, str]]]:
-    """The exit code, and the findings by the names of the checks."""
+    """The exit code, and the findings by name of the check."""
     result = texapi("doctor", "--format", "json", *arguments)
     return result.exit_code, {finding["check"]: finding for finding in json.loads(result.stdout)}
 
@@ -61,13 +61,13 @@ def verdicts(found: dict[str, dict[str, str]]) -> dict[str, str]:
     return {check: finding["verdict"] for check, finding in found.items()}
 
 
-# A server of the least that a gateway is, with TLS and a clock
+# A minimal gateway with TLS and an adjustable clock
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     ahead: ClassVar[float] = 0.0
-    """Seconds that this server's clock is ahead."""
+    """Seconds by which this server's clock is ahead."""
     models: ClassVar[bytes] = json.dumps({"object": "list", "data": [{"id": "gpt-5-mini"}]}).encode()
     content_type: ClassVar[str] = "application/json"
 
@@ -97,12 +97,12 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that refuses our certificate is no error of the test's."""
+        """Ignore clients that reject the certificate."""
 
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Start the server at the address that the doctor looks at; with a certificate, over TLS."""
+    """Start the server at the URL that the doctor checks; over TLS if given a certificate."""
     servers: list[_Server] = []
 
     def start(certificate: trustme.LeafCert | None = None, *, scheme: str = "", **changes: Any) -> None:
@@ -125,14 +125,14 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture
 def authority(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> trustme.CA:
-    """An authority that this computer trusts."""
+    """A certificate authority that this process trusts."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     return authority
 
 
-# Nothing is amiss
+# No problems
 
 
 def test_all_is_well(gateway: Gateway, endpoint: Endpoint) -> None:
@@ -150,14 +150,14 @@ def test_all_is_well(gateway: Gateway, endpoint: Endpoint) -> None:
         "request": "ok",
     }
     (booked,) = gateway.ledger
-    assert booked.model == "deepseek-v3.2"  # the cheapest of the stand-in's by the price list
+    assert booked.model == "deepseek-v3.2"  # the stand-in's cheapest model by the price list
     said = found["request"]["what"]
     assert f"{booked.prompt_tokens} tokens in, {booked.completion_tokens} out" in said
     assert booked.request_id in said
     assert "10 models" in found["models"]["what"]
 
 
-def test_the_key_goes_out_only_where_it_is_needed(gateway: Gateway) -> None:
+def test_the_key_is_sent_only_where_it_is_needed(gateway: Gateway) -> None:
     doctor()
 
     assert ["authorization" in request.headers for request in gateway.requests] == [False, True, True]
@@ -186,7 +186,7 @@ def test_the_request_is_in_the_ledger(
 
 def test_over_tls_with_a_right_clock(serve: Any, authority: trustme.CA) -> None:
     serve(authority.issue_cert("127.0.0.1"))
-    # In a process of its own: the connections of this one have read their certificates long ago.
+    # In a separate process: this one has already loaded its certificates.
     command = [str(Path(sys.executable).parent / "texapi"), "doctor", "--format", "json"]
     result = subprocess.run(command, capture_output=True, text=True)
     found = {finding["check"]: finding for finding in json.loads(result.stdout)}
@@ -216,7 +216,7 @@ def test_over_tls_with_a_right_clock(serve: Any, authority: trustme.CA) -> None:
         ("sk-tex-short", "warning", "12 characters"),
     ],
 )
-def test_a_key_that_is_none(
+def test_an_invalid_key(
     key: str, verdict: str, said: str, monkeypatch: pytest.MonkeyPatch, gateway: Gateway
 ) -> None:
     monkeypatch.setenv("TEXAPI_API_KEY", key)
@@ -227,7 +227,7 @@ def test_a_key_that_is_none(
     assert said in found["key"]["what"]
     assert found["key"]["way_out"]
     assert found["models"]["verdict"] == ("fault" if verdict == "warning" else "skipped")
-    assert found["tls"]["verdict"] == "ok"  # what needs no key is looked at all the same
+    assert found["tls"]["verdict"] == "ok"  # checks that need no key still run
 
 
 def test_a_wrong_key(monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
@@ -259,7 +259,7 @@ def test_the_key_is_never_shown(key: str, language: str, monkeypatch: pytest.Mon
     "address",
     ["api.texapi.dev/v1", "https://api.texapi.dev/v1/chat/completions", "https://h/v1?key=hush-hush"],
 )
-def test_an_address_that_is_none(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_address(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXAPI_BASE_URL", address)
     code, found = doctor()
 
@@ -285,7 +285,7 @@ def test_a_secret_in_the_address_is_not_shown(address: str, monkeypatch: pytest.
     assert "hush-hush" not in str(found)
 
 
-def test_a_host_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXAPI_BASE_URL", "https://nowhere.invalid/v1")
     code, found = doctor()
 
@@ -293,7 +293,7 @@ def test_a_host_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "nowhere.invalid cannot be found" in found["dns"]["what"]
 
 
-def test_a_port_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXAPI_BASE_URL", "http://127.0.0.1:9/v1")
     code, found = doctor()
 
@@ -301,7 +301,7 @@ def test_a_port_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "127.0.0.1:9 refuses" in found["connection"]["what"]
 
 
-def test_the_proxy_of_the_environment_is_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXAPI_BASE_URL", "http://api.example.invalid/v1")
     monkeypatch.setenv("http_proxy", "http://me:hush-hush@127.0.0.1:9")
     code, found = doctor()
@@ -325,7 +325,7 @@ def test_an_address_that_is_no_gateway(serve: Any) -> None:
     assert "does not answer as TexAPI does" in found["models"]["what"]
 
 
-def test_an_address_without_its_end(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_without_its_path(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXAPI_BASE_URL", gateway.base_url.removesuffix("/v1"))
     code, found = doctor()
 
@@ -361,7 +361,7 @@ def test_http_to_a_port_with_tls(serve: Any, authority: trustme.CA) -> None:
         (["127.0.0.1"], {"not_before": 2090, "not_after": 2095}, "is not valid yet"),
     ],
 )
-def test_a_certificate_that_does_not_fit(
+def test_a_certificate_for_another_host(
     names: list[str], lifetime: dict[str, int], said: str, serve: Any, authority: trustme.CA
 ) -> None:
     limits: dict[str, Any] = {name: datetime(year, 1, 1) for name, year in lifetime.items()}
@@ -372,7 +372,7 @@ def test_a_certificate_that_does_not_fit(
     assert said in found["tls"]["what"]
 
 
-def test_a_certificate_that_nobody_vouches_for(serve: Any) -> None:
+def test_a_certificate_of_an_unknown_authority(serve: Any) -> None:
     serve(trustme.CA().issue_cert("127.0.0.1"))
     code, found = doctor()
 
@@ -381,7 +381,7 @@ def test_a_certificate_that_nobody_vouches_for(serve: Any) -> None:
     assert "SSL_CERT_FILE" in found["tls"]["way_out"]
 
 
-def test_certificates_that_are_not_there(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_certificate_file(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(trustme.CA().issue_cert("127.0.0.1"))
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
     code, found = doctor()
@@ -426,14 +426,14 @@ def test_a_request_that_fails(fault: Fault, said: str, way_out: str, gateway: Ga
     assert way_out in found["request"]["way_out"]
 
 
-def test_a_model_that_is_not_there(gateway: Gateway) -> None:
+def test_an_unknown_model(gateway: Gateway) -> None:
     code, found = doctor("--model", "gpt-0")
 
     assert (code, found["models"]["verdict"], found["request"]["verdict"]) == (1, "warning", "fault")
     assert "no model gpt-0" in found["request"]["what"]
 
 
-def test_a_ledger_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_ledger_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXAPI_USAGE_LEDGER", "mysql://me:hush-hush@host/db")
     code, found = doctor("--no-request")
 
@@ -472,7 +472,7 @@ def test_in_vietnamese(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Chưa dùng được" in result.stdout
 
 
-def test_both_languages_say_the_same() -> None:
+def test_both_languages_have_the_same_content() -> None:
     english, vietnamese = doctor_texts.TEXTS["en"], doctor_texts.TEXTS["vi"]
     assert english.keys() == vietnamese.keys()
     for name, text in english.items():
@@ -490,7 +490,7 @@ def _fields(text: str) -> set[str | None]:
 # Models
 
 
-def test_models_are_listed_with_what_is_known(gateway: Gateway) -> None:
+def test_models_are_listed_with_prices_and_limits(gateway: Gateway) -> None:
     result = texapi("models", "--format", "json")
     rows = {row["model"]: row for row in json.loads(result.stdout)}
 
@@ -512,7 +512,7 @@ def test_models_are_listed_with_what_is_known(gateway: Gateway) -> None:
     assert rows["qwen3-235b"]["input_usd"] is rows["qwen3-235b"]["context_window"] is None
 
 
-def test_prices_of_the_user_s_own_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_user_s_own_prices_are_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "prices.json").write_text('{"models": {"qwen3-235b": {"input": "0.20", "output": 1}}}')
     monkeypatch.setenv("TEXAPI_PRICES", str(tmp_path / "prices.json"))
     (row,) = csv.DictReader(io.StringIO(texapi("models", "qwen", "--format", "csv").stdout))
@@ -524,7 +524,7 @@ def test_prices_of_the_user_s_own_count(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert texapi("models").exit_code == 2
 
 
-def test_the_table_of_models_is_for_people() -> None:
+def test_the_table_of_models_is_readable() -> None:
     said = texapi("models", "sonnet").stdout
 
     assert "1,000,000" in said

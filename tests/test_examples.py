@@ -64,7 +64,7 @@ def blocks_of(page: Path, text: str) -> Iterator[Block]:
 
 
 def docstrings(module: Path) -> Iterator[str]:
-    """Those of everything in a module that has one, each line without the indentation of its block."""
+    """All docstrings of a module, dedented."""
     for node in ast.walk(ast.parse(module.read_text("utf-8"))):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield re.sub(r"^ +```", "```", ast.get_docstring(node) or "", flags=re.MULTILINE)
@@ -84,7 +84,7 @@ def _llama_index_settings() -> Iterator[None]:
 
 @pytest.fixture
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Ledgers that a block names without a folder are here, and logs are as they were after it."""
+    """Run each block in its own folder, and restore the logging configuration afterwards."""
     monkeypatch.chdir(tmp_path)
     yield
     flush_ledgers()
@@ -94,7 +94,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 @pytest.fixture
 def _own_telemetry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """OpenTelemetry takes one provider in a process's life; a block's own is gone after it."""
+    """Remove a block's provider afterwards: OpenTelemetry accepts only one per process."""
 
     def set_tracer_provider(provider: trace.TracerProvider) -> None:
         monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
@@ -107,7 +107,7 @@ def _own_telemetry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_llama_index_settings", "_own_folder", "_own_telemetry")
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "python"], ids=str)
-def test_a_block_of_python_runs(
+def test_a_python_block_runs(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, block: Block, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TEXAPI_API_KEY", endpoint.api_key)
@@ -122,7 +122,7 @@ def test_a_block_of_python_runs(
 
 @pytest.mark.usefixtures("_own_folder")
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "sh"], ids=str)
-def test_a_block_of_shell_names_what_there_is(
+def test_a_shell_block_uses_existing_commands(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, block: Block
 ) -> None:
     monkeypatch.setenv("TEXAPI_API_KEY", endpoint.api_key)
@@ -150,7 +150,7 @@ def run_on_a_ledger(arguments: list[str]) -> None:
     assert result.exit_code == 0, result.output
 
 
-def test_no_block_is_left_out() -> None:
+def test_every_block_is_tested() -> None:
     assert {block.language for block in BLOCKS} == {"python", "sh"}
     fences = (re.findall(r"^ *```\w+$", page.read_text("utf-8"), re.MULTILINE) for page in (*PAGES, *MODULES))
     assert sum(map(len, fences)) == len(BLOCKS)

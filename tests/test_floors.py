@@ -1,4 +1,4 @@
-"""The floors of the house: who may import whom. Every import counts, those in functions and for types too."""
+"""Layering: which module may import which. All imports count, also those in functions and for types."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CORE = (
     "adapter_base",
     "cli",
 )
-"""The rooms of texapi_core from the lowest floor up; `""` is the facade. Rooms of one line share a floor."""
+"""The parts of texapi_core, lowest layer first; `""` is its `__init__`. Parts on one line share a layer."""
 ADAPTERS = ("langchain_texapi", "llama_index_texapi")
 MAX_IMPORTS_IN_FUNCTIONS = 15
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -49,7 +49,7 @@ class Import:
         self.place = f"{importer}:{node.lineno}"
         lines = FILES[importer].read_text("utf-8").splitlines()
         self.statement = "\n".join(lines[node.lineno - 2 : node.end_lineno])
-        """With the line above it."""
+        """The source of the statement, with the line above it."""
 
 
 def _files() -> dict[str, Path]:
@@ -89,25 +89,25 @@ EVERY = list(_imports())
 OURS = [one for one in EVERY if one.imported in FILES and one.imported != one.importer]
 
 
-def _floor(module: str) -> int:
+def _layer(module: str) -> int:
     package, _, place = module.partition(".")
     if package in ADAPTERS:
         return len(CORE)
-    rooms = {room: floor for floor, line in enumerate(CORE) for room in line.split(" ")}
-    fitting = [room for room in rooms if place == room or (room and place.startswith(f"{room}."))]
-    assert fitting, f"{module} stands on no floor: give it one in {Path(__file__).name}"
-    return rooms[max(fitting, key=len)]
+    layers = {part: layer for layer, line in enumerate(CORE) for part in line.split(" ")}
+    matching = [part for part in layers if place == part or (part and place.startswith(f"{part}."))]
+    assert matching, f"{module} has no layer: add it to CORE in {Path(__file__).name}"
+    return layers[max(matching, key=len)]
 
 
-def test_no_import_points_up() -> None:
+def test_no_import_from_a_higher_layer() -> None:
     for one in OURS:
-        assert _floor(one.imported) <= _floor(one.importer), f"{one.place} imports {one.imported}"
+        assert _layer(one.imported) <= _layer(one.importer), f"{one.place} imports {one.imported}"
         package = one.importer.partition(".")[0]
         assert one.imported.partition(".")[0] in ("texapi_core", package)
 
 
-def test_no_circle() -> None:
-    """Not within a floor either, and not through a facade: a package and its own parts aside."""
+def test_no_import_cycle() -> None:
+    """Not within a layer either; a package may import its own submodules."""
     below: dict[str, set[str]] = {module: set() for module in FILES}
     for one in OURS:
         if not one.imported.startswith(f"{one.importer}."):
@@ -120,23 +120,23 @@ def test_no_circle() -> None:
     assert not left, f"These import each other: {sorted(left)}"
 
 
-def test_imports_in_functions_are_few_and_say_why() -> None:
+def test_imports_in_functions_are_few_and_have_a_reason() -> None:
     inner = {one.place: one.statement for one in EVERY if one.in_function}
     assert len(inner) <= MAX_IMPORTS_IN_FUNCTIONS, "\n".join(inner)
     for place, statement in inner.items():
-        assert "#" in statement, f"{place}: say why, in a comment"
+        assert "#" in statement, f"{place}: add a comment with the reason"
 
 
 def test_every_package_names_its_public_surface() -> None:
-    """What is not in an `__all__` may change with any release."""
+    """Names outside of `__all__` may change in any release."""
     for module, path in FILES.items():
         if path.name == "__init__.py":
             public = import_module(module)
             assert all(hasattr(public, name) for name in public.__all__)
 
 
-def test_core_has_few_rooms() -> None:
-    rooms = [module for module in FILES if module.count(".") == 1 and module.startswith("texapi_core.")]
-    open_to_readers = [room for room in rooms if not room.startswith("texapi_core._")]
+def test_core_has_few_submodules() -> None:
+    parts = [module for module in FILES if module.count(".") == 1 and module.startswith("texapi_core.")]
+    public = [part for part in parts if not part.startswith("texapi_core._")]
 
-    assert len(open_to_readers) <= 14, open_to_readers
+    assert len(public) <= 14, public

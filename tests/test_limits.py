@@ -1,4 +1,4 @@
-"""What cannot work is named, with what could, before anything is sent."""
+"""Unsupported uses raise an error that names an alternative, before anything is sent."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _WRONG_IN_CALLS: list[tuple[str, Any, str]] = [
 
 @pytest.mark.parametrize("make", [ChatTexAPI, TexAPI])
 @pytest.mark.parametrize(("name", "value", "says"), _WRONG_IN_CONSTRUCTORS)
-def test_a_constructor_names_what_is_wrong(
+def test_a_constructor_rejects_unsupported_arguments(
     make: Callable[..., Any], name: str, value: Any, says: str
 ) -> None:
     with pytest.raises(ValueError, match=re.compile(says, re.DOTALL)):
@@ -78,7 +78,7 @@ def test_a_constructor_names_what_is_wrong(
 
 
 @pytest.mark.parametrize("make", [ChatTexAPI, TexAPI])
-def test_an_http_client_of_the_other_kind_is_told_its_place(make: Callable[..., Any]) -> None:
+def test_an_http_client_passed_as_the_wrong_kind_names_the_right_argument(make: Callable[..., Any]) -> None:
     with openai.DefaultHttpxClient() as sync_client:
         with pytest.raises(ValueError, match=r"Did you mean `http_client=\.\.\.`"):
             make(model="m", api_key="sk-tex-1", http_async_client=sync_client)
@@ -89,7 +89,7 @@ def test_an_http_client_of_the_other_kind_is_told_its_place(make: Callable[..., 
 
 @pytest.mark.parametrize("framework", ["langchain", "llama_index"])
 @pytest.mark.parametrize(("name", "value", "says"), _WRONG_IN_CALLS)
-def test_a_call_names_what_is_wrong(
+def test_a_call_rejects_unsupported_arguments(
     gateway: Gateway, endpoint: Endpoint, framework: str, name: str, value: Any, says: str
 ) -> None:
     chat = ChatTexAPI(**endpoint.for_langchain(model="gpt-5.2"))
@@ -105,7 +105,7 @@ def test_a_call_names_what_is_wrong(
     assert gateway.requests == []
 
 
-def test_what_only_the_gateway_knows_reaches_it(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_what_only_the_gateway_can_check_is_sent(gateway: Gateway, endpoint: Endpoint) -> None:
     ChatTexAPI(**endpoint.for_langchain(model="gpt-5.2")).invoke("Hello", route="cheap")
 
     assert gateway.requests[0].body["route"] == "cheap"

@@ -1,4 +1,4 @@
-"""One model object under load: counted at the server, nothing is sent twice and no connection stays open."""
+"""One model object under load: nothing is sent twice and no connection stays open, counted at the server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.waiting import await_until, wait_until
 
 
 class Subject:
-    """A model object of either framework, asked in the same words."""
+    """A model object of either framework behind one interface."""
 
     def __init__(self, model: ChatTexAPI | TexAPI) -> None:
         self.model = model
@@ -60,7 +60,7 @@ def _prompt(number: int) -> str:
 
 
 def _answered(texts: list[str]) -> list[bool]:
-    """Whether each call got its own answer, not a neighbour's."""
+    """Whether each call got its own answer and not that of another call."""
     return [str(number + 1000) in text for number, text in enumerate(texts)]
 
 
@@ -73,7 +73,7 @@ def subject(request: pytest.FixtureRequest, endpoint: Endpoint) -> Subject:
 
 @pytest.fixture(autouse=True)
 def _nothing_left(gateway: Gateway) -> Iterator[None]:
-    """Every call was answered and completed once; what nobody closed warns here, and warnings are errors."""
+    """Assert that every call completed once; unclosed resources would warn here, and warnings are errors."""
     yield
     gc.collect()
 
@@ -129,7 +129,7 @@ def test_64_threads(gateway: Gateway, subject: Subject, streamed: bool) -> None:
     _sent_once(gateway, 64)
 
 
-def test_three_loops_one_after_another(gateway: Gateway, subject: Subject) -> None:
+def test_three_consecutive_event_loops(gateway: Gateway, subject: Subject) -> None:
     texts: list[str] = []
     before = gateway.open_connections
     for number in range(0, 6, 2):
@@ -140,7 +140,7 @@ def test_three_loops_one_after_another(gateway: Gateway, subject: Subject) -> No
     _sent_once(gateway, 6)
 
 
-def test_loops_in_threads(gateway: Gateway, subject: Subject) -> None:
+def test_event_loops_in_threads(gateway: Gateway, subject: Subject) -> None:
     async def several(first: int) -> list[str]:
         return await asyncio.gather(*(subject.astream(first + each) for each in range(4)))
 
@@ -175,7 +175,7 @@ def test_a_fork_after_use(gateway: Gateway, subject: Subject) -> None:
 
 
 async def test_cancelling_streams_closes_their_connections(gateway: Gateway, subject: Subject) -> None:
-    """Half of the streams are cancelled in the middle; the others do not notice."""
+    """Half of the streams are cancelled in the middle; the others are not affected."""
     gateway.misbehave(Fault(stall_after=4), times=10)
     stalled = [asyncio.create_task(subject.astream(number)) for number in range(10)]
     await await_until(lambda: len(gateway.requests) == 10)
@@ -228,7 +228,7 @@ def test_copies_in_use_at_once(gateway: Gateway, subject: Subject, copied: str) 
     _sent_once(gateway, 65)
 
 
-def test_a_stream_left_in_one_thread_and_closed_in_another(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_a_stream_started_in_one_thread_and_closed_in_another(gateway: Gateway, endpoint: Endpoint) -> None:
     gateway.misbehave(Fault(stall_after=3))
     stream: Any = ChatTexAPI(**endpoint.for_langchain(model="gpt-5.2")).stream("Hello")
     next(stream)

@@ -1,4 +1,4 @@
-"""The notebooks give, replayed, the very outputs that they are kept with."""
+"""Replayed notebooks produce exactly their saved outputs."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ def read(path: Path) -> nbformat.NotebookNode:
         for path in NOTEBOOKS
     ],
 )
-def test_a_notebook_gives_the_outputs_that_it_is_kept_with(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_notebook_produces_its_saved_outputs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = read(path)
     if _RECORDED_LIVE in path.read_text("utf-8"):
         monkeypatch.setenv("TEXAPI_API_KEY", REPLAY_KEY)
@@ -75,7 +73,7 @@ def test_what_was_recorded_and_not_asked_is_an_error(tmp_path: Path) -> None:
 
 
 @by_name
-def test_what_a_notebook_keeps_is_fit_for_others(path: Path) -> None:
+def test_saved_outputs_have_no_errors_or_local_paths(path: Path) -> None:
     for cell in read(path).cells:
         for kind, text in shown(cell):
             assert kind not in ("error", "stderr"), text
@@ -84,7 +82,7 @@ def test_what_a_notebook_keeps_is_fit_for_others(path: Path) -> None:
 
 
 @by_name
-def test_a_notebook_says_what_it_shows_and_where_to_go_next(path: Path) -> None:
+def test_a_notebook_has_an_introduction_and_next_steps(path: Path) -> None:
     first, *_, last = read(path).cells
 
     assert first.source.startswith("# ")

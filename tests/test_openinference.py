@@ -1,4 +1,4 @@
-"""OpenInference's instrumentation of both frameworks sees our models as it sees any other."""
+"""OpenInference's instrumentation of both frameworks works with our models as with any other."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def exporter() -> Iterator[InMemorySpanExporter]:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     instrumentors = (LangChainInstrumentor(), LlamaIndexInstrumentor())
     for instrumentor in instrumentors:
-        # It refuses llama-index-core before 0.14.19, and works with our lowest, 0.14.17.
+        # It requires llama-index-core 0.14.19, but works with our lowest version, 0.14.17.
         instrumentor.instrument(tracer_provider=provider, skip_dep_check=True)
     yield exporter
     for instrumentor in instrumentors:
@@ -39,7 +39,7 @@ def exporter() -> Iterator[InMemorySpanExporter]:
 
 
 def llm_span(exporter: InMemorySpanExporter) -> tuple[ReadableSpan, dict[str, Any]]:
-    """The last span of a model, and what is said on it."""
+    """The attributes of the last LLM span."""
     found = [span for span in exporter.get_finished_spans() if is_llm(span)]
     return found[-1], dict(found[-1].attributes or {})
 
@@ -50,7 +50,7 @@ def is_llm(span: ReadableSpan) -> bool:
 
 @both
 @every_way
-async def test_the_numbers_are_the_gateway_s(
+async def test_token_counts_match_the_gateway(
     call: Any, how: str, gateway: Gateway, endpoint: Endpoint, exporter: InMemorySpanExporter
 ) -> None:
     await call(how, endpoint, LONG)
@@ -100,7 +100,7 @@ async def _llama_index_tool(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("call", [_langchain_tool, _llama_index_tool])
-async def test_tool_calls_are_seen(call: Any, endpoint: Endpoint, exporter: InMemorySpanExporter) -> None:
+async def test_tool_calls_are_traced(call: Any, endpoint: Endpoint, exporter: InMemorySpanExporter) -> None:
     await call(endpoint)
 
     _, said = llm_span(exporter)

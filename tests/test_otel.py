@@ -1,4 +1,4 @@
-"""OpenTelemetry's view of a call, in both frameworks, however the call is made and however it ends."""
+"""OpenTelemetry spans and metrics of calls in both frameworks, however a call is made and ends."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from texapi_core.accounting import CallRecord, add_listener, remove_listener
 
 @pytest.fixture(scope="session")
 def _exporter() -> InMemorySpanExporter:
-    """What all of this process's spans go to: OpenTelemetry takes one provider in a process's life."""
+    """The exporter of all spans: OpenTelemetry accepts only one provider per process."""
     provider, exporter = TracerProvider(), InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
@@ -72,7 +72,7 @@ def attributes_of(span: ReadableSpan) -> dict[str, Any]:
 
 
 def points_of(reader: InMemoryMetricReader, model: str) -> dict[tuple[str, str | None], HistogramDataPoint]:
-    """What was measured of the calls of a model, by the metric's name and the kind of tokens."""
+    """Data points for a model, by metric name and token type."""
     data = reader.get_metrics_data()
     found = {}
     for resource in data.resource_metrics if data else []:
@@ -94,7 +94,7 @@ tracer = trace.get_tracer("tests")
 
 @both
 @every_way
-async def test_a_span_says_what_the_gateway_booked(
+async def test_a_span_matches_the_gateway_ledger(
     call: Any, how: str, gateway: Gateway, endpoint: Endpoint, spans: InMemorySpanExporter
 ) -> None:
     await call(how, endpoint, otel=True)
@@ -140,7 +140,7 @@ async def test_a_span_says_what_the_gateway_booked(
 
 @both
 @every_way
-async def test_a_span_is_the_child_of_the_caller_s(
+async def test_a_span_is_a_child_of_the_caller_s_span(
     call: Any, how: str, endpoint: Endpoint, spans: InMemorySpanExporter
 ) -> None:
     with tracer.start_as_current_span("caller") as caller:
@@ -214,7 +214,7 @@ async def test_a_broken_stream_is_a_failed_span(
 @both
 async def test_a_call_that_is_never_answered_is_a_failed_span(call: Any, spans: InMemorySpanExporter) -> None:
     with pytest.raises(TexAPIError):
-        await call("whole", Endpoint("http://127.0.0.1:9/v1", "sk-tex-nobody"), otel=True)
+        await call("whole", Endpoint("http://127.0.0.1:9/v1", "sk-tex-unreachable"), otel=True)
 
     said = attributes_of(only(spans))
     assert (said["error.type"], said["server.port"]) == ("TexAPIConnectionError", 9)
@@ -287,7 +287,7 @@ async def test_a_cancelled_call_ends_its_span(
 
 
 @both
-async def test_calls_at_once_have_spans_of_their_own(
+async def test_concurrent_calls_have_separate_spans(
     call: Any, gateway: Gateway, endpoint: Endpoint, spans: InMemorySpanExporter
 ) -> None:
     async def run(number: int) -> int:
@@ -304,7 +304,7 @@ async def test_calls_at_once_have_spans_of_their_own(
     }
 
 
-def test_the_spans_of_the_http_library_are_under_the_call_s(
+def test_spans_of_the_http_library_are_children_of_the_call_s_span(
     endpoint: Endpoint, spans: InMemorySpanExporter
 ) -> None:
     import openai
@@ -376,7 +376,7 @@ def test_neither_content_nor_the_key_is_in_a_span(endpoint: Endpoint, spans: InM
 
 @both
 @pytest.mark.parametrize("how", ["whole", "astream"])
-async def test_metrics_say_what_the_gateway_booked(
+async def test_metrics_match_the_gateway_ledger(
     call: Any, how: str, gateway: Gateway, endpoint: Endpoint, reader: InMemoryMetricReader
 ) -> None:
     model = "claude-haiku-4-5" if how == "whole" else "gemini-3-flash"
@@ -416,14 +416,14 @@ def test_a_failed_call_is_measured_with_its_error(
     assert dict(point.attributes or {})["error.type"] == "TexAPIServerError"
 
 
-# The names
+# Attribute names
 
 
 @pytest.mark.skipif(
     not hasattr(gen_ai_attributes, "GEN_AI_USAGE_REASONING_OUTPUT_TOKENS"),
     reason="the installed conventions are older",
 )
-def test_names_are_those_of_the_conventions(
+def test_names_follow_the_semantic_conventions(
     endpoint: Endpoint, spans: InMemorySpanExporter, reader: InMemoryMetricReader
 ) -> None:
     settings: dict[str, Any] = {"temperature": 0.5, "max_tokens": 64, "seed": 7, "frequency_penalty": 0.1}
@@ -437,10 +437,10 @@ def test_names_are_those_of_the_conventions(
     assert measured <= {value for name, value in vars(gen_ai_metrics).items() if name.startswith("GEN_AI_")}
 
 
-# Switching it on
+# Enabling it
 
 
-def test_it_is_off_unless_asked_for(
+def test_it_is_off_by_default(
     endpoint: Endpoint, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ChatTexAPI(model=MODEL, **endpoint.for_langchain()).invoke(QUESTION)
@@ -450,7 +450,7 @@ def test_it_is_off_unless_asked_for(
     assert not spans.get_finished_spans()
 
 
-def test_the_environment_switches_it_on(
+def test_the_environment_enables_it(
     endpoint: Endpoint, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEXAPI_OTEL", "1")
@@ -477,7 +477,7 @@ def test_without_opentelemetry_the_error_says_what_to_install(
         ChatTexAPI(model=MODEL, otel=True, **endpoint.for_langchain())
 
 
-def test_what_fails_in_opentelemetry_fails_no_call(
+def test_an_error_in_opentelemetry_does_not_fail_the_call(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "texapi_core.accounting.otel", None)

@@ -1,4 +1,4 @@
-"""The packages as they are installed: public names, version, and who imports whom."""
+"""The packages as installed: public names, version, dependencies and imports."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_one_version() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_types_are_shipped(package: str) -> None:
+def test_type_information_is_shipped(package: str) -> None:
     assert (ROOT / package / "py.typed").exists()
 
 
@@ -62,7 +62,7 @@ def test_types_are_shipped(package: str) -> None:
         ("llama_index_texapi", {"langchain_core", "openai"}),
     ],
 )
-def test_an_import_brings_no_other_framework_and_not_the_sdk(package: str, foreign: set[str]) -> None:
+def test_an_import_loads_neither_the_other_framework_nor_the_sdk(package: str, foreign: set[str]) -> None:
     loaded = run(f"import sys; import {package}; print(*[m for m in {foreign!r} if m in sys.modules])")
 
     assert loaded == ""
@@ -107,7 +107,7 @@ def test_no_private_name_of_a_library_is_used(package: str) -> None:
         assert not private.search(file.read_text("utf-8")), file.name
 
 
-def test_the_lowest_versions_are_those_declared() -> None:
+def test_the_pinned_lowest_versions_match_the_declared_ones() -> None:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     project = pyproject["project"]
     declared = [*project["dependencies"], *pyproject["dependency-groups"]["test"]]
@@ -130,7 +130,7 @@ def test_the_lowest_versions_are_those_declared() -> None:
 @pytest.mark.parametrize(
     ("name", "extra"), [("langchain-texapi", "langchain"), ("llama-index-llms-texapi", "llama-index")]
 )
-def test_the_two_names_bring_this_version(name: str, extra: str) -> None:
+def test_the_two_wrapper_distributions_require_this_version(name: str, extra: str) -> None:
     file = ROOT / "packaging" / name / "pyproject.toml"
     project = tomllib.loads(file.read_text("utf-8"))["project"]
 

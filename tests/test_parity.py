@@ -1,4 +1,4 @@
-"""One exchange, one answer: sync = async = streamed, LangChain = LlamaIndex."""
+"""The same exchange gives the same answer: sync, async and streamed, in LangChain and LlamaIndex."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TOOLS = [
 
 
 class Exchange(NamedTuple):
-    """A question and the parameters it is asked with."""
+    """A question with its parameters."""
 
     question: str
     model: str = "gpt-5.2"
@@ -55,7 +55,7 @@ EXCHANGES = {
 
 
 class Answer(NamedTuple):
-    """What any user of either framework can read from an answer."""
+    """The parts of an answer that users of both frameworks can read."""
 
     text: str
     reasoning: str
@@ -207,7 +207,7 @@ def astream_chat(endpoint: Endpoint, exchange: Exchange) -> Answer:
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_both_frameworks_show_what_a_choice_says_beside(
+def test_both_frameworks_show_extra_fields_of_a_choice(
     gateway: Gateway, endpoint: Endpoint, streamed: bool
 ) -> None:
     choice = {"index": 0, "finish_reason": "stop", "native_finish_reason": "STOP"}

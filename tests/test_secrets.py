@@ -1,4 +1,4 @@
-"""Secrets are planted everywhere a user can put them, and searched for everywhere they could come out."""
+"""Plant secrets everywhere a user can pass one, and search every output for them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def llm(gateway: Gateway) -> TexAPI:
 
 
 def test_the_planted_secrets_reach_the_gateway(gateway: Gateway, chat: ChatTexAPI, llm: TexAPI) -> None:
-    """Else every other test here would pass for nothing."""
+    """Otherwise every other test here would pass trivially."""
     chat.invoke("Hello", extra_headers={"X-Extra": EXTRA, "x-tenant": "replaced"})
     llm.chat([ChatMessage("Hello")], extra_headers={"X-Extra": SecretStr(EXTRA)})
 
@@ -112,14 +112,14 @@ def test_the_core_settings() -> None:
 
 
 def _configured() -> Any:
-    """What LangChain makes of a model whose temperature is set by the configuration of a call."""
+    """A LangChain model with a temperature that is configurable per call."""
     heat = ConfigurableField(id="heat")
     chat: Any = ChatTexAPI(model="m").configurable_fields(temperature=heat)
     return chat.prepare({"configurable": {"heat": 0.5}})[0]
 
 
 @pytest.mark.parametrize("make", [lambda: ChatTexAPI(model="m"), lambda: TexAPI(model="m"), _configured])
-def test_a_pickle_has_no_key_of_the_environment(make: Callable[[], Any]) -> None:
+def test_a_pickle_does_not_contain_a_key_from_the_environment(make: Callable[[], Any]) -> None:
     assert KEY.encode() not in pickle.dumps(make())
 
 
@@ -138,7 +138,7 @@ def test_a_pickle_has_no_key_of_the_environment(make: Callable[[], Any]) -> None
     ],
 )
 @pytest.mark.parametrize("make", [ChatTexAPI, TexAPI])
-def test_what_is_refused_is_not_quoted(make: Callable[..., Any], wrong: dict[str, Any]) -> None:
+def test_rejected_values_are_not_quoted(make: Callable[..., Any], wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 # ours or pydantic's; what matters is the text
         make(model="m", **wrong)
 
@@ -222,7 +222,7 @@ def test_errors(
 
 
 def _all_texts(error: BaseException) -> list[str]:
-    """What an error and all that led to it say, and what they carry."""
+    """The texts and attributes of an error and of its chained errors."""
     texts: list[str] = []
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
@@ -262,7 +262,7 @@ _SPELT = [
 @pytest.mark.parametrize("secret", _SPELT)
 @pytest.mark.parametrize("status", [401, 200])
 @pytest.mark.parametrize("slash", ["/", "\\/"])
-def test_a_secret_that_json_spells_otherwise(
+def test_a_secret_in_another_json_spelling(
     gateway: Gateway,
     chat: ChatTexAPI,
     llm: TexAPI,
@@ -279,11 +279,11 @@ def test_a_secret_that_json_spells_otherwise(
     with pytest.raises(texapi_core.TexAPIError) as caught:
         ask(chat, llm)
 
-    told = [*_all_texts(caught.value), *traceback.format_exception(caught.value)]
-    assert not any("planted-within" in text for text in told), told
+    received = [*_all_texts(caught.value), *traceback.format_exception(caught.value)]
+    assert not any("planted-within" in text for text in received), received
 
 
-def test_a_request_s_id_of_the_user_s_is_no_secret(gateway: Gateway, chat: ChatTexAPI) -> None:
+def test_a_request_id_set_by_the_user_is_not_redacted(gateway: Gateway, chat: ChatTexAPI) -> None:
     gateway.misbehave(Fault(headers={"x-request-id": "my-own-id-0001"}))
 
     reply = texapi_core.complete(
@@ -297,7 +297,7 @@ def test_a_request_s_id_of_the_user_s_is_no_secret(gateway: Gateway, chat: ChatT
 
 @pytest.mark.parametrize("scheme", ["http", "gopher"])
 def test_proxy_passwords(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of the environment's proxies; a client of the user's own is covered below."""
+    """Passwords of proxies from the environment; a user's own client is covered below."""
     from texapi_core.transport import clients as client
 
     monkeypatch.setattr(client, "_pool", None)
@@ -311,7 +311,7 @@ def test_proxy_passwords(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_clean(_all_texts(caught.value), "".join(traceback.format_exception(caught.value)))
 
 
-def test_a_client_with_a_proxy_of_the_user_s(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_user_s_own_client_with_a_proxy(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with openai.DefaultHttpxClient(proxy=f"http://user:{PROXY}@127.0.0.1:1") as own:
         chat = ChatTexAPI(model="m", http_client=own, max_retries=0, timeout=1)
@@ -323,31 +323,31 @@ def test_a_client_with_a_proxy_of_the_user_s(caplog: pytest.LogCaptureFixture) -
     assert_clean(_all_texts(caught.value), caplog.text)
 
 
-# What frameworks hand on
+# What the frameworks pass on to handlers
 
 
 class _Everything(BaseCallbackHandler):
-    """Keeps whatever LangChain tells its handlers."""
+    """Collects everything that LangChain passes to handlers."""
 
     def __init__(self) -> None:
-        self.told: list[Any] = []
+        self.received: list[Any] = []
 
     def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
-        self.told.append((args, kwargs))
+        self.received.append((args, kwargs))
 
     def on_llm_new_token(self, *args: Any, **kwargs: Any) -> None:
-        self.told.append((args, kwargs))
+        self.received.append((args, kwargs))
 
     def on_llm_end(self, *args: Any, **kwargs: Any) -> None:
-        self.told.append((args, kwargs))
+        self.received.append((args, kwargs))
 
     def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
-        self.told.append((_all_texts(error), kwargs))
+        self.received.append((_all_texts(error), kwargs))
 
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("fails", [False, True])
-def test_langchain_s_callbacks(gateway: Gateway, chat: ChatTexAPI, streamed: bool, fails: bool) -> None:
+def test_langchain_callbacks(gateway: Gateway, chat: ChatTexAPI, streamed: bool, fails: bool) -> None:
     handler = _Everything()
     if fails:
         gateway.misbehave(_ECHOES["401 JSON"])
@@ -362,23 +362,23 @@ def test_langchain_s_callbacks(gateway: Gateway, chat: ChatTexAPI, streamed: boo
     except texapi_core.TexAPIError:
         assert fails
 
-    assert len(handler.told) >= 2
-    assert "gpt-5.2" in str(handler.told)
-    assert_clean(handler.told, json.dumps(handler.told, default=repr))
+    assert len(handler.received) >= 2
+    assert "gpt-5.2" in str(handler.received)
+    assert_clean(handler.received, json.dumps(handler.received, default=repr))
 
 
 class _Events(BaseEventHandler):
-    told: list[Any] = []
+    received: list[Any] = []
 
     def handle(self, event: Any, **kwargs: Any) -> None:
         error = getattr(event, "exception", None)
-        self.told.append(
+        self.received.append(
             (event.model_dump(exclude={"exception"}), str(event), _all_texts(error) if error else ())
         )
 
 
 class _Spans(BaseSpanHandler[Any]):
-    told: list[Any] = []
+    received: list[Any] = []
 
     def new_span(
         self,
@@ -389,41 +389,41 @@ class _Spans(BaseSpanHandler[Any]):
         tags: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        self.told.append((id_, str(bound_args), repr(instance), tags, kwargs))
+        self.received.append((id_, str(bound_args), repr(instance), tags, kwargs))
 
     def prepare_to_exit_span(
         self, id_: str, bound_args: Any, instance: Any = None, result: Any = None, **kwargs: Any
     ) -> None:
-        self.told.append((id_, str(bound_args), repr(result), kwargs))
+        self.received.append((id_, str(bound_args), repr(result), kwargs))
 
     def prepare_to_drop_span(
         self, id_: str, bound_args: Any, instance: Any = None, err: BaseException | None = None, **kwargs: Any
     ) -> None:
-        self.told.append((id_, str(bound_args), _all_texts(err) if err else (), kwargs))
+        self.received.append((id_, str(bound_args), _all_texts(err) if err else (), kwargs))
 
 
 class _LegacyHandler(CallbackManager):
-    """LlamaIndex's older callbacks, which go by a manager."""
+    """LlamaIndex's older callbacks, which use a callback manager."""
 
     def __init__(self) -> None:
         super().__init__([])
-        self.told: list[Any] = []
+        self.received: list[Any] = []
 
     def on_event_start(self, *args: Any, **kwargs: Any) -> str:
-        self.told.append((args, kwargs))
+        self.received.append((args, kwargs))
         return super().on_event_start(*args, **kwargs)
 
     def on_event_end(self, *args: Any, **kwargs: Any) -> None:
         payload = dict(kwargs.get("payload") or {})
         error = payload.pop("exception", None)
-        self.told.append((args, payload, _all_texts(error) if error else ()))
+        self.received.append((args, payload, _all_texts(error) if error else ()))
 
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("fails", [False, True])
-def test_llama_index_s_events_and_spans(gateway: Gateway, llm: TexAPI, streamed: bool, fails: bool) -> None:
+def test_llama_index_events_and_spans(gateway: Gateway, llm: TexAPI, streamed: bool, fails: bool) -> None:
     root, events, spans, legacy = get_dispatcher("root"), _Events(), _Spans(), _LegacyHandler()
-    events.told, spans.told = [], []
+    events.received, spans.received = [], []
     root.add_event_handler(events)
     root.add_span_handler(spans)
     llm.callback_manager = legacy
@@ -442,9 +442,9 @@ def test_llama_index_s_events_and_spans(gateway: Gateway, llm: TexAPI, streamed:
         root.event_handlers.remove(events)
         root.span_handlers.remove(spans)
 
-    for told in (events.told, spans.told, legacy.told):
-        assert "X-Extra" in str(told)
-        assert_clean(told)
+    for received in (events.received, spans.received, legacy.received):
+        assert "X-Extra" in str(received)
+        assert_clean(received)
 
 
 # Logs
@@ -460,7 +460,7 @@ def test_logs_at_debug(
     fails: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Of all loggers: ours, the SDK's, the HTTP library's, the frameworks'."""
+    """Logs of all loggers: ours, the SDK's, the HTTP library's, the frameworks'."""
     for name in [None, *list(logging.root.manager.loggerDict)]:
         caplog.set_level(logging.DEBUG, logger=name)
     if fails:

@@ -1,4 +1,4 @@
-"""Waiting for what another thread, process or task does: by looking at it, not by counting seconds."""
+"""Wait for another thread, process or task by polling a condition, not for a fixed time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 LONGEST = 60.0
-"""Seconds after which nobody waits any more: many times what a busy machine takes for anything here."""
+"""The time limit in seconds: many times what any wait takes on a busy machine."""
 
 
 def wait_until(holds: Callable[[], object]) -> None:
-    """Return once this holds; a failure if it never does."""
+    """Return once the condition holds; fail if it never does."""
     deadline = time.monotonic() + LONGEST
     while not holds():
         assert time.monotonic() < deadline, f"not within {LONGEST:.0f} seconds"
@@ -22,7 +22,7 @@ def wait_until(holds: Callable[[], object]) -> None:
 
 
 async def await_until(holds: Callable[[], object]) -> None:
-    """`wait_until`, while the tasks of the event loop go on."""
+    """Like `wait_until`, while the tasks of the event loop keep running."""
     deadline = time.monotonic() + LONGEST
     while not holds():
         assert time.monotonic() < deadline, f"not within {LONGEST:.0f} seconds"
@@ -30,7 +30,7 @@ async def await_until(holds: Callable[[], object]) -> None:
 
 
 async def cancel_once(holds: Callable[[], object], calling: Coroutine[Any, Any, Any]) -> None:
-    """Cancel a call once this holds; it must end as cancelled."""
+    """Cancel a call once the condition holds; it must end as cancelled."""
     call = asyncio.create_task(calling)
     await await_until(holds)
     call.cancel()

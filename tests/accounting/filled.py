@@ -1,4 +1,4 @@
-"""A ledger with known calls in it."""
+"""A ledger with known calls."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def call(
 
 
 def fill(url: str, records: Iterable[CallRecord]) -> None:
-    """Write the calls, without a writer."""
+    """Insert the calls directly, without the background writer."""
     engine = open_ledger(parse_url(url))
     prepare(engine)
     with engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""Many processes writing one ledger, and the comparison with what the gateway booked.
+"""Many processes write one ledger, which is then compared with the gateway's.
 
 `python -m tests.accounting.mixed_run` makes 1,000 calls from four processes, on SQLite and on PostgreSQL.
 """
@@ -59,7 +59,7 @@ def run(gateway: Gateway, url: str, *, count: int, processes: int) -> list[dict[
 
 
 def compare(gateway: Gateway, rows: list[dict[str, Any]], *, count: int) -> Counter[str]:
-    """Hold each row of the ledger against the gateway's, to the token; how many of each outcome."""
+    """Compare each row with the gateway's ledger, to the token; return the count of each outcome."""
     booked = {entry.request_id: entry for entry in gateway.ledger}
     assert len(rows) == count
     known = [row["request_id"] for row in rows if row["request_id"]]
@@ -78,7 +78,7 @@ def compare(gateway: Gateway, rows: list[dict[str, Any]], *, count: int) -> Coun
             assert details == [entry.cached_tokens, entry.reasoning_tokens]
         else:
             assert row["input_tokens"] is None or row["input_tokens"] == entry.prompt_tokens
-    # What is left are the calls whose id the client never saw.
+    # The remaining calls are those for which the client never received an id.
     cancelled = sum(row["request_id"] is None for row in rows)
     assert len(booked) <= cancelled
     return Counter(row["outcome"] for row in rows)

@@ -1,4 +1,4 @@
-"""One process of a mixed run: calls of both frameworks, made and ended in every way."""
+"""One process of a mixed run: calls in both frameworks, with every call style and ending."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Worker:
         self.llms = [TexAPI(model=model, **settings) for model in MODELS]
 
     async def call(self, index: int) -> None:
-        """The call with this number; its way is the number's."""
+        """Make the call with this number, which selects the call style."""
         ways = [
             self.whole,
             self.awhole,
@@ -106,7 +106,7 @@ async def main(base_url: str, api_key: str, number: str, count: str) -> None:
     worker = Worker(base_url, api_key, int(number))
     for start in range(0, int(count), 10):  # several at a time, as agents do
         await asyncio.gather(*(worker.call(index) for index in range(start, min(start + 10, int(count)))))
-    # A stream that was left early is closed by the loop, in a task of its own.
+    # The event loop closes an abandoned stream in a separate task.
     if closing := asyncio.all_tasks() - {asyncio.current_task()}:
         await asyncio.wait(closing, timeout=30)
 

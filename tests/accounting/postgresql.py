@@ -15,7 +15,7 @@ _DEBIAN = Path("/usr/lib/postgresql")
 
 
 def why_not() -> str:
-    """Why there can be no server here; `""` when there can."""
+    """Why no server can run here; `""` if one can."""
     if _binaries() is None:
         return "PostgreSQL is not installed (apt-get install postgresql)"
     if os.geteuid() == 0 and _account() is None:

@@ -1,4 +1,4 @@
-"""The budget: what would exceed it is refused, and nothing is sent."""
+"""Budgets: a call that would exceed one is refused and not sent."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_a_call_over_the_budget_is_not_sent(
     assert isinstance(raised.value, ModelError) is (way in ("invoke", "astream"))
 
 
-async def test_the_answer_that_a_call_allows_counts_before_it_is_sent(
+async def test_the_maximum_answer_counts_before_the_call_is_sent(
     gateway: Gateway, endpoint: Endpoint
 ) -> None:
     with pytest.raises(TexAPIBudgetExceededError, match="may take"):
@@ -70,7 +70,7 @@ async def test_the_answer_that_a_call_allows_counts_before_it_is_sent(
     assert not gateway.requests
 
 
-async def test_calls_at_the_same_time_do_not_pass_the_budget_together(
+async def test_concurrent_calls_do_not_exceed_the_budget_together(
     gateway: Gateway, endpoint: Endpoint
 ) -> None:
     model = ChatTexAPI(model=MODEL, max_tokens=400, max_tokens_total=1000, **endpoint.for_langchain())
@@ -91,7 +91,7 @@ async def test_a_call_that_failed_costs_nothing(gateway: Gateway, endpoint: Endp
     await ask("invoke", endpoint, max_tokens_total=40)
 
 
-async def test_a_model_without_a_price_cannot_be_held_to_a_cost(endpoint: Endpoint) -> None:
+async def test_a_cost_budget_refuses_a_model_without_a_price(endpoint: Endpoint) -> None:
     model = ChatTexAPI(model="qwen3-235b", max_cost=100, **endpoint.for_langchain())
 
     with pytest.raises(TexAPIBudgetExceededError, match="price of the model is not known"):
@@ -99,7 +99,7 @@ async def test_a_model_without_a_price_cannot_be_held_to_a_cost(endpoint: Endpoi
 
 
 @pytest.mark.parametrize("way", ["invoke", "acomplete"])
-async def test_the_spending_of_others_is_read_from_the_ledger(
+async def test_spending_of_other_processes_is_read_from_the_ledger(
     gateway: Gateway, endpoint: Endpoint, tmp_path: Path, way: str
 ) -> None:
     url = f"sqlite:///{tmp_path}/usage.db"
@@ -150,6 +150,6 @@ def test_media_is_not_counted_as_text() -> None:
 
 
 @pytest.mark.parametrize("bad", [{"max_cost": -1}, {"budget_window": "a week"}, {"max_tokens_total": -5}])
-def test_a_budget_that_is_none_is_an_error_at_construction(endpoint: Endpoint, bad: dict[str, Any]) -> None:
+def test_an_invalid_budget_is_an_error_at_construction(endpoint: Endpoint, bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         ChatTexAPI(model=MODEL, **endpoint.for_langchain(**bad))

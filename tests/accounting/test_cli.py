@@ -1,4 +1,4 @@
-"""The command `texapi`, on a ledger with known calls."""
+"""The `texapi` command on a ledger with known calls."""
 
 from __future__ import annotations
 
@@ -103,12 +103,12 @@ def test_by_model(url: str) -> None:
         ("metadata:customer", {"-": 5, "acme": 1}),
     ],
 )
-def test_by_anything(url: str, by: str, expected: dict[str, int]) -> None:
+def test_usage_grouped_by_any_column(url: str, by: str, expected: dict[str, int]) -> None:
     assert {row[by]: row["calls"] for row in rows("usage", "--ledger", url, "--by", by)} == expected
 
 
 @pytest.mark.skipif(bool(postgresql.why_not()), reason=postgresql.why_not())
-def test_by_anything_on_postgresql() -> None:
+def test_usage_grouped_by_any_column_on_postgresql() -> None:
     pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
     with postgresql.server() as url:
         fill(url, RECORDS)
@@ -127,7 +127,7 @@ def test_since_and_until(url: str) -> None:
     assert [row["day"] for row in until] == ["2026-11-18"]
 
 
-def test_the_table_says_what_is_not_known(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_marks_unknown_costs(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXAPI_USAGE_LEDGER", url)
     said = texapi("usage").stdout
 
@@ -137,7 +137,7 @@ def test_the_table_says_what_is_not_known(url: str, monkeypatch: pytest.MonkeyPa
     assert "1,100" in said
 
 
-def test_csv_is_csv(url: str) -> None:
+def test_csv_output_is_valid_csv(url: str) -> None:
     found = list(csv.DictReader(io.StringIO(texapi("usage", "--ledger", url, "--format", "csv").stdout)))
 
     assert [row["model"] for row in found] == ["claude-sonnet-4-6", "gpt-5-mini", "qwen3-235b"]
@@ -182,16 +182,14 @@ def test_a_plot_is_an_image(url: str, tmp_path: Path, by: str, dark: bool) -> No
         (["reconcile", "nothing.csv", "--ledger", "URL"], 3, "cannot be read"),
     ],
 )
-def test_what_cannot_be_done_is_said_with_an_exit_code(
-    url: str, arguments: list[str], code: int, said: str
-) -> None:
+def test_errors_are_reported_with_an_exit_code(url: str, arguments: list[str], code: int, said: str) -> None:
     result = texapi(*(url if argument == "URL" else argument for argument in arguments))
 
     assert result.exit_code == code
     assert said in result.stderr
 
 
-def test_the_command_is_installed_and_says_its_exit_codes() -> None:
+def test_the_command_is_installed_and_documents_its_exit_codes() -> None:
     command = Path(sys.executable).parent / "texapi"
     said = subprocess.run([command, "--help"], capture_output=True, text=True, check=True).stdout
 
@@ -270,7 +268,7 @@ def test_a_statement_by_day_and_model(url: str, tmp_path: Path) -> None:
     ]
 
 
-def test_a_file_without_the_columns_is_no_statement(url: str, tmp_path: Path) -> None:
+def test_a_file_without_the_columns_is_rejected(url: str, tmp_path: Path) -> None:
     result = reconcile(url, tmp_path / "statement.csv", "colour,size\nred,3\n")
 
     assert result.exit_code == 3

@@ -1,4 +1,4 @@
-"""The ledger: what is in it, and that nothing waits for it and nothing is lost."""
+"""The ledger: its contents, that calls do not wait for it, and that no record is lost."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def tags_of(url: str) -> list[str]:
         return list(connection.scalars(select(schema.call_tags.c.tag).order_by("tag")))
 
 
-# What is in it
+# Contents
 
 
 @pytest.mark.parametrize("framework", ["langchain", "llama_index"])
-def test_one_argument_keeps_every_call(
+def test_one_argument_records_every_call(
     framework: str, gateway: Gateway, endpoint: Endpoint, url: str
 ) -> None:
     if framework == "langchain":
@@ -82,7 +82,7 @@ def test_one_argument_keeps_every_call(
     assert row["attempts"] == 1
 
 
-def test_the_environment_s_ledger_is_kept_too(
+def test_a_ledger_set_in_the_environment_is_used(
     endpoint: Endpoint, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEXAPI_USAGE_LEDGER", url)
@@ -93,7 +93,7 @@ def test_the_environment_s_ledger_is_kept_too(
     assert len(rows_of(url)) == 1
 
 
-def test_the_environment_s_ledger_is_not_in_a_pickle(
+def test_a_ledger_set_in_the_environment_is_not_pickled(
     endpoint: Endpoint, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEXAPI_USAGE_LEDGER", url)
@@ -108,7 +108,7 @@ def test_the_environment_s_ledger_is_not_in_a_pickle(
     assert chat.usage_ledger == llm.usage_ledger == url
 
 
-def test_tags_and_metadata_are_kept(endpoint: Endpoint, url: str) -> None:
+def test_tags_and_metadata_are_recorded(endpoint: Endpoint, url: str) -> None:
     config: Any = {"tags": ["shop"], "metadata": {"order": 7}}
     ChatTexAPI(model=MODEL, usage_ledger=url, **endpoint.for_langchain()).invoke(QUESTION, config)
     with instrument_tags({"customer": "acme"}):
@@ -133,7 +133,7 @@ def test_neither_the_key_nor_content_is_in_the_file(endpoint: Endpoint, url: str
     assert row["key_hint"] == f"…{endpoint.api_key[-4:]}"
 
 
-def test_a_failed_call_is_kept(gateway: Gateway, endpoint: Endpoint, url: str) -> None:
+def test_a_failed_call_is_recorded(gateway: Gateway, endpoint: Endpoint, url: str) -> None:
     gateway.misbehave(Fault(status=402, code="insufficient_credits"))
     with pytest.raises(TexAPIError):
         ChatTexAPI(model=MODEL, usage_ledger=url, **endpoint.for_langchain()).invoke(QUESTION)
@@ -167,7 +167,7 @@ def test_the_cost_is_exact_and_in_the_frameworks_metadata(endpoint: Endpoint, ur
     assert response.additional_kwargs["cost"] == float(second["cost"])
 
 
-def test_a_streamed_answer_has_its_cost_once(endpoint: Endpoint, url: str) -> None:
+def test_the_cost_of_a_streamed_answer_counts_once(endpoint: Endpoint, url: str) -> None:
     model = ChatTexAPI(model=MODEL, usage_ledger=url, **endpoint.for_langchain())
     chunks = list(model.stream(QUESTION))
 
@@ -176,7 +176,9 @@ def test_a_streamed_answer_has_its_cost_once(endpoint: Endpoint, url: str) -> No
     assert sum(chunks[1:], chunks[0]).response_metadata["cost"] == float(row["cost"])
 
 
-def test_the_gateway_s_own_cost_wins(gateway: Gateway, endpoint: Endpoint, url: str) -> None:
+def test_the_cost_reported_by_the_gateway_takes_precedence(
+    gateway: Gateway, endpoint: Endpoint, url: str
+) -> None:
     answer = {
         "id": "c1",
         "model": MODEL,
@@ -201,7 +203,7 @@ def test_an_unknown_price_is_unknown(endpoint: Endpoint, url: str) -> None:
     assert "cost" not in message.response_metadata
 
 
-def test_without_books_there_is_no_cost(endpoint: Endpoint) -> None:
+def test_without_accounting_there_is_no_cost(endpoint: Endpoint) -> None:
     message = ChatTexAPI(model=MODEL, **endpoint.for_langchain()).invoke(QUESTION)
 
     assert "cost" not in message.response_metadata
@@ -220,7 +222,7 @@ def test_without_books_there_is_no_cost(endpoint: Endpoint) -> None:
         ("postgresql://me:secret@host:port/db", "must look like sqlite:///"),
     ],
 )
-def test_a_ledger_that_cannot_be_is_an_error_at_construction(endpoint: Endpoint, bad: str, said: str) -> None:
+def test_an_invalid_ledger_is_an_error_at_construction(endpoint: Endpoint, bad: str, said: str) -> None:
     for make in (
         lambda: ChatTexAPI(model=MODEL, usage_ledger=bad, **endpoint.for_langchain()),
         lambda: TexAPI(model=MODEL, usage_ledger=bad, **endpoint.for_llama_index()),
@@ -259,7 +261,7 @@ def test_the_url_is_a_secret(endpoint: Endpoint) -> None:
     assert pickle.loads(pickle.dumps(model)).usage_ledger == url
 
 
-# Nothing waits for it, and nothing is lost
+# Calls do not wait for it, and no record is lost
 
 
 def record(**kwargs: Any) -> CallRecord:
@@ -267,7 +269,7 @@ def record(**kwargs: Any) -> CallRecord:
     return CallRecord(**{**known, "outcome": "ok", "total_ms": 1.0, **kwargs})
 
 
-def test_a_database_that_is_away_holds_nothing_up_and_gets_all_when_it_is_back(
+def test_an_unavailable_database_delays_no_call_and_gets_all_records_later(
     endpoint: Endpoint, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "later"
@@ -300,7 +302,7 @@ def test_records_beyond_the_limit_of_the_queue_are_dropped_and_counted(
     assert "were dropped" in caplog.text
 
 
-def test_a_record_that_the_database_refuses_takes_no_other_with_it(
+def test_a_record_that_the_database_rejects_does_not_lose_others(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     for request_id, attempts in (("a", 1), ("b", 10**30), ("c", 1)):
@@ -310,7 +312,7 @@ def test_a_record_that_the_database_refuses_takes_no_other_with_it(
     assert "rejects the record of request b" in caplog.text
 
 
-def test_a_record_is_written_once_however_often_it_comes(url: str) -> None:
+def test_a_repeated_record_is_written_once(url: str) -> None:
     twice = record(labels=CallLabels(tags=("x",)))
     ledger.write_record(url, twice)
     ledger.write_record(url, twice)
@@ -319,7 +321,7 @@ def test_a_record_is_written_once_however_often_it_comes(url: str) -> None:
     assert tags_of(url) == ["x"]
 
 
-def test_a_ledger_of_another_version_is_left_alone(
+def test_a_ledger_of_another_version_is_not_changed(
     url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with sqlite3.connect(tmp_path / "usage.db") as connection:
@@ -334,7 +336,7 @@ def test_a_ledger_of_another_version_is_left_alone(
 
 
 def test_putting_is_quick(url: str, tmp_path: Path) -> None:
-    """It makes six calls of functions at most, and returns while somebody else locks the database."""
+    """It makes at most six function calls, and returns while another connection locks the database."""
     one = record()
     ledger.write_record(url, one)
     assert ledger.flush_ledgers()
@@ -354,16 +356,16 @@ def test_putting_is_quick(url: str, tmp_path: Path) -> None:
     assert len(rows_of(url)) == 1
 
 
-# The ends of processes
+# How processes end
 
 CALLS = """
 import os, signal, sys, threading, time
 from texapi_core import complete, resolve_settings
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
-books = AccountingParameters()
-books.check_accounting()
+parameters = AccountingParameters()
+parameters.check_accounting()
 settings = resolve_settings(
-    api_key=None, base_url=None, timeout=None, max_retries=0, accounting=books.accounting
+    api_key=None, base_url=None, timeout=None, max_retries=0, accounting=parameters.accounting
 )
 def call(n):
     for number in range(n):
@@ -407,7 +409,7 @@ def test_a_normal_exit_loses_nothing(endpoint: Endpoint, url: str, code: str) ->
     assert len(read_rows(url)) == 5
 
 
-def test_sigterm_loses_nothing_and_still_kills(endpoint: Endpoint, url: str) -> None:
+def test_sigterm_loses_nothing_and_still_terminates(endpoint: Endpoint, url: str) -> None:
     process = start("call(5); print('ready', flush=True); time.sleep(240)", endpoint, url)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -463,13 +465,13 @@ call(5); print('ready', flush=True); time.sleep(240)
 
 
 def _written(url: str) -> int:
-    """How many rows are in the ledger, 0 while there is none."""
+    """The number of rows in the ledger; 0 if it does not exist yet."""
     with contextlib.suppress(OperationalError):
         return len(read_rows(url))
     return 0
 
 
-def test_kill_9_loses_what_the_last_fraction_of_a_second_brought(endpoint: Endpoint, url: str) -> None:
+def test_kill_9_loses_at_most_the_last_fraction_of_a_second(endpoint: Endpoint, url: str) -> None:
     process = start("call(5); print('ready', flush=True); time.sleep(240)", endpoint, url)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -505,7 +507,7 @@ def test_a_fork_writes_each_call_once(gateway: Gateway, endpoint: Endpoint, url:
     assert len(rows) == 6
 
 
-# Many processes, in every way
+# Many processes, every call style
 
 
 @pytest.mark.combination
@@ -526,7 +528,7 @@ def test_the_ledger_equals_the_gateway_s_on_postgresql(gateway: Gateway) -> None
 
 
 @needs_postgresql
-def test_postgresql_takes_what_a_user_may_call_things(endpoint: Endpoint) -> None:
+def test_postgresql_stores_any_user_supplied_name(endpoint: Endpoint) -> None:
     pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
     with postgresql.server() as url:
         config: Any = {"tags": ["nul\0", "việt"], "metadata": {"half": "\ud800"}}

@@ -1,4 +1,4 @@
-"""What a call costs: exact by the price list, and unknown where anything is unknown."""
+"""Costs of calls: exact by the price list, or unknown if any part is unknown."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_cost_is_exact(tokens: TokenUsage, cost: str) -> None:
         usage(output_audio_tokens=3),
     ],
 )
-def test_a_cost_that_cannot_be_known_is_unknown(tokens: TokenUsage) -> None:
+def test_a_cost_that_cannot_be_computed_is_unknown(tokens: TokenUsage) -> None:
     assert PRICE.cost(tokens) is None
 
 
@@ -68,7 +68,7 @@ def test_tokens_without_a_price_make_a_cost_unknown() -> None:
     assert plain.cost(usage(cache_creation_tokens=1)) is None
 
 
-def test_the_bundled_list_says_where_and_when_it_is_from() -> None:
+def test_the_bundled_list_has_its_source_and_date() -> None:
     prices = bundled_prices()
 
     assert "not TexAPI's" in prices.source
@@ -95,7 +95,7 @@ def test_a_model_that_is_not_listed_has_no_price() -> None:
     assert bundled_prices().cost(usage(), None, "claude-sonnet-4-6") == Decimal("0.0045")
 
 
-def test_rows_of_one_s_own_win_over_the_list() -> None:
+def test_user_defined_prices_override_the_list() -> None:
     prices = parse_prices(
         {"claude-sonnet-4.6": {"input": 1, "output": 2.5}, "mine": {"input": "1", "output": "1"}}
     )
@@ -105,7 +105,7 @@ def test_rows_of_one_s_own_win_over_the_list() -> None:
     assert prices.price("gpt-5-mini") == bundled_prices().price("gpt-5-mini")
 
 
-def test_a_file_is_the_whole_list_and_is_read_again_when_it_changes(tmp_path: Path) -> None:
+def test_a_file_replaces_the_list_and_is_reloaded_when_it_changes(tmp_path: Path) -> None:
     path = tmp_path / "prices.json"
     path.write_text('{"models": {"mine": {"input": 0.1, "output": 0.2}}}', "utf-8")
     assert parse_prices(path).cost(usage(), "mine") == Decimal("0.00012")
@@ -117,7 +117,7 @@ def test_a_file_is_the_whole_list_and_is_read_again_when_it_changes(tmp_path: Pa
     assert parse_prices(str(path)).cost(usage(), "mine") == Decimal("0.0012")
 
 
-def test_a_file_that_is_lost_or_spoilt_later_fails_no_call(
+def test_a_file_that_is_removed_or_broken_later_does_not_fail_calls(
     endpoint: Endpoint, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "prices.json"
@@ -132,7 +132,7 @@ def test_a_file_that_is_lost_or_spoilt_later_fails_no_call(
     assert "cannot be read again" in caplog.text
 
 
-def test_the_environment_names_a_file(
+def test_a_price_file_set_in_the_environment(
     endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "prices.json"
@@ -161,7 +161,7 @@ def test_the_environment_names_a_file(
         "/nowhere/prices.json",
     ],
 )
-def test_prices_that_are_none_are_an_error_at_construction(endpoint: Endpoint, bad: Any) -> None:
+def test_invalid_prices_are_an_error_at_construction(endpoint: Endpoint, bad: Any) -> None:
     with pytest.raises(ValueError, match=r"price"):
         ChatTexAPI(model="m", prices=bad, **endpoint.for_langchain())
     with pytest.raises(ValueError, match=r"price"):

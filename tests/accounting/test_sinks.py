@@ -1,4 +1,4 @@
-"""One protocol for what follows calls: a new sink is a class and a constructor field, in both frameworks."""
+"""The sink protocol: a new sink is one class and one constructor field, for both frameworks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ steps: list[str] = []
 
 
 class Diary(Sink, Observer):
-    """A toy: notes each step, and refuses calls to one model."""
+    """A sink for tests: records each step, and refuses calls to one model."""
 
     def __init__(self, refused_model: str) -> None:
         self._refused_model = refused_model
@@ -108,7 +108,7 @@ def _no_steps() -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_sink_follows_a_call(gateway: Gateway, endpoint: Endpoint, way: str) -> None:
+def test_a_sink_receives_each_step_of_a_call(gateway: Gateway, endpoint: Endpoint, way: str) -> None:
     _asks(endpoint)[way]()
 
     entry = gateway.ledger[0]
@@ -117,7 +117,7 @@ def test_a_sink_follows_a_call(gateway: Gateway, endpoint: Endpoint, way: str) -
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_sink_is_told_of_a_failed_call(gateway: Gateway, endpoint: Endpoint, way: str) -> None:
+def test_a_sink_receives_failed_calls(gateway: Gateway, endpoint: Endpoint, way: str) -> None:
     gateway.misbehave(Fault(status=500, error_type="server_error"))
 
     with pytest.raises(TexAPIServerError):

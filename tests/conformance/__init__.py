@@ -1,4 +1,4 @@
-"""What a LlamaIndex LLM on an OpenAI-compatible URL should do, as tests for any such class.
+"""Conformance tests for any LlamaIndex LLM class that uses an OpenAI-compatible URL.
 
 `python -m tests.conformance texapi openai-like` runs them and prints one table.
 """

@@ -26,7 +26,7 @@ Results = dict[str, list[int]]
 
 
 def run(subject: str) -> Results:
-    """What passes for one class."""
+    """Run the suite for one class."""
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "report.xml"
         options = [
@@ -83,16 +83,16 @@ def _of(count: list[int]) -> str:
 
 
 def versions(subjects: list[str]) -> str:
-    """What was compared, when and on what."""
+    """The date, the Python version and the compared packages."""
     distributions = [subject_named(subject).distribution for subject in subjects]
     distributions += ["llama-index-core", "openai"]
-    told = [f"{name} {version(name)}" for name in distributions if name]
+    packages = [f"{name} {version(name)}" for name in distributions if name]
     today = datetime.datetime.now(tz=datetime.UTC).date()
-    return f"{today}, Python {platform.python_version()}, {', '.join(told)}"
+    return f"{today}, Python {platform.python_version()}, {', '.join(packages)}"
 
 
 def main() -> None:
-    """Run and print."""
+    """Run the suite and print the table."""
     subjects = sys.argv[1:] or ["texapi"]
     results = {subject: run(subject) for subject in subjects}
     print(f"{versions(subjects)}\n\n{table(results)}")

@@ -1,4 +1,4 @@
-"""Answers of the gateway, whole and streamed, for the stand-in to give."""
+"""Gateway answers for the stand-in, whole and streamed."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ MODEL = "claude-sonnet-4-6"
 
 @dataclass(frozen=True)
 class Subject:
-    """A class and the arguments that its own documentation gives it for such a gateway."""
+    """A class with the arguments that its documentation recommends for such a gateway."""
 
     path: str
     """`module:Class`."""
@@ -28,7 +28,7 @@ class Subject:
         return self.path.rpartition(":")[2]
 
     def bare(self, endpoint: Endpoint, **kwargs: Any) -> Any:
-        """The LLM as it is without further arguments."""
+        """The LLM without further arguments."""
         module, _, name = self.path.partition(":")
         where = {"model": MODEL, "api_base": endpoint.base_url, "api_key": endpoint.api_key}
         return getattr(import_module(module), name)(**{**where, **kwargs})
@@ -49,7 +49,7 @@ SUBJECTS = {
 
 
 def subject_named(name: str) -> Subject:
-    """A subject of the table, or a class by its path with no arguments of its own."""
+    """A subject of the table, or a class given by its path, without extra arguments."""
     return SUBJECTS.get(name) or Subject(name)
 
 

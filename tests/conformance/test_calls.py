@@ -1,6 +1,6 @@
-"""What a LlamaIndex LLM owes its users in every call. Only LlamaIndex's own interface is used.
+"""What users can expect of every call of a LlamaIndex LLM, through LlamaIndex's interface only.
 
-The gateway is strict: what OpenAI, Claude or Gemini would refuse, it refuses.
+The gateway is strict: it refuses whatever OpenAI, Claude or Gemini would refuse.
 """
 
 from __future__ import annotations
@@ -179,8 +179,8 @@ def test_usage_in_every_output_of_an_agent(gateway: Gateway, make: Any, streamin
         await handler
         return [event.raw["usage"] for event in found if event.raw]
 
-    told = [usage["prompt_tokens"] for usage in asyncio.run(outputs())]
-    assert told == [entry.prompt_tokens for entry in gateway.ledger]
+    reported = [usage["prompt_tokens"] for usage in asyncio.run(outputs())]
+    assert reported == [entry.prompt_tokens for entry in gateway.ledger]
 
 
 @pytest.mark.parametrize("way", [chat, achat])
@@ -310,7 +310,7 @@ def test_settings_openai_s_key_goes_nowhere_else(
     try:
         SUBJECT.llm(endpoint, api_key=None).chat(QUESTION)
     except Exception:
-        assert not gateway.requests  # it asked for a key of its own instead
+        assert not gateway.requests  # it asked for its own key instead
     assert "sk-of-openai" not in str([request.headers for request in gateway.requests])
 
 
@@ -405,7 +405,7 @@ def test_loops_four_evaluations_are_four_requests(gateway: Gateway, make: Any, r
 
     assert len(asyncio.run(under_a_running_loop()) if running else evaluate()) == 4
     assert len(gateway.requests) == 4
-    acomplete(llm)  # drops the clients of loops that were closed under them
+    acomplete(llm)  # drops the clients of closed event loops
     gc.collect()
 
 

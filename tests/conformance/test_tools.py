@@ -1,4 +1,4 @@
-"""What a LlamaIndex LLM owes its users where it calls tools and gives objects."""
+"""What users can expect of tool calls and structured output of a LlamaIndex LLM."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def test_objects_never_go_backwards(make: Any, by_schema: bool) -> None:
 @pytest.mark.parametrize("way", PREDICTIONS)
 @pytest.mark.parametrize("by_schema", [False, True], ids=["tool", "schema"])
 def test_objects_in_a_fence(gateway: Gateway, make: Any, way: str, by_schema: bool) -> None:
-    """By a tool too: a model that cannot be forced may answer with text instead of the call."""
+    """Also with a forced tool: some models answer with text instead of the call."""
     text = '```json\n{"name": "Lan", "age": 30}\n```'
     streamed = answers.stream(answers.chunk({"content": text}), answers.chunk({}, "stop"))
     gateway.misbehave(streamed if "streamed" in way else whole({"content": text}))

@@ -1,4 +1,4 @@
-"""A call that forces a tool is made once more, free, when the model refuses; once, and only then."""
+"""A call that forces a tool is repeated once without forcing it if the model refuses."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ WAYS: dict[str, Callable[[Any, Any], ChatReply]] = {
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "f"}}], ids=str)
-def test_a_refused_call_is_made_once_more(
+def test_a_refused_call_is_repeated_once(
     gateway: Gateway, endpoint: Endpoint, way: Any, choice: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     gateway.misbehave(REFUSED)
@@ -80,7 +80,7 @@ def test_a_call_refused_twice_is_an_error(gateway: Gateway, endpoint: Endpoint, 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("choice", ["auto", "none"])
-def test_a_call_that_forces_nothing_is_not_made_again(
+def test_a_call_that_forces_no_tool_is_not_repeated(
     gateway: Gateway, endpoint: Endpoint, way: Any, choice: str
 ) -> None:
     gateway.misbehave(REFUSED)
@@ -92,7 +92,7 @@ def test_a_call_that_forces_nothing_is_not_made_again(
 
 
 @pytest.mark.parametrize("way", [_stream, _astream])
-def test_a_stream_that_has_begun_is_not_made_again(gateway: Gateway, endpoint: Endpoint, way: Any) -> None:
+def test_a_stream_that_has_begun_is_not_repeated(gateway: Gateway, endpoint: Endpoint, way: Any) -> None:
     delta = {"choices": [{"index": 0, "delta": {"content": "I"}, "finish_reason": None}]}
     error = {"error": {"code": "400", "message": "tool_choice cannot be kept"}}
     events = "".join(f"data: {json.dumps(event)}\n\n" for event in (delta, error))

@@ -1,4 +1,4 @@
-"""A stream that nobody reads on, wherever it is dropped."""
+"""Streams that are abandoned by their reader, at any point."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def own_collection() -> Iterator[None]:
 
 @pytest.mark.usefixtures("own_collection")
 def test_the_garbage_collector_may_close_a_stream_in_the_middle_of_another_call(endpoint: Endpoint) -> None:
-    """It holds no lock of the connection pool then: this waited for ever."""
+    """It must not hold the connection pool's lock then, or the next call would wait forever."""
     settings = Settings(api_key=endpoint.api_key, base_url=endpoint.base_url)
-    for objects in range(20, 400, 3):  # the collector runs at another place of the next call each time
+    for objects in range(20, 400, 3):  # the collector runs at a different point of the next call each time
         gc.set_threshold(objects, 1000, 1000)
         answer = stream(settings, PAYLOAD)
         next(answer)
@@ -76,7 +76,7 @@ def _aread_slowly(settings: Settings) -> ChatReply:
 
 
 @pytest.mark.parametrize("read", [_read_slowly, _aread_slowly])
-def test_the_reader_s_own_time_is_no_stall(gateway: Gateway, endpoint: Endpoint, read: Any) -> None:
+def test_a_slow_reader_is_not_a_stall(gateway: Gateway, endpoint: Endpoint, read: Any) -> None:
     gateway.misbehave(Fault(raw=PACKETS, content_type="text/event-stream"))
     limited = Settings(api_key=endpoint.api_key, base_url=endpoint.base_url, stream_idle_timeout=0.6)
 
@@ -99,9 +99,9 @@ def _reads_request(client: socket.socket) -> bool:
 
 @contextlib.contextmanager
 def _served(*parts: bytes | float) -> Iterator[tuple[str, list[socket.socket]]]:
-    """A server that answers each request with these bytes, pausing where there are seconds.
+    """A server that answers each request with these bytes; numbers are pauses in seconds.
 
-    Its address, and the connections that it has seen.
+    Yields its URL and the connections it has accepted.
     """
     seen: list[socket.socket] = []
     over = threading.Event()
@@ -161,7 +161,7 @@ def _read(settings: Settings) -> str:
     return replies[0].choice.text
 
 
-def test_the_end_of_a_body_may_come_a_little_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_a_body_may_arrive_late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body_end, "_MAX_WAIT", 10.0)
     with _served(_HEAD + _ANSWER, 0.02, b"0\r\n\r\n") as (address, seen):
         settings = Settings(api_key="sk-tex-test", base_url=address)
@@ -170,8 +170,8 @@ def test_the_end_of_a_body_may_come_a_little_later(monkeypatch: pytest.MonkeyPat
         assert len(seen) == 1
 
 
-def test_the_short_limit_is_for_the_end_of_one_body_alone() -> None:
-    """The next call of the same connection may take its time."""
+def test_the_short_limit_applies_to_the_end_of_one_body_only() -> None:
+    """The next call on the same connection has its usual limits."""
     with _served(_HEAD, 0.3, _ANSWER + b"0\r\n\r\n") as (address, seen):
         settings = Settings(api_key="sk-tex-test", base_url=address)
 
@@ -179,8 +179,8 @@ def test_the_short_limit_is_for_the_end_of_one_body_alone() -> None:
         assert len(seen) == 1
 
 
-def test_a_limit_that_runs_out_harms_no_other_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call whose connection is cut would be sent again, and billed twice: once in 10,000 under load."""
+def test_an_expired_limit_does_not_affect_other_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call on a connection closed too late would be sent and billed twice: once in 10,000 under load."""
     monkeypatch.setattr(body_end, "_MAX_WAIT", 0.001)
     connections = []
     for late in (0.0, 0.001, 0.005):
@@ -190,4 +190,4 @@ def test_a_limit_that_runs_out_harms_no_other_call(monkeypatch: pytest.MonkeyPat
             assert [_read(settings) for _ in range(100)] == ["ok"] * 100
             connections.append(len(seen))
 
-    assert connections[-1] > 1  # they ended too late, else this showed nothing
+    assert connections[-1] > 1  # the bodies ended too late, otherwise this would test nothing

@@ -1,4 +1,4 @@
-"""Clients: what they send, and who shares them and their connections."""
+"""Clients: what they send, and how clients and connections are shared."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def last_reply(settings: Settings) -> ChatReply:
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
-def test_no_openai_variable_says_where_a_request_goes_or_what_it_carries(
+def test_openai_environment_variables_are_ignored(
     monkeypatch: pytest.MonkeyPatch, gateway: Gateway, endpoint: Endpoint, name: str, asynchronous: bool
 ) -> None:
     for variable, value in OPENAI_VARIABLES.items():
@@ -83,8 +83,8 @@ def test_no_openai_variable_says_where_a_request_goes_or_what_it_carries(
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_no_header_tells_of_the_machine(gateway: Gateway, endpoint: Endpoint, asynchronous: bool) -> None:
-    """The SDK tells OpenAI about the system, the Python and itself; the gateway needs none of it."""
+def test_no_header_describes_the_machine(gateway: Gateway, endpoint: Endpoint, asynchronous: bool) -> None:
+    """The SDK sends system, Python and SDK versions to OpenAI; the gateway does not need them."""
     if asynchronous:
         asyncio.run(texapi_core.acomplete(settings(endpoint), PAYLOAD))
     else:
@@ -96,13 +96,13 @@ def test_no_header_tells_of_the_machine(gateway: Gateway, endpoint: Endpoint, as
     assert received.headers["user-agent"].startswith("AsyncOpenAI/" if asynchronous else "OpenAI/")
 
 
-def test_the_user_may_tell_of_the_machine(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_the_user_may_send_headers_that_describe_the_machine(gateway: Gateway, endpoint: Endpoint) -> None:
     texapi_core.complete(settings(endpoint, default_headers={"X-Stainless-OS": "Linux"}), PAYLOAD)
 
     assert gateway.requests[0].headers["x-stainless-os"] == "Linux"
 
 
-def test_a_header_that_the_user_passes_wins(
+def test_a_header_passed_by_the_user_takes_precedence(
     monkeypatch: pytest.MonkeyPatch, gateway: Gateway, endpoint: Endpoint
 ) -> None:
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Tenant: wrong")
@@ -112,7 +112,7 @@ def test_a_header_that_the_user_passes_wins(
     assert gateway.requests[0].headers["x-tenant"] == "right"
 
 
-def test_one_call_may_carry_headers_and_query_of_its_own(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_headers_and_query_parameters_per_call(gateway: Gateway, endpoint: Endpoint) -> None:
     default = settings(endpoint, default_headers={"X-A": "1"}, default_query={"q": "1"})
 
     texapi_core.complete(default, PAYLOAD, CallOptions(extra_headers={"X-A": "2"}, extra_query={"r": "2"}))
@@ -152,8 +152,8 @@ def test_accounts_that_share_connections_share_no_cookies(
     assert "cookie" not in second.headers
 
 
-async def test_more_clients_than_are_kept_leave_nothing_open(endpoint: Endpoint) -> None:
-    with warnings.catch_warnings():  # of loops that LlamaIndex opened in other tests and dropped
+async def test_evicted_clients_leave_no_connection_open(endpoint: Endpoint) -> None:
+    with warnings.catch_warnings():  # clients of event loops that LlamaIndex abandoned in other tests
         warnings.simplefilter("ignore", ResourceWarning)
         await texapi_core.acomplete(settings(endpoint), PAYLOAD)
         gc.collect()
@@ -183,7 +183,7 @@ async def test_async_streams_read_to_their_end_share_a_connection(
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_body_that_never_ends_holds_nobody_up(
+def test_a_body_that_never_ends_blocks_no_call(
     gateway: Gateway, endpoint: Endpoint, asynchronous: bool
 ) -> None:
     gateway.misbehave(Fault(raw=[NEVER_ENDING, 60.0, b": still here\n\n"]))
@@ -218,7 +218,7 @@ def _complete_in_child(settings: Settings, answers: Any) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_a_forked_process_opens_connections_of_its_own(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_a_forked_process_opens_its_own_connections(gateway: Gateway, endpoint: Endpoint) -> None:
     here = texapi_core.complete(settings(endpoint), PAYLOAD).choice.text
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
@@ -325,7 +325,7 @@ def test_a_redirect_to_another_host_is_refused(
 
 
 @pytest.mark.parametrize("target", ["/v1/chat/completions", "http://[::1"])
-def test_a_redirect_that_leads_nowhere_is_refused_at_once(
+def test_a_redirect_with_an_unusable_target_is_refused_at_once(
     redirector: http.server.HTTPServer, target: str
 ) -> None:
     _Redirector.target = target
@@ -340,7 +340,7 @@ def test_a_redirect_that_leads_nowhere_is_refused_at_once(
 
 
 def _limit_with(limits: dict[str, float]) -> Any:
-    """An HTTP client of a user's own whose hook gives every request the same limits."""
+    """A user's own HTTP client with a hook that sets the same limits on every request."""
 
     def limit(request: Any) -> None:
         request.extensions["timeout"] = limits
@@ -348,9 +348,7 @@ def _limit_with(limits: dict[str, float]) -> Any:
     return openai.DefaultHttpxClient(event_hooks={"request": [limit], "response": []})
 
 
-def test_the_end_of_a_stream_changes_no_limits_of_the_user_s_own(
-    gateway: Gateway, endpoint: Endpoint
-) -> None:
+def test_the_end_of_a_stream_does_not_change_the_user_s_limits(gateway: Gateway, endpoint: Endpoint) -> None:
     limits = {"connect": 5.0, "read": 5.0, "write": 5.0, "pool": 5.0}
     with _limit_with(limits) as own:
         mine = settings(endpoint, http_client=own)
@@ -362,10 +360,10 @@ def test_the_end_of_a_stream_changes_no_limits_of_the_user_s_own(
     assert limits == {"connect": 5.0, "read": 5.0, "write": 5.0, "pool": 5.0}
 
 
-def test_a_transport_of_the_user_s_own_may_hand_on_copies_of_the_limits(
+def test_the_user_s_own_transport_may_pass_on_copies_of_the_limits(
     gateway: Gateway, endpoint: Endpoint
 ) -> None:
-    """The wait for a body that does not end is short all the same."""
+    """The wait for a body that does not end is still short."""
     http_library = import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
 
     class Copying(http_library.HTTPTransport):  # type: ignore[name-defined,misc] # httpx, or httpx2

@@ -1,4 +1,4 @@
-"""Each failure has its class, says what to do, and is sent as often as it should be."""
+"""Each failure raises its class, with a helpful message, after the right number of requests."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ Way = Callable[[Settings], ChatReply]
 
 @pytest.fixture(autouse=True)
 def _no_sleep_between_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries are counted here, not timed."""
+    """Skip the delays: retries are counted here, not timed."""
     real = time.sleep
     monkeypatch.setattr(time, "sleep", lambda seconds: real(min(seconds, 0.01)))
 
@@ -98,7 +98,7 @@ ERRORS: list[tuple[int, str, str, type[openai.OpenAIError], int]] = [
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("status", "type_", "name", "openai_class", "requests"), ERRORS)
-def test_an_error_has_its_class_and_is_sent_as_often_as_it_should_be(
+def test_an_error_has_its_class_and_number_of_requests(
     gateway: Gateway,
     endpoint: Endpoint,
     way: Way,
@@ -108,7 +108,7 @@ def test_an_error_has_its_class_and_is_sent_as_often_as_it_should_be(
     openai_class: type[openai.OpenAIError],
     requests: int,
 ) -> None:
-    gateway.misbehave(Fault(status=status, error_type=type_ or None, message="as told"), times=5)
+    gateway.misbehave(Fault(status=status, error_type=type_ or None, message="provider message"), times=5)
 
     with pytest.raises(TexAPIError) as caught:
         way(settings(endpoint))
@@ -119,7 +119,7 @@ def test_an_error_has_its_class_and_is_sent_as_often_as_it_should_be(
     assert error.status_code == status  # type: ignore[attr-defined] # every error of a status has it
     assert error.request_id == gateway_request_id(gateway)
     assert error.advice in str(error)
-    assert "as told" in str(error)
+    assert "provider message" in str(error)
     assert len(gateway.requests) == requests
 
 
@@ -129,7 +129,7 @@ def gateway_request_id(gateway: Gateway) -> str:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("where", ["code", "error_type"])
-def test_an_empty_balance_is_told_by_code_as_well_as_by_type(
+def test_an_empty_balance_is_recognized_by_code_or_type(
     gateway: Gateway, endpoint: Endpoint, way: Way, where: str
 ) -> None:
     body = {"message": "Insufficient balance", "type": None, "code": None}
@@ -142,9 +142,7 @@ def test_an_empty_balance_is_told_by_code_as_well_as_by_type(
     assert len(gateway.requests) == 1
 
 
-def test_an_empty_balance_is_not_retried_though_the_server_asks_for_it(
-    gateway: Gateway, endpoint: Endpoint
-) -> None:
+def test_an_empty_balance_is_not_retried_even_with_retry_after(gateway: Gateway, endpoint: Endpoint) -> None:
     headers = {"x-should-retry": "true", "retry-after": "1"}
     gateway.misbehave(Fault(status=429, error_type="insufficient_quota", headers=headers), times=5)
 
@@ -156,7 +154,7 @@ def test_an_empty_balance_is_not_retried_though_the_server_asks_for_it(
 
 @pytest.mark.parametrize("retry_after", ["3600", "Wed, 21 Oct 2099 07:28:00 GMT"])
 @pytest.mark.parametrize("way", [_complete, _acomplete])
-def test_an_absurd_retry_after_is_told_instead_of_waited_for(
+def test_an_excessive_retry_after_raises_instead_of_waiting(
     gateway: Gateway, endpoint: Endpoint, way: Way, retry_after: str
 ) -> None:
     gateway.misbehave(Fault(status=429, headers={"retry-after": retry_after}), times=5)
@@ -170,7 +168,7 @@ def test_an_absurd_retry_after_is_told_instead_of_waited_for(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_passing_failure_is_retried_and_the_answer_comes(
+def test_a_transient_failure_is_retried_until_answered(
     gateway: Gateway, endpoint: Endpoint, way: Way
 ) -> None:
     gateway.misbehave(Fault(status=503, headers={"retry-after-ms": "1"}), times=2)
@@ -198,7 +196,7 @@ def test_max_retries_of_zero_is_one_request(gateway: Gateway, endpoint: Endpoint
         (Fault(stall_after=4, keepalive=True), texapi_core.TexAPITimeoutError),
     ],
 )
-def test_a_broken_stream_raises_and_keeps_what_came(
+def test_a_broken_stream_raises_and_keeps_what_was_received(
     gateway: Gateway, endpoint: Endpoint, way: Way, fault: Fault, error_class: type[TexAPIError]
 ) -> None:
     gateway.misbehave(fault)
@@ -221,7 +219,7 @@ def test_a_broken_stream_raises_and_keeps_what_came(
         (Fault(body={"choices": None}), "without"),
     ],
 )
-def test_what_is_no_answer_is_named(
+def test_an_invalid_answer_is_described_in_the_error(
     gateway: Gateway, endpoint: Endpoint, way: Way, fault: Fault, message: str
 ) -> None:
     gateway.misbehave(fault)
@@ -234,9 +232,7 @@ def test_what_is_no_answer_is_named(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_error_object_in_a_200_is_the_error_that_it_names(
-    gateway: Gateway, endpoint: Endpoint, way: Way
-) -> None:
+def test_an_error_object_in_a_200_raises_that_error(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
     gateway.misbehave(Fault(body={"error": {"type": "insufficient_credits", "message": "Empty."}}))
 
     with pytest.raises(texapi_core.TexAPIInsufficientCreditsError, match=r"Empty\."):
@@ -256,7 +252,7 @@ def test_a_refused_connection(way: Way) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_no_answer_in_time(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+def test_a_timeout(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
     gateway.misbehave(Fault(delay=3.0))
 
     with pytest.raises(texapi_core.TexAPITimeoutError) as caught:
@@ -265,7 +261,7 @@ def test_no_answer_in_time(gateway: Gateway, endpoint: Endpoint, way: Way) -> No
     assert isinstance(caught.value, openai.APITimeoutError)
 
 
-def test_the_time_limit_of_one_call_wins(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_the_timeout_of_one_call_takes_precedence(gateway: Gateway, endpoint: Endpoint) -> None:
     gateway.misbehave(Fault(delay=3.0))
 
     with pytest.raises(texapi_core.TexAPITimeoutError):
@@ -382,7 +378,7 @@ def test_an_empty_balance_is_found_in_whatever_it_is_wrapped(
 
 
 @pytest.mark.parametrize("way", [_complete, _acomplete])
-def test_a_failure_that_cannot_be_unpacked_is_told_by_its_status(
+def test_a_failure_with_an_undecodable_body_is_classified_by_status(
     gateway: Gateway, endpoint: Endpoint, way: Way
 ) -> None:
     gateway.misbehave(Fault(status=402, body=b"no gzip", headers={"content-encoding": "gzip"}), times=5)
@@ -395,7 +391,7 @@ def test_a_failure_that_cannot_be_unpacked_is_told_by_its_status(
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("unsendable", [object(), "\ud800"])
-def test_what_cannot_be_sent_is_told_before_anything_is(
+def test_a_payload_that_cannot_be_sent_raises_before_anything_is_sent(
     gateway: Gateway, endpoint: Endpoint, way: Way, unsendable: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PAYLOAD, "metadata", {"a": unsendable})
@@ -407,7 +403,9 @@ def test_what_cannot_be_sent_is_told_before_anything_is(
 
 
 @pytest.mark.parametrize("way", [_complete, _acomplete, _stream])
-def test_a_failure_that_drips_in_is_not_waited_for(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+def test_a_failure_body_that_arrives_slowly_is_not_waited_for(
+    gateway: Gateway, endpoint: Endpoint, way: Way
+) -> None:
     dripping: list[bytes | float] = [b"{", *[0.2, b" "] * 300]  # type: ignore[list-item] # a mixed list
     gateway.misbehave(Fault(status=402, raw=dripping))
     started = time.monotonic()
@@ -419,7 +417,7 @@ def test_a_failure_that_drips_in_is_not_waited_for(gateway: Gateway, endpoint: E
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
-def test_settings_of_the_machine_that_cannot_work_are_told(
+def test_an_unusable_proxy_in_the_environment_raises(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     from texapi_core.transport import clients as client
@@ -432,7 +430,7 @@ def test_settings_of_the_machine_that_cannot_work_are_told(
         _complete(settings(endpoint, default_headers={"X-Run": variable}))
 
 
-def test_a_status_error_crosses_processes(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_a_status_error_can_be_pickled(gateway: Gateway, endpoint: Endpoint) -> None:
     gateway.misbehave(Fault(status=402, error_type="insufficient_credits", message="Empty."))
     with pytest.raises(texapi_core.TexAPIInsufficientCreditsError) as caught:
         _complete(settings(endpoint))
@@ -445,7 +443,7 @@ def test_a_status_error_crosses_processes(gateway: Gateway, endpoint: Endpoint) 
 
 @pytest.mark.parametrize("take_across", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
 @pytest.mark.parametrize("make", [chat_texapi, texapi])
-def test_a_broken_stream_s_error_crosses_processes_whole(
+def test_a_stream_interrupted_error_is_pickled_completely(
     gateway: Gateway, endpoint: Endpoint, make: Callable[..., Any], take_across: Callable[[Any], Any]
 ) -> None:
     gateway.misbehave(Fault(cut_after=4))

@@ -1,4 +1,4 @@
-"""Async clients: that they end with their event loop, and which pool of connections a call takes."""
+"""Async clients: closed with their event loop; which connection pool a call uses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def loop_client(settings: Settings) -> openai.AsyncOpenAI:
 
 
 async def shards(settings: Settings, count: int) -> list[PoolShard]:
-    """The first shards of the running loop, with the calls that are in them."""
+    """The first shards of the running loop, with their number of active calls."""
     entered: list[PoolShard] = []
     while len(set(entered)) < count:
         entered.append(await acquire_shard(settings))
@@ -57,7 +57,7 @@ def test_clients_are_closed_with_their_loop(endpoint: Endpoint) -> None:
     gc.collect()  # an unclosed connection would warn here, and warnings are errors
 
 
-async def test_few_calls_at_once_use_few_connections(gateway: Gateway, endpoint: Endpoint) -> None:
+async def test_few_concurrent_calls_use_few_connections(gateway: Gateway, endpoint: Endpoint) -> None:
     for _ in range(3):
         await asyncio.gather(*(texapi_core.acomplete(settings(endpoint), PAYLOAD) for _ in range(2)))
 
@@ -65,8 +65,10 @@ async def test_few_calls_at_once_use_few_connections(gateway: Gateway, endpoint:
 
 
 @pytest.mark.parametrize(("transport", "calls"), [("httpx", [16, 16, 8]), ("aiohttp", [40])])
-async def test_many_calls_at_once_share_no_pool(endpoint: Endpoint, transport: str, calls: list[int]) -> None:
-    """httpx looks at all connections of a pool for each request, aiohttp does not."""
+async def test_many_concurrent_calls_use_several_pools(
+    endpoint: Endpoint, transport: str, calls: list[int]
+) -> None:
+    """httpx scans all connections of a pool for each request, aiohttp does not."""
     entered = [await acquire_shard(settings(endpoint, async_transport=transport)) for _ in range(40)]
 
     assert [shard.calls for shard in dict.fromkeys(entered)] == calls
@@ -84,7 +86,7 @@ async def test_calls_of_all_shards_are_answered(gateway: Gateway, endpoint: Endp
 
 @pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
 async def test_every_call_releases_its_shard(gateway: Gateway, endpoint: Endpoint, transport: str) -> None:
-    """Whether it is answered, fails, is cancelled, or its stream is dropped."""
+    """Whether it is answered, fails, is cancelled, or its stream is abandoned."""
     mine = settings(endpoint, async_transport=transport)
 
     async def begin() -> None:
@@ -110,7 +112,7 @@ async def test_every_call_releases_its_shard(gateway: Gateway, endpoint: Endpoin
     await await_until(lambda: shard.calls == 0)
 
 
-async def test_what_a_burst_leaves_behind_is_closed(
+async def test_idle_shards_are_closed_after_a_burst(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, *others = await shards(settings(endpoint), 3)
@@ -124,7 +126,7 @@ async def test_what_a_burst_leaves_behind_is_closed(
     assert [shard.pool.is_closed for shard in (first, *others)] == [False, True, True]
 
 
-async def test_lanes_do_not_grow_without_end(endpoint: Endpoint) -> None:
+async def test_the_number_of_shards_is_bounded(endpoint: Endpoint) -> None:
     entered = [await acquire_shard(settings(endpoint)) for _ in range(300)]
 
     assert len(set(entered)) == 16
@@ -136,7 +138,7 @@ async def test_lanes_do_not_grow_without_end(endpoint: Endpoint) -> None:
 def test_certificates_are_read_once_for_all_loops(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """And again when the environment names others. Reading them takes 30 to 50 ms."""
+    """They are loaded again if the environment changes. Loading them takes 30 to 50 ms."""
     read: list[str] = []
 
     def counted(http_library: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""Results of tools get the ids of their calls, whatever ids a history came with."""
+"""Tool results get the ids of their calls, whatever ids the history has."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def result(id_: Any, **more: Any) -> dict[str, Any]:
 
 
 def ids(messages: list[dict[str, Any]]) -> list[Any]:
-    """The ids of calls as lists, of results as they are."""
+    """The ids: lists for messages with calls, single ids for results."""
     return [
         [call["id"] for call in message["tool_calls"]]
         if "tool_calls" in message
@@ -67,7 +67,7 @@ def ids(messages: list[dict[str, Any]]) -> list[Any]:
         "the tool's name as the result's id",
         "the tool's name beside it",
         "the tool's name as every id",
-        "every turn numbered anew",
+        "every turn numbered from zero",
         "a result that says something else, of the only call",
         "a result of no call is the gateway's to refuse",
         "no call at all",
@@ -77,13 +77,13 @@ def test_ids(messages: list[dict[str, Any]], expected: list[Any]) -> None:
     assert ids(match_tool_results(messages)) == expected
 
 
-def test_a_result_of_the_legacy_role_is_one_of_a_tool() -> None:
+def test_a_result_with_the_legacy_role_becomes_a_tool_result() -> None:
     history = [calls((None, "f")), {"role": "function", "name": "f", "content": "ok"}]
 
     assert match_tool_results(history)[1] == {"role": "tool", "content": "ok", "tool_call_id": "call_0_0"}
 
 
-def test_what_needs_no_change_is_left_alone() -> None:
+def test_a_correct_history_is_not_changed() -> None:
     history = [
         {"role": "user", "content": "Hi"},
         calls(("a", "f")),
@@ -94,7 +94,7 @@ def test_what_needs_no_change_is_left_alone() -> None:
     assert match_tool_results(history) == history
 
 
-def test_the_caller_s_messages_stay_as_they_were() -> None:
+def test_the_caller_s_messages_are_not_changed() -> None:
     history = [calls((None, "f")), result(None)]
 
     match_tool_results(history)

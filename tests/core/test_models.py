@@ -1,4 +1,4 @@
-"""What is known of models, and which ones the key can use."""
+"""Known facts about models, and the models available to the key."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def settings(endpoint: Endpoint, **changes: Any) -> Settings:
     "name",
     ["claude-sonnet-4-6", "claude-sonnet-4.6", "anthropic/claude-sonnet-4.6", "Claude-Sonnet-4-6-20260101"],
 )
-def test_one_model_under_its_spellings(name: str) -> None:
+def test_a_model_is_found_under_each_spelling(name: str) -> None:
     assert capabilities(name).context_window == 1_000_000
 
 
 @pytest.mark.parametrize("name", ["", "my-model", "claude", "sonnet"])
-def test_an_unknown_model_is_unknown_and_no_error(name: str) -> None:
+def test_an_unknown_model_is_not_an_error(name: str) -> None:
     assert capabilities(name) is UNKNOWN_MODEL
 
 
@@ -56,6 +56,6 @@ def test_a_wrong_key_is_an_authentication_error(endpoint: Endpoint) -> None:
         list_models(settings(endpoint, api_key="sk-tex-wrong"))
 
 
-def test_an_answer_that_is_no_list_is_an_error(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_an_answer_that_is_not_a_list_is_an_error(gateway: Gateway, endpoint: Endpoint) -> None:
     with pytest.raises(TexAPIResponseError):
         list_models(settings(endpoint, default_headers={"X-Standin-Fault": '{"body": {"data": null}}'}))

@@ -1,4 +1,4 @@
-"""A schema is kept as long as its source lives and stays as it is, and not a moment longer."""
+"""A schema is cached as long as its source exists and is unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from texapi_core.adapter_base.schema_cache import SchemaCache
 
 
 class Counting:
-    """A cache of LangChain's definitions of tools, and how often one was made."""
+    """A cache of LangChain's tool definitions that counts how many were created."""
 
     def __init__(self) -> None:
         self.cache = SchemaCache()
@@ -78,7 +78,7 @@ SOURCES = [pydantic_class, typed_dict, function]
 
 
 @pytest.mark.parametrize("make_source", SOURCES)
-def test_a_schema_is_made_once(make_source: Callable[[], Any]) -> None:
+def test_a_schema_is_created_once(make_source: Callable[[], Any]) -> None:
     define, source = Counting(), make_source()
 
     definitions = [define(source) for _ in range(5)]
@@ -87,7 +87,7 @@ def test_a_schema_is_made_once(make_source: Callable[[], Any]) -> None:
     assert definitions == [convert_to_openai_tool(source)] * 5
 
 
-def test_each_caller_has_a_dict_of_its_own() -> None:
+def test_each_caller_gets_its_own_dict() -> None:
     define, source = Counting(), pydantic_class()
     first = define(source)
 
@@ -97,7 +97,7 @@ def test_each_caller_has_a_dict_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("make_source", SOURCES)
-def test_it_goes_with_its_source(make_source: Callable[[], Any]) -> None:
+def test_a_schema_is_released_with_its_source(make_source: Callable[[], Any]) -> None:
     define, source = Counting(), make_source()
     define(source)
     gone = weakref.ref(source)
@@ -109,11 +109,11 @@ def test_it_goes_with_its_source(make_source: Callable[[], Any]) -> None:
     assert len(define.cache) == 0
 
 
-def test_a_class_that_holds_itself_goes_too() -> None:
-    """Where Pydantic lets go of it, which 2.11.5 does not."""
+def test_the_schema_of_a_recursive_class_is_released_too() -> None:
+    """Only where Pydantic itself releases it, which 2.11.5 does not."""
 
     def goes_after(use: Callable[[Any], Any]) -> bool:
-        gone = weakref.ref(used := _class_that_holds_itself())
+        gone = weakref.ref(used := _recursive_class())
         use(used)
         del used
         gc.collect()
@@ -122,7 +122,7 @@ def test_a_class_that_holds_itself_goes_too() -> None:
     assert goes_after(Counting()) == goes_after(convert_to_openai_tool)
 
 
-def _class_that_holds_itself() -> Any:
+def _recursive_class() -> Any:
     class Tree(BaseModel):
         """A tree."""
 
@@ -194,7 +194,7 @@ def test_a_changed_source_is_read_again(
     assert define(source) == convert_to_openai_tool(source) != before
 
 
-def test_variants_are_kept_apart_and_not_without_end() -> None:
+def test_variants_are_cached_separately_and_bounded() -> None:
     define, source = Counting(), pydantic_class()
 
     for number in range(100):
@@ -204,7 +204,7 @@ def test_variants_are_kept_apart_and_not_without_end() -> None:
     assert define.made == 100
 
 
-def test_a_class_that_makes_its_own_schema_is_asked_each_time() -> None:
+def test_a_class_with_a_custom_schema_is_not_cached() -> None:
     class Own(BaseModel):
         """One."""
 
@@ -217,7 +217,7 @@ def test_a_class_that_makes_its_own_schema_is_asked_each_time() -> None:
     assert [define(Own)["function"]["name"] for _ in range(2)] == ["own_1", "own_2"]
 
 
-def test_annotations_that_cannot_be_read_leave_the_schema_to_be_made_each_time() -> None:
+def test_a_function_with_unresolvable_annotations_is_not_cached() -> None:
     def weather(city: str) -> None: ...
 
     weather.__annotations__["city"] = "Nowhere"
@@ -230,7 +230,7 @@ def test_annotations_that_cannot_be_read_leave_the_schema_to_be_made_each_time()
 
 
 @pytest.mark.parametrize("source", [None, {"name": "a"}, print, cast("Any", list[int]), Unit])
-def test_other_things_are_not_kept(source: Any) -> None:
+def test_other_sources_are_not_cached(source: Any) -> None:
     cache = SchemaCache()
 
     assert cache.get(source, None, lambda: {"name": "made"}) == {"name": "made"}

@@ -1,4 +1,4 @@
-"""`Secrets` shows nothing of what it holds, wherever it ends up, and redacts before it cuts."""
+"""`Secrets` never shows its contents, and redacts texts before they are truncated."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def settings(**changes: object) -> Settings:
     return resolve_settings(**given)  # type: ignore[arg-type] # a test's
 
 
-def test_headers_of_one_call_are_not_kept() -> None:
-    """They may be a token of one user of many."""
+def test_headers_of_one_call_are_not_stored() -> None:
+    """They may contain the token of one of many users."""
     kept = secrets_of(settings(), NO_OPTIONS)
 
     one_call = CallOptions(extra_headers={"X-Token": TOKEN})
@@ -65,14 +65,14 @@ def test_it_is_not_in_the_locals_of_a_traceback() -> None:
 
 
 @pytest.mark.parametrize("offset", range(260))
-def test_no_piece_of_a_secret_is_left_where_a_text_is_cut(offset: int) -> None:
-    """At every offset of the excerpt's end."""
+def test_truncating_a_text_leaves_no_part_of_a_secret(offset: int) -> None:
+    """For every position of the cut."""
     cut = Secrets([KEY]).excerpt("x" * offset + KEY + " and more" * 100)
 
     assert not any(KEY[start : start + 6] in cut for start in range(len(KEY) - 5))
 
 
-def test_white_space_before_it_moves_no_end_into_view() -> None:
+def test_leading_white_space_does_not_reveal_the_end_of_a_secret() -> None:
     page = b"<html>" + b" " * 750 + KEY.encode() + b"x" * 300
 
     assert KEY[:6] not in Secrets([KEY]).excerpt(page)

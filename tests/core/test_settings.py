@@ -1,4 +1,4 @@
-"""Settings: argument, else environment, else default; unusable ones are named before anything is sent."""
+"""Settings: argument, then environment, then default; invalid ones raise before anything is sent."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def test_openai_s_key_is_never_used(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("key", ["", " ", "sk tex", "sk-tex\n", "\tsk-tex", "sk-tếx", "sk\0tex"])
-def test_a_key_that_cannot_be_sent_is_named_and_not_shown(key: str) -> None:
+def test_an_invalid_key_raises_and_is_not_shown(key: str) -> None:
     with pytest.raises(TexAPISettingsError, match="TEXAPI_API_KEY") as caught:
         settings(api_key=key)
 
     assert not key.strip() or key not in str(caught.value)
 
 
-def test_a_settings_error_is_openai_s_and_a_value_error() -> None:
+def test_a_settings_error_is_an_openai_error_and_a_value_error() -> None:
     assert issubclass(TexAPISettingsError, openai.OpenAIError)
     assert issubclass(TexAPISettingsError, ValueError)
 
@@ -67,7 +67,7 @@ def test_the_address_argument_environment_default(monkeypatch: pytest.MonkeyPatc
         "https://api.texapi.dev:port/v1",
     ],
 )
-def test_an_address_that_cannot_work_is_named(url: str) -> None:
+def test_an_invalid_address_is_named(url: str) -> None:
     with pytest.raises(TexAPISettingsError, match="base_url") as caught:
         settings(base_url=url)
 
@@ -75,7 +75,7 @@ def test_an_address_that_cannot_work_is_named(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", [["https://api.texapi.dev/v1"], 1, b"https://api.texapi.dev/v1"])
-def test_an_address_of_another_type_is_named(url: Any) -> None:
+def test_an_address_of_the_wrong_type_is_named(url: Any) -> None:
     with pytest.raises(TexAPISettingsError, match=f"`base_url` must be a string.*not {type(url).__name__}"):
         settings(base_url=url)
 
@@ -108,7 +108,7 @@ def test_a_value_out_of_range_is_named(name: str, value: Any) -> None:
         settings(**{name: value})
 
 
-def test_openai_s_timeout_is_taken_as_it_is() -> None:
+def test_a_timeout_object_of_openai_is_accepted() -> None:
     timeout = openai.Timeout(5.0, connect=1.0)
 
     assert settings(timeout=timeout).timeout is timeout
@@ -128,6 +128,6 @@ def test_call_options_are_checked_too() -> None:
         call_options({"timeout": -1})
 
 
-def test_an_unknown_argument_is_named_with_a_guess() -> None:
+def test_an_unknown_argument_is_named_with_a_suggestion() -> None:
     with pytest.raises(TexAPISettingsError, match=r"no argument `temprature`. Did you mean `temperature`"):
         refuse_unknown_arguments("ChatTexAPI", ["temprature"], ["temperature", "model"])

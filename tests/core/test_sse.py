@@ -1,4 +1,4 @@
-"""Events come out right, whatever way the bytes are cut into packets."""
+"""Events are parsed correctly however the bytes are split into packets."""
 
 from __future__ import annotations
 

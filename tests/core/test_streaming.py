@@ -1,4 +1,4 @@
-"""A stream adds up to the reply that the same answer would be whole."""
+"""A stream adds up to the same reply as the whole answer."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_text() -> None:
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking", "reasoning_text", "thought"])
-def test_reasoning_under_any_name(field: str) -> None:
+def test_reasoning_in_any_field(field: str) -> None:
     reply = read(chunk({field: "first "}), chunk({field: "this"}), chunk({"content": "ok"}), STOP)
 
     assert reply.choice.reasoning.text == "first this"
@@ -122,7 +122,7 @@ def test_reasoning_details_keep_their_signature() -> None:
         ),
     ],
 )
-def test_usage_whatever_chunk_carries_it(chunks: list[dict[str, Any]]) -> None:
+def test_usage_in_any_chunk(chunks: list[dict[str, Any]]) -> None:
     reply = read(chunk({"content": "ok"}), *chunks)
 
     assert reply.usage == TokenUsage(1, 2, 3)
@@ -146,7 +146,7 @@ def test_usage_whatever_chunk_carries_it(chunks: list[dict[str, Any]]) -> None:
         {"choices": [{"index": 1, "delta": {"content": "other"}}]},
     ],
 )
-def test_noise_adds_nothing(noise: dict[str, Any]) -> None:
+def test_irrelevant_chunks_add_nothing(noise: dict[str, Any]) -> None:
     reply = read(noise, chunk({"content": "a"}), noise, chunk({"content": "b"}), STOP, noise)
 
     assert reply.choice.text == "ab"
@@ -154,7 +154,7 @@ def test_noise_adds_nothing(noise: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("content", "text"), [(0, "102"), (0.5, "10.52"), (False, "1False2")])
-def test_content_that_is_no_text_is_read_as_in_a_whole_answer(content: Any, text: str) -> None:
+def test_content_that_is_not_text_is_read_as_in_a_whole_answer(content: Any, text: str) -> None:
     streamed = read(chunk({"content": "1"}), chunk({"content": content}), chunk({"content": "2"}), STOP)
     whole = parse_reply(
         {"choices": [{"index": 0, "message": {"content": content}}]}, request_id=None, headers={}
@@ -263,7 +263,7 @@ def test_json_instead_of_a_stream_is_an_answer_of_one_chunk() -> None:
         (b": keep-alive\n\n", "a stream without an answer"),
     ],
 )
-def test_what_is_no_stream_is_named(body: bytes, reason: str) -> None:
+def test_a_response_that_is_not_a_stream_is_described_in_the_error(body: bytes, reason: str) -> None:
     with pytest.raises(MalformedAnswer, match=reason):
         read_bytes(body)
 
@@ -278,7 +278,7 @@ def test_what_is_no_stream_is_named(body: bytes, reason: str) -> None:
         b'data: {"choices": [{"index": 0, "delta": {}, "error": {"message": "no"}}]}\n\n',
     ],
 )
-def test_an_error_in_the_stream_is_raised_after_what_came_before(event: bytes) -> None:
+def test_an_error_in_the_stream_is_raised_after_earlier_deltas(event: bytes) -> None:
     reader = StreamReader()
     deltas = reader.feed(sse(chunk({"content": "half"}), done=False) + event)
 

@@ -1,4 +1,4 @@
-"""Tool calls come out right, whichever way a gateway cuts and numbers their deltas."""
+"""Tool calls are assembled correctly however a gateway splits and numbers their deltas."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_deltas_become_the_calls_that_the_model_made(shape: str) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_what_the_deltas_say_adds_up_to_the_calls(shape: str) -> None:
+def test_emitted_deltas_add_up_to_the_calls(shape: str) -> None:
     chunks, expected = SHAPES[shape]
     assembler = ToolCallAssembler()
     added: dict[int, list[str]] = {}
@@ -169,7 +169,7 @@ def test_a_legacy_function_call_is_a_tool_call() -> None:
     assert (call.name, call.parse_arguments()) == ("add", {"x": 1})
 
 
-def test_what_the_provider_put_on_a_call_is_kept() -> None:
+def test_extra_fields_of_a_call_are_kept() -> None:
     signed = {**entry(0, *ADD), "extra_content": {"google": {"thought_signature": "c2ln"}}}
 
     (call,) = parse_tool_calls({"tool_calls": [signed]})
@@ -178,7 +178,7 @@ def test_what_the_provider_put_on_a_call_is_kept() -> None:
 
 
 @pytest.mark.parametrize("arguments", ['{"x": 1', "[1]", "no", '"text"', "1"])
-def test_arguments_that_are_no_json_object_are_none(arguments: str) -> None:
+def test_arguments_that_are_not_a_json_object_are_none(arguments: str) -> None:
     (call,) = parse_tool_calls({"tool_calls": [entry(0, "a", "f", arguments)]})
 
     assert call.parse_arguments() is None
@@ -193,5 +193,5 @@ def test_no_arguments_are_an_empty_dict(arguments: str | None) -> None:
 
 
 @pytest.mark.parametrize("tool_calls", [None, [], "text", [None], [1]])
-def test_no_tool_calls_worth_reading_are_none(tool_calls: Any) -> None:
+def test_malformed_tool_calls_are_ignored(tool_calls: Any) -> None:
     assert parse_tool_calls({"tool_calls": tool_calls}) == ()

@@ -1,4 +1,4 @@
-"""Usage is what the gateway says, as ints; what it does not say is None."""
+"""Usage is what the gateway reports, as ints; missing counts are None."""
 
 from __future__ import annotations
 

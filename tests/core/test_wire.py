@@ -1,4 +1,4 @@
-"""A whole answer becomes a reply, or an error that says what came instead."""
+"""A whole answer becomes a reply, or an error that says what was received instead."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def parse(body: dict[str, Any]) -> ChatReply:
     return parse_reply(body, request_id="req_1", headers={"x-request-id": "req_1"})
 
 
-def test_a_reply_can_be_made_into_plain_dicts() -> None:
+def test_a_reply_can_be_converted_to_plain_dicts() -> None:
     reply = parse(answer({"content": "ok", "reasoning_content": "why"}))
 
     (choice,) = dataclasses.asdict(reply)["choices"]
@@ -69,14 +69,14 @@ def test_content_in_any_form(content: Any, text: str) -> None:
     assert parse(answer({"role": "assistant", "content": content})).choice.text == text
 
 
-def test_parts_that_are_no_text_are_kept() -> None:
+def test_parts_that_are_not_text_are_kept() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
 
     assert parse(answer({"content": [image]})).choice.extras == {"content_parts": [image]}
 
 
 @pytest.mark.parametrize("missing", ["id", "object", "created", "model"])
-def test_an_envelope_may_lack_anything(missing: str) -> None:
+def test_every_envelope_field_is_optional(missing: str) -> None:
     body = answer({"content": "ok"})
     del body[missing]
 
@@ -160,7 +160,7 @@ def test_no_usage_is_none_and_not_in_the_raw_answer(usage: Any) -> None:
         (b'{"a": ' * 300 + b"1" + b"}" * 300, "nested too deeply"),
     ],
 )
-def test_what_is_no_json_object_is_named(text: bytes, reason: str) -> None:
+def test_a_body_that_is_not_a_json_object_is_described_in_the_error(text: bytes, reason: str) -> None:
     with pytest.raises(MalformedAnswer, match=reason):
         parse_json_object(text)
 
@@ -170,7 +170,7 @@ def test_an_excerpt_is_short_and_on_one_line() -> None:
     assert excerpt(json.dumps("Hà Nội", ensure_ascii=False).encode()) == '"Hà Nội"'
 
 
-def test_log_probabilities_of_any_form_do_no_harm() -> None:
+def test_log_probabilities_of_any_form_are_tolerated() -> None:
     choice = {
         "index": 0,
         "message": {"content": "ok"},

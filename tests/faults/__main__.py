@@ -1,6 +1,6 @@
-"""Run `python -m tests.faults`: the fault table over this project's classes and their peers, as Markdown.
+"""`python -m tests.faults`: run the fault table on this project's classes and their peers, as Markdown.
 
-The peers are `ChatOpenAI` and `OpenAILike`, where they are installed: `make compare-faults`.
+The peers are `ChatOpenAI` and `OpenAILike`, if installed: `make compare-faults`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.generated import rewrite_part
 
 _TIMEOUT = 1.0
 _MAX_REQUESTS = 50
-"""More than any class sends for one call, so that nobody gets an answer where the row has none."""
+"""More than any class sends for one call, so that no retry gets past the fault."""
 _PACKAGES = (
     "texapi-integrations",
     "langchain-openai",
@@ -65,10 +65,10 @@ SUBJECTS: dict[str, tuple[Callable[[Callable[..., Any]], list[Way]], Callable[..
 
 
 def judge(case: Case, way: Way, gateway: Gateway, verbatim: VerbatimServer) -> str:
-    """What is wrong with the outcome of one row in one way of asking, `""` when nothing is.
+    """What is wrong with the outcome of one row for one call style; `""` if nothing is.
 
-    Asked of everybody alike: the answer as the table says it, or an error that people can catch where the
-    table says one, after as many requests as the table says.
+    The same rules apply to every class: the answer that the table expects, or an error users can catch
+    where the table expects one, after the expected number of requests.
     """
     server: Gateway | VerbatimServer = gateway
     gateway.reset()
@@ -106,13 +106,13 @@ def _wrong_outcome(case: Case, way: Way, where: dict[str, Any]) -> str:
 
 
 def _says_what_happened(error: Exception) -> bool:
-    """Whether an error is one that people catch: the SDK's, LangChain's, the HTTP library's, a time-out."""
+    """Whether users can catch this error: one of the SDK, LangChain, the HTTP library, or a timeout."""
     caught = isinstance(error, (openai.OpenAIError, ModelError, TimeoutError))
     return caught or type(error).__module__.partition(".")[0] in ("httpx", "httpx2")
 
 
 def main() -> int:
-    """Print the table; 1 when a class of this project fails a row."""
+    """Print the table; return 1 if a class of this project fails a row."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("subjects", nargs="*", help=f"some of {', '.join(SUBJECTS)}; default all installed")
     parser.add_argument("--write", action="store_true", help="put the table into docs/faults.md")
@@ -132,7 +132,7 @@ def main() -> int:
 
 
 def _run(name: str, gateway: Gateway, verbatim: VerbatimServer) -> dict[tuple[str, str, str], str]:
-    """(group, row, way) -> what is wrong."""
+    """(group, row, call style) -> what is wrong."""
     make_ways, make, _ = SUBJECTS[name]
     started = time.monotonic()
     outcomes = {
@@ -147,10 +147,10 @@ def _run(name: str, gateway: Gateway, verbatim: VerbatimServer) -> dict[tuple[st
 
 
 def _asks_for(group: str, row: str, way: Way) -> bool:
-    """Whether a row has the form that was asked for, or is the one row that asks what the other form does.
+    """Whether a row has the requested form, or is the one row that tests the other form.
 
-    This project's tests send every odd answer to streams too, and every odd stream to whole calls; there
-    each row would tell of a peer the same again.
+    This project's tests also send every odd answer to streams, and every odd stream to whole calls; for a
+    peer each of those rows would show the same result.
     """
     form = {"odd answers": (False, "as documented"), "odd streams": (True, "as documented, streamed")}
     streamed, other = form.get(group, (way.streamed, ""))
@@ -167,7 +167,7 @@ def _is_installed(module: str) -> bool:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what classes print and log about faults that are meant."""
+    """Suppress what classes print and log about the injected faults."""
     logging.disable(logging.CRITICAL)
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")

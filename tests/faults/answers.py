@@ -1,6 +1,6 @@
-"""Odd answers that are whole all the same: each must be read, as it is meant.
+"""Unusual but complete answers: each must be read as intended.
 
-A stream gets one JSON document instead of events here, and reads it all the same.
+A stream call receives one JSON document instead of events here, and must read it too.
 """
 
 from __future__ import annotations

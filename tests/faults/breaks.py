@@ -1,4 +1,4 @@
-"""What is no answer, and streams that break: each must become the error that says so."""
+"""Invalid answers and broken streams: each must raise a fitting error."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ BREAKS: dict[str, Case] = {
     ),
     "dropped": _break(Verbatim(_CHUNKED + b"%x\r\n%s\r\n" % (len(HALF), HALF)), TexAPIStreamInterruptedError),
     "reset": _break(Verbatim([STREAM_HEAD + HALF, 0.1], reset=True), TexAPIStreamInterruptedError),
-    # aiohttp says nothing of it: the limit between two chunks ends the stream.
+    # aiohttp does not report it: the limit between two chunks ends the stream.
     "chunks of HTTP broken": replace(
         _break(
             Verbatim([_CHUNKED + b"%x\r\n%s\r\n" % (len(HALF), HALF), 0.1, b"not hex\r\n"]),

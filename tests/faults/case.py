@@ -1,4 +1,4 @@
-"""What one row of the fault table says: what goes over the wire, and what the user must see of it."""
+"""One row of the fault table: what the server sends, and what the user must see."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ JSON = "application/json"
 
 
 class Seen(NamedTuple):
-    """What a user of either framework reads from an answer."""
+    """The parts of an answer that users of both frameworks can read."""
 
     text: str
     calls: Sequence[tuple[str, dict[str, Any] | None]] = ()
-    """Name and arguments; `None` for arguments that are no JSON object, which run no tool."""
+    """Name and arguments; `None` for arguments that are not a JSON object, which run no tool."""
     tokens: tuple[int, int] | None = (3, 2)
-    """Of prompt and answer, `None` where none are reported."""
+    """Token counts of prompt and answer; `None` if not reported."""
 
 
 OK = Seen("ok")
@@ -29,27 +29,27 @@ OK = Seen("ok")
 
 @dataclass(frozen=True)
 class Case:
-    """One fault, and its outcome in every way of asking that it concerns."""
+    """One fault, and its outcome for every call style it applies to."""
 
     fault: Fault | Verbatim
     outcome: Seen | type[TexAPIError]
     ways: Literal["all", "whole", "streamed"] = "all"
     requests: int = 1
-    """How many the server must see."""
+    """The number of requests the server must receive."""
     max_retries: int = 0
     partial: str = ""
-    """What the error must keep of a broken stream."""
+    """The part of a broken stream that the error must keep."""
     says: str = ""
-    """Pattern that the error's text must match."""
+    """A pattern that the error message must match."""
     over_aiohttp: type[TexAPIError] | None = None
-    """The error over aiohttp, where it reads HTTP more strictly."""
+    """The error with aiohttp, where its HTTP parser is stricter."""
 
     limited: bool = False
-    """Whether a limit of the call ends it although the server does not wait."""
+    """Whether a time limit ends the call although the server keeps sending."""
 
     @property
     def needs_limits(self) -> bool:
-        """Whether the limits of the call are to end it; other rows have none that a busy machine meets."""
+        """Whether time limits must end the call; other rows have limits that no busy machine reaches."""
         waits = 0.0 if isinstance(self.fault, Verbatim) else self.fault.delay
         waits += sum(piece for piece in self.fault.pieces if isinstance(piece, float))
         return self.limited or waits > 0.1
@@ -59,7 +59,7 @@ USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 
 
 def document(message: Any, usage: Any = USAGE, finish_reason: Any = "stop", **members: Any) -> dict[str, Any]:
-    """A whole answer as documented but for what is given; members that are `...` are left out."""
+    """A whole answer as documented, with these members replaced; members set to `...` are left out."""
     if isinstance(message, dict):
         message = _without_dots({"role": "assistant", **message})
     choice = {"index": 0, "message": message, "finish_reason": finish_reason}
@@ -84,7 +84,7 @@ def raw(content: bytes | Sequence[bytes | float], content_type: str = JSON, **he
 
 
 def called(*calls: Any, **function: Any) -> dict[str, Any]:
-    """A message that calls tools."""
+    """A message with tool calls."""
     one = {"id": "a", "type": "function", "function": function}
     return {"content": None, "tool_calls": list(calls) or [one]}
 
@@ -96,7 +96,7 @@ def event(delta: Any = None, finish_reason: str | None = None, **members: Any) -
 
 
 def chunk(**members: Any) -> bytes:
-    """One event, with the documented envelope where it has choices; members that are `...` are left out."""
+    """One event, with the documented envelope if it has choices; members set to `...` are left out."""
     envelope = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
     body = _without_dots({**envelope, **members} if "choices" in members else members)
     return f"data: {json.dumps(body, ensure_ascii=False)}\n\n".encode()

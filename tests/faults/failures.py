@@ -1,4 +1,4 @@
-"""Failures by status, type and code, and calls that get no answer: which error, sent how often."""
+"""Failures by status, type and code, and calls without an answer: the error and the number of requests."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _BY_STATUS: dict[int, tuple[type[TexAPIError], bool]] = {
     529: (texapi_core.TexAPIServerError, True),
 }
 _BODIES: dict[str, tuple[bytes, str]] = {
-    "JSON": (b'{"error": {"message": "as told"}}', JSON),
-    "HTML": (b"<html><h1>as told</h1></html>", "text/html"),
+    "JSON": (b'{"error": {"message": "provider message"}}', JSON),
+    "HTML": (b"<html><h1>provider message</h1></html>", "text/html"),
     "nothing": (b"", "text/plain"),
 }
 _BY_NAME: list[tuple[int, str, type[TexAPIError], bool]] = [
@@ -63,19 +63,22 @@ def _statuses() -> Iterator[tuple[str, Case]]:
     for status, (error, retried) in _BY_STATUS.items():
         for name, (body, content_type) in _BODIES.items():
             fault = Fault(status=status, body=body, content_type=content_type, headers=_SOON)
-            says = "" if name == "nothing" else "as told"
+            says = "" if name == "nothing" else "provider message"
             yield f"{status} with {name}", _failure(fault, error, retried=retried, says=says)
 
 
 def _names() -> Iterator[tuple[str, Case]]:
     for status, name, error, retried in _BY_NAME:
         for place in ("type", "code"):
-            body: dict[str, Any] = {"message": "as told", "type": None, "code": None, place: name}
+            body: dict[str, Any] = {"message": "provider message", "type": None, "code": None, place: name}
             fault = Fault(status=status, body={"error": body}, headers=_SOON)
-            yield f"{status} {name} as {place}", _failure(fault, error, retried=retried, says="as told")
+            yield (
+                f"{status} {name} as {place}",
+                _failure(fault, error, retried=retried, says="provider message"),
+            )
 
 
-_MONEY = {"type": "insufficient_quota", "message": "as told"}
+_MONEY = {"type": "insufficient_quota", "message": "provider message"}
 _BY_BODY: dict[str, tuple[int, Any, type[TexAPIError], bool]] = {
     "an empty balance with details": (
         429,
@@ -88,7 +91,7 @@ _BY_BODY: dict[str, tuple[int, Any, type[TexAPIError], bool]] = {
         {
             "error": {
                 "code": "daily_spending_cap_exceeded",
-                "message": "as told",
+                "message": "provider message",
                 "errors": [{"message": "x"}],
             }
         },
@@ -103,79 +106,83 @@ _BY_BODY: dict[str, tuple[int, Any, type[TexAPIError], bool]] = {
     ),
     "a flag for an error": (
         429,
-        {"error": True, "code": "insufficient_credits", "message": "as told"},
+        {"error": True, "code": "insufficient_credits", "message": "provider message"},
         texapi_core.TexAPIInsufficientQuotaError,
         False,
     ),
     "a number for an error": (
         429,
-        {"error": 1, "code": "insufficient_credits", "message": "as told"},
+        {"error": 1, "code": "insufficient_credits", "message": "provider message"},
         texapi_core.TexAPIInsufficientQuotaError,
         False,
     ),
     "Moonshot's empty balance": (
         429,
-        {"error": {"type": "exceeded_current_quota_error", "message": "as told"}},
+        {"error": {"type": "exceeded_current_quota_error", "message": "provider message"}},
         texapi_core.TexAPIInsufficientQuotaError,
         False,
     ),
     "an empty balance in words": (
         429,
-        {"error": {"message": "as told: Insufficient credits."}},
+        {"error": {"message": "provider message: Insufficient credits."}},
         texapi_core.TexAPIInsufficientQuotaError,
         False,
     ),
     "a quota in words": (
         429,
-        {"error": {"message": "as told: You exceeded your current quota."}},
+        {"error": {"message": "provider message: You exceeded your current quota."}},
         texapi_core.TexAPIInsufficientQuotaError,
         False,
     ),
     "a quota of this minute": (
         429,
-        {"error": {"message": "as told: You exceeded your current quota. Please retry in 12.5s."}},
+        {"error": {"message": "provider message: You exceeded your current quota. Please retry in 12.5s."}},
         texapi_core.TexAPIRateLimitError,
         True,
     ),
     "413 with a code of rate limits": (
         413,
-        {"error": {"code": "rate_limit_exceeded", "type": "tokens", "message": "as told"}},
+        {"error": {"code": "rate_limit_exceeded", "type": "tokens", "message": "provider message"}},
         texapi_core.TexAPIRequestTooLargeError,
         False,
     ),
     "400 with a type of rate limits": (
         400,
-        {"error": {"type": "rate_limit_error", "message": "as told"}},
+        {"error": {"type": "rate_limit_error", "message": "provider message"}},
         texapi_core.TexAPIBadRequestError,
         False,
     ),
     "400 overloaded": (
         400,
-        {"error": {"type": "overloaded_error", "message": "as told"}},
+        {"error": {"type": "overloaded_error", "message": "provider message"}},
         texapi_core.TexAPIBadRequestError,
         False,
     ),
     "404 with an internal error": (
         404,
-        {"error": {"type": "internal_error", "message": "as told"}},
+        {"error": {"type": "internal_error", "message": "provider message"}},
         texapi_core.TexAPINotFoundError,
         False,
     ),
     "too long in Google's words": (
         400,
-        {"error": {"message": "as told: The input token count (1200000) exceeds the maximum (1048576)."}},
+        {
+            "error": {
+                "message": "provider message: The input token count (1200000) exceeds the maximum (1048576)."
+            }
+        },
         texapi_core.TexAPIContextLengthError,
         False,
     ),
     "too long in plain text": (
         400,
-        b"as told: prompt is too long",
+        b"provider message: prompt is too long",
         texapi_core.TexAPIContextLengthError,
         False,
     ),
     "too long as 422": (
         422,
-        {"error": {"message": "as told: maximum context length is 8192 tokens"}},
+        {"error": {"message": "provider message: maximum context length is 8192 tokens"}},
         texapi_core.TexAPIContextLengthError,
         False,
     ),
@@ -185,11 +192,11 @@ _BY_BODY: dict[str, tuple[int, Any, type[TexAPIError], bool]] = {
 def _bodies() -> Iterator[tuple[str, Case]]:
     for name, (status, body, error, retried) in _BY_BODY.items():
         fault = Fault(status=status, body=body, headers=_SOON)
-        yield name, _failure(fault, error, retried=retried, says="as told")
+        yield name, _failure(fault, error, retried=retried, says="provider message")
 
 
 def _unreadable() -> Iterator[tuple[str, Case]]:
-    """Failures whose body does not come, or cannot be unpacked: the status decides."""
+    """Failures with a missing or undecodable body: the status decides."""
     for status in (401, 402, 408, 429, 503):
         error, retried = _BY_STATUS[status]
         head = b"HTTP/1.1 %d Odd\r\nretry-after-ms: 1\r\nx-request-id: req_000001\r\n" % status

@@ -1,6 +1,6 @@
-"""Odd streams that are whole all the same: each must be read, as it is meant.
+"""Unusual but complete streams: each must be read as intended.
 
-A whole call gets events instead of one JSON document here, and reads them all the same.
+A whole call receives events instead of one JSON document here, and must read them too.
 """
 
 from __future__ import annotations

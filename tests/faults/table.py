@@ -17,9 +17,9 @@ GROUPS: dict[str, dict[str, Case]] = {
     "failures": FAILURES,
 }
 TABLE: dict[str, Case] = {name: case for group in GROUPS.values() for name, case in group.items()}
-assert len(TABLE) == sum(map(len, GROUPS.values())), "a name stands twice"
+assert len(TABLE) == sum(map(len, GROUPS.values())), "duplicate row name"
 
 
 def concerns(case: Case, way: Way) -> bool:
-    """Whether a row says something about a way of asking."""
+    """Whether a row applies to a call style."""
     return case.ways == "all" or case.ways == ("streamed" if way.streamed else "whole")

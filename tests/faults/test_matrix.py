@@ -1,6 +1,6 @@
 """Every row of the fault table x both frameworks x sync and async x whole and streamed.
 
-`make test` asks each row in one way of each framework, `make combinations` in all others.
+`make test` runs each row with one call style per framework, `make combinations` with all others.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from texapi_core import TexAPIError
 
 _TIMEOUT = 1.0
 _NO_LIMITS = {"timeout": 60.0, "stream_idle_timeout": 60.0}
-"""For rows that no limit is to end, however busy the machine."""
+"""The timeout of rows that no time limit should end, however busy the machine."""
 _MAX_SECONDS = 25.0
-"""Seconds that no case may take: nothing hangs past its limit."""
+"""The maximum duration of any case, in seconds: nothing may hang past its limit."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def _one_loop() -> Iterator[None]:
 
 
 def _matrix() -> list[Any]:
-    """Each row in each way that it concerns; those that `make test` leaves out are marked."""
+    """Each row with each call style it applies to; those that `make test` leaves out are marked."""
     matrix = []
     for number, (name, case) in enumerate(TABLE.items()):
         ways = [way for way in WAYS if concerns(case, way)]
@@ -55,7 +55,7 @@ def _matrix() -> list[Any]:
 
 
 @pytest.mark.parametrize(("name", "way"), _matrix())
-def test_a_fault(
+def test_fault(
     gateway: Gateway, endpoint: Endpoint, verbatim_server: VerbatimServer, name: str, way: Way
 ) -> None:
     case = TABLE[name]
@@ -84,8 +84,8 @@ def test_a_fault(
     assert time.monotonic() - started < _MAX_SECONDS
 
 
-def test_every_row_is_asked_in_both_frameworks_and_over_the_default_transport() -> None:
-    """By `make test`, and every way is asked by many rows."""
+def test_every_row_runs_in_both_frameworks_and_over_the_default_transport() -> None:
+    """This holds for `make test` too, and many rows cover each call style."""
     asked: Counter[str] = Counter()
     for number, case in enumerate(TABLE.values()):
         ways = some_ways(number, [way for way in WAYS if concerns(case, way)])

@@ -1,4 +1,4 @@
-"""Gateways that cannot be reached, and streams that their reader leaves early, in every way of asking."""
+"""Unreachable gateways and streams closed early by their reader, with every call style."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _one_loop() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _refusing() -> Iterator[str]:
-    """A port that nobody listens on, and that nobody else is given meanwhile."""
+    """A bound port without a listener, reserved for the test."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
@@ -41,7 +41,7 @@ def _unresolvable() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _busy() -> Iterator[str]:
-    """A port whose queue is full: connections to it are neither taken nor refused."""
+    """A port with a full backlog: connections to it are neither accepted nor refused."""
     with socket.socket() as listener, contextlib.ExitStack() as waiting:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -55,7 +55,7 @@ def _busy() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[str]:
-    """A port that takes connections and says nothing."""
+    """A port that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
 
@@ -88,7 +88,7 @@ _MATRIX = [
 
 
 @pytest.mark.parametrize(("place", "way"), _MATRIX)
-def test_a_gateway_that_cannot_be_reached(place: str, way: Way) -> None:
+def test_an_unreachable_gateway(place: str, way: Way) -> None:
     if place == "busy" and sys.platform != "linux":
         pytest.skip("other systems' queues are longer")
     open_place, error_class, says = _PLACES[place]
@@ -188,13 +188,13 @@ _STOPS = [
 def test_a_stream_left_early_closes_its_connection(
     gateway: Gateway, endpoint: Endpoint, stop: Callable[[dict[str, Any]], None]
 ) -> None:
-    """The server sees its reader go, so the gateway can stop the model and the bill."""
+    """The server sees the disconnect, so the gateway can stop the model and the billing."""
     gateway.misbehave(Fault(stall_after=3))
     where = {"base_url": endpoint.base_url, "api_key": endpoint.api_key, "max_retries": 2, "timeout": 5}
 
     stop({**where})
 
-    # The stand-in writes the tokens when it sees the connection end.
+    # The stand-in records the tokens when it sees the connection close.
     wait_until(lambda: gateway.ledger[0].completion_tokens > 0)
     assert not gateway.ledger[0].completed
     assert len(gateway.requests) == 1

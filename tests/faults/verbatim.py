@@ -1,4 +1,4 @@
-"""A server that sends bytes as they stand, from the status line on: what no HTTP server would send."""
+"""A server that sends raw bytes, status line included: also what no HTTP server would send."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ STREAM_HEAD = (
 
 @dataclass(frozen=True)
 class Verbatim:
-    """The pieces of one response, numbers being pauses in seconds, and how the connection ends."""
+    """The pieces of one response (numbers are pauses in seconds), and how the connection ends."""
 
     pieces: bytes | Sequence[bytes | float] = b""
     reset: bool = False
-    """Whether the connection ends with a reset instead of a close."""
+    """Whether the connection is reset instead of closed."""
 
 
 class VerbatimServer:
-    """Answers every request with the same bytes and closes; counts what it received."""
+    """Answers every request with the same bytes and closes; counts the requests."""
 
     key = "sk-tex-verbatim-0000000000"
 
@@ -58,7 +58,7 @@ class VerbatimServer:
         self._accepting.join(5)
 
     def respond(self, response: Verbatim) -> None:
-        """Answer so from now on, and count anew."""
+        """Set the response and restart the count."""
         self.response = response
         self.requests = []
 

@@ -1,4 +1,4 @@
-"""The ways to ask: both frameworks, sync and async, whole and streamed."""
+"""The call styles: both frameworks, sync and async, whole and streamed."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Way:
-    """One way to ask a model of one class."""
+    """One call style of one class."""
 
     name: str
     framework: Framework
     streamed: bool
     make: Callable[..., Any]
-    """Makes the model: base_url, api_key, max_retries, timeout."""
+    """Creates the model from base_url, api_key, max_retries and timeout."""
     ask: Callable[[Any], Seen]
 
     def __call__(self, **where: Any) -> Seen:
@@ -39,7 +39,7 @@ _loop: list[asyncio.Runner] = []
 
 @contextlib.contextmanager
 def one_loop() -> Iterator[None]:
-    """Run the async ways within in one event loop: TLS set-up for each would take longer than the calls."""
+    """Run the async call styles in one event loop: TLS setup per loop would take longer than the calls."""
     with asyncio.Runner() as runner:
         _loop.append(runner)
         try:
@@ -128,9 +128,9 @@ WAYS += [
 
 
 def some_ways(number: int, ways: Sequence[Way]) -> list[Way]:
-    """One way of each framework, one whole and one streamed where there are both, never both over aiohttp.
+    """One call style per framework: one whole and one streamed if possible, never both over aiohttp.
 
-    Six numbers in a row have every way.
+    Six consecutive numbers cover every call style.
     """
     chosen = []
     for turn, framework in enumerate(("langchain", "llama_index"), number):
@@ -164,7 +164,7 @@ def seen_in_llama_index(llm: Any, response: Any) -> Seen:
 
 
 def _tokens_of(response: Any) -> tuple[int, int] | None:
-    """Tokens as LlamaIndex's handlers read them: from `raw`, a dict or an object of the SDK."""
+    """Token counts as LlamaIndex's handlers read them: from `raw`, a dict or an SDK object."""
     usage = response.get("usage") if isinstance(response, dict) else getattr(response, "usage", None)
     if not usage:
         return None

@@ -1,6 +1,6 @@
 """A stand-in for TexAPI, a gateway that speaks the protocol of OpenAI.
 
-It is a real server on this computer that answers from the request alone, always in the same way::
+It is a real local server with deterministic answers that depend only on the request::
 
     with Gateway() as gateway:
         client = openai.OpenAI(base_url=gateway.base_url, api_key=gateway.key)

@@ -1,4 +1,4 @@
-"""Run the gateway for people: ``python -m tests.gateway --port 8000``."""
+"""Run the gateway from the command line: ``python -m tests.gateway --port 8000``."""
 
 from __future__ import annotations
 

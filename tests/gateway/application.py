@@ -1,4 +1,4 @@
-"""What the gateway does with each request."""
+"""The ASGI application of the gateway."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _REQUEST_LIMIT = 10_000
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be chosen about a gateway."""
+    """The options of a gateway."""
 
     keys: Collection[str]
     models: tuple[str, ...]
@@ -146,7 +146,7 @@ class Application:
         check_signatures(body, signed)
 
     def _fault(self, received: ReceivedRequest, *, is_chat: bool) -> Fault:
-        """Return the fault that a request asks for or that waits for it."""
+        """Return the fault that a request asks for in a header, or the next queued one."""
         text = received.headers.get(FAULT_HEADER)
         if text is not None:
             try:

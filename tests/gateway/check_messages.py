@@ -79,7 +79,7 @@ def _check_call(call: Any, path: str) -> str:
 
 
 def _check_result(message: dict[str, Any], path: str, awaited: list[str]) -> None:
-    """Check the result of a tool and strike its id off the awaited ones."""
+    """Check the result of a tool and remove its id from the pending ones."""
     identifier = message.get("tool_call_id")
     if not isinstance(identifier, str) or identifier not in awaited:
         raise invalid(
@@ -121,7 +121,7 @@ def _check_part(part: Any, path: str, allowed: Collection[str]) -> None:
 
 
 def _check_fields(value: Any, path: str, names: tuple[str, ...]) -> None:
-    """Check that an object has these fields as strings with content."""
+    """Check that an object has these fields as non-empty strings."""
     for name in names:
         text = value.get(name) if isinstance(value, dict) else None
         if not isinstance(text, str) or not text:

@@ -100,5 +100,5 @@ def _check_format(body: dict[str, Any]) -> None:
 
 
 def _is_list_of_texts(value: Any) -> bool:
-    """Tell whether a value is a list of at least one string and nothing else."""
+    """Return whether a value is a list of at least one string and nothing else."""
     return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)

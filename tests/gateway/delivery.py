@@ -1,4 +1,4 @@
-"""Handing over a response, with the fault that was asked for."""
+"""Delivery of a response, with the requested fault."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEEPALIVE_PAUSE = 0.05
 
 
 class Delivery:
-    """Hands one response over to its client."""
+    """Delivers one response to its client."""
 
     def __init__(self, line: Line, headers: dict[str, str], fault: Fault, chunk_delay: float) -> None:
         self._line = line
@@ -30,7 +30,7 @@ class Delivery:
         self.fault = fault
 
     async def answer(self, status: int, content_type: str, content: bytes) -> bool:
-        """Send a body in one piece and tell whether all of it was sent."""
+        """Send a body in one piece and return whether all of it was sent."""
         length = {"content-length": str(len(content))}
         await self._open(status, content_type, length)
         if self.fault.cut_after is not None:
@@ -47,7 +47,7 @@ class Delivery:
         await self.answer(refusal.status, JSON_TYPE, refusal.body)
 
     async def replace(self) -> None:
-        """Send what the fault has in place of the answer."""
+        """Send the fault's response instead of the answer."""
         pieces = self.fault.pieces
         if not pieces:
             await self.answer(*self.fault.answer())
@@ -108,7 +108,7 @@ class Delivery:
                 journal.write(replace(entry, completion_tokens=tokens, reasoning_tokens=reasoning))
 
     async def _open(self, status: int, content_type: str, headers: dict[str, str]) -> None:
-        """Send the head of the response, late when the fault says so."""
+        """Send the head of the response, delayed if the fault has a delay."""
         await self._line.pause(self.fault.delay)
         merged = {"content-type": content_type, **headers, **self._headers}
         merged |= {name.lower(): text for name, text in self.fault.headers.items()}
@@ -117,7 +117,7 @@ class Delivery:
         await self._line.open(status, merged)
 
     async def _stall(self) -> None:
-        """Send nothing more, or only comments, until the client loses its patience."""
+        """Send nothing more, or only comments, until the client disconnects."""
         left = self.fault.stall_seconds
         if not self.fault.keepalive:
             await self._line.pause(left)

@@ -1,4 +1,4 @@
-"""How the gateway is asked to misbehave."""
+"""Faults that the gateway can inject."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _DEFAULT_TYPES = {
 
 @dataclass(frozen=True)
 class Fault:
-    """One misbehaviour of the gateway, spent on one chat request.
+    """One misbehaviour of the gateway, used for one chat request.
 
     A fault that has a ``status``, an error field, a ``body`` or ``raw`` replaces the answer. Any
-    other fault changes only how the ordinary answer is delivered: late (``delay``), not to the end
-    (``cut_after``) or with a pause that does not end (``stall_after``).
+    other fault changes only how the ordinary answer is delivered: late (``delay``), incompletely
+    (``cut_after``) or with a stall (``stall_after``).
     """
 
     status: int | None = None
@@ -39,9 +39,9 @@ class Fault:
     delay: float = 0.0
     """Seconds to wait before the head of the response."""
     stall_after: int | None = None
-    """How many events to send before falling silent."""
+    """How many events to send before stalling."""
     stall_seconds: float = 30.0
-    """The longest silence; the connection is dropped after it."""
+    """The longest stall in seconds; the connection is dropped after it."""
     cut_after: int | None = None
     """How many events to send before dropping the connection."""
     keepalive: bool = False

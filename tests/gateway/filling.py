@@ -1,4 +1,4 @@
-"""Objects after a JSON schema, filled with what a text says."""
+"""Objects for a JSON schema, filled with values from a text."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 def fill(schema: dict[str, Any], text: str, plain: str) -> Any:
     """Return a value for a schema.
 
-    What the text says as ``field: value`` goes first, then its numbers and its names, each used once.
-    Strings for which nothing is left are ``plain``; optional fields of which the text says nothing stay out.
+    Values given as ``field: value`` come first, then the text's numbers and names, each used once.
+    Remaining strings are ``plain``; optional fields that the text does not mention are left out.
     """
     return _Filler(schema, text, plain).value(schema, "", 0)
 
@@ -90,7 +90,7 @@ def _kind(said: str | None) -> str:
 
 
 def _names(text: str) -> Iterator[str]:
-    """Give the words with a capital letter that begin no sentence, neighbours as one name."""
+    """Yield capitalized words that do not start a sentence, adjacent ones as one name."""
     for line in text.splitlines():
         name: list[str] = []
         previous = "."

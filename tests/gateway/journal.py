@@ -1,4 +1,4 @@
-"""What the gateway remembers of the requests it received."""
+"""The gateway's record of received requests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ReceivedRequest:
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """What one chat request cost."""
+    """The cost of one chat request."""
 
     request_id: str
     response_id: str | None
@@ -41,23 +41,23 @@ class LedgerEntry:
     streamed: bool
     status: int
     completed: bool
-    """Whether the whole completion was handed over; never so for a refused request."""
+    """Whether the whole completion was delivered; always false for a refused request."""
     era: int = field(default=0, repr=False, compare=False)
-    """The journal's era that the request came in: what ends later is none of a new era's business."""
+    """The journal's era in which the request arrived: a request that ends after a reset is not recorded."""
 
 
 class Journal:
-    """The memory of the gateway; any thread may use it."""
+    """The gateway's memory; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._cache = PromptCache()
         self.era = 0
-        """How often everything was forgotten."""
+        """The number of resets so far."""
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything and number from one again."""
+        """Forget everything and restart all numbering."""
         with self._lock:
             self.era += 1
             self._requests: list[ReceivedRequest] = []
@@ -81,7 +81,7 @@ class Journal:
             return list(self._ledger.values())
 
     def receive(self, request: ReceivedRequest) -> int:
-        """Note a request and return its number."""
+        """Record a request and return its number."""
         with self._lock:
             self._requests.append(request)
             return len(self._requests)
@@ -102,7 +102,7 @@ class Journal:
             return identifier
 
     def has_signature(self, call_id: str) -> bool:
-        """Tell whether a tool call was issued with a signature."""
+        """Return whether a tool call was issued with a signature."""
         with self._lock:
             return call_id in self._signed_calls
 
@@ -113,7 +113,7 @@ class Journal:
                 self._ledger[entry.request_id] = entry
 
     def queue(self, fault: Fault, times: int) -> None:
-        """Keep a fault for the next chat requests."""
+        """Queue a fault for the next chat requests."""
         with self._lock:
             self._faults.extend([fault] * times)
 
@@ -123,7 +123,7 @@ class Journal:
             return self._faults.popleft() if self._faults else None
 
     def give(self, answers: Sequence[Given], to: str, given: str) -> None:
-        """Keep answers for the chat requests that they are for."""
+        """Store answers for the chat requests they match."""
         with self._lock:
             self._answers.add(answers, to, given)
 

@@ -14,7 +14,7 @@ class ClientGone(Exception):
 
 
 class Line:
-    """Sends the response to one client, which may go away at any time."""
+    """Sends the response to one client, which may disconnect at any time."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._send = send
@@ -32,11 +32,11 @@ class Line:
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def close(self, piece: bytes = b"") -> None:
-        """Send the last piece of the body. Without it the connection is dropped."""
+        """Finish the body. Without this the connection is dropped."""
         await self._send({"type": "http.response.body", "body": piece, "more_body": False})
 
     async def pause(self, seconds: float) -> None:
-        """Wait, but not longer than the client does."""
+        """Wait, but stop when the client disconnects."""
         if seconds > 0:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self._gone), seconds)
@@ -51,6 +51,6 @@ class Line:
 
     @staticmethod
     async def _watch(receive: Receive) -> None:
-        """Return when the client has gone away."""
+        """Return when the client has disconnected."""
         while (await receive())["type"] != "http.disconnect":
             pass

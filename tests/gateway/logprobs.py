@@ -18,7 +18,7 @@ def logprobs(text: str | None, alternatives: int | None) -> dict[str, Any] | Non
 
 
 def _token(token: str, alternatives: int) -> dict[str, Any]:
-    """Return the probability of one token, which depends on nothing but its text."""
+    """Return the probability of one token, which depends only on its text."""
     best = -round((sum(map(ord, token)) % 40) / 100, 2)
     others = [other for other in _ALTERNATIVES if other != token]
     ranked = [_entry(token, best)]

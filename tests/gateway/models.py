@@ -1,4 +1,4 @@
-"""The models that the gateway offers and what is special about them."""
+"""The models that the gateway offers and their special features."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ ALWAYS_REASONING = frozenset({"deepseek-r1"})
 
 
 def signs_tool_calls(model: str) -> bool:
-    """Tell whether each tool call of the model carries a thought signature."""
+    """Return whether each tool call of the model carries a thought signature."""
     return model.startswith("gemini-3-")
 
 
 def details_reasoning(model: str) -> bool:
-    """Tell whether the model returns signed reasoning blocks."""
+    """Return whether the model returns signed reasoning blocks."""
     return model.startswith("claude-")
 
 
 def reasons(model: str, body: dict[str, Any]) -> bool:
-    """Tell whether the model reasons before it answers this request."""
+    """Return whether the model reasons before it answers this request."""
     if model in ALWAYS_REASONING:
         return True
     effort = body.get("reasoning_effort")

@@ -1,4 +1,4 @@
-"""The memory of prompts that the gateway has seen."""
+"""The gateway's prompt cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PRIMING = 3
 
 @dataclass(frozen=True)
 class PromptUsage:
-    """How many tokens a prompt has and how many of them were known."""
+    """How many tokens a prompt has and how many of them were cached."""
 
     total: int
     cached: int
@@ -54,7 +54,7 @@ class PromptCache:
 
 
 def _is_marked(value: Any) -> bool:
-    """Tell whether anything inside a value asks to be stored."""
+    """Return whether a value contains a cache mark."""
     if isinstance(value, dict):
         return bool(value.get("cache_control")) or any(map(_is_marked, value.values()))
     return isinstance(value, list) and any(map(_is_marked, value))

@@ -44,7 +44,7 @@ def questions() -> list[Question]:
 
 
 def find_entry(request: Request) -> Question:
-    """Return the first entry of the table that fits, or one that answers nothing."""
+    """Return the first matching entry of the table, or an entry without an answer."""
     conversation = unicodedata.normalize("NFC", request.conversation)
     asked = _folded(request.question)
     of_question = [each for each in questions() if not each.question or _folded(each.question) == asked]

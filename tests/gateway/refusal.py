@@ -1,4 +1,4 @@
-"""Errors that the gateway answers with."""
+"""Error responses of the gateway."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 
 class Refusal(Exception):
-    """A request the gateway does not serve, with the error it answers."""
+    """A refused request, with the error that is returned for it."""
 
     def __init__(
         self,
@@ -53,5 +53,5 @@ def unknown_model(model: str) -> Refusal:
 
 
 def unknown_path(method: str, path: str) -> Refusal:
-    """Return the refusal of a request for anything that is not served."""
+    """Return the refusal of a request for an unknown path."""
     return Refusal(404, "not_found", f"There is nothing at {method} {path}.")

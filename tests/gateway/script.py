@@ -1,4 +1,4 @@
-"""What the gateway answers: the same words for the same request, by the first rule that fits."""
+"""The gateway's answers: deterministic, by the first matching rule."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ _COMMON = {"get", "tool", "the", "and", "function", "search"}
 
 
 Given = str | dict[str, Any] | Sequence[Call]
-"""An answer as a test or the table gives it: words, the fields of an object, or tool calls."""
+"""An answer given by a test or the table: text, the fields of an object, or tool calls."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What to answer."""
+    """The answer to a request."""
 
     text: str | None = None
     calls: tuple[Call, ...] = ()
     reasoning: str | None = None
     is_formatted: bool = False
-    """Whether the text has a format, such as JSON, that nothing may be added to."""
+    """Whether the text has a format, such as JSON, so that nothing may be appended to it."""
 
 
 class GivenAnswers:
-    """The answers that a test gave: for the next requests, or for all to which they fit."""
+    """The answers set by a test: for the next requests, or for all that match."""
 
     def __init__(self) -> None:
         self._next: deque[Given] = deque()
         self._standing: list[tuple[str, str, Given]] = []
 
     def add(self, answers: Sequence[Given], to: str, given: str) -> None:
-        """Keep answers for the next requests or, with a text to look for, for all that hold it."""
+        """Store answers for the next requests or, with a text to look for, for all that contain it."""
         if to or given:
             self._standing += [(to, given, answer) for answer in answers]
         else:
@@ -72,7 +72,7 @@ def respond(body: dict[str, Any], given: Given | None = None, *, reasons: bool =
 
 
 def _by_rules(request: Request) -> Answer:
-    """Return the answer of the first rule that fits."""
+    """Return the answer of the first matching rule."""
     entry = find_entry(request)
     if isinstance(entry.answer, dict):
         return _as_wanted(request, entry.answer)
@@ -91,7 +91,7 @@ def _by_rules(request: Request) -> Answer:
 
 
 def _as_wanted(request: Request, given: Given) -> Answer:
-    """Return a given answer in the form that the request wants it in."""
+    """Return a given answer in the form that the request asks for."""
     if isinstance(given, str):
         return Answer(given)
     if not isinstance(given, dict):
@@ -105,7 +105,7 @@ def _as_wanted(request: Request, given: Given) -> Answer:
 
 
 def _pending(request: Request, calls: tuple[Call, ...]) -> tuple[Call, ...]:
-    """Return the calls on offer that were not made since the question; a handoff goes last."""
+    """Return the available calls not made since the question; a handoff comes last."""
     if request.choice == "none":
         return ()
     made = [call for call, _ in request.results]
@@ -114,7 +114,7 @@ def _pending(request: Request, calls: tuple[Call, ...]) -> tuple[Call, ...]:
 
 
 def _is_called(request: Request) -> bool:
-    """Tell whether the question names a tool that may be called and nothing was called yet."""
+    """Return whether the question names a tool that may be called and nothing was called yet."""
     return request.choice == "auto" and not request.results and bool(_named(request))
 
 
@@ -152,7 +152,7 @@ def _plain(question: str) -> str:
 
 
 def _object(request: Request, plain: str) -> Any:
-    """Return the wanted object: by its schema, or with the fields that the question names."""
+    """Return the requested object: by its schema, or with the fields that the question names."""
     if request.schema is not None:
         return fill(request.schema, request.text, plain)
     names = re.findall(r"(\w+): |'(\w+)'", request.text)

@@ -1,4 +1,4 @@
-"""The gateway as a server in a thread of its own."""
+"""The gateway as a server in a background thread."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.gateway.models import MODELS
 from tests.gateway.script import Given
 
 KEY = "sk-tex-standin-000000000000"
-"""The key that the gateway accepts unless told otherwise."""
+"""The key that the gateway accepts by default."""
 
 _LONGEST_START = 10.0
 
 
 class Gateway:
-    """A stand-in for TexAPI that listens on this computer.
+    """A stand-in for TexAPI that listens on localhost.
 
     Use it as a context manager; it is ready to serve when the block is entered.
     """
@@ -44,8 +44,8 @@ class Gateway:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Gateway:
-        """Start to listen."""
-        # asyncio sends without delay only where the protocol is named; else each answer waits 40 ms for
+        """Start listening."""
+        # asyncio sets TCP_NODELAY only if the protocol is named; otherwise each answer waits 40 ms for
         # the client to acknowledge its head.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -65,7 +65,7 @@ class Gateway:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop to listen and drop what is still open."""
+        """Stop listening and drop open connections."""
         if self._server is not None and self._thread is not None:
             self._server.stop()
             self._thread.join()
@@ -101,24 +101,24 @@ class Gateway:
         return len(self._server.server_state.connections) if self._server else 0
 
     def reset(self) -> None:
-        """Forget the requests, the ledger, the waiting faults, the given answers and all counters."""
+        """Forget the requests, the ledger, the queued faults, the given answers and all counters."""
         self._journal.reset()
 
     def answer(self, *answers: Given, to: str = "", given: str = "") -> None:
-        """Answer the next chat requests with these words, objects or tool calls, one after the other.
+        """Answer the next chat requests with these texts, objects or tool calls, in order.
 
         With ``to`` or ``given``, the answer is not for the next request but, until ``reset``, for each whose
-        last user message holds ``to`` and whose messages hold ``given``; of several such, the first is taken.
+        last user message contains ``to`` and whose messages contain ``given``; the first match is used.
         """
         self._journal.give(answers, to, given)
 
     def misbehave(self, fault: Fault, times: int = 1) -> None:
-        """Let the next chat requests that no other fault waits for meet this fault."""
+        """Queue this fault for the next chat requests."""
         self._journal.queue(fault, times)
 
 
 class _Server(uvicorn.Server):
-    """The server, which tells when it is ready and stops without waiting for its clients."""
+    """A server that signals when it is ready and stops without waiting for its clients."""
 
     def __init__(self, application: Application) -> None:
         super().__init__(
@@ -139,12 +139,12 @@ class _Server(uvicorn.Server):
         self.ready = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen and say so."""
+        """Start listening and signal readiness."""
         await super().startup(sockets)
         self.ready.set()
 
     def serve_in_thread(self, listener: socket.socket) -> None:
-        """Serve until asked to stop; without the tracer of a coverage run, which takes as long again."""
+        """Serve until stopped; without coverage tracing, which would double the time."""
         sys.settrace(None)
         self.run([listener])
 

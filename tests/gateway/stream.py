@@ -27,7 +27,7 @@ class Event:
 
 
 def stream_events(completion: Completion, size: int, *, with_usage: bool) -> Iterator[Event]:
-    """Give the events of an answer, pieces of text being ``size`` characters long."""
+    """Yield the events of an answer, with text in pieces of ``size`` characters."""
     chunk: dict[str, Any] = {
         "id": completion.id,
         "object": "chat.completion.chunk",
@@ -65,7 +65,7 @@ def _choice(choice: Choice, completion: Completion, delta: dict[str, Any]) -> di
 
 
 def _deltas(choice: Choice, completion: Completion, size: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give the deltas of one choice, each with the text that it carries."""
+    """Yield the deltas of one choice, each with its text."""
     yield "", {"role": "assistant", "content": "", "refusal": None}
     if choice.reasoning is not None:
         yield from _reasoning_deltas(choice.reasoning, completion.has_details, size)
@@ -80,7 +80,7 @@ def _deltas(choice: Choice, completion: Completion, size: int) -> Iterator[tuple
 
 
 def _reasoning_deltas(reasoning: str, has_details: bool, size: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give the deltas of the reasoning."""
+    """Yield the deltas of the reasoning."""
     for piece in split_pieces(reasoning, size):
         delta: dict[str, Any] = {"reasoning_content": piece}
         if has_details:

@@ -1,4 +1,4 @@
-"""Splitting text into tokens and characters, always in the same way."""
+"""Deterministic splitting of text into tokens and characters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PART_TOKENS = {"image_url": 85, "input_audio": 50, "file": 100}
 
 
 def split_tokens(text: str) -> list[str]:
-    """Split a text into tokens that give the text again when joined."""
+    """Split a text into tokens that add up to the text."""
     return _TOKEN.findall(text)
 
 
@@ -48,9 +48,9 @@ def count_tools(tools: list[dict[str, Any]]) -> int:
 
 
 def split_characters(text: str) -> list[str]:
-    """Split a text into characters as people see them.
+    """Split a text into user-perceived characters.
 
-    Accents written apart, joined emoji and flags stay together.
+    Combining accents, joined emoji and flags stay together.
     """
     characters: list[str] = []
     for sign in text:
@@ -68,7 +68,7 @@ def split_pieces(text: str, size: int) -> list[str]:
 
 
 def _continues(character: str, sign: str) -> bool:
-    """Tell whether a code point belongs to the character before it."""
+    """Return whether a code point belongs to the character before it."""
     if unicodedata.combining(sign) or sign in "\u200d\ufe0e\ufe0f\u20e3":
         return True
     if character.endswith("\u200d") or "\U0001f3fb" <= sign <= "\U0001f3ff":

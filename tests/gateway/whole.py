@@ -46,7 +46,7 @@ def reasoning_detail(text: str, signature: str | None) -> dict[str, Any]:
 
 
 def signature_of(reasoning: str) -> str:
-    """Return the signature of a reasoning, which depends on nothing but its text."""
+    """Return the signature of a reasoning text, which depends only on the text."""
     return f"sig_{sum(map(ord, reasoning)):06d}{len(reasoning):06d}"
 
 

@@ -1,4 +1,4 @@
-"""A chat with ChatTexAPI: the same message sync, async and streamed, with the true usage once."""
+"""Chats with ChatTexAPI: the same message sync, async and streamed, with usage counted once."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_reasoning_is_kept_apart_from_the_answer(recorded: Endpoint, way: Way) -
     assert message.usage_metadata["output_token_details"]["reasoning"] > 0
 
 
-def test_streams_ask_for_usage_and_can_be_told_not_to(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_streams_request_usage_unless_disabled(gateway: Gateway, endpoint: Endpoint) -> None:
     list(model(endpoint).stream("Hello"))
     chunks = list(model(endpoint, stream_usage=False).stream("Hello"))
 
@@ -142,7 +142,7 @@ def test_only_what_was_set_is_sent(gateway: Gateway, endpoint: Endpoint) -> None
     }
 
 
-def test_what_was_set_is_sent_and_one_call_may_change_it(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_parameters_are_sent_and_can_be_overridden_per_call(gateway: Gateway, endpoint: Endpoint) -> None:
     configured = model(
         endpoint,
         temperature=0,

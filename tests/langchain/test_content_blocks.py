@@ -1,4 +1,4 @@
-"""Content blocks, v0 and v1, and the events of v3: right when reasoning, text and tool calls come mixed."""
+"""Content blocks, v0 and v1, and the events of v3: correct when reasoning, text and tool calls are mixed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ MIXED_BLOCKS: list[dict[str, Any]] = [
 
 
 def _plain(blocks: Any) -> list[dict[str, Any]]:
-    """Blocks without what LangChain joins them by, and without Gemini's signature on a call."""
+    """Blocks without LangChain's merge keys, and without Gemini's signature on a call."""
     dropped = {"index"}
     return [
         {
@@ -107,7 +107,7 @@ def test_a_mixed_stream(gateway: Gateway, endpoint: Endpoint, way: Way, output_v
 
 
 @pytest.mark.parametrize("output_version", ["v0", "v1"])
-def test_what_invoke_makes_of_it_inside(gateway: Gateway, endpoint: Endpoint, output_version: str) -> None:
+def test_a_mixed_stream_inside_invoke(gateway: Gateway, endpoint: Endpoint, output_version: str) -> None:
     gateway.misbehave(MIXED)
 
     message = model(endpoint, output_version=output_version, streaming=True).invoke("Hello")
@@ -150,7 +150,7 @@ def test_projections_of_a_mixed_stream(gateway: Gateway, endpoint: Endpoint) -> 
     assert [c["name"] for c in stream.tool_calls.get()] == ["get_weather", "multiply"]
 
 
-def test_streams_of_both_kinds_end_in_one_message(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_both_streaming_apis_give_the_same_message(gateway: Gateway, endpoint: Endpoint) -> None:
     gateway.misbehave(MIXED, times=2)
     chat = model(endpoint, output_version="v1")
 
@@ -169,7 +169,7 @@ def test_streams_of_both_kinds_end_in_one_message(gateway: Gateway, endpoint: En
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("output_version", ["v0", "v1"])
-def test_a_v1_message_goes_back_as_it_came(
+def test_a_v1_message_is_sent_back_unchanged(
     gateway: Gateway, endpoint: Endpoint, way: Way, output_version: str
 ) -> None:
     """Reasoning with its signature, text and calls, whole or streamed."""
@@ -191,8 +191,8 @@ def test_a_v1_message_goes_back_as_it_came(
     assert detail["signature"].startswith("sig_")
 
 
-def test_blocks_alone_are_enough_to_go_back(gateway: Gateway, endpoint: Endpoint) -> None:
-    """Where an application keeps content blocks and nothing else."""
+def test_a_message_can_be_sent_back_from_its_blocks_alone(gateway: Gateway, endpoint: Endpoint) -> None:
+    """For applications that store content blocks only."""
     gateway.misbehave(MIXED)
     came = model(endpoint).invoke("Hello")
     kept = AIMessage(content_blocks=came.content_blocks, response_metadata={"model_provider": "texapi"})
@@ -281,7 +281,7 @@ def test_events_of_a_refusal(gateway: Gateway, endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize("output_version", ["v0", "v1"])
 @pytest.mark.parametrize("way", WAYS)
-def test_a_call_that_is_cut_is_an_invalid_block(
+def test_a_truncated_call_is_an_invalid_block(
     gateway: Gateway, endpoint: Endpoint, way: Way, output_version: str
 ) -> None:
     good = call(0, '{"city": "Hanoi"}', id="a", type="function", name="get_weather")
@@ -292,7 +292,7 @@ def test_a_call_that_is_cut_is_an_invalid_block(
 
     message = way(model(endpoint, output_version=output_version), "Hello")
 
-    # LangChain leaves the pieces of an invalid call in v1 content that it adds up of a stream.
+    # LangChain leaves the pieces of an invalid call in v1 content that it merges from a stream.
     adds_up_v1 = way in STREAMED and output_version == "v1"
     invalid = "tool_call_chunk" if adds_up_v1 else "invalid_tool_call"
     assert [block["type"] for block in message.content_blocks] == ["tool_call", invalid]
@@ -301,7 +301,7 @@ def test_a_call_that_is_cut_is_an_invalid_block(
     assert message.response_metadata["truncated_tool_calls"] == ["b"]
 
 
-def test_events_of_a_call_that_is_cut(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_events_of_a_truncated_call(gateway: Gateway, endpoint: Endpoint) -> None:
     bad = call(0, '{"city": "Pa', id="b", type="function", name="get_weather")
     gateway.misbehave(streamed(bad, finish_reason="length"))
 
@@ -314,10 +314,10 @@ def test_events_of_a_call_that_is_cut(gateway: Gateway, endpoint: Endpoint) -> N
     assert message.tool_calls == []
 
 
-def test_a_message_read_where_this_package_is_not_imported_still_shows_its_reasoning(
+def test_reasoning_is_readable_without_this_package(
     endpoint: Endpoint,
 ) -> None:
-    """LangChain's own reading of an unknown provider's message finds reasoning by the same key."""
+    """LangChain's generic translation of an unknown provider's message finds reasoning under the same key."""
     message = ChatTexAPI(**endpoint.for_langchain(model="claude-sonnet-4-6", reasoning_effort="low")).invoke(
         "What is 12 * 7?"
     )

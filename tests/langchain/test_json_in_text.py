@@ -1,4 +1,4 @@
-"""Structured answers that stand in the text: among sentences, fences, reasoning and other JSON."""
+"""Structured answers within text: between sentences, fences, reasoning and other JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Tree(BaseModel):
 
 
 async def every_way(gateway: Gateway, structured: Any, fault: Fault) -> list[Any]:
-    """The answer invoked, streamed, and both asynchronously."""
+    """The answer through invoke, stream, ainvoke and astream."""
     for _ in range(4):
         gateway.misbehave(fault)
     return [
@@ -65,7 +65,7 @@ def streamed(text: str) -> Fault:
         ('<think>maybe {a}</think>{"code": "1"}', "1"),
     ],
 )
-async def test_the_json_that_fits_is_the_answer(
+async def test_the_json_that_matches_the_schema_is_the_answer(
     gateway: Gateway, endpoint: Endpoint, schema: Any, method: Any, text: str, code: str
 ) -> None:
     structured = model(endpoint).with_structured_output(schema, method=method)
@@ -74,7 +74,7 @@ async def test_the_json_that_fits_is_the_answer(
         assert (found if isinstance(found, dict) else found.model_dump()) == {"code": code}
 
 
-async def test_it_grows_while_it_streams(gateway: Gateway, endpoint: Endpoint) -> None:
+async def test_partial_answers_grow_while_streaming(gateway: Gateway, endpoint: Endpoint) -> None:
     structured = model(endpoint).with_structured_output(Code, method="json_schema")
     fault = streamed("For {x} I answer\n```json\n" + json.dumps({"code": MARKDOWN}) + "\n```")
     gateway.misbehave(fault)
@@ -92,7 +92,7 @@ async def test_it_grows_while_it_streams(gateway: Gateway, endpoint: Endpoint) -
 @pytest.mark.parametrize(
     "text", ['{"value": 1, "children": [{"value": 2}', '{"value": 1, "children": [{"value": 2']
 )
-async def test_a_part_of_a_cut_answer_is_no_answer(
+async def test_a_part_of_a_truncated_answer_is_not_an_answer(
     gateway: Gateway, endpoint: Endpoint, method: Any, text: str
 ) -> None:
     structured = model(endpoint).with_structured_output(Tree, method=method)
@@ -105,7 +105,7 @@ async def test_a_part_of_a_cut_answer_is_no_answer(
         list(structured.stream("go"))
 
 
-async def test_a_call_of_a_tool_that_was_not_asked_for_is_named(gateway: Gateway, endpoint: Endpoint) -> None:
+async def test_a_call_of_another_tool_is_named_in_the_error(gateway: Gateway, endpoint: Endpoint) -> None:
     call = {"id": "1", "type": "function", "function": {"name": "extract", "arguments": '{"code": "1"}'}}
     structured = model(endpoint).with_structured_output(Code)
 

@@ -1,4 +1,4 @@
-"""LangChain messages become the wire's, each in one way, and what cannot go is named."""
+"""Conversion of LangChain messages to the wire format; unsupported content raises and is named."""
 
 from __future__ import annotations
 
@@ -139,12 +139,12 @@ def test_a_block_of_a_user_s_message(block: dict[str, Any], part: dict[str, Any]
         ({"type": "file"}, "file"),
     ],
 )
-def test_a_block_that_cannot_go_is_named(block: dict[str, Any], named: str) -> None:
+def test_an_unsupported_block_is_named(block: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=f"Unsupported content block.*{named}"):
         convert_messages([HumanMessage([block])])
 
 
-def test_a_message_that_cannot_go_is_named() -> None:
+def test_an_unsupported_message_is_named() -> None:
     with pytest.raises(ValueError, match="RemoveMessage"):
         convert_messages([RemoveMessage(id="1")])
 
@@ -196,19 +196,19 @@ def test_the_cache_mark_of_a_tool_result_is_kept(content: Any, wire: Any) -> Non
     ]
 
 
-def test_a_block_that_cannot_go_is_named_in_a_tool_result_too() -> None:
+def test_an_unsupported_block_in_a_tool_result_is_named() -> None:
     result = {"type": "tool_result", "tool_use_id": "c1", "content": [{"type": "search_result"}]}
 
     with pytest.raises(ValueError, match="a tool_result: 'search_result'"):
         convert_messages([HumanMessage([result])])
 
 
-def test_a_tool_s_result_that_is_an_empty_list_is_an_empty_text() -> None:
+def test_an_empty_list_as_tool_result_becomes_an_empty_text() -> None:
     assert convert_messages([ToolMessage([], tool_call_id="c1")])[0]["content"] == ""
 
 
 @pytest.mark.parametrize("mime_type", [{"mime_type": "text/plain"}, {}])
-def test_a_plain_text_is_no_pdf(mime_type: dict[str, str]) -> None:
+def test_a_plain_text_block_is_not_a_pdf(mime_type: dict[str, str]) -> None:
     text: Any = {"type": "text-plain", "base64": "AAAA", **mime_type}
 
     assert convert_messages([HumanMessage([text])])[0]["content"] == [
@@ -226,7 +226,7 @@ def test_a_plain_text_is_no_pdf(mime_type: dict[str, str]) -> None:
         {"type": "reasoning_content", "reasoning_content": {"text": "think", "signature": "s"}},
     ],
 )
-def test_the_reasoning_of_other_providers_goes_back(block: dict[str, Any]) -> None:
+def test_reasoning_of_other_providers_is_sent_back(block: dict[str, Any]) -> None:
     earlier = AIMessage([block, {"type": "text", "text": "a"}], tool_calls=[CALL])
 
     wire = convert_messages([earlier, ToolMessage("r", tool_call_id="c1")])[0]
@@ -256,8 +256,8 @@ SERVER_SIDE: list[list[dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize("blocks", SERVER_SIDE, ids=lambda blocks: blocks[0]["type"])
-def test_what_another_provider_s_servers_did_is_left_out(blocks: list[dict[str, Any]]) -> None:
-    """Anthropic's, OpenAI Responses', Google's, Bedrock's and LangChain's words for it."""
+def test_server_side_tool_blocks_of_other_providers_are_left_out(blocks: list[dict[str, Any]]) -> None:
+    """As Anthropic, OpenAI Responses, Google, Bedrock and LangChain name it."""
     content: Any = [*blocks, {"type": "text", "text": "It is so.", "annotations": []}]
 
     assert convert_messages([AIMessage(content)]) == [{"role": "assistant", "content": "It is so."}]
@@ -266,7 +266,7 @@ def test_what_another_provider_s_servers_did_is_left_out(blocks: list[dict[str, 
 
 
 @pytest.mark.parametrize(("where", "apart"), [("user_message", True), ("tool_message", False)])
-def test_an_image_of_the_model_s_follows_in_a_user_message(where: Any, apart: bool) -> None:
+def test_an_image_from_the_model_is_sent_back_in_a_user_message(where: Any, apart: bool) -> None:
     image = {"type": "image", "base64": "AAAA", "mime_type": "image/png"}
     part = {"type": "image_url", "image_url": {"url": PNG}}
     text = {"type": "text", "text": "Here."}
@@ -298,7 +298,7 @@ def test_an_image_of_the_model_s_follows_in_a_user_message(where: Any, apart: bo
         (AIMessage("a", additional_kwargs={"lc_source": "x", "unknown": 1}), {"content": "a"}),
     ],
 )
-def test_what_else_an_earlier_answer_carries(message: AIMessage, wire: dict[str, Any]) -> None:
+def test_other_fields_of_an_earlier_answer(message: AIMessage, wire: dict[str, Any]) -> None:
     assert convert_messages([message]) == [{"role": "assistant", "content": "", **wire}]
 
 
@@ -319,7 +319,9 @@ def test_marks_of_a_prompt_cache_stay_on_their_block(message_class: Any, name: s
     ("policy", "with_calls", "without_calls"),
     [("auto", True, False), ("always", True, True), ("never", False, False)],
 )
-def test_reasoning_goes_back_by_the_policy(policy: Any, with_calls: bool, without_calls: bool) -> None:
+def test_reasoning_is_sent_back_according_to_the_policy(
+    policy: Any, with_calls: bool, without_calls: bool
+) -> None:
     reasoning = {"reasoning_content": "t"}
     called, plain = convert_messages(
         [
@@ -332,7 +334,7 @@ def test_reasoning_goes_back_by_the_policy(policy: Any, with_calls: bool, withou
     assert ("reasoning_content" in called, "reasoning_content" in plain) == (with_calls, without_calls)
 
 
-def test_reasoning_goes_back_in_the_field_it_came_in() -> None:
+def test_reasoning_is_sent_back_in_its_original_field() -> None:
     details = [{"type": "reasoning.text", "text": "t", "signature": "s"}]
     message = AIMessage(
         "",
@@ -347,7 +349,7 @@ def test_reasoning_goes_back_in_the_field_it_came_in() -> None:
     assert "reasoning_content" not in wire
 
 
-def test_an_invalid_call_goes_back_only_if_it_was_answered() -> None:
+def test_an_invalid_call_is_sent_back_only_if_it_was_answered() -> None:
     bad = {"name": "f", "args": "{broken", "id": "c1", "error": None, "type": "invalid_tool_call"}
     asked = AIMessage("", invalid_tool_calls=[bad])
 
@@ -362,7 +364,7 @@ def test_an_invalid_call_goes_back_only_if_it_was_answered() -> None:
     ("where", "roles"),
     [("user_message", ["tool", "tool", "user", "user"]), ("tool_message", ["tool", "tool", "user"])],
 )
-def test_media_of_tool_results_go_where_the_setting_says(where: Any, roles: list[str]) -> None:
+def test_the_setting_decides_where_media_of_tool_results_go(where: Any, roles: list[str]) -> None:
     image = {"type": "image", "url": "https://x.example/a.png"}
     messages = [
         ToolMessage([image], tool_call_id="c1"),
@@ -373,7 +375,7 @@ def test_media_of_tool_results_go_where_the_setting_says(where: Any, roles: list
     assert [wire["role"] for wire in convert_messages(messages, tool_media=where)] == roles
 
 
-def test_nothing_of_the_caller_s_is_changed() -> None:
+def test_the_caller_s_messages_are_not_changed() -> None:
     content = [{"type": "image_url", "image_url": {"url": PNG}}, {"type": "text", "text": "a"}]
     message = HumanMessage(content)  # type: ignore[arg-type] # a list of blocks
     before = message.model_copy(deep=True)

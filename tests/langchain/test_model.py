@@ -32,7 +32,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert chat.texapi_api_base == "https://gateway.example/v1"
 
 
-def test_a_missing_key_is_told_at_once() -> None:
+def test_a_missing_key_raises_at_construction() -> None:
     with pytest.raises(TexAPISettingsError, match="TEXAPI_API_KEY"):
         ChatTexAPI(model="gpt-5.2")
 
@@ -97,14 +97,14 @@ def test_a_copy_works_before_and_after_use(endpoint: Endpoint, copied: Any) -> N
     assert early.invoke("Say one").text == late.invoke("Say one").text == answer
 
 
-def test_a_model_with_connections_of_the_user_s_is_not_pickled() -> None:
+def test_a_model_with_the_user_s_http_client_cannot_be_pickled() -> None:
     with openai.DefaultHttpxClient() as own:
         with pytest.raises(TypeError, match="http_client"):
             pickle.dumps(model(http_client=own))
         assert copy.deepcopy(model(http_client=own)).http_client is own
 
 
-def test_tracers_learn_provider_and_model() -> None:
+def test_tracers_receive_provider_and_model() -> None:
     chat = model(temperature=0.5, max_tokens=7, stop=["END"])
 
     assert chat._get_ls_params() == {
@@ -118,7 +118,7 @@ def test_tracers_learn_provider_and_model() -> None:
     assert chat._get_ls_params(model="gpt-5.2")["ls_model_name"] == "gpt-5.2"
 
 
-def test_the_cache_key_holds_all_that_changes_an_answer() -> None:
+def test_the_cache_key_contains_everything_that_affects_the_answer() -> None:
     base = model()._get_llm_string()
     changes: list[dict[str, Any]] = [
         {"model": "gpt-5.2"},

@@ -1,4 +1,4 @@
-"""Every parameter of ChatOpenAI's and ChatOpenRouter's tables that chat completions know, as sent."""
+"""Every chat completions parameter of ChatOpenAI and ChatOpenRouter, as sent."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ SENT: list[tuple[dict[str, Any], bytes]] = [
     ({"prompt_cache_options": {"mode": "explicit"}}, b'"prompt_cache_options":{"mode":"explicit"}'),
     ({"extra_body": {"provider": {"order": ["a"]}}}, b'"provider":{"order":["a"]}'),
 ]
-"""Arguments of the constructor or of one call -> what of them is in the body."""
+"""Arguments of the constructor or of one call -> the resulting body fields."""
 
 NOT_IN_MODEL_KWARGS = {"model", "model_name", "stop_sequences", "extra_body"}
-"""The constructor's own: its model, names that are not the payload's, and what is put in by itself."""
+"""Arguments that cannot be passed in `model_kwargs`."""
 
 OTHERS: list[tuple[dict[str, Any], bytes]] = [
     ({"prediction": {"type": "content", "content": "x"}}, b'"prediction":{"type":"content","content":"x"}'),
@@ -65,7 +65,7 @@ OTHERS: list[tuple[dict[str, Any], bytes]] = [
     ({"safety_identifier": "s"}, b'"safety_identifier":"s"'),
     ({"web_search_options": {}}, b'"web_search_options":{}'),
 ]
-"""Parameters that the constructor has no argument for."""
+"""Parameters without a constructor argument."""
 
 GIVEN = [
     (given_to, arguments, sent)
@@ -99,7 +99,7 @@ NOT_OURS = [
     "session_id",
     "trace",
 ]
-"""The rest of the two tables: the Responses API, other gateways, or what another argument of ours does."""
+"""The remaining parameters: for the Responses API, other gateways, or covered by another argument."""
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ NOT_OURS = [
 def test_a_parameter_reaches_the_wire(
     gateway: Gateway, endpoint: Endpoint, given_to: str, arguments: dict[str, Any], sent: bytes
 ) -> None:
-    gateway.misbehave(ANSWER)  # what the gateway makes of a parameter is not the question here
+    gateway.misbehave(ANSWER)  # only the request is tested here, not the gateway's answer
     chat: Any = model(endpoint)
     if given_to == "constructor":
         model_name = {} if "model_name" in arguments else {"model": "claude-sonnet-4-6"}
@@ -128,7 +128,7 @@ def test_a_parameter_reaches_the_wire(
     assert request.body["messages"] == [{"role": "user", "content": "Hello"}]
 
 
-def test_the_table_holds_every_parameter_of_the_constructor() -> None:
+def test_the_table_has_every_parameter_of_the_constructor() -> None:
     sent = {name for arguments, _ in SENT for name in arguments}
 
     never_sent = {"stream_usage", "replay_reasoning", "tool_media", *AccountingParameters.model_fields}
@@ -149,7 +149,7 @@ KNOWN_TO_THE_SDK = sorted(set(CompletionCreateParamsBase.__annotations__) - ELSE
 
 
 @pytest.mark.parametrize("name", KNOWN_TO_THE_SDK)
-def test_whatever_the_openai_sdk_knows_reaches_the_wire(
+def test_every_parameter_of_the_openai_sdk_reaches_the_wire(
     gateway: Gateway, endpoint: Endpoint, name: str
 ) -> None:
     gateway.misbehave(ANSWER)
@@ -172,14 +172,14 @@ def test_the_documentation_names_every_argument() -> None:
 
 
 def test_metadata_of_the_provider_goes_into_model_kwargs(gateway: Gateway, endpoint: Endpoint) -> None:
-    """For `metadata` of the constructor and of a call is LangChain's."""
+    """Because `metadata` of the constructor and of a call belongs to LangChain."""
     model(endpoint, metadata={"mine": 1}, model_kwargs={"metadata": {"trip": "1"}}).invoke("Hello")
 
     assert gateway.requests[0].body["metadata"] == {"trip": "1"}
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_options_of_sending_reach_the_wire(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+def test_request_options_reach_the_wire(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
     chat = model(
         endpoint,
         default_headers={"X-Tenant": "a", "X-Kept": "k"},
@@ -197,7 +197,9 @@ def test_options_of_sending_reach_the_wire(gateway: Gateway, endpoint: Endpoint,
 @pytest.mark.parametrize("name", ["timeout", "request_timeout"])
 @pytest.mark.parametrize("per_call", [False, True])
 @pytest.mark.parametrize("way", WAYS)
-def test_a_timeout_holds(gateway: Gateway, endpoint: Endpoint, name: str, per_call: bool, way: Way) -> None:
+def test_a_timeout_is_enforced(
+    gateway: Gateway, endpoint: Endpoint, name: str, per_call: bool, way: Way
+) -> None:
     gateway.misbehave(Fault(delay=5.0))
     began = time.monotonic()
 
@@ -215,14 +217,14 @@ def test_retries_of_one_call(gateway: Gateway, endpoint: Endpoint) -> None:
     assert model(endpoint).invoke("Say one", max_retries=1).text == "one"
 
 
-def test_clients_of_the_user_s_are_used(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_the_user_s_http_client_is_used(gateway: Gateway, endpoint: Endpoint) -> None:
     with openai.DefaultHttpxClient(headers={"X-From": "mine"}) as own:
         model(endpoint, http_client=own).invoke("Hello")
 
     assert gateway.requests[0].headers["x-from"] == "mine"
 
 
-async def test_async_clients_of_the_user_s_are_used(gateway: Gateway, endpoint: Endpoint) -> None:
+async def test_the_user_s_async_http_client_is_used(gateway: Gateway, endpoint: Endpoint) -> None:
     async with openai.DefaultAsyncHttpxClient(headers={"X-From": "mine"}) as own:
         await model(endpoint, http_async_client=own).ainvoke("Hello")
 
@@ -253,7 +255,7 @@ def test_streaming_may_be_disabled_for_tools_alone(gateway: Gateway, endpoint: E
     assert "stream" not in gateway.requests[0].body
 
 
-def test_a_model_that_streams_inside(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_a_model_with_streaming_enabled(gateway: Gateway, endpoint: Endpoint) -> None:
     message = model(endpoint, streaming=True).invoke("Say one")
 
     assert message.text == "one"
@@ -275,7 +277,7 @@ def test_a_model_that_streams_inside(gateway: Gateway, endpoint: Endpoint) -> No
         ),
     ],
 )
-def test_who_decides_whether_a_stream_asks_for_usage(
+def test_stream_usage_of_call_and_constructor(
     gateway: Gateway, endpoint: Endpoint, of_model: dict[str, Any], of_call: dict[str, Any], asked: Any
 ) -> None:
     chat = model(endpoint, **of_model)
@@ -311,7 +313,7 @@ def test_a_limit_of_one_call_replaces_the_model_s(
 
 
 @pytest.mark.parametrize("name", NOT_OURS)
-def test_what_is_no_parameter_of_ours_is_told(name: str) -> None:
+def test_unknown_parameters_raise(name: str) -> None:
     with pytest.raises(ValueError, match=f"no argument `{name}`.*extra_body"):
         model(Endpoint("http://127.0.0.1:1/v1", "sk-tex-1"), **{name: "x"})
 
@@ -336,7 +338,7 @@ def test_what_is_no_parameter_of_ours_is_told(name: str) -> None:
         ({"n": 2, "streaming": True}, "`n` above 1 cannot be streamed"),
     ],
 )
-def test_what_cannot_work_is_told_at_construction(arguments: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_raise_at_construction(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         model(Endpoint("http://127.0.0.1:1/v1", "sk-tex-1"), **arguments)
 
@@ -352,7 +354,7 @@ def test_what_cannot_work_is_told_at_construction(arguments: dict[str, Any], mes
         *AccountingParameters.model_fields,
     ],
 )
-def test_what_one_call_cannot_change_is_told(gateway: Gateway, endpoint: Endpoint, name: str) -> None:
+def test_arguments_that_cannot_change_per_call_raise(gateway: Gateway, endpoint: Endpoint, name: str) -> None:
     chat: Any = model(endpoint)
 
     with pytest.raises(ValueError, match=f"`{name}` cannot be changed for one call"):
@@ -361,7 +363,7 @@ def test_what_one_call_cannot_change_is_told(gateway: Gateway, endpoint: Endpoin
     assert gateway.requests == []
 
 
-def test_replaying_reasoning_may_be_chosen_per_call(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_replaying_reasoning_can_be_set_per_call(gateway: Gateway, endpoint: Endpoint) -> None:
     earlier = AIMessage("Hello.", additional_kwargs={"reasoning_content": "Be kind."})
     history: list[Any] = [HumanMessage("Hi"), earlier, HumanMessage("Say one")]
 
@@ -374,12 +376,12 @@ def test_replaying_reasoning_may_be_chosen_per_call(gateway: Gateway, endpoint: 
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_headers_of_the_response_by_opt_in(endpoint: Endpoint, way: Way) -> None:
+def test_response_headers_are_opt_in(endpoint: Endpoint, way: Way) -> None:
     plain = way(model(endpoint), "Say one")
-    told = way(model(endpoint, include_response_headers=True), "Say one")
+    answer = way(model(endpoint, include_response_headers=True), "Say one")
 
     assert "headers" not in plain.response_metadata
-    assert told.response_metadata["headers"]["x-request-id"] == told.response_metadata["request_id"]
+    assert answer.response_metadata["headers"]["x-request-id"] == answer.response_metadata["request_id"]
 
 
 # Several answers

@@ -76,7 +76,7 @@ class _Counting(BaseRateLimiter):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_rate_limiter_is_asked_once_per_call(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+def test_a_rate_limiter_is_used_once_per_call(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
     limiter = _Counting()
     chat = model(endpoint, rate_limiter=limiter, cache=InMemoryCache())
 
@@ -129,7 +129,7 @@ def test_a_configured_model_has_its_own_profile(
     ("type_", "status", "requests"),
     [("insufficient_quota", 429, 1), ("daily_spending_cap_exceeded", 429, 1), ("rate_limited", 429, 3)],
 )
-def test_a_retrying_middleware_retries_only_what_may_succeed(
+def test_a_retry_middleware_retries_only_transient_errors(
     gateway: Gateway, endpoint: Endpoint, type_: str, status: int, requests: int
 ) -> None:
     gateway.misbehave(Fault(status=status, error_type=type_), times=9)
@@ -166,7 +166,7 @@ def test_tokens_are_counted_offline(endpoint: Endpoint) -> None:
     assert model(endpoint, custom_get_token_ids=lambda text: [1] * len(text)).get_num_tokens("abc") == 3
 
 
-def test_a_slash_at_the_end_of_the_address_is_no_other_cache_key() -> None:
+def test_a_trailing_slash_of_the_address_does_not_change_the_cache_key() -> None:
     addresses = ("http://127.0.0.1:1/v1", "http://127.0.0.1:1/v1/")
     one, other = (model(Endpoint(address, "sk-tex-1")) for address in addresses)
 
@@ -214,7 +214,7 @@ def test_trimming_a_history_keeps_its_document(endpoint: Endpoint) -> None:
     assert kept == history
 
 
-def test_a_profile_of_a_known_model_and_none_of_another(endpoint: Endpoint) -> None:
+def test_only_a_known_model_has_a_profile(endpoint: Endpoint) -> None:
     profile = model(endpoint).profile
     assert profile is not None
     assert profile["max_input_tokens"] == 1_000_000
@@ -223,7 +223,7 @@ def test_a_profile_of_a_known_model_and_none_of_another(endpoint: Endpoint) -> N
     assert model(endpoint, profile={"max_input_tokens": 5}).profile == {"max_input_tokens": 5}
 
 
-def test_init_chat_model_by_an_opt_in(monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint) -> None:
+def test_init_chat_model_after_opt_in(monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint) -> None:
     from langchain.chat_models import base
 
     monkeypatch.setattr(base, "_BUILTIN_PROVIDERS", dict(base._BUILTIN_PROVIDERS))
@@ -292,7 +292,7 @@ def test_a_graph_with_two_tools_and_a_checkpointer(recorded: Endpoint, turn: Any
 
 
 class BM25Retriever(BaseRetriever):
-    """The pages that share the most telling words with the question."""
+    """Retrieves the pages that share the most distinctive words with the question."""
 
     pages: list[Document]
     index: Any

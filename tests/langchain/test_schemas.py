@@ -1,4 +1,4 @@
-"""Schemas that LangChain's conversion alone would spoil: recursive ones, and strict ones of agents."""
+"""Schemas that LangChain's own conversion would break: recursive ones, and strict ones of agents."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Forest(BaseModel):
 
 
 class Inner(BaseModel):
-    """What stands inside."""
+    """A nested object."""
 
     x: int | None = None
 
@@ -77,7 +77,7 @@ def test_a_recursive_class_refers_to_itself(source: Any, member: str, form: str,
 
 
 @pytest.mark.parametrize("form", ["tool", "response_format"])
-def test_any_other_class_is_written_out(form: str) -> None:
+def test_any_other_class_is_inlined(form: str) -> None:
     assert "$defs" not in parameters_of(Answer, form, None)
 
 
@@ -115,7 +115,7 @@ def test_a_strict_agent_sends_a_strict_schema(gateway: Gateway, endpoint: Endpoi
     assert Answer.model_json_schema() == before
 
 
-def test_one_that_is_not_strict_sends_its_own(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_an_agent_that_is_not_strict_sends_the_original_schema(gateway: Gateway, endpoint: Endpoint) -> None:
     agent: Any = create_agent(model(endpoint), [], response_format=ProviderStrategy(Answer))
 
     agent.invoke({"messages": [("user", "result: 5, x: 1. Answer in JSON.")]})

@@ -20,7 +20,7 @@ _PIXEL = base64.b64decode(
 
 
 class _Downloaded:
-    """What the suite downloads for image, PDF and audio tests; nothing is downloaded here."""
+    """Stub for the downloads of the suite's image, PDF and audio tests; nothing is downloaded here."""
 
     content = _PIXEL
 

@@ -1,4 +1,4 @@
-"""Structured output: an object of the schema, or an exception that says what came. Never None."""
+"""Structured output: an object of the schema, or an exception that describes the answer. Never None."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_class_of_pydantic_1(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_is_asked_of_the_gateway(gateway: Gateway, endpoint: Endpoint, method: Any) -> None:
+def test_requests_of_each_method(gateway: Gateway, endpoint: Endpoint, method: Any) -> None:
     strict = None if method == "json_mode" else True
     model(endpoint).with_structured_output(Person, method=method, strict=strict).invoke(PROMPT)
 
@@ -135,7 +135,7 @@ def test_json_in_the_text_is_used_when_no_tool_was_called(
         (answer(""), "not with JSON"),
     ],
 )
-def test_anything_else_is_an_exception_that_says_what_came(
+def test_any_other_answer_raises_and_is_described(
     gateway: Gateway, endpoint: Endpoint, fault: Fault, message: str, streamed: bool
 ) -> None:
     gateway.misbehave(fault)
@@ -233,7 +233,7 @@ def test_a_refusal_is_langchain_s_refusal_where_it_has_one(
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_tools_beside_a_schema(gateway: Gateway, endpoint: Endpoint, streamed: bool) -> None:
+def test_tools_together_with_a_schema(gateway: Gateway, endpoint: Endpoint, streamed: bool) -> None:
     structured = model(endpoint).with_structured_output(
         Person, method="json_schema", include_raw=True, tools=[get_weather]
     )
@@ -250,7 +250,7 @@ def test_tools_beside_a_schema(gateway: Gateway, endpoint: Endpoint, streamed: b
     assert structured.invoke(PROMPT)["parsed"] == Person(name="Lan", age=30)
 
 
-def test_a_call_of_a_tool_is_no_answer(endpoint: Endpoint) -> None:
+def test_a_tool_call_is_not_an_answer(endpoint: Endpoint) -> None:
     structured = model(endpoint).with_structured_output(Person, method="json_schema", tools=[get_weather])
 
     with pytest.raises(OutputParserException, match="called get_weather instead"):
@@ -265,7 +265,7 @@ NOT_FORCED = Fault(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_model_that_refuses_to_be_forced_is_asked_freely(
+def test_a_refused_forced_tool_choice_falls_back_to_auto(
     gateway: Gateway, endpoint: Endpoint, way: Way, caplog: pytest.LogCaptureFixture
 ) -> None:
     gateway.misbehave(NOT_FORCED)
@@ -291,7 +291,7 @@ CALLS_PERSON = answer(
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_so_is_one_asked_for_structured_output(gateway: Gateway, endpoint: Endpoint, streamed: bool) -> None:
+def test_structured_output_falls_back_to_auto(gateway: Gateway, endpoint: Endpoint, streamed: bool) -> None:
     structured = model(endpoint).with_structured_output(Person)
     gateway.misbehave(NOT_FORCED)
     gateway.misbehave(CALLS_PERSON)
@@ -302,7 +302,9 @@ def test_so_is_one_asked_for_structured_output(gateway: Gateway, endpoint: Endpo
 
 
 @pytest.mark.parametrize("tools", [[], [get_weather]])
-def test_so_is_an_agent_s(gateway: Gateway, endpoint: Endpoint, tools: list[Any]) -> None:
+def test_an_agent_s_response_format_falls_back_to_auto(
+    gateway: Gateway, endpoint: Endpoint, tools: list[Any]
+) -> None:
     gateway.misbehave(NOT_FORCED)
     gateway.misbehave(CALLS_PERSON)
     agent: Any = create_agent(model(endpoint), tools, response_format=ToolStrategy(Person))
@@ -313,7 +315,7 @@ def test_so_is_an_agent_s(gateway: Gateway, endpoint: Endpoint, tools: list[Any]
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_choice_that_the_model_may_make_is_not_asked_again(
+def test_a_tool_choice_that_is_not_forced_is_not_retried(
     gateway: Gateway, endpoint: Endpoint, streamed: bool
 ) -> None:
     gateway.misbehave(NOT_FORCED)

@@ -1,4 +1,4 @@
-"""`Template` makes what `model_copy` makes, for any class."""
+"""`Template` gives the same result as `model_copy`, for any class."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ EXAMPLES = [
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: type(example).__name__)
 @pytest.mark.parametrize("changes", [{}, {"text": "b"}])
-def test_it_makes_what_model_copy_makes(example: BaseModel, changes: dict[str, Any]) -> None:
+def test_it_equals_model_copy(example: BaseModel, changes: dict[str, Any]) -> None:
     made = Template(example).make(dict(changes))
     copied = example.model_copy(update=changes)
 
@@ -63,7 +63,7 @@ def test_it_makes_what_model_copy_makes(example: BaseModel, changes: dict[str, A
     assert type(made) is type(copied)
 
 
-def test_what_is_made_can_be_copied_dumped_changed_and_validated() -> None:
+def test_created_objects_can_be_copied_dumped_changed_and_validated() -> None:
     made = Template(Plain(text="a")).make({"text": "b", "parts": ["c"]})
 
     assert pickle.loads(pickle.dumps(made)) == copy.deepcopy(made) == Plain(text="b", parts=["c"])
@@ -73,7 +73,7 @@ def test_what_is_made_can_be_copied_dumped_changed_and_validated() -> None:
     assert made.model_fields_set == {"text", "parts"}
 
 
-def test_objects_share_nothing_that_they_change() -> None:
+def test_objects_share_no_mutable_state() -> None:
     template = Template(Open(text="a"))
     one, other = template.make({}), template.make({})
 
@@ -88,8 +88,8 @@ class PrivateParts(Plain):
 
 
 @pytest.mark.parametrize("example", [Plain(parts=["a"]), PrivateParts(parts=["a"])])
-def test_objects_share_no_list_that_nobody_passed(example: Plain) -> None:
-    """A framework's next version may have a field that this package knows nothing of."""
+def test_objects_share_no_default_list(example: Plain) -> None:
+    """A future version of the framework may add a field that this package does not know."""
     template = Template(example)
     template.make({}).parts.append("b")
 
@@ -101,7 +101,7 @@ def test_objects_share_no_list_that_nobody_passed(example: Plain) -> None:
 
 
 @pytest.mark.parametrize("example", [Private(), CopiesInItsOwnWay(), CannotBeUnpickled()])
-def test_a_class_with_ways_of_its_own_is_copied_by_pydantic(
+def test_a_class_with_custom_copying_is_copied_by_pydantic(
     example: BaseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     template = Template(example)

@@ -1,4 +1,4 @@
-"""Answers and chunks are not validated when they are made: nothing can tell them from those that are."""
+"""Answers and chunks built without validation are indistinguishable from validated ones."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def chunk_of(delta: ChatDelta) -> ChatGenerationChunk:
 
 
 def validated_chunk(delta: ChatDelta) -> ChatGenerationChunk:
-    """The same by the constructors."""
+    """The same, built with the constructors."""
     made = chunk_of(delta).message
     fields = {name: getattr(made, name) for name in ("content", "additional_kwargs", "response_metadata")}
     calls = [
@@ -84,7 +84,7 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("made", "validated"), PAIRS)
-def test_it_equals_what_the_constructor_makes(made: Any, validated: Any) -> None:
+def test_it_equals_a_constructed_object(made: Any, validated: Any) -> None:
     assert made == validated
     assert made.message == validated.message
     assert made.text == validated.text
@@ -104,7 +104,7 @@ def test_it_can_be_copied_pickled_and_validated(made: Any, validated: Any) -> No
 
 @pytest.mark.parametrize("first", DELTAS.values(), ids=DELTAS)
 @pytest.mark.parametrize("second", DELTAS.values(), ids=DELTAS)
-def test_chunks_add_up_alike(first: ChatDelta, second: ChatDelta) -> None:
+def test_chunks_add_up_to_the_same_message(first: ChatDelta, second: ChatDelta) -> None:
     made = chunk_of(first) + chunk_of(second)
     validated = validated_chunk(first) + validated_chunk(second)
 
@@ -113,8 +113,8 @@ def test_chunks_add_up_alike(first: ChatDelta, second: ChatDelta) -> None:
 
 
 @pytest.mark.parametrize(("made", "validated"), PAIRS)
-def test_what_langchain_notes_on_it_stays_with_it(made: Any, validated: Any) -> None:
-    """LangChain gives every chunk the id of its run."""
+def test_attributes_set_by_langchain_are_kept(made: Any, validated: Any) -> None:
+    """LangChain sets the run id on every chunk."""
     for each in (made, validated):
         each.message.id = "run-1"
 
@@ -122,8 +122,8 @@ def test_what_langchain_notes_on_it_stays_with_it(made: Any, validated: Any) -> 
     assert made == validated
 
 
-def test_langchains_classes_are_made_the_quick_way() -> None:
-    """When this fails, LangChain's classes have changed: answers are right, and slower."""
+def test_langchain_classes_use_the_fast_path() -> None:
+    """If this fails, LangChain's classes have changed: answers are still correct, but slower."""
     for example in (
         AIMessage(content=""),
         AIMessageChunk(content=""),

@@ -1,4 +1,4 @@
-"""Tools: what reaches the wire, and what comes back."""
+"""Tools: the requests that are sent, and the tool calls that are received."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_cache_control_of_a_tool_reaches_the_wire() -> None:
         assert formatted["cache_control"] == {"type": "ephemeral"}
 
 
-def test_a_provider_s_own_tool_goes_as_it_is() -> None:
+def test_a_provider_s_built_in_tool_is_sent_unchanged() -> None:
     assert format_tools([{"type": "web_search", "max_uses": 2}]) == [{"type": "web_search", "max_uses": 2}]
 
 
@@ -216,7 +216,7 @@ NAMED = {"type": "function", "function": {"name": "get_weather"}}
         ),
     ],
 )
-def test_a_tool_choice_means_the_same_wherever_it_is_given(
+def test_a_tool_choice_has_the_same_meaning_wherever_it_is_set(
     gateway: Gateway, endpoint: Endpoint, way: Way, choice: Any, wire: dict[str, Any]
 ) -> None:
     chat = model(endpoint)
@@ -232,7 +232,7 @@ def test_a_tool_choice_means_the_same_wherever_it_is_given(
     assert len(gateway.requests) == 4
 
 
-def test_calls_at_a_time_said_twice_are_the_explicit_ones(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_an_explicit_parallel_tool_calls_takes_precedence(gateway: Gateway, endpoint: Endpoint) -> None:
     choice = {"type": "auto", "disable_parallel_tool_use": True}
     model(endpoint).bind_tools([get_weather], tool_choice=choice, parallel_tool_calls=True).invoke("Hello")
 
@@ -246,7 +246,7 @@ def test_a_choice_for_one_call_that_names_no_tool_is_an_error(gateway: Gateway, 
     assert gateway.requests == []
 
 
-def test_no_tools_means_none_of_it_is_sent(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_without_tools_no_tool_parameter_is_sent(gateway: Gateway, endpoint: Endpoint) -> None:
     chat = model(endpoint)
     chat.bind_tools([], tool_choice="any", parallel_tool_calls=False).invoke("Hello")
     chat.invoke("Hello", tools=[], tool_choice="auto")
@@ -276,7 +276,7 @@ def test_strict_parallel_and_response_format_reach_the_wire(gateway: Gateway, en
     assert body["response_format"]["json_schema"]["strict"] is True
 
 
-def test_a_response_format_in_openai_s_form_goes_as_it_is() -> None:
+def test_a_response_format_in_openai_s_form_is_sent_unchanged() -> None:
     whole = {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}
 
     assert format_response_format(whole) == whole
@@ -319,7 +319,7 @@ def test_the_same_schema_of_an_answer_is_not_converted_again(
     assert schemas_made == []
 
 
-def test_a_bound_definition_is_the_binding_s_own(endpoint: Endpoint) -> None:
+def test_a_bound_definition_is_not_shared(endpoint: Endpoint) -> None:
     chat: Any = model(endpoint)
     chat.bind_tools([Weather]).kwargs["tools"][0]["function"].clear()
 
@@ -350,7 +350,7 @@ def _answer_with_arguments(arguments: str, finish_reason: str) -> Fault:
         '{"city"',
     ],
 )
-def test_arguments_that_are_no_json_are_an_invalid_tool_call(
+def test_arguments_that_are_not_json_are_an_invalid_tool_call(
     gateway: Gateway, endpoint: Endpoint, arguments: str, way: Way
 ) -> None:
     gateway.misbehave(_answer_with_arguments(arguments, "tool_calls"))
@@ -374,7 +374,7 @@ def test_arguments_cut_by_the_token_limit_are_flagged(
     assert message.response_metadata["truncated_tool_calls"] == ["call_1"]
 
 
-def test_gemini_s_signature_goes_back_with_its_call(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_gemini_s_signature_is_sent_back_with_its_call(gateway: Gateway, endpoint: Endpoint) -> None:
     chat = model(endpoint, model="gemini-3-pro").bind_tools([get_weather])
     question = HumanMessage("What is the weather in Hanoi?")
     for asked in (chat.invoke([question]), add_up(list(chat.stream([question])))):  # type: ignore[arg-type] # chunks

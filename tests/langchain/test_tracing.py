@@ -1,4 +1,4 @@
-"""What callbacks, traces and caches learn of a call: each token and each count once, and no secret."""
+"""What callbacks, traces and caches receive of a call: each token and count once, and no secret."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def get_weather(city: str) -> str:
 
 
 class Trace:
-    """A real LangSmith tracer whose client sends nothing, and what it would have sent."""
+    """A real LangSmith tracer with a client that records runs instead of sending them."""
 
     def __init__(self) -> None:
         self._client = MagicMock(spec=Client)
@@ -49,12 +49,12 @@ class Trace:
 
     @property
     def runs(self) -> list[dict[str, Any]]:
-        """The runs of models."""
+        """The runs of type `llm`."""
         return [run for run in self.all_runs if run["run_type"] == "llm"]
 
     @property
     def all_runs(self) -> list[dict[str, Any]]:
-        """Every run, in order, as LangSmith would know it at the end."""
+        """Every run, in order, in its final state."""
         runs: dict[str, dict[str, Any]] = {}
         for call in self._client.create_run.call_args_list:
             runs[str(call.kwargs["id"])] = dict(call.kwargs)
@@ -190,7 +190,7 @@ def test_a_trace_of_a_call_that_fails(gateway: Gateway, endpoint: Endpoint, trac
     assert metadata["body"]["error"]["type"] == "insufficient_credits"
 
 
-def test_a_trace_of_a_stream_that_breaks_keeps_what_had_come(
+def test_a_trace_of_a_broken_stream_keeps_what_was_received(
     gateway: Gateway, endpoint: Endpoint, trace: Trace
 ) -> None:
     gateway.misbehave(Fault(cut_after=4))
@@ -225,7 +225,7 @@ def test_no_header_and_no_key_is_traced(
 
 
 class Seen(BaseCallbackHandler):
-    """Tokens and events as a handler is told them."""
+    """Collects the tokens and events passed to a handler."""
 
     def __init__(self) -> None:
         self.tokens: list[Any] = []
@@ -246,7 +246,7 @@ PIECES = ["The capi", "tal of V", "ietnam i", "s Hà Nội", "."]
 @pytest.mark.parametrize(
     "ask", [ASK[way] for way in ("invoke", "ainvoke", "stream", "astream_events v2", "stream_events v3")]
 )
-def test_a_handler_is_told_each_token_once(
+def test_a_handler_receives_each_token_once(
     endpoint: Endpoint, ask: Callable[[Any, str, Any], Any], streaming: bool
 ) -> None:
     seen = Seen()
@@ -314,7 +314,7 @@ CHANGES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
-def test_a_cache_tells_calls_apart_by_all_that_changes_an_answer(
+def test_a_cache_distinguishes_calls_by_everything_that_affects_the_answer(
     gateway: Gateway, endpoint: Endpoint, change: dict[str, Any]
 ) -> None:
     chat = model(endpoint, cache=InMemoryCache(), default_headers={"X-Tenant": "a"})
@@ -345,8 +345,8 @@ def test_no_secret_is_in_the_key_of_a_cache(endpoint: Endpoint) -> None:
     assert endpoint.api_key not in key
 
 
-def test_a_cached_answer_costs_nothing_in_the_counts_of_a_handler(endpoint: Endpoint) -> None:
-    """LangChain marks it; the tokens that it adds again are the cached answer's."""
+def test_a_cached_answer_adds_no_cost_in_a_usage_handler(endpoint: Endpoint) -> None:
+    """LangChain marks cached answers; the tokens it counts again are those of the cached answer."""
     usage = UsageMetadataCallbackHandler()
     chat = model(endpoint, cache=InMemoryCache(), callbacks=[usage])
 

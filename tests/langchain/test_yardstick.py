@@ -1,6 +1,6 @@
-"""What langchain-openai and langchain-openrouter test of behaviour that all chat models share.
+"""Behaviour of chat models in general, as tested by langchain-openai and langchain-openrouter.
 
-The cases are theirs, told anew: answers of real providers and gateways, whole and streamed.
+The cases are rewritten from theirs: answers of real providers and gateways, whole and streamed.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ HELLO = {"role": "assistant", "content": "Hello!"}
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_a_gateway_tells_of_its_route_and_price(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+def test_route_and_price_reported_by_a_gateway(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
     details = {"upstream_inference_cost": 7.7e-05}
     usage = {**USAGE, "cost": 7.5e-05, "cost_details": details}
     gateway.misbehave(_answer(way, HELLO, provider="Anthropic", system_fingerprint="fp", usage=usage))
@@ -117,7 +117,7 @@ def test_what_a_gateway_tells_of_its_route_and_price(gateway: Gateway, endpoint:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_it_does_not_tell_is_absent(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+def test_unreported_metadata_is_absent(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
     gateway.misbehave(_answer(way, HELLO))
 
     message = way(model(endpoint), "Hi")
@@ -167,7 +167,7 @@ def test_usage_in_other_forms(
 
 
 @pytest.mark.parametrize("way", STREAMED)
-def test_pieces_of_a_tool_call_that_hold_nothing(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+def test_empty_pieces_of_a_tool_call(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
     good = {"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x"'}}
     chunks = [
         _chunk({"role": "assistant", "content": "", "tool_calls": [{"function": None, "index": 0}]}),
@@ -185,7 +185,7 @@ def test_pieces_of_a_tool_call_that_hold_nothing(gateway: Gateway, endpoint: End
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_audio_that_a_model_spoke_goes_back_by_its_id(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+def test_audio_of_a_model_is_sent_back_by_its_id(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
     audio = {"id": "a1", "data": "AAAA", "transcript": "Hello!", "expires_at": 1}
     gateway.misbehave(_answer(way, {"role": "assistant", "content": None, "audio": audio}))
     chat = model(endpoint, modalities=["text", "audio"], model_kwargs={"audio": {"voice": "alloy"}})
@@ -237,7 +237,7 @@ def test_an_error_is_the_sdk_s_and_langchain_s(
         (None, 0.2, openai.APITimeoutError, exceptions.ModelTimeoutError),
     ],
 )
-def test_an_error_of_the_line_is_the_sdk_s_and_langchain_s(
+def test_a_connection_error_is_the_sdk_s_and_langchain_s(
     gateway: Gateway, endpoint: Endpoint, base_url: str | None, timeout: Any, of_sdk: Any, of_langchain: Any
 ) -> None:
     gateway.misbehave(Fault(delay=5.0))
@@ -261,7 +261,7 @@ def test_an_error_of_the_line_is_the_sdk_s_and_langchain_s(
         "ContextWindowExceededError: maximum context length exceeded",
     ],
 )
-def test_a_request_that_is_too_long_is_langchain_s_overflow(
+def test_a_request_that_is_too_long_is_a_context_overflow_error(
     gateway: Gateway, endpoint: Endpoint, way: Way, message: str
 ) -> None:
     gateway.misbehave(Fault(status=400, error_type="invalid_request_error", message=message))
@@ -272,8 +272,8 @@ def test_a_request_that_is_too_long_is_langchain_s_overflow(
     assert isinstance(caught.value, openai.BadRequestError)
 
 
-def test_calls_that_no_result_answers_stay_out_of_history() -> None:
-    """ChatOpenAI sends them and providers refuse the request; see `test_messages` for answered ones."""
+def test_calls_without_a_result_are_left_out_of_the_history() -> None:
+    """ChatOpenAI sends them, and providers refuse the request; see `test_messages` for answered calls."""
     good = {"name": "f", "args": {"x": 1}, "id": "a", "type": "tool_call"}
     bad = {"name": "f", "args": "oops", "id": "b", "error": None, "type": "invalid_tool_call"}
     history = [HumanMessage("Hi"), AIMessage("", tool_calls=[good], invalid_tool_calls=[bad])]

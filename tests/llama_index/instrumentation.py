@@ -1,4 +1,4 @@
-"""What LlamaIndex's dispatcher tells of a call: its events and its spans."""
+"""Records the events and spans of LlamaIndex's dispatcher."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Events(BaseEventHandler):
 
     @property
     def names(self) -> list[str]:
-        """Without those that tell of progress."""
+        """The names of all events except progress events."""
         names = [type(event).__name__.removesuffix("Event") for event in self._seen]
         return [name for name in names if not name.endswith("InProgress")]
 
@@ -88,7 +88,7 @@ def _method(id_: str) -> str:
 
 @contextmanager
 def watching() -> Iterator[tuple[Events, Spans]]:
-    """The events and spans of what runs inside."""
+    """The events and spans of the code in the block."""
     dispatcher, events, spans = get_dispatcher(), Events(), Spans()
     before = list(dispatcher.event_handlers), list(dispatcher.span_handlers)
     dispatcher.add_event_handler(events)

@@ -1,4 +1,4 @@
-"""A chat with TexAPI: eight methods, one answer, the true token counts."""
+"""Chats with TexAPI: all eight methods give the same answer and the reported token counts."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_the_token_counter_sees_the_true_counts_once(recorded: Endpoint, way: Wa
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_gateway_that_reports_no_usage_leaves_the_framework_its_estimate(
+def test_without_reported_usage_the_framework_estimates_it(
     gateway: Gateway, endpoint: Endpoint, way: Way
 ) -> None:
     choice = {"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}
@@ -154,7 +154,7 @@ def test_reasoning_streams_as_thinking_deltas(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("way", STREAMS)
-def test_streams_ask_for_usage_and_can_be_told_not_to(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+def test_streams_request_usage_unless_disabled(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
     way(llm(endpoint))
     way(llm(endpoint, stream_usage=False))
 
@@ -172,7 +172,7 @@ def test_only_what_was_set_is_sent(gateway: Gateway, endpoint: Endpoint, way: Wa
     }
 
 
-def test_what_was_set_is_sent_and_one_call_may_change_it(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_parameters_are_sent_and_can_be_overridden_per_call(gateway: Gateway, endpoint: Endpoint) -> None:
     configured = llm(
         endpoint,
         temperature=0,
@@ -209,7 +209,7 @@ def test_log_probabilities_of_all_tokens(endpoint: Endpoint, way: Way) -> None:
     assert response.logprobs == (None if way in STREAMS else whole.logprobs)  # of a stream the last one
 
 
-def test_a_stream_tells_each_log_probability_once_with_its_delta(endpoint: Endpoint) -> None:
+def test_a_stream_has_each_log_probability_once_with_its_delta(endpoint: Endpoint) -> None:
     whole = llm(endpoint).chat([ChatMessage(QUESTION)], logprobs=True)
 
     chat = list(llm(endpoint).stream_chat([ChatMessage(QUESTION)], logprobs=True))
@@ -230,7 +230,7 @@ def test_pictures_in_an_answer_are_kept(gateway: Gateway, endpoint: Endpoint) ->
     assert response.message.additional_kwargs["generated_images"] == [picture]
 
 
-def test_options_in_additional_kwargs_are_options(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_options_in_additional_kwargs_are_applied(gateway: Gateway, endpoint: Endpoint) -> None:
     options = {"extra_body": {"enable_thinking": False}, "timeout": 5, "max_retries": 1}
 
     llm(endpoint, additional_kwargs=options).complete(QUESTION)

@@ -1,4 +1,4 @@
-"""What LlamaIndex's own tests ask of an LLM, asked of TexAPI.
+"""LlamaIndex's own tests of LLMs, applied to TexAPI.
 
 The subjects are those of llama-index-core's `tests/llms/test_callbacks.py`, `test_function_calling.py`,
 `test_predict_and_call.py` and `tests/agent/workflow/`.
@@ -65,7 +65,7 @@ _EMPTY = {
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-async def test_a_stream_of_nothing(gateway: Gateway, endpoint: Endpoint, asynchronous: bool) -> None:
+async def test_an_empty_stream(gateway: Gateway, endpoint: Endpoint, asynchronous: bool) -> None:
     stream = f"data: {json.dumps(_EMPTY)}\n\ndata: [DONE]\n\n".encode()
     gateway.misbehave(Fault(raw=stream, content_type="text/event-stream"))
     model = llm(endpoint)
@@ -80,21 +80,21 @@ async def test_a_stream_of_nothing(gateway: Gateway, endpoint: Endpoint, asynchr
 
 
 class _Serialized(BaseCallbackHandler):
-    """The LLM as each event of the old callbacks tells it."""
+    """Collects the payloads that the legacy callbacks receive."""
 
     def __init__(self) -> None:
         super().__init__([], [])
-        self.told: list[str] = []
+        self.received: list[str] = []
 
     def on_event_start(
         self, event_type: CBEventType, payload: dict[str, Any] | None = None, *args: Any, **kwargs: Any
     ) -> str:
-        self.told.append(str(payload))
+        self.received.append(str(payload))
         assert EventPayload.SERIALIZED in (payload or {})
         return ""
 
     def on_event_end(self, event_type: CBEventType, *args: Any, **kwargs: Any) -> None:
-        self.told.append(str(args) + str(kwargs))
+        self.received.append(str(args) + str(kwargs))
 
     def start_trace(self, trace_id: str | None = None) -> None: ...
 
@@ -110,9 +110,9 @@ def test_callbacks_never_hold_a_secret(endpoint: Endpoint) -> None:
     model.chat([ChatMessage("Hi")])
     list(model.stream_complete("Hi"))
 
-    assert len(handler.told) == 4
+    assert len(handler.received) == 4
     for secret in (endpoint.api_key, "hidden-value"):
-        assert secret not in str(handler.told)
+        assert secret not in str(handler.received)
 
 
 # Function calling
@@ -150,7 +150,7 @@ def test_a_tool_that_fails_is_an_output_or_an_error(
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_model_without_functions_calls_a_tool_by_writing_so(
+def test_a_model_without_function_calling_calls_tools_in_text(
     gateway: Gateway, endpoint: Endpoint, asynchronous: bool
 ) -> None:
     gateway.answer(*REACT)
@@ -181,7 +181,7 @@ def _fail(city: str) -> str:
     raise RuntimeError("the weather station is closed")
 
 
-async def test_an_agent_tells_the_model_what_a_tool_raised(gateway: Gateway, endpoint: Endpoint) -> None:
+async def test_an_agent_reports_a_tool_error_to_the_model(gateway: Gateway, endpoint: Endpoint) -> None:
     agent = FunctionAgent(llm=llm(endpoint), tools=[FunctionTool.from_defaults(_fail, name="get_weather")])
 
     assert str(await agent.run("What is the weather in Hanoi?", memory=memory()))
@@ -211,7 +211,7 @@ async def test_an_agent_remembers(endpoint: Endpoint) -> None:
     assert "Lan" in str(await agent.run("What is my name?", memory=kept))
 
 
-async def test_an_agent_that_goes_round_in_circles_is_stopped(gateway: Gateway, endpoint: Endpoint) -> None:
+async def test_an_agent_in_an_endless_loop_is_stopped(gateway: Gateway, endpoint: Endpoint) -> None:
     call = {"id": "c", "function": {"name": "get_weather", "arguments": '{"city": "Hanoi"}'}}
     message = {"role": "assistant", "tool_calls": [call]}
     gateway.misbehave(Fault(body={"choices": [{"index": 0, "message": message}]}), times=20)
@@ -234,7 +234,7 @@ async def test_parallel_calls_of_one_turn_run_once_each(
     assert len([event for event in events if isinstance(event, AgentOutput)]) == len(gateway.requests) == 2
 
 
-async def test_the_first_tool_may_be_chosen(gateway: Gateway, endpoint: Endpoint) -> None:
+async def test_the_first_tool_can_be_chosen(gateway: Gateway, endpoint: Endpoint) -> None:
     agent = FunctionAgent(llm=llm(endpoint), tools=[WEATHER, MULTIPLY], initial_tool_choice="get_weather")
 
     await agent.run("What is the weather in Hanoi?", memory=memory())

@@ -1,4 +1,4 @@
-"""Histories that other LLM classes made are sent as the gateway takes them, which refuses what is not."""
+"""Histories made by other LLM classes are converted to what the strict gateway accepts."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ FUNCTION_ROLE = [
     ],
     ids=["Ollama", "no ids", "empty ids", "Google", "dicts", "the role `function`"],
 )
-def test_the_gateway_takes_it(
+def test_the_gateway_accepts_it(
     gateway: Gateway, endpoint: Endpoint, turn: list[ChatMessage], results: list[str]
 ) -> None:
     llm(endpoint).chat([ASKED, *turn, THEN])

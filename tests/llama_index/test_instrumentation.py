@@ -1,4 +1,4 @@
-"""What tracers are told: one span and one pair of events per call, in streams and errors too."""
+"""What tracers receive: one span and one pair of events per call, for streams and errors too."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.llama_index.test_tools import MULTIPLY
 
 PREDICTED = ["LLMStructuredPredictStart", "LLMChatStart", "LLMChatEnd", "LLMStructuredPredictEnd"]
 PREPARED = "TexAPI._prepare_chat_with_tools"
-"""LlamaIndex makes a span of it with every LLM that calls functions."""
+"""LlamaIndex creates this span for every function-calling LLM."""
 
 
 def response_of(event: BaseEvent) -> ChatResponse | CompletionResponse | None:
@@ -48,7 +48,7 @@ def test_one_call_is_one_start_one_end_and_one_span(endpoint: Endpoint, way: Way
 
 
 @pytest.mark.parametrize("way", STREAMS)
-def test_a_stream_tells_of_its_progress_and_ends_last(endpoint: Endpoint, way: Way) -> None:
+def test_a_stream_emits_progress_events_and_then_its_end(endpoint: Endpoint, way: Way) -> None:
     with watching() as (events, _):
         response = way(llm(endpoint))
 
@@ -72,8 +72,8 @@ def test_the_end_of_a_stream_comes_with_its_last_response(endpoint: Endpoint) ->
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_refused_request_ends_in_no_end(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
-    """A call that fails drops its span; a stream, whose span LlamaIndex has closed, tells the exception."""
+def test_a_refused_request_has_no_end_event(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+    """A failed call drops its span; a stream, with its span already closed, emits an exception event."""
     gateway.misbehave(Fault(status=400))
 
     with watching() as (events, spans), pytest.raises(TexAPIBadRequestError) as caught:
@@ -89,7 +89,7 @@ def test_a_refused_request_ends_in_no_end(gateway: Gateway, endpoint: Endpoint, 
 
 
 @pytest.mark.parametrize("way", [stream_chat, astream_chat])
-def test_a_stream_that_breaks_says_so(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+def test_a_broken_stream_emits_an_exception_event(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
     gateway.misbehave(Fault(cut_after=4))
 
     with watching() as (events, _), pytest.raises(TexAPIStreamInterruptedError):
@@ -98,7 +98,9 @@ def test_a_stream_that_breaks_says_so(gateway: Gateway, endpoint: Endpoint, way:
     assert events.names == ["LLMChatStart", "Exception"]
 
 
-def test_a_stream_that_is_left_early_says_so_and_hangs_up(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_a_stream_closed_early_emits_an_exception_event_and_disconnects(
+    gateway: Gateway, endpoint: Endpoint
+) -> None:
     gateway.misbehave(Fault(stall_after=3, stall_seconds=20))
 
     with watching() as (events, _):
@@ -110,9 +112,7 @@ def test_a_stream_that_is_left_early_says_so_and_hangs_up(gateway: Gateway, endp
     assert not gateway.ledger[-1].completed
 
 
-async def test_an_asynchronous_stream_that_is_left_early_hangs_up(
-    gateway: Gateway, endpoint: Endpoint
-) -> None:
+async def test_an_async_stream_closed_early_disconnects(gateway: Gateway, endpoint: Endpoint) -> None:
     gateway.misbehave(Fault(stall_after=3, stall_seconds=20))
 
     with watching() as (events, _):
@@ -153,7 +153,7 @@ def test_one_prediction_is_one_pair_of_events_and_one_span(
 
 @pytest.mark.parametrize("way", structured.WAYS)
 @pytest.mark.parametrize("by_schema", [False, True])
-def test_a_prediction_that_fails_ends_in_no_end(
+def test_a_failed_prediction_has_no_end_event(
     gateway: Gateway, endpoint: Endpoint, way: structured.Way, by_schema: bool
 ) -> None:
     gateway.misbehave(structured.answer("I would rather not."))
@@ -167,7 +167,7 @@ def test_a_prediction_that_fails_ends_in_no_end(
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_structured_llm_predicts_once(endpoint: Endpoint, asynchronous: bool) -> None:
-    """The outer pair is the structured LLM's own: it is an LLM around an LLM."""
+    """The outer pair belongs to the structured LLM, which wraps the LLM."""
     wrapped = llm(endpoint).as_structured_llm(structured.Person)
     message = ChatMessage(structured.PROMPT.format(name="Lan"))
 

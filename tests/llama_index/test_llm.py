@@ -26,12 +26,12 @@ def llm(**kwargs: Any) -> TexAPI:
     return TexAPI(**{"model": "claude-sonnet-4-6", "api_key": KEY, **kwargs})
 
 
-def test_it_is_what_llamaindex_looks_for() -> None:
+def test_it_is_a_llama_index_llm() -> None:
     assert BaseLLM.__name__ in [base.__name__ for base in TexAPI.__mro__]
     assert TexAPI.class_name() == "TexAPI"
 
 
-def test_settings_takes_it() -> None:
+def test_settings_accepts_it() -> None:
     try:
         Settings.llm = llm()
         assert Settings.llm.metadata.model_name == "claude-sonnet-4-6"
@@ -64,7 +64,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert TexAPI("gpt-5.2", base_url="https://a.example/v1").api_base == "https://a.example/v1"
 
 
-def test_a_missing_key_is_told_at_once() -> None:
+def test_a_missing_key_raises_at_construction() -> None:
     with pytest.raises(TexAPISettingsError, match="TEXAPI_API_KEY"):
         TexAPI("gpt-5.2")
 
@@ -109,7 +109,7 @@ def test_the_payload_of_events_names_model_and_temperature() -> None:
     )
 
 
-def test_saved_and_loaded_it_reads_the_key_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loaded_llm_reads_the_key_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     saved = llm(temperature=0.5, system_prompt="Be terse.").to_dict()
     monkeypatch.setenv("TEXAPI_API_KEY", "sk-tex-here")
 
@@ -194,7 +194,7 @@ def test_a_copy_works_before_and_after_use(endpoint: Endpoint, copied: Any) -> N
     assert early.complete("Say one").text == late.complete("Say one").text == answer
 
 
-def test_an_llm_with_connections_of_the_user_s_is_not_pickled() -> None:
+def test_an_llm_with_the_user_s_http_client_cannot_be_pickled() -> None:
     with openai.DefaultHttpxClient() as own:
         with pytest.raises(TypeError, match="http_client"):
             pickle.dumps(llm(http_client=own))

@@ -1,4 +1,4 @@
-"""LlamaIndex messages become the wire's, each in one way, and what cannot go is named."""
+"""Conversion of LlamaIndex messages to the wire format; unsupported content raises and is named."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_a_message(given: ChatMessage, wire: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_a_block_that_is_no_text(block: Any, part: dict[str, Any]) -> None:
+def test_a_block_that_is_not_text(block: Any, part: dict[str, Any]) -> None:
     (wire,) = to_openai_message_dicts([message("user", TextBlock(text="look"), block)])
 
     assert wire["content"] == [{"type": "text", "text": "look"}, part]
@@ -138,7 +138,9 @@ def test_a_document_from_a_file(tmp_path: Path) -> None:
     ("title", "content", "mimetype"),
     [("notes.csv", b"a,b", "text/csv"), ("notes", b"a,b!", "text/plain"), ("notes", PDF, "application/pdf")],
 )
-def test_the_type_of_a_document_is_told_by_name_or_content(title: str, content: bytes, mimetype: str) -> None:
+def test_the_type_of_a_document_is_detected_by_name_or_content(
+    title: str, content: bytes, mimetype: str
+) -> None:
     (wire,) = to_openai_message_dicts([message("user", DocumentBlock(data=content, title=title))])
 
     assert wire["content"][0]["file"]["file_data"].startswith(f"data:{mimetype};base64,")
@@ -160,7 +162,7 @@ def test_anthropic_s_tool_calls_in_a_history() -> None:
     assert wire["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"x": 1}'}
 
 
-def test_citable_and_cited_text_is_text() -> None:
+def test_citable_and_cited_blocks_become_text() -> None:
     citable = CitableBlock(title="t", source="s", content=[TextBlock(text="a")])
     citation = CitationBlock(
         cited_content=TextBlock(text="b"), source="s", title="t", additional_location_info={}
@@ -171,7 +173,7 @@ def test_citable_and_cited_text_is_text() -> None:
     assert wire["content"] == "ab"
 
 
-def test_a_cache_point_marks_what_is_before_it() -> None:
+def test_a_cache_point_marks_the_preceding_part() -> None:
     point = CachePoint(cache_control=CacheControl(type="ephemeral"))
 
     (wire,) = to_openai_message_dicts([message("system", TextBlock(text="long"), point, TextBlock(text="x"))])
@@ -210,7 +212,7 @@ def test_a_cache_point_without_a_part_to_mark_is_an_error() -> None:
         to_openai_message_dicts([message("assistant", CALL, POINT)])
 
 
-def test_a_block_that_cannot_go_is_named() -> None:
+def test_an_unsupported_block_is_named() -> None:
     with pytest.raises(ValueError, match="Unsupported content block: VideoBlock"):
         to_openai_message_dicts([message("user", VideoBlock(url="https://x.example/a.mp4"))])
 
@@ -219,7 +221,9 @@ def test_a_block_that_cannot_go_is_named() -> None:
     ("policy", "with_calls", "without_calls"),
     [("auto", True, False), ("always", True, True), ("never", False, False)],
 )
-def test_reasoning_goes_back_by_the_policy(policy: Any, with_calls: bool, without_calls: bool) -> None:
+def test_reasoning_is_sent_back_according_to_the_policy(
+    policy: Any, with_calls: bool, without_calls: bool
+) -> None:
     thinking = ThinkingBlock(content="t")
     called, plain = to_openai_message_dicts(
         [message("assistant", thinking, CALL), message("assistant", thinking, TextBlock(text="a"))],
@@ -229,7 +233,7 @@ def test_reasoning_goes_back_by_the_policy(policy: Any, with_calls: bool, withou
     assert ("reasoning_content" in called, "reasoning_content" in plain) == (with_calls, without_calls)
 
 
-def test_reasoning_goes_back_in_the_field_it_came_in() -> None:
+def test_reasoning_is_sent_back_in_its_original_field() -> None:
     details = [{"type": "reasoning.text", "text": "t", "signature": "s"}]
     origin = {"field": "reasoning", "details": details, "details_field": "reasoning_details"}
     thinking = ThinkingBlock(content="t", additional_information=origin)
@@ -244,7 +248,7 @@ def test_reasoning_goes_back_in_the_field_it_came_in() -> None:
     ("kwargs", "arguments"),
     [('{"x": 1}', '{"x": 1}'), ({}, "{}"), ("", "{}"), ("{broken", '{"invalid_arguments": "{broken"}')],
 )
-def test_arguments_go_back_as_json(kwargs: Any, arguments: str) -> None:
+def test_arguments_are_sent_back_as_json(kwargs: Any, arguments: str) -> None:
     block = ToolCallBlock(tool_call_id="c1", tool_name="f", tool_kwargs=kwargs)
 
     (wire,) = to_openai_message_dicts([message("assistant", block)])
@@ -252,7 +256,7 @@ def test_arguments_go_back_as_json(kwargs: Any, arguments: str) -> None:
     assert wire["tool_calls"][0]["function"]["arguments"] == arguments
 
 
-def test_names_that_the_wire_refuses_are_made_legal() -> None:
+def test_invalid_tool_names_are_sanitized() -> None:
     block = ToolCallBlock(tool_call_id="c1", tool_name="Answer[int]", tool_kwargs={})
 
     (wire,) = to_openai_message_dicts([message("assistant", block)])
@@ -264,7 +268,7 @@ def test_names_that_the_wire_refuses_are_made_legal() -> None:
     ("where", "roles"),
     [("user_message", ["tool", "tool", "user", "user"]), ("tool_message", ["tool", "tool", "user"])],
 )
-def test_media_of_tool_results_go_where_the_setting_says(where: Any, roles: list[str]) -> None:
+def test_the_setting_decides_where_media_of_tool_results_go(where: Any, roles: list[str]) -> None:
     messages = [
         message("tool", ImageBlock(url="https://x.example/a.png"), tool_call_id="c1"),
         message("tool", TextBlock(text="t"), tool_call_id="c2"),
@@ -274,7 +278,7 @@ def test_media_of_tool_results_go_where_the_setting_says(where: Any, roles: list
     assert [wire["role"] for wire in to_openai_message_dicts(messages, tool_media=where)] == roles
 
 
-def test_an_answer_that_went_through_json_goes_back_the_same() -> None:
+def test_an_answer_restored_from_json_is_sent_back_unchanged() -> None:
     given = message("assistant", ThinkingBlock(content="t"), TextBlock(text="a"), CALL, tool_calls=[SDK_CALL])
 
     loaded = ChatMessage.model_validate_json(given.model_dump_json())
@@ -282,7 +286,7 @@ def test_an_answer_that_went_through_json_goes_back_the_same() -> None:
     assert to_openai_message_dicts([loaded]) == to_openai_message_dicts([given])
 
 
-def test_an_image_in_an_answer_follows_it_in_a_user_message() -> None:
+def test_an_image_in_an_answer_is_sent_back_in_a_user_message() -> None:
     image = ImageBlock(url="https://example.com/a.png")
     answer = ChatMessage(role="assistant", blocks=[TextBlock(text="Here."), image])
 

@@ -1,4 +1,4 @@
-"""Every name that users type reaches the wire or the framework; the values of one call win."""
+"""Every parameter reaches the wire or the framework; values of one call take precedence."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ WAYS = ["chat", "stream_chat", "complete", "stream_complete"]
 
 
 @pytest.mark.parametrize("name", SENT)
-def test_a_parameter_is_sent_and_a_call_s_own_wins(gateway: Gateway, endpoint: Endpoint, name: str) -> None:
+def test_a_parameter_is_sent_and_can_be_overridden_per_call(
+    gateway: Gateway, endpoint: Endpoint, name: str
+) -> None:
     ours, per_call = SENT[name]
     gateway.misbehave(Fault(body={"choices": [{"index": 0, "message": {"content": "ok"}}]}), times=3)
     model = llm(endpoint, **{name: ours})
@@ -59,7 +61,7 @@ def test_a_parameter_is_sent_and_a_call_s_own_wins(gateway: Gateway, endpoint: E
     assert [request.body[name] for request in gateway.requests] == [ours, per_call, ours]
 
 
-def test_no_parameter_is_left_out() -> None:
+def test_every_parameter_is_tested() -> None:
     of_other_tests = {"top_logprobs", "extra_body", "stream_usage", "replay_reasoning", "tool_media"}
 
     parameters = set(ChatParameters.model_fields) - set(AccountingParameters.model_fields)
@@ -67,7 +69,7 @@ def test_no_parameter_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_how_one_call_is_sent(gateway: Gateway, endpoint: Endpoint, way: str) -> None:
+def test_request_options_per_call(gateway: Gateway, endpoint: Endpoint, way: str) -> None:
     configured = llm(endpoint, default_headers={"X-A": "1", "X-B": "1"}, default_query={"a": "1"})
     options: dict[str, Any] = {
         "extra_headers": {"X-B": "2"},
@@ -95,7 +97,7 @@ def test_extra_bodies_of_the_constructor_and_of_the_call(gateway: Gateway, endpo
     assert (body["a"], body["b"], body["c"]) == (1, 2, 3)
 
 
-def test_one_address_by_two_names(endpoint: Endpoint) -> None:
+def test_two_names_for_the_address(endpoint: Endpoint) -> None:
     model = TexAPI("gpt-5.2", base_url=endpoint.base_url, api_key=endpoint.api_key)
 
     assert model.api_base == endpoint.base_url
@@ -103,7 +105,7 @@ def test_one_address_by_two_names(endpoint: Endpoint) -> None:
         TexAPI("m", api_key="k", base_url="https://a.example", api_base="https://b.example")
 
 
-async def test_clients_of_the_user_s(gateway: Gateway, endpoint: Endpoint) -> None:
+async def test_the_user_s_http_clients(gateway: Gateway, endpoint: Endpoint) -> None:
     with openai.DefaultHttpxClient(headers={"X-Client": "sync"}) as own:
         llm(endpoint, http_client=own).chat(HELLO)
     for name in ("http_async_client", "async_http_client"):
@@ -113,7 +115,7 @@ async def test_clients_of_the_user_s(gateway: Gateway, endpoint: Endpoint) -> No
     assert [request.headers["x-client"] for request in gateway.requests] == ["sync", "async", "async"]
 
 
-def test_what_the_framework_reads(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_arguments_of_the_framework(gateway: Gateway, endpoint: Endpoint) -> None:
     counter, limiter = TokenCountingHandler(), TokenBucketRateLimiter(requests_per_minute=1000)
     model = llm(
         endpoint,
@@ -133,7 +135,7 @@ def test_what_the_framework_reads(gateway: Gateway, endpoint: Endpoint) -> None:
     assert model.rate_limiter is limiter
 
 
-def test_a_rate_limiter_is_asked_before_each_request(endpoint: Endpoint) -> None:
+def test_a_rate_limiter_is_used_before_each_request(endpoint: Endpoint) -> None:
     class Counting(TokenBucketRateLimiter):
         asked: int = 0
 
@@ -159,7 +161,7 @@ def test_a_rate_limiter_is_asked_before_each_request(endpoint: Endpoint) -> None
         ("is_function_calling", "is_function_calling_model"),
     ],
 )
-def test_a_typo_is_an_error_that_guesses(typed: str, meant: str) -> None:
+def test_a_typo_is_an_error_with_a_suggestion(typed: str, meant: str) -> None:
     wrong: dict[str, Any] = {typed: 1}
     with pytest.raises(TexAPISettingsError, match=f"no argument `{typed}`. Did you mean `{meant}`"):
         TexAPI("m", api_key="k", **wrong)
@@ -191,9 +193,7 @@ OF_THE_CONSTRUCTOR = {
 
 
 @pytest.mark.parametrize("name", OF_THE_CONSTRUCTOR)
-def test_what_only_the_constructor_takes_is_no_argument_of_a_call(
-    gateway: Gateway, endpoint: Endpoint, name: str
-) -> None:
+def test_constructor_arguments_are_refused_per_call(gateway: Gateway, endpoint: Endpoint, name: str) -> None:
     argument: Any = {name: OF_THE_CONSTRUCTOR[name]}
 
     with pytest.raises(TexAPISettingsError, match=f"`{name}` cannot be changed for one call") as raised:
@@ -206,14 +206,14 @@ def test_what_only_the_constructor_takes_is_no_argument_of_a_call(
 
 
 @pytest.mark.parametrize("way", CALLS)
-def test_a_key_of_a_call_is_sent_by_no_method(gateway: Gateway, endpoint: Endpoint, way: str) -> None:
+def test_a_key_passed_to_a_call_is_never_sent(gateway: Gateway, endpoint: Endpoint, way: str) -> None:
     with pytest.raises(TexAPISettingsError, match="`api_key` cannot be changed"):
         CALLS[way](llm(endpoint), api_key="sk-tex-of-another")
 
     assert gateway.requests == []
 
 
-def test_none_is_not_given(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_none_means_not_set(gateway: Gateway, endpoint: Endpoint) -> None:
     llm(endpoint, additional_kwargs={"extra_headers": None}).chat(HELLO, api_key=None, temperature=None)
 
     assert set(gateway.requests[0].body) == {"model", "messages"}
@@ -222,15 +222,15 @@ def test_none_is_not_given(gateway: Gateway, endpoint: Endpoint) -> None:
 @pytest.mark.parametrize(
     ("name", "instead"), [("extra_headers", "default_headers"), ("extra_query", "default_query")]
 )
-def test_additional_kwargs_hold_no_secret(endpoint: Endpoint, name: str, instead: str) -> None:
-    """They stand in `repr`, `to_dict` and `to_json`."""
+def test_additional_kwargs_contain_no_secret(endpoint: Endpoint, name: str, instead: str) -> None:
+    """They are shown by `repr`, `to_dict` and `to_json`."""
     with pytest.raises(TexAPISettingsError, match=f"`{name}` in .*Pass `{instead}=") as raised:
         llm(endpoint, additional_kwargs={name: {"X-Token": "SECRET-VALUE"}})
 
     assert "SECRET" not in str(raised.value)
 
 
-def test_one_call_may_change_what_goes_back_to_the_model(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_replay_settings_can_be_overridden_per_call(gateway: Gateway, endpoint: Endpoint) -> None:
     call = ToolCallBlock(tool_call_id="c1", tool_name="draw", tool_kwargs={})
     image = ImageBlock(url="https://example.com/a.png")
     history = [
@@ -276,7 +276,7 @@ def test_a_call_s_limit_of_tokens_replaces_the_constructor_s_under_either_name(
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
-def test_prompts_are_planned_by_the_limit_that_is_sent(name: str) -> None:
+def test_prompt_sizes_use_the_limit_that_is_sent(name: str) -> None:
     limit: dict[str, Any] = {name: 500}
 
     assert TexAPI("m", api_key="k").metadata.num_output == -1
@@ -286,7 +286,7 @@ def test_prompts_are_planned_by_the_limit_that_is_sent(name: str) -> None:
 
 @pytest.mark.parametrize("way", CALLS)
 def test_more_than_one_answer_is_refused(gateway: Gateway, endpoint: Endpoint, way: str) -> None:
-    """The second would be paid for and never seen."""
+    """The second answer would be billed and never returned."""
     for given in ({"n": 2}, {"extra_body": {"n": 2}}):
         with pytest.raises(TexAPISettingsError, match=r"`n` is 2, but .* one answer"):
             CALLS[way](llm(endpoint), **given)

@@ -24,7 +24,7 @@ DOCUMENTS = Path(__file__).parents[2] / "demo" / "documents"
 
 @pytest.fixture
 def counter() -> Iterator[TokenCountingHandler]:
-    """In `Settings`, for query engines take their callback manager from there."""
+    """Set in `Settings`, where query engines look for their callback manager."""
     counter = TokenCountingHandler()
     Settings.callback_manager = CallbackManager([counter])
     yield counter
@@ -60,7 +60,7 @@ def test_it_streams(recorded: Endpoint, counter: TokenCountingHandler) -> None:
         answer = "".join(response.response_gen)
 
     assert "insufficient_credits" in answer
-    # TexAPI hands on pieces; llama-index-core 0.14.22 to 0.14.24 join them before the user gets them.
+    # TexAPI passes on pieces; llama-index-core 0.14.22 to 0.14.24 join them before the user gets them.
     assert len([event for event in events.seen if isinstance(event, LLMChatInProgressEvent)]) > 3
     assert len(counter.llm_token_counts) == 1
 

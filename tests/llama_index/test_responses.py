@@ -1,4 +1,4 @@
-"""Responses as objects: what is made of a reply can be copied, pickled and validated, and shares nothing."""
+"""Response objects can be copied, pickled and validated, and share no state."""
 
 from __future__ import annotations
 

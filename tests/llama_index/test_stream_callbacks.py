@@ -1,4 +1,4 @@
-"""`@streaming(callback)` tells what LlamaIndex's own `@callback()` tells: the same, in the same order."""
+"""`@streaming(callback)` emits the same events as LlamaIndex's `@callback()`, in the same order."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def completion_response(delta: str) -> CompletionResponse:
 
 
 def scripted_llm(chat: Decorator, completion: Decorator) -> type[Script]:
-    """The same methods, told of by these decorators."""
+    """A class with the same methods, wrapped by these decorators."""
 
     class Scripted(Script):
         @chat
@@ -104,7 +104,7 @@ THEIRS = scripted_llm(llm_chat_callback(), llm_completion_callback())
 
 
 def comparable(value: Any) -> Any:
-    """Python makes a new `GeneratorExit` for each generator that is closed."""
+    """Make exceptions comparable: Python creates a new `GeneratorExit` for each closed generator."""
     return (type(value), str(value)) if isinstance(value, BaseException) else value
 
 
@@ -166,8 +166,8 @@ class Callbacks(BaseCallbackHandler):
 
 
 @contextmanager
-def told(llm: CustomLLM, listening: str) -> Iterator[tuple[Log, Callable[[], None]]]:
-    """What all handlers are told. The function returned lets a handler of events come, or go."""
+def logged(llm: CustomLLM, listening: str) -> Iterator[tuple[Log, Callable[[], None]]]:
+    """Yield the log of all handlers, and a function that adds or removes an event handler."""
     log: Log = []
     dispatcher, events = get_dispatcher(), Events(log)
     before = list(dispatcher.event_handlers), list(dispatcher.span_handlers)
@@ -193,14 +193,14 @@ ENDS = ["read", "closed", "thrown into", "never begun"]
 
 
 def run(llm: CustomLLM, method: str, end: str, listening: str) -> Log:
-    """All that is told of one stream, and what its reader gets."""
-    # A context of its own: other tests may have dropped a stream, whose trace never ended.
+    """The log of one stream: all events, and what its reader receives."""
+    # A separate context: other tests may have abandoned a stream with an open trace.
     return Context().run(_run, llm, method, end, listening)
 
 
 def _run(llm: CustomLLM, method: str, end: str, listening: str) -> Log:
     asked: Any = [ChatMessage("Hi")] if method.endswith("chat") else "Hi"
-    with told(llm, listening) as (log, turn):
+    with logged(llm, listening) as (log, turn):
         try:
             if method.startswith("a"):
                 asyncio.run(_aread(llm, method, asked, end, log, turn))
@@ -279,7 +279,7 @@ def test_it_is_told_as_llama_index_tells_it(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_an_event_is_made_for_those_who_listen_only(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_are_created_only_if_there_are_handlers(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[BaseEvent] = []
     dispatched = Dispatcher.event
 
@@ -298,7 +298,7 @@ def test_an_event_is_made_for_those_who_listen_only(method: str, monkeypatch: py
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_handler_of_the_callbacks_own_dispatcher_is_told_too(method: str) -> None:
+def test_a_handler_of_the_callback_module_s_dispatcher_receives_events(method: str) -> None:
     log: Log = []
     dispatcher = get_dispatcher(llm_chat_callback.__module__)
     before = dispatcher.event_handlers
@@ -316,8 +316,8 @@ def test_arguments_are_checked_as_before() -> None:
         OURS().stream_chat([ChatMessage("Hi")], "too many")
 
 
-def test_a_usage_counter_listens() -> None:
+def test_a_usage_counter_receives_events() -> None:
     with UsageCounter() as usage:
         run(OURS(), "stream_chat", "read", "never")
 
-    assert usage.calls == 0  # no answer of a gateway, whose `raw` has choices
+    assert usage.calls == 0  # not a gateway answer: `raw` has no choices

@@ -1,4 +1,4 @@
-"""Structured predictions: the tool is forced, the system prompt kept, and failures say what came."""
+"""Structured predictions: the tool is forced, the system prompt kept, and errors describe the answer."""
 
 from __future__ import annotations
 
@@ -64,9 +64,7 @@ def test_an_object(recorded: Endpoint, way: Way, by_schema: bool) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("by_schema", [False, True])
-def test_what_is_asked_of_the_gateway(
-    gateway: Gateway, endpoint: Endpoint, way: Way, by_schema: bool
-) -> None:
+def test_requests_of_each_method(gateway: Gateway, endpoint: Endpoint, way: Way, by_schema: bool) -> None:
     way(llm(endpoint, should_use_structured_outputs=by_schema, system_prompt="Be {exact}."))
 
     (request,) = gateway.requests
@@ -102,16 +100,18 @@ def answer(content: str | None, finish_reason: str = "stop", **message: Any) -> 
     )
 
 
-def told(content: str, way: Way, finish_reason: str = "stop") -> Fault:
-    """An answer of text; in pieces where it is streamed."""
+def text_answer(content: str, way: Way, finish_reason: str = "stop") -> Fault:
+    """A text answer; in pieces if streamed."""
     if way in (predict, apredict):
         return answer(content, finish_reason)
     pieces = [answers.chunk({"content": content[at : at + 5]}) for at in range(0, len(content), 5)]
     return answers.stream(*pieces, answers.chunk({}, finish_reason))
 
 
-def called(arguments: str, way: Way, finish_reason: str = "tool_calls", name: str = "Person") -> Fault:
-    """A call of the tool; its arguments in pieces where it is streamed."""
+def tool_call_answer(
+    arguments: str, way: Way, finish_reason: str = "tool_calls", name: str = "Person"
+) -> Fault:
+    """A tool call; its arguments in pieces if streamed."""
     if way in (predict, apredict):
         call = {"id": "c1", "type": "function", "function": {"name": name, "arguments": arguments}}
         return answer(None, finish_reason, tool_calls=[call])
@@ -133,11 +133,11 @@ def called(arguments: str, way: Way, finish_reason: str = "tool_calls", name: st
         '<think>{"name": "?"}</think>{"name": "Lan", "age": 30}',
     ],
 )
-def test_fences_and_prose_do_no_harm(
+def test_fences_and_prose_are_tolerated(
     gateway: Gateway, endpoint: Endpoint, way: Way, by_schema: bool, content: str
 ) -> None:
-    """Nor text instead of the tool call: the model may be free to answer so."""
-    gateway.misbehave(told(content, way))
+    """Nor does text instead of the tool call: the model may not be forced to call it."""
+    gateway.misbehave(text_answer(content, way))
 
     assert way(llm(endpoint, should_use_structured_outputs=by_schema)) == LAN
 
@@ -153,7 +153,7 @@ def test_fences_and_prose_do_no_harm(
         (answer('{"name": "Lan"}'), "age"),
     ],
 )
-def test_a_failure_says_what_came(
+def test_an_error_describes_the_answer(
     gateway: Gateway, endpoint: Endpoint, way: Way, by_schema: bool, fault: Fault, message: str
 ) -> None:
     gateway.misbehave(fault)
@@ -174,36 +174,36 @@ CUT = '{"number":"A1","items":["apple","pear","pl'
 
 @pytest.mark.parametrize("by_schema", [False, True])
 @pytest.mark.parametrize("way", WAYS)
-def test_what_was_cut_at_the_token_limit_is_no_object(
+def test_an_answer_cut_at_the_token_limit_is_an_error(
     gateway: Gateway, endpoint: Endpoint, way: Way, by_schema: bool
 ) -> None:
-    """What came of it could be mended to an object that lacks what was cut off."""
-    gateway.misbehave((told if by_schema else called)(CUT, way, "length"))
+    """The truncated JSON could be repaired to an incomplete object, which must not be returned."""
+    gateway.misbehave((text_answer if by_schema else tool_call_answer)(CUT, way, "length"))
 
     with pytest.raises(ValueError, match=r'"pear","pl.*token limit'):
         way(llm(endpoint, should_use_structured_outputs=by_schema), Invoice)
 
 
-def test_a_structured_llm_s_stream_that_was_cut_is_an_error(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_a_truncated_stream_of_a_structured_llm_is_an_error(gateway: Gateway, endpoint: Endpoint) -> None:
     structured = llm(endpoint).as_structured_llm(Invoice)
-    gateway.misbehave(called(CUT, stream, "length"))
+    gateway.misbehave(tool_call_answer(CUT, stream, "length"))
 
     with pytest.raises(ValueError, match="token limit"):
         list(structured.stream_chat([ChatMessage("An invoice")]))
 
 
 @pytest.mark.parametrize("way", ["stream_call", "astream_call"])
-def test_a_program_s_stream_that_was_cut_is_an_error(gateway: Gateway, endpoint: Endpoint, way: str) -> None:
+def test_a_truncated_stream_of_a_program_is_an_error(gateway: Gateway, endpoint: Endpoint, way: str) -> None:
     program = FunctionCallingProgram.from_defaults(output_cls=Person, llm=llm(endpoint), prompt=PROMPT)
-    gateway.misbehave(called('{"name": "Lan", "age": 3', stream, "length"))
+    gateway.misbehave(tool_call_answer('{"name": "Lan", "age": 3', stream, "length"))
 
     with pytest.raises(ValueError, match="token limit"):
         PROGRAM_WAYS[way](program)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_call_of_another_form_says_what_is_missing(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
-    gateway.misbehave(called('{"name": "Lan"}', way))
+def test_invalid_arguments_are_described_in_the_error(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+    gateway.misbehave(tool_call_answer('{"name": "Lan"}', way))
 
     with pytest.raises(ValueError, match=r"not of the form of Person\.[^.]*age"):
         way(llm(endpoint))
@@ -219,7 +219,7 @@ class Note(BaseModel):
 
 @pytest.mark.parametrize("length", [1, 2, 5])
 @pytest.mark.parametrize("by_schema", [False, True])
-def test_a_partial_object_of_its_class_stays_one(
+def test_a_partial_object_of_its_class_keeps_its_class(
     gateway: Gateway, endpoint: Endpoint, by_schema: bool, length: int
 ) -> None:
     text = '{"title": "T", "tags": ["one", "two"], "body": "Hello there"}'
@@ -260,7 +260,7 @@ def test_a_validator_may_expect_the_whole_object(
     gateway: Gateway, endpoint: Endpoint, way: Way, by_schema: bool
 ) -> None:
     text = '{"parts": [1, 2], "total": 3}'
-    gateway.misbehave(told(text, way) if by_schema else called(text, way, name="Sum"))
+    gateway.misbehave(text_answer(text, way) if by_schema else tool_call_answer(text, way, name="Sum"))
 
     assert way(llm(endpoint, should_use_structured_outputs=by_schema), Sum) == Sum(parts=[1, 2], total=3)
 
@@ -278,7 +278,7 @@ def test_a_class_that_refers_to_itself(
     gateway: Gateway, endpoint: Endpoint, way: Way, by_schema: bool
 ) -> None:
     text = '{"value": 1, "children": [{"value": 2}]}'
-    gateway.misbehave(told(text, way) if by_schema else called(text, way, name="Node"))
+    gateway.misbehave(text_answer(text, way) if by_schema else tool_call_answer(text, way, name="Node"))
 
     assert way(llm(endpoint, should_use_structured_outputs=by_schema), Node) == Node(
         value=1, children=[Node(value=2)]
@@ -309,20 +309,22 @@ def test_as_a_structured_llm(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("way", [stream, astream])
-def test_a_stream_without_an_object_says_what_came(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
+def test_a_stream_without_an_object_describes_the_answer(
+    gateway: Gateway, endpoint: Endpoint, way: Way
+) -> None:
     gateway.misbehave(answer("I would rather not."))
 
     with pytest.raises(ValueError, match="I would rather not"):
         way(llm(endpoint))
 
 
-def test_code_in_an_answer_does_no_harm(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_code_in_an_answer_is_tolerated(gateway: Gateway, endpoint: Endpoint) -> None:
     gateway.misbehave(answer('{"name": "```\\nls\\n```", "age": 30}'))
 
     assert predict(llm(endpoint, should_use_structured_outputs=True)).name == "```\nls\n```"
 
 
-def test_the_caller_s_arguments_stay_as_they_were(endpoint: Endpoint) -> None:
+def test_the_caller_s_arguments_are_not_changed(endpoint: Endpoint) -> None:
     arguments = {"tool_choice": "auto", "max_tokens": 50}
 
     llm(endpoint).structured_predict(Person, PROMPT, llm_kwargs=arguments, name="Lan")
@@ -356,7 +358,7 @@ def test_a_program_used_directly_forces_its_tool_and_keeps_the_system_prompt(
     assert [message["role"] for message in request.body["messages"]] == ["system", "user"]
 
 
-def test_a_program_s_tool_may_be_left_unforced(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_a_program_s_tool_choice_can_be_auto(gateway: Gateway, endpoint: Endpoint) -> None:
     program = FunctionCallingProgram.from_defaults(
         output_cls=Person, llm=llm(endpoint), prompt=PROMPT, tool_required=False
     )
@@ -367,7 +369,7 @@ def test_a_program_s_tool_may_be_left_unforced(gateway: Gateway, endpoint: Endpo
     assert "tool_choice" not in gateway.requests[0].body
 
 
-def test_tools_of_the_user_s_are_not_forced(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_the_user_s_own_tools_are_not_forced(gateway: Gateway, endpoint: Endpoint) -> None:
     list(llm(endpoint).stream_chat_with_tools([FunctionTool.from_defaults(len)], "Hello"))
 
     assert "tool_choice" not in gateway.requests[0].body
@@ -387,7 +389,7 @@ CALLS_PERSON = answer(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_model_that_cannot_be_forced_is_asked_freely(
+def test_a_refused_forced_tool_choice_falls_back_to_auto(
     gateway: Gateway, endpoint: Endpoint, way: Way
 ) -> None:
     gateway.misbehave(

@@ -1,4 +1,4 @@
-"""Tools and agents: whole, streamed, in parallel, and with arguments that are no JSON."""
+"""Tools and agents: whole, streamed, in parallel, and with arguments that are not JSON."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REACT = (
     'Thought: I need a tool.\nAction: multiply\nAction Input: {"a": 12, "b": 7}',
     "Thought: I can answer without using any more tools.\nAnswer: The product is 84.",
 )
-"""What a model writes when it is asked for the product of 12 and 7 as `ReActAgent` asks."""
+"""A model's answer to `ReActAgent`'s prompt for the product of 12 and 7."""
 QUESTION = "What is the weather in Hanoi and Paris?"
 
 
@@ -81,7 +81,7 @@ def test_the_same_tools_are_not_converted_again(
 def test_the_same_class_of_an_answer_is_not_converted_again(
     endpoint: Endpoint, schemas_made: list[Any], by_schema: bool, made_by_llama_index: int
 ) -> None:
-    """LlamaIndex's tool for objects reads the class's description out of its schema each time."""
+    """LlamaIndex's tool for objects reads the class's description from its schema each time."""
     prompt = PromptTemplate("Give me the song titled {title} of the year 1967. Answer in JSON.")
     model = llm(endpoint, should_use_structured_outputs=by_schema)
     model.structured_predict(Song, prompt, title='"Diễm xưa"')
@@ -92,7 +92,7 @@ def test_the_same_class_of_an_answer_is_not_converted_again(
     assert len(schemas_made) == made_by_llama_index
 
 
-def test_a_tool_that_is_described_anew_is_described_so(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_a_changed_tool_description_is_sent(gateway: Gateway, endpoint: Endpoint) -> None:
     tool = FunctionTool.from_defaults(get_weather)
     llm(endpoint).chat_with_tools([tool], QUESTION)
 
@@ -158,13 +158,13 @@ def test_a_tool_choice_that_names_no_tool_is_an_error() -> None:
         TexAPI("m", api_key="k")._prepare_chat_with_tools([WEATHER], "Hello", tool_choice="get_whether")
 
 
-def test_no_tools_means_none_of_it_is_sent(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_without_tools_no_tool_parameter_is_sent(gateway: Gateway, endpoint: Endpoint) -> None:
     llm(endpoint).chat_with_tools([], "Hello", tool_required=True)
 
     assert set(gateway.requests[0].body) == {"model", "messages"}
 
 
-def test_the_caller_s_history_stays_as_it_was(endpoint: Endpoint) -> None:
+def test_the_caller_s_history_is_not_changed(endpoint: Endpoint) -> None:
     history = [ChatMessage("Hello")]
 
     llm(endpoint).chat_with_tools([WEATHER], QUESTION, chat_history=history)
@@ -181,7 +181,7 @@ def _answer_with_arguments(arguments: str, finish_reason: str = "tool_calls") ->
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_arguments_that_are_no_json_do_not_become_none(
+def test_arguments_that_are_not_json_do_not_become_none(
     gateway: Gateway, endpoint: Endpoint, way: Any
 ) -> None:
     gateway.misbehave(_answer_with_arguments('{"city": Hanoi}'))
@@ -195,7 +195,7 @@ def test_arguments_that_are_no_json_do_not_become_none(
         model.get_tool_calls_from_response(response)
 
 
-def test_arguments_cut_by_the_token_limit_are_named_so(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_arguments_cut_by_the_token_limit_are_reported(gateway: Gateway, endpoint: Endpoint) -> None:
     gateway.misbehave(_answer_with_arguments('{"city": "Ha', "length"))
 
     with pytest.raises(ValueError, match="token limit"):
@@ -203,8 +203,8 @@ def test_arguments_cut_by_the_token_limit_are_named_so(gateway: Gateway, endpoin
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_cut_arguments_never_run_a_tool(gateway: Gateway, endpoint: Endpoint, way: Any) -> None:
-    """Even where the gateway does not say why the answer ends."""
+def test_truncated_arguments_never_run_a_tool(gateway: Gateway, endpoint: Endpoint, way: Any) -> None:
+    """Even if the gateway reports no finish reason."""
     call = {"id": "a", "function": {"name": "get_weather", "arguments": '{"city": "Ha'}}
     gateway.misbehave(Fault(body={"choices": [{"index": 0, "message": {"tool_calls": [call]}}]}))
     model = llm(endpoint)
@@ -215,7 +215,7 @@ def test_cut_arguments_never_run_a_tool(gateway: Gateway, endpoint: Endpoint, wa
     assert selected.tool_kwargs == {"invalid_arguments": '{"city": "Ha'}
 
 
-def test_arguments_show_as_they_stream(endpoint: Endpoint) -> None:
+def test_partial_arguments_are_streamed(endpoint: Endpoint) -> None:
     model = llm(endpoint)
     seen = [
         call.tool_kwargs
@@ -227,7 +227,7 @@ def test_arguments_show_as_they_stream(endpoint: Endpoint) -> None:
     assert seen[-1] == {"city": "Hanoi"}
 
 
-def test_a_tool_s_own_name_may_be_chosen() -> None:
+def test_a_tool_can_be_chosen_by_its_original_name() -> None:
     tool = FunctionTool.from_defaults(get_weather, name="weather[int]")
 
     prepared = TexAPI("m", api_key="k")._prepare_chat_with_tools([tool], "Hi", tool_choice="weather[int]")
@@ -236,7 +236,7 @@ def test_a_tool_s_own_name_may_be_chosen() -> None:
     assert prepared["tool_names"] == {"weather_int_": "weather[int]"}
 
 
-def test_names_that_fall_together_on_the_wire_stay_apart(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_names_that_collide_on_the_wire_are_made_unique(gateway: Gateway, endpoint: Endpoint) -> None:
     tools = [
         FunctionTool.from_defaults(get_weather, name="tool.a"),
         FunctionTool.from_defaults(multiply, name="tool_a"),
@@ -271,7 +271,7 @@ def _call_of(name: str) -> Fault:
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_call_of_a_tool_that_nobody_gave(gateway: Gateway, endpoint: Endpoint, asynchronous: bool) -> None:
+def test_a_call_of_an_unknown_tool(gateway: Gateway, endpoint: Endpoint, asynchronous: bool) -> None:
     gateway.misbehave(_call_of("get_news"))
     model = llm(endpoint)
 
@@ -284,7 +284,7 @@ def test_a_call_of_a_tool_that_nobody_gave(gateway: Gateway, endpoint: Endpoint,
         call()
 
 
-async def test_an_agent_tells_the_model_of_a_tool_that_is_none(gateway: Gateway, endpoint: Endpoint) -> None:
+async def test_an_agent_reports_an_unknown_tool_to_the_model(gateway: Gateway, endpoint: Endpoint) -> None:
     gateway.misbehave(_call_of("get_news"))
 
     output = await FunctionAgent(llm=llm(endpoint), tools=[WEATHER], streaming=False).run(
@@ -310,7 +310,7 @@ def test_a_program_has_one_tool_by_whatever_name_it_is_called(
     assert song == Song(title="x", year=1)
 
 
-def test_no_call_where_one_was_expected_is_an_error(endpoint: Endpoint) -> None:
+def test_a_missing_tool_call_is_an_error(endpoint: Endpoint) -> None:
     model = llm(endpoint)
     response = model.chat([ChatMessage("Hello")])
 
@@ -358,7 +358,7 @@ async def test_a_workflow_of_two_agents(endpoint: Endpoint) -> None:
     assert "84" in str(output)
 
 
-async def test_gemini_s_signature_goes_back_with_its_call(gateway: Gateway, endpoint: Endpoint) -> None:
+async def test_gemini_s_signature_is_sent_back_with_its_call(gateway: Gateway, endpoint: Endpoint) -> None:
     agent = FunctionAgent(llm=llm(endpoint, model="gemini-3-pro"), tools=[WEATHER])
 
     output = await agent.run("What is the weather in Hanoi?")  # the gateway refuses a call without it

@@ -1,4 +1,4 @@
-"""What type checkers tell users of the methods that LlamaIndex's decorators wrap."""
+"""The types that type checkers see for methods wrapped by LlamaIndex's decorators."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llama_index.core.base.llms.types import (
 
 from llama_index_texapi import TexAPI
 
-if TYPE_CHECKING:  # held by mypy
+if TYPE_CHECKING:  # checked by mypy
 
     async def _types(llm: TexAPI, messages: list[ChatMessage]) -> None:
         assert_type(llm.chat(messages), ChatResponse)

@@ -1,4 +1,4 @@
-"""UsageCounter adds up what a run took, per model, and nothing that others do at the same time."""
+"""UsageCounter adds up the usage of a run per model, without that of concurrent runs."""
 
 from __future__ import annotations
 

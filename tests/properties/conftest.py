@@ -1,4 +1,4 @@
-"""One line to the gateway for all examples."""
+"""One in-memory gateway connection for all examples."""
 
 from __future__ import annotations
 

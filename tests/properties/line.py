@@ -1,4 +1,4 @@
-"""A gateway without a socket, so that packets arrive as they were cut: sockets join what is sent quickly."""
+"""A gateway without a socket, so that packets arrive as they were split: sockets may merge them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
 from texapi_core import ChatReply, resolve_settings
 
-# openai 2 stands on httpx, openai 3 on httpx2.
+# openai 2 uses httpx, openai 3 uses httpx2.
 _http: Any = importlib.import_module(
     next(base.__module__ for base in openai.DefaultHttpxClient.__mro__ if base.__name__ == "Client")
 )
@@ -24,7 +24,7 @@ PAYLOAD = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 
 
 class Line:
-    """Answers every request with `answer(request)`: the packets of the body."""
+    """Answers every request with the body packets from `answer(request)`."""
 
     def __init__(self) -> None:
         self.answer: Callable[[Any], Sequence[bytes]] = lambda request: []
@@ -43,7 +43,7 @@ class Line:
         self.texapi = TexAPI(model="m", api_base="http://gateway.invalid/v1", **where)
 
     def run(self, coroutine: Any) -> Any:
-        """The result of a coroutine, in the one event loop that the async client lives in."""
+        """Run a coroutine in the event loop of the async client."""
         return self._runner.run(coroutine)
 
     def close(self) -> None:
@@ -55,7 +55,7 @@ class Line:
         """Answer with these packets from now on."""
         self.answer = lambda request: packets
 
-    # The ways to ask core
+    # Calls through texapi_core
 
     def complete(self) -> ChatReply:
         return texapi_core.complete(self.settings, PAYLOAD)

@@ -1,4 +1,4 @@
-"""Answers, and every legal way to stream them."""
+"""Strategies for answers, and for every legal way to stream them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ examples = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-"""The same examples in every run: a failure is found by who makes the change, not by who comes next.
+"""The same examples in every run: a failure shows up with the change that causes it, not later.
 
-`make combinations` tries more of them.
+`make combinations` runs more of them.
 """
 
 texts = st.text(max_size=30)
@@ -42,7 +42,7 @@ counts = st.integers(0, 10**6)
 
 @dataclass(frozen=True)
 class Answer:
-    """A message, and what stands around it."""
+    """A message with its envelope."""
 
     message: dict[str, Any]
     finish_reason: str
@@ -101,7 +101,7 @@ _argument_texts = st.one_of(
 
 @st.composite
 def cut(draw: st.DrawFn, whole: Any) -> list[Any]:
-    """A text or bytes in pieces, cut anywhere; none for an empty one."""
+    """A text or bytes split anywhere; no pieces if it is empty."""
     if not whole:
         return []
     places = sorted(draw(st.sets(st.integers(1, len(whole) - 1), max_size=8))) if len(whole) > 1 else []
@@ -130,7 +130,7 @@ def streams(draw: st.DrawFn, answer: Answer) -> bytes:
 
 @st.composite
 def _call_deltas(draw: st.DrawFn, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Pieces of tool calls, each call's in order, those of parallel calls mixed."""
+    """Pieces of tool calls: in order within a call, interleaved between parallel calls."""
     queues = []
     for index, call in enumerate(calls):
         pieces: list[str] = draw(cut(call["function"]["arguments"]))
@@ -141,7 +141,7 @@ def _call_deltas(draw: st.DrawFn, calls: list[dict[str, Any]]) -> list[dict[str,
     deltas: list[dict[str, Any]] = []
     while any(queues):
         waiting = [queue for queue in queues if queue]
-        # A call opens only after the calls before it have: the order of an answer is the order of opening.
+        # Calls start in order: the order in which they start is their order in the answer.
         opened = [q for q in waiting if "id" not in q[0]] or waiting[:1]
         deltas.append((draw(st.sampled_from([*opened, waiting[0]])) if mixed else waiting[0]).pop(0))
     return [{"tool_calls": [delta]} for delta in deltas]
@@ -149,7 +149,7 @@ def _call_deltas(draw: st.DrawFn, calls: list[dict[str, Any]]) -> list[dict[str,
 
 @st.composite
 def _encoded(draw: st.DrawFn, chunks: list[dict[str, Any]]) -> bytes:
-    """Chunks as events, in one of the forms that the standard allows."""
+    """Chunks as events, in one of the forms that the SSE standard allows."""
     ascii_only, colon = draw(st.booleans()), draw(st.sampled_from(["data: ", "data:"]))
     comments = draw(st.booleans())
     lines = []

@@ -1,4 +1,4 @@
-"""Whatever comes after the status line becomes a typed answer or a typed error."""
+"""Any bytes after the status line become a typed answer or a typed error."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from texapi_core import ChatReply, TexAPIError
 
 
 @st.composite
-def _spoilt_json(draw: st.DrawFn, value: Any) -> Any:
-    """A JSON value with one of its parts replaced or taken out."""
+def _corrupt_json(draw: st.DrawFn, value: Any) -> Any:
+    """A JSON value with one of its parts replaced or removed."""
     if not isinstance(value, (dict, list)) or not value or draw(st.integers(0, 5)) == 0:
         return draw(json_values)
     place = draw(st.sampled_from(list(value) if isinstance(value, dict) else range(len(value))))
@@ -32,29 +32,29 @@ def _spoilt_json(draw: st.DrawFn, value: Any) -> Any:
     if draw(st.integers(0, 5)) == 0:
         del spoilt[place]
     else:
-        spoilt[place] = draw(_spoilt_json(value[place]))
+        spoilt[place] = draw(_corrupt_json(value[place]))
     return spoilt
 
 
 @st.composite
-def _spoilt_documents(draw: st.DrawFn) -> bytes:
-    return json.dumps(draw(_spoilt_json(json.loads(draw(answers()).document())))).encode()
+def _corrupt_documents(draw: st.DrawFn) -> bytes:
+    return json.dumps(draw(_corrupt_json(json.loads(draw(answers()).document())))).encode()
 
 
 @st.composite
-def _spoilt_streams(draw: st.DrawFn) -> bytes:
-    """A stream with one of its chunks spoilt."""
+def _corrupt_streams(draw: st.DrawFn) -> bytes:
+    """A stream with one corrupted chunk."""
     lines = draw(streams(draw(answers()))).splitlines(keepends=True)
     place = draw(st.integers(0, len(lines) - 1))
     data = lines[place].partition(b"data:")[2].strip()
     with contextlib.suppress(ValueError):
-        lines[place] = b"data: %s\n" % json.dumps(draw(_spoilt_json(json.loads(data)))).encode()
+        lines[place] = b"data: %s\n" % json.dumps(draw(_corrupt_json(json.loads(data)))).encode()
     return b"".join(lines)
 
 
 @st.composite
-def _spoilt_bytes(draw: st.DrawFn) -> bytes:
-    """A stream or a document with a stretch of its bytes replaced."""
+def _corrupt_bytes(draw: st.DrawFn) -> bytes:
+    """A stream or a document with a range of its bytes replaced."""
     answer = draw(answers())
     whole = draw(streams(answer)) if draw(st.booleans()) else answer.document()
     start = draw(st.integers(0, len(whole)))
@@ -62,7 +62,7 @@ def _spoilt_bytes(draw: st.DrawFn) -> bytes:
     return whole[:start] + draw(st.binary(max_size=20)) + whole[end:]
 
 
-_bodies = st.one_of(st.binary(max_size=60), _spoilt_bytes(), _spoilt_documents(), _spoilt_streams())
+_bodies = st.one_of(st.binary(max_size=60), _corrupt_bytes(), _corrupt_documents(), _corrupt_streams())
 
 
 def _asks(line: Line) -> list[Callable[[], Any]]:

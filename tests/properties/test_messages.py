@@ -1,4 +1,4 @@
-"""An answer goes into the next request as it came: framework -> wire -> framework."""
+"""An answer goes into the next request unchanged: framework -> wire -> framework."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.properties.strategies import Answer, answers, arguments, examples, na
 
 
 def _echo(request: Any) -> Sequence[bytes]:
-    """The last message of the request that an assistant wrote, as the answer."""
+    """Answer with the last assistant message of the request."""
     said = [message for message in request["messages"] if message["role"] == "assistant"][-1]
     return [json.dumps({"choices": [{"index": 0, "message": said, "finish_reason": "stop"}]}).encode()]
 
@@ -45,11 +45,11 @@ def test_llama_index_answers(line: Line, answer: Answer) -> None:
 
     echoed = llm.chat([ChatMessage("Hello"), message, ChatMessage("Again")]).message
 
-    assert _told(echoed) == _told(message)
+    assert _normalized_blocks(echoed) == _normalized_blocks(message)
 
 
-def _told(message: ChatMessage) -> list[Any]:
-    """Blocks; arguments that were no JSON went back wrapped, for providers refuse them bare."""
+def _normalized_blocks(message: ChatMessage) -> list[Any]:
+    """The blocks; invalid JSON arguments go back wrapped, because providers refuse them bare."""
     blocks = [block.model_dump() for block in message.blocks]
     for block in blocks:
         if isinstance(bare := block.get("tool_kwargs"), str):
@@ -60,7 +60,7 @@ def _told(message: ChatMessage) -> list[Any]:
 
 @examples
 @given(text=texts, system=texts, result=texts, name=names, args=arguments)
-def test_what_users_and_tools_say(
+def test_user_and_tool_messages(
     line: Line, text: str, system: str, result: str, name: str, args: dict[str, Any]
 ) -> None:
     """Texts reach the wire unchanged, and the same from both frameworks."""

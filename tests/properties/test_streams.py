@@ -1,4 +1,4 @@
-"""However an answer is cut into deltas, chunks and packets, it is the answer that comes whole."""
+"""However an answer is split into deltas, chunks and packets, it equals the whole answer."""
 
 from __future__ import annotations
 

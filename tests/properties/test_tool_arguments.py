@@ -1,4 +1,4 @@
-"""Streamed arguments of a tool, however they are cut: tried as JSON once they can be, and not before."""
+"""Streamed tool arguments, however they are split: parsed as JSON only once they may be complete."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _VALUES = st.recursive(
 
 
 def streamed(arguments: str, sizes: list[int]) -> Iterator[tuple[str, Any]]:
-    """The arguments so far and as LlamaIndex gets them, piece by piece."""
+    """The arguments so far, and as LlamaIndex gets them, for each piece."""
     stream = ResponseStream(requested_model="m", tool_names={})
     start, number = 0, 0
     while start < len(arguments):
@@ -44,7 +44,7 @@ def streamed(arguments: str, sizes: list[int]) -> Iterator[tuple[str, Any]]:
     indent=st.none() | st.just(1),
     ascii_only=st.booleans(),
 )
-def test_arguments_are_read_when_they_are_whole(
+def test_arguments_are_parsed_when_they_are_complete(
     answer: dict[str, Any], sizes: list[int], indent: int | None, ascii_only: bool
 ) -> None:
     arguments = json.dumps(answer, indent=indent, ensure_ascii=ascii_only)
@@ -55,8 +55,8 @@ def test_arguments_are_read_when_they_are_whole(
     assert all(read_so_far == so_far for so_far, read_so_far in parts)
 
 
-def test_each_piece_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trying all arguments as JSON at every `}` took 20 seconds for 200 kB."""
+def test_each_piece_is_scanned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parsing all arguments at every `}` took 20 seconds for 200 kB."""
     tried: list[str] = []
     loads = json.loads
 

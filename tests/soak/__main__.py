@@ -1,4 +1,4 @@
-"""Run `python -m tests.soak [--calls 10000]`: the load in a process of its own, the ledger in this one."""
+"""`python -m tests.soak [--calls 10000]`: run the load in a child process and the ledger in this one."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tests.gateway import Fault, Gateway
 from tests.soak.load import Outcome, run
 
 _QUEUED_FAULTS = 0.02
-"""Part of the requests that meet a failure which a retry mends; 3 % more meet one that it does not."""
-_MEND = [
+"""The share of requests with a transient failure, fixed by a retry; 3 % more have a permanent one."""
+_TRANSIENT = [
     Fault(status=503, headers={"retry-after-ms": "5"}),
     Fault(status=429, headers={"retry-after-ms": "5"}),
 ]
 _MAX_GROWTH = 0.05
-"""Memory at the end over memory after a fifth of the calls."""
+"""The limit of the memory at the end relative to that after a fifth of the calls."""
 
 
 def main() -> int:
-    """Print the figures; 1 when one of them is wrong."""
+    """Print the figures; return 1 if one of them is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--calls", type=int, default=10_000)
-    parser.add_argument("--limit", type=float, default=600.0, help="seconds that the run may take")
+    parser.add_argument("--limit", type=float, default=600.0, help="time limit of the run in seconds")
     options = parser.parse_args()
     started = time.monotonic()
     with Gateway() as gateway:
@@ -55,7 +55,7 @@ def _load(gateway: Gateway, calls: int, limit: float) -> tuple[list[Outcome], li
             memory += [batch[1]] if batch[1] else []
             print(f"\r{len(outcomes):6d} of {calls} calls", end="", file=sys.stderr, flush=True)
     except EOFError:
-        print("the process under load ended early", file=sys.stderr)
+        print("the load process ended early", file=sys.stderr)
     finally:
         over.set()
         queueing.join()
@@ -66,11 +66,11 @@ def _load(gateway: Gateway, calls: int, limit: float) -> tuple[list[Outcome], li
 
 
 def _queue_faults(gateway: Gateway, over: threading.Event) -> None:
-    """Keep the share of queued faults."""
+    """Keep the share of queued faults constant."""
     queued = 0
     while not over.wait(0.02):
         while queued < len(gateway.requests) * _QUEUED_FAULTS:
-            gateway.misbehave(_MEND[queued % len(_MEND)])
+            gateway.misbehave(_TRANSIENT[queued % len(_TRANSIENT)])
             queued += 1
 
 
@@ -94,7 +94,7 @@ def _report(
 
 
 def _figures(gateway: Gateway, calls: int, outcomes: list[Outcome]) -> dict[str, tuple[object, bool]]:
-    """Each figure, and whether it is as it must be."""
+    """Each figure, and whether it is as expected."""
     ledger = {entry.request_id: entry for entry in gateway.ledger}
     user_of = {
         entry.request_id: request.body["user"]
@@ -104,14 +104,14 @@ def _figures(gateway: Gateway, calls: int, outcomes: list[Outcome]) -> dict[str,
     answers = [outcome for outcome in outcomes if not outcome.error]
     served = [entry for entry in ledger.values() if entry.completed]
     billed = Counter(user_of[name] for name, entry in ledger.items() if entry.completion_tokens)
-    mended = sum(entry.status in (429, 503) for entry in ledger.values())
+    recovered = sum(entry.status in (429, 503) for entry in ledger.values())
     lost = [each for each in outcomes if each.error != each.expected or not (each.error or each.answered)]
     seen = [outcome.tokens or (0, 0) for outcome in answers]
     return {
         "calls": (len(outcomes), len(outcomes) == calls),
         "requests at the server": (len(ledger), True),
-        "failures that a retry mended": (mended - _count(outcomes, "TexAPIInsufficientQuotaError"), True),
-        "failures that it must not": (sum(bool(each.expected) for each in outcomes), True),
+        "failures fixed by a retry": (recovered - _count(outcomes, "TexAPIInsufficientQuotaError"), True),
+        "failures that must not be retried": (sum(bool(each.expected) for each in outcomes), True),
         "answers": (len(answers), len(answers) == len(served)),
         "lost: no answer, no expected error": _none(lost),
         "answers of another call": _none(

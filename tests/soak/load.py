@@ -34,21 +34,21 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "no choices": ({"body": {"choices": []}}, "TexAPIResponseError", "TexAPIResponseError"),
 }
-"""Injected by header, so that the call which meets it is known: the fault, and the error of a whole and of
-a streamed call. Failures that a retry mends are put into the stand-in's queue instead."""
+"""Injected by header, so that the affected call is known: the fault, and the error of a whole and of
+a streamed call. Failures that a retry fixes are put into the stand-in's queue instead."""
 
 
 class Outcome(NamedTuple):
-    """What one call came to, as its caller saw it."""
+    """The outcome of one call, as its caller saw it."""
 
     number: int
     expected: str
-    """Name of the error that the call must end in, `""` for an answer."""
+    """The expected error's name; `""` for an answer."""
     error: str
     request_id: str | None
     tokens: tuple[int, int] | None
     answered: bool
-    """Whether there is text, or a tool call where one was due."""
+    """Whether there is text, or a tool call if one was expected."""
 
 
 def multiply(a: int, b: int) -> int:
@@ -57,7 +57,7 @@ def multiply(a: int, b: int) -> int:
 
 
 class Calls:
-    """One model object of each framework, and the eight ways to ask them."""
+    """One model object per framework, and their eight call styles."""
 
     def __init__(self, base_url: str, api_key: str) -> None:
         where: dict[str, Any] = {"base_url": base_url, "api_key": api_key, "timeout": 60, "max_retries": 6}
@@ -120,7 +120,7 @@ class Calls:
 
 
 class _Kind:
-    """What sort of call a number stands for."""
+    """The kind of call for a number."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -168,7 +168,7 @@ class _Kind:
 
 
 def run(pipe: Connection, base_url: str, api_key: str, count: int) -> None:
-    """Make the calls, and send the outcomes and the memory in use batch by batch."""
+    """Make the calls, and send the outcomes and the memory in use for each batch."""
     calls = Calls(base_url, api_key)
     with ThreadPoolExecutor(THREADS) as threads, asyncio.Runner() as runner:
         for first in range(0, count, BATCH):
@@ -194,7 +194,7 @@ async def _all(call: Callable[[int], Any], numbers: range) -> list[Outcome]:
 
 
 def _memory() -> float | None:
-    """Resident memory in MiB, where the system tells it."""
+    """Resident memory in MiB, where the system reports it."""
     if not _STATM.exists():
         return None
     return int(_STATM.read_text().split()[1]) * 4096 / 2**20

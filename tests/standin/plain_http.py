@@ -1,4 +1,4 @@
-"""Requests to the gateway without an SDK in between."""
+"""Requests to the gateway without an SDK."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
 
 
 class Response:
-    """A response of the gateway, read to its end."""
+    """A response of the gateway, read completely."""
 
     def __init__(self, status: int, headers: dict[str, str], raw: bytes) -> None:
         self.status = status

@@ -1,4 +1,4 @@
-"""Questions to the gateway through the SDK of OpenAI."""
+"""Questions to the gateway through the OpenAI SDK."""
 
 from __future__ import annotations
 

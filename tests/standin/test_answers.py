@@ -1,4 +1,4 @@
-"""The answers of the gateway, seen through the SDK of OpenAI."""
+"""The answers of the gateway, seen through the OpenAI SDK."""
 
 from __future__ import annotations
 
@@ -124,7 +124,9 @@ def test_usage_and_ledger_agree(gateway: Gateway, client: openai.OpenAI) -> None
         ("claude-haiku-4-5", {"extra_body": {"thinking": {"type": "disabled"}}}, False),
     ],
 )
-def test_who_reasons(client: openai.OpenAI, model: str, settings: dict[str, Any], expected: bool) -> None:
+def test_which_models_reason(
+    client: openai.OpenAI, model: str, settings: dict[str, Any], expected: bool
+) -> None:
     message = whole(client, "Hello", model=model, **settings)["choices"][0]["message"]
     assert ("reasoning_content" in message) == expected
     assert ("reasoning_details" in message) == (expected and model.startswith("claude"))
@@ -189,7 +191,7 @@ def test_logprobs(client: openai.OpenAI) -> None:
     assert "".join(tokens) == "1, 2, 3"
 
 
-def test_prompts_that_come_again_are_cached(client: openai.OpenAI) -> None:
+def test_repeated_prompts_are_cached(client: openai.OpenAI) -> None:
     system = {"role": "system", "content": "You answer questions about rivers. " * 10}
     first = whole(client, [system, {"role": "user", "content": "Hello"}])
     second = whole(client, [system, {"role": "user", "content": "Good morning"}])

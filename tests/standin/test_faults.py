@@ -1,4 +1,4 @@
-"""The gateway misbehaves as it is told to, and then behaves again."""
+"""The gateway injects the requested faults, and then behaves normally again."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_all_fields_of_an_error(gateway: Gateway, client: openai.OpenAI) -> None
     assert caught.value.response.headers["retry-after"] == "7"
 
 
-def test_faults_wait_in_line(gateway: Gateway, client: openai.OpenAI) -> None:
+def test_faults_are_queued(gateway: Gateway, client: openai.OpenAI) -> None:
     gateway.misbehave(Fault(status=500), times=2)
     gateway.misbehave(Fault(status=429))
     seen = []
@@ -221,7 +221,7 @@ def test_wrong_fault_by_header(client: openai.OpenAI, text: str) -> None:
     assert caught.value.param == "x-standin-fault"
 
 
-def test_client_that_goes_away() -> None:
+def test_client_that_disconnects() -> None:
     with Gateway(chunk_delay=0.02) as gateway:
         with streaming(gateway) as response:
             lines = [response.readline() for _ in range(8)]
@@ -233,7 +233,7 @@ def test_client_that_goes_away() -> None:
 
 
 def _is_settled(gateway: Gateway) -> bool:
-    """Tell whether the tokens of an abandoned stream were counted."""
+    """Return whether the tokens of an abandoned stream were counted."""
     return gateway.ledger[0].completion_tokens > 0
 
 

@@ -1,4 +1,4 @@
-"""The gateway speaks the protocol of OpenAI and accepts what gateways accept."""
+"""The gateway implements the OpenAI protocol and accepts what gateways accept."""
 
 from __future__ import annotations
 

@@ -247,7 +247,7 @@ def test_refuses_an_unknown_model(gateway: Gateway) -> None:
         ("GET", "/"),
     ],
 )
-def test_serves_nothing_else(gateway: Gateway, method: str, path: str) -> None:
+def test_refuses_unknown_paths(gateway: Gateway, method: str, path: str) -> None:
     response = send(gateway, {}, method=method, path=path)
     assert (response.status, response.json["error"]["type"]) == (404, "not_found")
     assert response.headers["content-type"] == "application/json"

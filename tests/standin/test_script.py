@@ -1,4 +1,4 @@
-"""What the gateway answers: by rule, out of the table, or what a test gave it to answer."""
+"""The gateway's answers: by rule, from the table, or set by a test."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_tool_that_must_be_called_is_called(client: openai.OpenAI) -> None:
         (["8", "Error: no"], "Here are the results:\n- add(3, 5): 8\n- add(3, 5): Error: no"),
     ],
 )
-def test_after_tools_come_their_results(client: openai.OpenAI, results: list[str], expected: str) -> None:
+def test_tool_results_are_in_the_answer(client: openai.OpenAI, results: list[str], expected: str) -> None:
     function = {"name": "add", "arguments": '{"a": 3, "b": 5}'}
     calls = [{"id": str(at), "type": "function", "function": function} for at, _ in enumerate(results)]
     history: list[dict[str, Any]] = [{"role": "user", "content": "Add 3 and 5"}]
@@ -124,10 +124,10 @@ def test_an_object_without_a_schema_has_the_fields_that_are_named(client: openai
         assert (list(answer) if isinstance(expected, list) else answer) == expected
 
 
-# Given by a test
+# Set by a test
 
 
-def test_answers_are_given_to_the_next_requests(gateway: Gateway, client: openai.OpenAI) -> None:
+def test_answers_are_used_for_the_next_requests(gateway: Gateway, client: openai.OpenAI) -> None:
     gateway.answer("first", [Call("add", {"a": 1, "b": 2})], {"name": "Lan"})
 
     assert said(client, "Hello") == "first"
@@ -136,7 +136,7 @@ def test_answers_are_given_to_the_next_requests(gateway: Gateway, client: openai
     assert said(client, "Say four") == "four"
 
 
-def test_an_answer_is_given_to_all_that_it_is_for(gateway: Gateway, client: openai.OpenAI) -> None:
+def test_an_answer_is_used_for_all_matching_requests(gateway: Gateway, client: openai.OpenAI) -> None:
     gateway.answer("NO", to="is it supported", given="Cats fly")
     gateway.answer("YES", to="is it supported")
     system = {"role": "system", "content": "Cats fly."}
@@ -147,7 +147,7 @@ def test_an_answer_is_given_to_all_that_it_is_for(gateway: Gateway, client: open
     assert said(client, "Say one") == "one"
 
 
-def test_a_given_object_comes_as_the_request_wants_it(gateway: Gateway, client: openai.OpenAI) -> None:
+def test_a_given_object_is_returned_in_the_requested_form(gateway: Gateway, client: openai.OpenAI) -> None:
     gateway.answer({"name": "Minh"}, to="Who")
 
     assert json.loads(said(client, "Who?", response_format=AS_PERSON)) == {"name": "Minh"}
@@ -190,11 +190,11 @@ def test_the_table_answers_its_questions(client: openai.OpenAI, entry: Question)
         assert answer["content"] == entry.answer
 
 
-def test_a_question_whose_passage_is_not_there_is_not_answered(client: openai.OpenAI) -> None:
+def test_a_question_without_its_passage_is_not_answered(client: openai.OpenAI) -> None:
     assert said(client, "What does kill -9 lose?") == "The context does not say anything about this."
 
 
-def test_the_table_hands_over_what_is_left(client: openai.OpenAI) -> None:
+def test_the_table_hands_over_remaining_calls(client: openai.OpenAI) -> None:
     question = {
         "role": "user",
         "content": "What is the weather in Hanoi, and how much is 250 USD in VND?",

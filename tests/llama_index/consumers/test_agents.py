@@ -1,4 +1,4 @@
-"""Agents and workflows run to their end, streamed and not, with true counts on the way."""
+"""Agents and workflows run to completion, streamed or not, with the reported token counts."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def test_a_hand_off(gateway: Gateway, endpoint: Endpoint, streaming: bool)
     )
 
 
-async def test_what_an_agent_streams(gateway: Gateway, endpoint: Endpoint) -> None:
+async def test_events_of_a_streamed_agent(gateway: Gateway, endpoint: Endpoint) -> None:
     agent = FunctionAgent(llm=llm(endpoint, reasoning_effort="low"), tools=[WEATHER])
 
     handler = agent.run("What is the weather in Hanoi and Paris?", memory=memory())
@@ -80,7 +80,7 @@ async def test_what_an_agent_streams(gateway: Gateway, endpoint: Endpoint) -> No
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-async def test_each_output_tells_its_own_usage(gateway: Gateway, endpoint: Endpoint, streaming: bool) -> None:
+async def test_each_output_has_its_own_usage(gateway: Gateway, endpoint: Endpoint, streaming: bool) -> None:
     counter = TokenCountingHandler()
     model = llm(endpoint, callback_manager=CallbackManager([counter]))
 
@@ -91,16 +91,14 @@ async def test_each_output_tells_its_own_usage(gateway: Gateway, endpoint: Endpo
     await handler
 
     true = [(entry.prompt_tokens, entry.completion_tokens) for entry in gateway.ledger]
-    told = [output.raw["usage"] for output in outputs if output.raw]
-    assert [(usage["prompt_tokens"], usage["completion_tokens"]) for usage in told] == true
+    reported = [output.raw["usage"] for output in outputs if output.raw]
+    assert [(usage["prompt_tokens"], usage["completion_tokens"]) for usage in reported] == true
     assert [(e.prompt_token_count, e.completion_token_count) for e in counter.llm_token_counts] == true
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-async def test_a_gateway_without_usage_does_no_harm(
-    gateway: Gateway, endpoint: Endpoint, streaming: bool
-) -> None:
-    """Whole and streamed, with null counts: the framework estimates, nothing is a TypeError."""
+async def test_a_gateway_that_reports_no_usage(gateway: Gateway, endpoint: Endpoint, streaming: bool) -> None:
+    """Whole and streamed, with null counts: the framework estimates them, without a TypeError."""
     call = {"id": "c", "function": {"name": "get_weather", "arguments": '{"city": "Hanoi"}'}}
     usage = {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}
     for message, reason in (({"tool_calls": [call]}, "tool_calls"), ({"content": "31 degrees."}, "stop")):
@@ -130,7 +128,7 @@ async def test_a_react_agent(gateway: Gateway, endpoint: Endpoint, streaming: bo
     assert "84" in str(output)
 
 
-async def test_a_model_that_calls_no_functions_gets_a_react_agent(
+async def test_a_model_without_function_calling_gets_a_react_agent(
     gateway: Gateway, endpoint: Endpoint
 ) -> None:
     gateway.answer(*REACT)
@@ -160,13 +158,13 @@ async def test_an_object_at_the_end(endpoint: Endpoint, by_schema: bool) -> None
 
 
 class Asked(Event):
-    """A question on its way."""
+    """A question for the next step."""
 
     prompt: str
 
 
 class Predicting(Workflow):
-    """A workflow of two steps, the second of which asks for an object."""
+    """A workflow of two steps; the second predicts an object."""
 
     def __init__(self, model: TexAPI, **kwargs: Any) -> None:
         super().__init__(**kwargs)

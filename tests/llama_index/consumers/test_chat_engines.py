@@ -42,7 +42,7 @@ def retriever() -> BM25Retriever:
 
 
 def memory() -> ChatMemoryBuffer:
-    """Not LlamaIndex's default memory, which leaves a database open."""
+    """A simple memory: LlamaIndex's default memory leaves a database open."""
     return ChatMemoryBuffer.from_defaults(token_limit=10_000)
 
 
@@ -87,7 +87,7 @@ FOLLOW_UP = "And when is the daily spending cap reset?"
 
 @pytest.fixture
 def _answering(gateway: Gateway) -> None:
-    """Each question is answered where the passage that answers it came with it."""
+    """Answer each question only if the prompt includes the passage with the answer."""
     gateway.answer(FOLLOW_UP, to="rephrase the follow up question")
     gateway.answer(FOLLOW_UP, to="<Follow Up Message>")
     gateway.answer("It is prepaid by bank transfer.", to=QUESTION, given=TEXTS[0])
@@ -97,7 +97,7 @@ def _answering(gateway: Gateway) -> None:
 @pytest.mark.usefixtures("_answering")
 @pytest.mark.parametrize("way", [chat, stream_chat])
 @pytest.mark.parametrize("make", ENGINES)
-def test_a_question_and_one_that_follows(endpoint: Endpoint, make: Any, way: Any) -> None:
+def test_a_question_and_a_follow_up(endpoint: Endpoint, make: Any, way: Any) -> None:
     engine = make(llm(endpoint), way is stream_chat)
 
     assert "bank transfer" in way(engine, QUESTION)
@@ -131,13 +131,13 @@ def test_a_follow_up_is_condensed_by_one_completion_that_counts_once(
     assert counter.total_llm_token_count == usage.total.total_tokens
 
 
-def test_memory_is_as_long_as_the_model_s_context(endpoint: Endpoint) -> None:
+def test_memory_uses_the_model_s_context_window(endpoint: Endpoint) -> None:
     memory = ChatMemoryBuffer.from_defaults(llm=llm(endpoint, model="gpt-5.2"))
 
     assert memory.token_limit > 250_000
 
 
-def test_a_memory_that_sums_up_what_is_old(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_a_memory_that_summarizes_old_messages(gateway: Gateway, endpoint: Endpoint) -> None:
     memory = ChatSummaryMemoryBuffer.from_defaults(llm=llm(endpoint), token_limit=60)
     for number in range(6):
         memory.put(

@@ -43,7 +43,7 @@ def test_four_evaluations_are_four_requests(
     gateway: Gateway, endpoint: Endpoint, evaluator: Any, running: bool
 ) -> None:
     model = llm(endpoint, max_retries=2)
-    asyncio.run(model.acomplete("Say one"))  # leaves a loop behind that is closed
+    asyncio.run(model.acomplete("Say one"))  # leaves a closed event loop behind
     gateway.reset()
     gateway.answer(*[VERDICTS[evaluator]] * 4)
 
@@ -55,12 +55,12 @@ def test_four_evaluations_are_four_requests(
 
     assert (asyncio.run(under_a_running_loop()) if running else evaluate()) == [True] * 4
     assert len(gateway.requests) == 4
-    asyncio.run(model.acomplete("Say one"))  # drops the clients of loops that LlamaIndex closed under them
+    asyncio.run(model.acomplete("Say one"))  # drops the clients of loops that LlamaIndex has closed
     gc.collect()
 
 
 @pytest.mark.parametrize("evaluator", VERDICTS)
-async def test_each_gives_a_verdict(gateway: Gateway, endpoint: Endpoint, evaluator: Any) -> None:
+async def test_each_evaluator_gives_a_verdict(gateway: Gateway, endpoint: Endpoint, evaluator: Any) -> None:
     gateway.answer(VERDICTS[evaluator])
     asked = {**ASKED, "reference": "By bank transfer."} if evaluator is CorrectnessEvaluator else ASKED
 

@@ -1,4 +1,4 @@
-"""What works on nodes: rerankers, extractors, pipelines and indices that ask the model."""
+"""Node processing: rerankers, extractors, pipelines and indices that call the model."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ANSWERS = [
     ("Some text is provided", "daily", "KEYWORDS: key, cap"),
     ("answer the query", TEXTS[1], "The balance is prepaid by bank transfer."),
 ]
-"""What a model answers, by what its prompt and the text in it are."""
+"""The model's answers, by prompt and by the text in it."""
 
 
 def nodes() -> list[NodeWithScore]:
@@ -74,7 +74,7 @@ async def test_reranking(endpoint: Endpoint, reranker: Any, asynchronous: bool) 
 
 
 @pytest.mark.usefixtures("_ranking")
-def test_reasoning_does_not_get_into_the_rank(endpoint: Endpoint) -> None:
+def test_reasoning_does_not_affect_the_ranking(endpoint: Endpoint) -> None:
     ranker = LLMRerank(llm=llm(endpoint, reasoning_effort="low"), top_n=1)
 
     (best,) = ranker.postprocess_nodes(nodes(), query_bundle=QueryBundle(QUESTION))
@@ -105,7 +105,7 @@ async def test_metadata(endpoint: Endpoint) -> None:
 
 @pytest.mark.combination
 def test_a_pipeline_of_two_processes(gateway: Gateway, endpoint: Endpoint) -> None:
-    # Split already: llama-index-core 0.14.25 cannot send its own splitter to another process.
+    # Already split: llama-index-core 0.14.25 cannot pickle its own splitter for another process.
     pipeline = IngestionPipeline(transformations=extractors(llm(endpoint)))
 
     made = pipeline.run(nodes=[TextNode(text=text) for text in TEXTS], num_workers=2)
@@ -116,9 +116,7 @@ def test_a_pipeline_of_two_processes(gateway: Gateway, endpoint: Endpoint) -> No
     assert all(entry.status == 200 for entry in gateway.ledger)
 
 
-def test_an_extractor_that_was_saved_has_its_llm_again(
-    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_loaded_extractor_has_its_llm(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     saved = TitleExtractor(llm=llm(endpoint, temperature=0.5)).to_dict()
     assert endpoint.api_key not in str(saved)
     monkeypatch.setenv("TEXAPI_API_KEY", endpoint.api_key)
@@ -139,7 +137,7 @@ def test_an_extractor_that_was_saved_has_its_llm_again(
         (KeywordTableIndex, {}),
     ],
 )
-def test_an_index_that_asks_the_model(endpoint: Endpoint, index: Any, options: dict[str, Any]) -> None:
+def test_an_index_that_uses_the_model(endpoint: Endpoint, index: Any, options: dict[str, Any]) -> None:
     model = llm(endpoint)
     if options:
         options = {**options, "llm": model}

@@ -1,4 +1,4 @@
-"""Response synthesizers and query engines: what they answer and how many requests it takes."""
+"""Response synthesizers and query engines: their answers and the number of requests."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ CHOICES: dict[Any, Any] = {
 
 @pytest.fixture
 def _answering(gateway: Gateway) -> None:
-    """The question is answered where the passage that answers it came with it."""
+    """Answer the question only if the prompt includes the passage with the answer."""
     gateway.answer(ANSWER, to=QUESTION, given=ANSWER)
 
 
@@ -115,7 +115,7 @@ async def test_streamed_asynchronously(gateway: Gateway, endpoint: Endpoint, mod
 
 
 @pytest.mark.usefixtures("_answering")
-def test_a_tree_whose_branches_run_in_loops_of_their_own(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_a_tree_with_an_event_loop_per_level(gateway: Gateway, endpoint: Endpoint) -> None:
     """LlamaIndex opens an event loop per level; nothing is sent twice."""
     text = "The balance is prepaid by bank transfer. " * 300
     nodes = [NodeWithScore(node=TextNode(text=text), score=1.0) for _ in range(3)]
@@ -250,7 +250,7 @@ def test_citations(gateway: Gateway, endpoint: Endpoint) -> None:
     assert str(engine.query(QUESTION)) == "By bank transfer [1]."
 
 
-def test_queries_are_made_of_one(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_query_fusion(gateway: Gateway, endpoint: Endpoint) -> None:
     fused = QueryFusionRetriever(
         [retriever(BALANCE, KEYS)], llm=llm(endpoint), num_queries=3, similarity_top_k=1, use_async=False
     )
@@ -261,7 +261,7 @@ def test_queries_are_made_of_one(gateway: Gateway, endpoint: Endpoint) -> None:
     assert len(gateway.requests) == 1
 
 
-def test_a_supposed_answer_is_searched_for(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_hypothetical_document_embeddings(gateway: Gateway, endpoint: Endpoint) -> None:
     gateway.answer("A bank transfer fills the balance.", to="write a passage")
     gateway.answer(ANSWER, to=QUESTION, given=ANSWER)
     model = llm(endpoint)
@@ -274,7 +274,7 @@ def test_a_supposed_answer_is_searched_for(gateway: Gateway, endpoint: Endpoint)
 
 def test_a_document_of_60_000_tokens_costs_one_call(gateway: Gateway, endpoint: Endpoint) -> None:
     rule = "the balance is prepaid and every call is paid per token from it."
-    # Numbered: retrievers leave out what they have found before.
+    # Numbered, because retrievers skip duplicates.
     text = " ".join(f"Rule {number}: {rule}" for number in range(3_200))
     index = SummaryIndex.from_documents([Document(text=text)])
     gateway.answer("They are paid per token.", to="Rule 3199")
