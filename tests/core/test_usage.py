@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from texapi_core.wire.usage import TokenUsage, merge_usage, parse_usage
+from tests.core.usage_forms import FORMS, Form
+from texapi_core.wire.usage import TokenUsage, merge_usage, parse_usage, reported_usage
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,12 @@ from texapi_core.wire.usage import TokenUsage, merge_usage, parse_usage
         ({"prompt_tokens": 10**400, "completion_tokens": 4}, TokenUsage(None, 4)),
         ({"prompt_tokens": float("nan"), "completion_tokens": float("inf")}, None),
         ({}, None),
+        ({"prompt_tokens": "1_0", "completion_tokens": "٣"}, None),
+        ({"prompt_tokens": 2.5, "completion_tokens": 2**63}, None),
+        ({"cost": "Infinity", "total_cost": 10**9, "cost_in_usd_ticks": -1}, None),
+        ({"cost": 0.25}, TokenUsage(cost=0.25)),
+        ({"cost": 0, "total_cost": "0.5"}, TokenUsage(cost=0.5)),
+        ({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 5}, TokenUsage(3, 4, 7)),
         (None, None),
         ([], None),
         ("12", None),
@@ -73,3 +80,27 @@ def test_reports_of_a_stream_add_up_to_one_usage(
         usage = merge_usage(usage, report)
 
     assert usage == expected
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.provider)
+def test_a_providers_form_is_read_as_what_was_billed(form: Form) -> None:
+    usage = None
+    for report in form.reports:
+        usage = merge_usage(usage, parse_usage(report))
+
+    assert usage == form.billed
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.provider)
+def test_what_handlers_read_is_what_was_billed(form: Form) -> None:
+    """`reported_usage` is read in all places, by names of all providers, and read again as the same."""
+    merged = {name: value for report in form.reports for name, value in report.items()}
+
+    shown = reported_usage(merged, form.billed)
+
+    assert parse_usage(shown) == form.billed
+    for names in (
+        ("prompt_tokens", "input_tokens", "prompt_token_count"),
+        ("completion_tokens", "output_tokens", "candidates_token_count"),
+    ):
+        assert len({shown[name] for name in names if name in shown}) == 1

@@ -27,7 +27,7 @@ from texapi_core.wire.values import ChatChoice, ChatDelta, ChatReply
 
 _CHUNK_FIELDS = frozenset({"choices", "object", "usage"})
 """Members of a chunk that `StreamState.feed` reads from each one."""
-_REPEATED_FIELDS = frozenset({"error", "type", "x_groq"})
+_REPEATED_FIELDS = frozenset({"error", "type", "usage_metadata", "x_groq"})
 """Members that can bring something new in a later chunk."""
 
 
@@ -146,12 +146,13 @@ class GrowingReply:
             else:
                 self._extras[name] = value
 
-    def record_usage(self, chunk: Mapping[str, Any]) -> None:
-        """Merge the usage that a chunk reports."""
-        self.usage = merge_usage(self.usage, find_usage(chunk))
-        reported = chunk.get("usage")
-        if isinstance(reported, dict):
+    def record_usage(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge the usage that a chunk reports. Returns the chunk with the usage so far."""
+        usage, reported = find_usage(chunk)
+        if usage is not None:
+            self.usage = merge_usage(self.usage, usage)
             self._reported_usage.update(reported)
+        return with_usage(chunk, self._reported_usage, self.usage)
 
     def reply(self, choice: ChatChoice, *, request_id: str | None, headers: Mapping[str, str]) -> ChatReply:
         """The reply so far, with its one choice."""

@@ -13,10 +13,14 @@ from typing import Any
 
 from texapi_core.wire.reasoning import NO_CONTENT, REASONING_FIELDS, Reasoning, read_reasoning, split_content
 from texapi_core.wire.tool_calls import read_index, read_tool_calls, tool_call_entries
-from texapi_core.wire.usage import TokenUsage, parse_usage
+from texapi_core.wire.usage import TokenUsage, parse_usage, reported_usage
 from texapi_core.wire.values import ChatChoice, ChatReply, ErrorAnswer, MalformedAnswer
 
-_KNOWN_REPLY_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "x_groq"})
+_USAGE_FIELDS = ("usage", "usage_metadata")
+"""Members of an answer that hold its usage; `usage_metadata` is Google's."""
+_KNOWN_REPLY_FIELDS = frozenset(
+    ("id", "object", "created", "model", "choices", *_USAGE_FIELDS, "error", "x_groq")
+)
 _KNOWN_MESSAGE_FIELDS = REASONING_FIELDS.union(
     ("role", "content", "refusal", "tool_calls", "function_call", "usage")
 )
@@ -37,7 +41,7 @@ _ERROR_FIELDS = frozenset({"message", "msg", "detail", "errors", "error_code", "
 def parse_reply(body: Mapping[str, Any], *, request_id: str | None, headers: Mapping[str, str]) -> ChatReply:
     """A whole answer as a `ChatReply`. Raises `ErrorAnswer` or `MalformedAnswer`."""
     raise_for_error(body)
-    usage = find_usage(body)
+    usage, reported = find_usage(body)
     choices = [parse_choice(one, message) for one in read_choices(body) if (message := message_of(one))]
     if not choices:
         raise MalformedAnswer("an answer without choices", json.dumps(body), usage)
@@ -50,7 +54,7 @@ def parse_reply(body: Mapping[str, Any], *, request_id: str | None, headers: Map
         request_id=request_id,
         headers=headers,
         extras=reply_extras(body),
-        raw=with_usage(body, body.get("usage"), usage),
+        raw=with_usage(body, reported, usage),
     )
 
 
@@ -212,29 +216,29 @@ def logprobs_of(choice: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]] | 
     return found or None
 
 
-def find_usage(body: Mapping[str, Any]) -> TokenUsage | None:
-    """Usage of an answer or a chunk, wherever the provider puts it.
+def find_usage(body: Mapping[str, Any]) -> tuple[TokenUsage | None, Any]:
+    """Usage of an answer or a chunk, wherever the provider puts it, and the object that reports it.
 
     Moonshot puts it into the choice of the last chunk, others into its delta, Groq into `x_groq`.
     """
-    usage = parse_usage(body.get("usage"))
-    if usage is not None:
-        return usage
-    for choice in read_choices(body):
-        for holder in (choice, choice.get("delta"), choice.get("message")):
-            if isinstance(holder, dict) and (usage := parse_usage(holder.get("usage"))) is not None:
-                return usage
+    for name in _USAGE_FIELDS:
+        if (usage := parse_usage(reported := body.get(name))) is not None:
+            return usage, reported
     x_groq = body.get("x_groq")
-    return parse_usage(x_groq.get("usage")) if isinstance(x_groq, dict) else None
+    choices = read_choices(body)
+    holders = (
+        holder for choice in choices for holder in (choice, choice.get("delta"), choice.get("message"))
+    )
+    for holder in (*holders, x_groq):
+        if isinstance(holder, dict) and (usage := parse_usage(reported := holder.get("usage"))) is not None:
+            return usage, reported
+    return None, None
 
 
-def with_usage(body: Mapping[str, Any], reported: Any, usage: TokenUsage | None) -> Mapping[str, Any]:
+def with_usage(body: Mapping[str, Any], reported: Any, usage: TokenUsage | None) -> dict[str, Any]:
     """`body` with a `usage` that has int counts: LlamaIndex's handlers add them up unchecked."""
-    if usage is None:
-        return {name: value for name, value in body.items() if name != "usage"}
-    details = reported if isinstance(reported, dict) else {}
-    kept = {name: value for name, value in details.items() if value is not None}
-    return {**body, "usage": {**kept, **usage.as_wire()}}
+    others = {name: value for name, value in body.items() if name not in _USAGE_FIELDS}
+    return others if usage is None else {**others, "usage": reported_usage(reported, usage)}
 
 
 def reply_extras(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -103,9 +103,9 @@ class StreamState:
             return self._feed_delta(delta, None, chunk)
         if not self._reply.seen_fields.issuperset(chunk) or chunk.get("object") == "error":
             self._reply.record_envelope(chunk)
+        if chunk.get("usage") or "usage_metadata" in chunk:
+            chunk = self._reply.record_usage(chunk)
         self._reply.raw = chunk
-        if chunk.get("usage"):
-            self._reply.record_usage(chunk)
         return self._feed_choices(read_choices(chunk), chunk)
 
     def _bare_delta(self, chunk: dict[str, Any]) -> dict[str, Any] | None:

@@ -7,15 +7,24 @@ from typing import Any
 
 _ITSELF = ""
 _PLACES: dict[str, tuple[tuple[str, str], ...]] = {
-    "input_tokens": ((_ITSELF, "prompt_tokens"), (_ITSELF, "input_tokens")),
-    "output_tokens": ((_ITSELF, "completion_tokens"), (_ITSELF, "output_tokens")),
-    "total_tokens": ((_ITSELF, "total_tokens"),),
+    "input_tokens": (
+        (_ITSELF, "prompt_tokens"),
+        (_ITSELF, "input_tokens"),
+        (_ITSELF, "prompt_token_count"),
+    ),
+    "output_tokens": (
+        (_ITSELF, "completion_tokens"),
+        (_ITSELF, "output_tokens"),
+        (_ITSELF, "candidates_token_count"),
+    ),
+    "total_tokens": ((_ITSELF, "total_tokens"), (_ITSELF, "total_token_count")),
     "cached_tokens": (
         ("prompt_tokens_details", "cached_tokens"),
         ("input_tokens_details", "cached_tokens"),
         (_ITSELF, "prompt_cache_hit_tokens"),
         (_ITSELF, "cache_read_input_tokens"),
         (_ITSELF, "cached_tokens"),
+        (_ITSELF, "cached_content_token_count"),
     ),
     "cache_creation_tokens": (
         ("prompt_tokens_details", "cache_write_tokens"),
@@ -26,6 +35,7 @@ _PLACES: dict[str, tuple[tuple[str, str], ...]] = {
         ("completion_tokens_details", "reasoning_tokens"),
         ("output_tokens_details", "reasoning_tokens"),
         (_ITSELF, "reasoning_tokens"),
+        (_ITSELF, "thoughts_token_count"),
     ),
     "input_audio_tokens": (("prompt_tokens_details", "audio_tokens"),),
     "output_audio_tokens": (("completion_tokens_details", "audio_tokens"),),
@@ -34,12 +44,26 @@ _PLACES: dict[str, tuple[tuple[str, str], ...]] = {
 
 The first number that is not zero wins.
 `prompt_cache_hit_tokens` is DeepSeek's, `cache_read_input_tokens` and `cache_creation_input_tokens`
-are Anthropic's, `cache_write_tokens` is OpenRouter's.
+are Anthropic's, `cache_write_tokens` is OpenRouter's, `*_token_count` is Google's.
 """
+_COSTS: tuple[tuple[str, str, float], ...] = (
+    (_ITSELF, "cost", 1.0),  # https://openrouter.ai/docs/use-cases/usage-accounting
+    ("cost", "total_cost", 1.0),  # https://docs.perplexity.ai/api-reference/chat-completions-post
+    (_ITSELF, "total_cost", 1.0),
+    ("cost_details", "total_cost", 1.0),
+    (_ITSELF, "estimated_cost", 1.0),  # https://deepinfra.com/docs/openai_api
+    (_ITSELF, "cost_in_usd_ticks", 1e10),  # https://docs.x.ai/developers/cost-tracking
+)
+"""Places of the cost, as in `_PLACES`, and how many of its units are one USD."""
+_CURRENCIES = ("currency", "cost_currency")
+"""Members that name the currency of the costs beside them, which is USD unless they say otherwise."""
 
-_EXACT = 2**53
-"""Integers below it survive the conversion to float."""
+_MAX_COUNT = 10**9
+"""No call takes as many tokens; sums of such counts fit into 64 bits, as the ledger's columns do."""
+_MAX_COST = 10_000.0
+"""USD. No call costs as much."""
 _DETAILS = frozenset(place for places in _PLACES.values() for place, _ in places if place)
+_FIELD_AT = {place: field for field, places in _PLACES.items() for place in places}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +106,22 @@ class TokenUsage:
 
 
 def parse_usage(usage: Any) -> TokenUsage | None:
-    """The `usage` object of the wire as a `TokenUsage`, `None` when it holds no count."""
+    """The `usage` object of the wire as a `TokenUsage`, `None` when it holds no count and no cost.
+
+    Counts that contradict each other are read as what was billed, see `_reconciled`.
+    """
     if not isinstance(usage, dict):
         return None
     objects = {name: details for name in _DETAILS if isinstance(details := usage.get(name), dict)}
     objects[_ITSELF] = usage
     counts: dict[str, Any] = {field: _first_count(objects, places) for field, places in _PLACES.items()}
-    if all(count is None for count in counts.values()):
+    cost = _cost(usage)
+    if cost is None and all(count is None for count in counts.values()):
         return None
-    return _with_total(TokenUsage(**counts, cost=_amount(usage.get("cost"))))
+    return _reconciled(
+        TokenUsage(**counts, cost=cost),
+        has_cache_outside="prompt_tokens" not in usage and "cache_read_input_tokens" in usage,
+    )
 
 
 def merge_usage(earlier: TokenUsage | None, later: TokenUsage | None) -> TokenUsage | None:
@@ -105,19 +136,53 @@ def merge_usage(earlier: TokenUsage | None, later: TokenUsage | None) -> TokenUs
     changes = {name: value for name in names if (value := getattr(later, name))}
     if "total_tokens" not in changes and ("input_tokens" in changes or "output_tokens" in changes):
         changes["total_tokens"] = None
-    return _with_total(replace(earlier, **changes))
+    return _reconciled(replace(earlier, **changes))
 
 
-def _with_total(usage: TokenUsage) -> TokenUsage:
-    """The usage with its input, output or total made from the other two where that one is missing."""
+def _reconciled(usage: TokenUsage, *, has_cache_outside: bool = False) -> TokenUsage:
+    """The usage with its parts inside `input_tokens` and `output_tokens`, and `total_tokens` as their sum.
+
+    By the protocol, cached tokens are part of the input and reasoning is part of the output. xAI and Gemini
+    report reasoning beside the output, Anthropic (`has_cache_outside`) and relays of it the cache beside the
+    input. The total shows which reading was billed; without a total that fits, the first reading that is
+    possible. A larger total is output that nothing names: Gemini's thoughts.
+    """
     input_, output, total = usage.input_tokens, usage.output_tokens, usage.total_tokens
-    if total is None:
-        return usage if input_ is None or output is None else replace(usage, total_tokens=input_ + output)
-    if output is None and input_ is not None:
-        return replace(usage, output_tokens=max(total - input_, 0))
-    if input_ is None and output is not None:
-        return replace(usage, input_tokens=max(total - output, 0))
-    return usage
+    read, written, reasoning = (
+        usage.cached_tokens or 0,
+        usage.cache_creation_tokens or 0,
+        usage.reasoning_tokens or 0,
+    )
+    cache = read + written
+    is_plain = input_ is not None and output is not None and input_ + output == total
+    if is_plain and not has_cache_outside and cache <= (input_ or 0) and reasoning <= (output or 0):
+        return usage
+    inputs, outputs = _readings(input_, (read, written, cache)), _readings(output, (reasoning,))
+    if has_cache_outside:
+        inputs.reverse()
+    fitting = ((i, o) for i in inputs for o in outputs if i + o == total)
+    first = (inputs[0] if inputs else None, outputs[0] if outputs else None)
+    input_, output = next(fitting, first)
+    # Of what is missing, the total leaves the rest, and the parts are the least.
+    if output is None and (total is None or (input_ is None and not cache)):
+        output = reasoning or None
+    if input_ is None:
+        input_ = (cache or None) if total is None or output is None else max(total - output, cache)
+    if input_ is not None and total is not None:
+        output = max(total - input_, output or 0, reasoning)
+    if input_ is not None and output is not None:
+        total = input_ + output
+    return replace(usage, input_tokens=input_, output_tokens=output, total_tokens=total)
+
+
+def _readings(count: int | None, parts: tuple[int, ...]) -> list[int]:
+    """What a count may mean, the least first: with all parts inside, or with some of them to be added.
+
+    `parts` ends with the sum of them; no count is less than it.
+    """
+    if count is None:
+        return []
+    return sorted(whole for whole in {count, *(count + part for part in parts)} if whole >= parts[-1])
 
 
 def _first_count(objects: dict[str, dict[str, Any]], places: tuple[tuple[str, str], ...]) -> int | None:
@@ -131,22 +196,69 @@ def _first_count(objects: dict[str, dict[str, Any]], places: tuple[tuple[str, st
     return found
 
 
+def _cost(usage: dict[str, Any]) -> float | None:
+    """The cost in USD, in the first place that has one that is not zero."""
+    found = None
+    for place, name, units in _COSTS:
+        holder = usage.get(place) if place else usage
+        if isinstance(holder, dict) and name in holder and _is_usd(usage) and _is_usd(holder):
+            amount = _number(holder[name], _MAX_COST * units)
+            if amount:
+                return amount / units
+            found = amount if found is None else found
+    return found
+
+
+def _is_usd(holder: dict[str, Any]) -> bool:
+    named = [name for field in _CURRENCIES if isinstance(name := holder.get(field), str) and name]
+    return all(name.upper() == "USD" for name in named)
+
+
 def _count(value: Any) -> int | None:
     """A count as an int; some gateways send floats, or digits in a string."""
-    if type(value) is int and 0 <= value < _EXACT:
+    if type(value) is int and 0 <= value <= _MAX_COUNT:
         return value
-    number = _amount(value)
-    return int(number) if number is not None else None
+    number = _number(value, _MAX_COUNT)
+    return int(number) if number is not None and number.is_integer() else None
 
 
-def _amount(value: Any) -> float | None:
+def _number(value: Any, most: float) -> float | None:
+    """A number of the wire from 0 to `most`, also in a string; `None` for any other value."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
+    if isinstance(value, str) and (not value.isascii() or "_" in value):
+        return None  # Python would read them as numbers
     try:
         number = float(value)
     except (ValueError, OverflowError):
         return None
-    return number if 0 <= number < float("inf") else None
+    return number if 0 <= number <= most else None
+
+
+def reported_usage(reported: Any, usage: TokenUsage) -> dict[str, Any]:
+    """A `usage` object for others to read: as reported, but with the counts of `usage` in all places.
+
+    Handlers add up what they find here without a check, so numbers that are none are left out.
+    """
+    kept = _with_counts(reported, _ITSELF, usage) if isinstance(reported, dict) else {}
+    if _cost(kept) != usage.cost:
+        kept = {name: value for name, value in kept.items() if name not in _CURRENCIES}
+        kept["cost"] = usage.cost
+    return {**kept, **usage.as_wire()}
+
+
+def _with_counts(members: dict[str, Any], place: str, usage: TokenUsage) -> dict[str, Any]:
+    kept = {}
+    for name, value in members.items():
+        if (field := _FIELD_AT.get((place, name))) is not None:
+            value = None if value is None else getattr(usage, field)
+        elif isinstance(value, dict):
+            value = _with_counts(value, f"{place}.{name}" if place else name, usage)
+        elif isinstance(value, (int, float)) and not 0 <= value <= _MAX_COUNT * _MAX_COST:
+            value = None
+        if value is not None:
+            kept[name] = value
+    return kept
 
 
 def add_usage(one: TokenUsage, other: TokenUsage) -> TokenUsage:
