@@ -35,6 +35,7 @@ from texapi_core.request.payload import (
     tool_call,
     tool_message,
 )
+from texapi_core.request.replay import with_generated
 from texapi_core.wire.reasoning import DETAIL_FIELDS
 from texapi_core.wire.usage import TokenUsage
 from texapi_core.wire.values import ChatChoice, ChatReply
@@ -61,6 +62,8 @@ def convert_messages(
     for message in messages:
         if isinstance(message, AIMessage):
             wire = _convert_ai_message(message, replay_reasoning, answered)
+            if message.additional_kwargs:
+                wire = with_generated(wire, message.additional_kwargs)
             converted.append(assistant_media(wire, tool_media=tool_media))
         elif isinstance(message, ToolMessage):
             content = _wire_content(message) or ""  # an empty list would be refused
@@ -143,9 +146,6 @@ def _convert_ai_message(
         wire["name"] = message.name
     if not may_say_more:
         return wire
-    audio = message.additional_kwargs.get("audio")
-    if isinstance(audio, dict) and audio.get("id"):
-        wire["audio"] = {"id": audio["id"]}  # an earlier spoken answer, which the provider finds by its id
     function_call = message.additional_kwargs.get("function_call")
     if function_call and not wire.get("tool_calls"):
         wire["function_call"] = function_call  # what a FunctionMessage answers

@@ -6,7 +6,7 @@ the last, which is made of the whole reply.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -24,12 +24,23 @@ from langchain_texapi._messages import (
 )
 from langchain_texapi._templates import Template
 from texapi_core.adapter_base.replies import TOOL_CALL_EXTRAS
+from texapi_core.wire.generated import (
+    CONTENT_PARTS,
+    read_annotations,
+    read_audio,
+    read_citation,
+    read_images,
+    split_data_url,
+)
 from texapi_core.wire.reasoning import DETAIL_FIELDS
 from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
 from texapi_core.wire.values import ChatDelta, ChatReply
 
 _INVALIDATING_SUFFIXES = ("", "]", '"]', "}]", '"}]')
+_WHOLE_BLOCKS = frozenset({"image", "audio"})
 _BLOCK_INDEXES = {"reasoning": "lc_rs_0", "text": "lc_txt_0", "refusal": "lc_rf_0"}
+
+_GENERATED = frozenset({"images", "audio", CONTENT_PARTS})
 
 _MESSAGES = Template(AIMessageChunk(content="", additional_kwargs={}, response_metadata={}))
 _GENERATIONS = Template(ChatGenerationChunk(message=AIMessageChunk(content="")))
@@ -129,7 +140,7 @@ def _invalidating_suffix(arguments: str) -> str:
 
 def _translate_content(message: AIMessage) -> list[types.ContentBlock]:
     """Standard content blocks of a whole message: reasoning, text, refusal, tool calls."""
-    blocks: list[Any] = _reasoning_and_text(message)
+    blocks: list[Any] = _content_of(message)
     extras = message.additional_kwargs.get(TOOL_CALL_EXTRAS) or {}
     for call in message.tool_calls:
         block: dict[str, Any] = {**call, "type": "tool_call"}
@@ -149,13 +160,15 @@ def _translate_content_chunk(message: AIMessageChunk) -> list[types.ContentBlock
     if message.chunk_position == "last":
         blocks: list[Any] = _translate_content(message)
     else:
-        blocks = _reasoning_and_text(message)
+        blocks = _content_of(message)
         blocks += [{**call, "type": "tool_call_chunk"} for call in message.tool_call_chunks]
     index_of_call = {call["id"]: call["index"] for call in message.tool_call_chunks if call["id"]}
-    for block in blocks:
+    for number, block in enumerate(blocks):
         block_type = block["type"]
         if block_type in _BLOCK_INDEXES:
             block["index"] = _BLOCK_INDEXES[block_type]
+        elif block_type in _WHOLE_BLOCKS:
+            block["index"] = f"lc_{block_type}_{number}"
         elif block_type == "tool_call_chunk":
             block["index"] = f"lc_tc_{block.get('index') or 0}"
         elif block_type in ("tool_call", "invalid_tool_call"):
@@ -163,7 +176,7 @@ def _translate_content_chunk(message: AIMessageChunk) -> list[types.ContentBlock
     return blocks
 
 
-def _reasoning_and_text(message: AIMessage) -> list[Any]:
+def _content_of(message: AIMessage) -> list[Any]:
     blocks: list[Any] = []
     kwargs = message.additional_kwargs
     reasoning = kwargs.get("reasoning_content")
@@ -173,9 +186,12 @@ def _reasoning_and_text(message: AIMessage) -> list[Any]:
         if details:
             block["extras"] = details
         blocks.append(block)
+    annotations = [_annotation(annotation) for annotation in read_annotations(kwargs)]
     if isinstance(message.content, str):
-        if message.content:
+        if message.content or annotations:
             blocks.append({"type": "text", "text": message.content})
+            if annotations:
+                blocks[-1]["annotations"] = annotations
     else:
         blocks += [
             {"type": "text", "text": block} if isinstance(block, str) else dict(block)
@@ -184,7 +200,34 @@ def _reasoning_and_text(message: AIMessage) -> list[Any]:
         ]
     if (refusal := kwargs.get("refusal")) and hasattr(types, "RefusalContentBlock"):
         blocks.append({"type": "refusal", "refusal": refusal})
-    return blocks
+    return blocks if _GENERATED.isdisjoint(kwargs) else [*blocks, *_generated(kwargs)]
+
+
+def _generated(kwargs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The images and the sound of an answer."""
+    for url in read_images(kwargs):
+        mime_type, data = split_data_url(url) or (None, None)
+        source = {"url": url} if data is None else {"base64": data, "mime_type": mime_type}
+        yield {"type": "image", **source}
+    audio = read_audio(kwargs)
+    if audio is not None and audio.data:
+        about = {name: value for name, value in kwargs["audio"].items() if name != "data"}
+        mime_type = f"audio/{audio.format or 'pcm'}"
+        yield {"type": "audio", "base64": audio.data, "mime_type": mime_type, "extras": about}
+
+
+def _annotation(annotation: Mapping[str, Any]) -> dict[str, Any]:
+    cited = read_citation(annotation)
+    if cited is None:
+        return {"type": "non_standard_annotation", "value": dict(annotation)}
+    members = {
+        "url": cited.url,
+        "title": cited.title,
+        "start_index": cited.start,
+        "end_index": cited.end,
+        "cited_text": cited.text,
+    }
+    return {"type": "citation", **{name: value for name, value in members.items() if value is not None}}
 
 
 register_translator(MODEL_PROVIDER, _translate_content, _translate_content_chunk)

@@ -36,6 +36,7 @@ from texapi_core.request.payload import (
     tool_call,
     tool_message,
 )
+from texapi_core.request.replay import with_generated
 
 _ROLES = {
     MessageRole.SYSTEM: "system",
@@ -48,6 +49,8 @@ _ROLES = {
     MessageRole.FUNCTION: "function",
 }
 _SAME_NAMES: Mapping[str, str] = {}
+GENERATED_IMAGES = "generated_images"
+"""Key of `additional_kwargs`: the images of an answer. LlamaIndex expects its own documents in `images`."""
 ILLEGAL_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 """What names of tools and schemas may not hold on the wire."""
 
@@ -79,6 +82,8 @@ def to_openai_message_dicts(
                 refusal=refusal if isinstance(refusal, str) else None,
                 replay_reasoning=replay_reasoning,
             )
+            if message.additional_kwargs:
+                wire = with_generated(wire, _generated_extras(message))
             converted.append(assistant_media(wire, tool_media=tool_media))
         elif role == "tool":
             tool_call_id = message.additional_kwargs.get("tool_call_id")
@@ -100,6 +105,7 @@ def _wire_content(message: ChatMessage) -> str | list[Part]:
         return message.blocks[0].text
     parts: list[Part] = []
     first_mark: dict[str, Any] | None = None
+    is_assistant = _ROLES[message.role] == "assistant"
     for block in message.blocks:
         if isinstance(block, CachePoint):
             mark = block.cache_control.model_dump(exclude_none=True)
@@ -107,6 +113,8 @@ def _wire_content(message: ChatMessage) -> str | list[Part]:
                 parts[-1]["cache_control"] = mark
             else:
                 first_mark = mark
+        elif isinstance(block, CitationBlock) and is_assistant and message.content:
+            continue  # a page that the text refers to, not a part of what the model said
         elif not isinstance(block, (ThinkingBlock, ToolCallBlock)):
             parts += _wire_parts(block)
     if first_mark is not None:
@@ -207,7 +215,14 @@ def _wire_foreign_tool_call(call: Any) -> dict[str, Any]:
     if isinstance(function, BaseModel):
         function = function.model_dump(exclude_none=True)
     extras = {k: v for k, v in call.items() if k not in ("id", "type", "function", "index")}
+    if inside := {k: v for k, v in function.items() if k not in ("name", "arguments")}:
+        extras["function"] = inside
     return tool_call(call.get("id"), function.get("name"), function.get("arguments") or "", extras)
+
+
+def _generated_extras(message: ChatMessage) -> Mapping[str, Any]:
+    kwargs = message.additional_kwargs
+    return {**kwargs, "images": kwargs[GENERATED_IMAGES]} if GENERATED_IMAGES in kwargs else kwargs
 
 
 def _wire_reasoning(message: ChatMessage) -> dict[str, Any]:

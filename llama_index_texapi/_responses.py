@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
 from llama_index.core.base.llms.types import (
+    AudioBlock,
     ChatMessage,
     ChatResponse,
+    CitationBlock,
     CompletionResponse,
+    ImageBlock,
     LogProb,
     MessageRole,
     TextBlock,
@@ -17,7 +21,15 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
+from llama_index_texapi._messages import GENERATED_IMAGES
 from texapi_core.adapter_base.replies import tool_call_extras
+from texapi_core.wire.generated import (
+    read_annotations,
+    read_audio,
+    read_citation,
+    read_images,
+    split_data_url,
+)
 from texapi_core.wire.reasoning import Reasoning
 from texapi_core.wire.tool_calls import ToolCall
 from texapi_core.wire.usage import TokenUsage
@@ -44,8 +56,9 @@ def from_openai_message(
     if text or not tool_calls:
         blocks.append(TextBlock(text=text))
     additional_kwargs: dict[str, Any] = {}
-    if extras:  # LlamaIndex expects its own documents under `images`
-        additional_kwargs = {"generated_images" if k == "images" else k: v for k, v in extras.items()}
+    if extras:
+        blocks += _generated_blocks(extras, text)
+        additional_kwargs = {GENERATED_IMAGES if k == "images" else k: v for k, v in extras.items()}
     if refusal:
         additional_kwargs["refusal"] = refusal
     if tool_calls:
@@ -53,6 +66,26 @@ def from_openai_message(
         additional_kwargs["tool_calls"] = [_sdk_tool_call(call) for call in tool_calls]
         additional_kwargs |= tool_call_extras(tool_calls)
     return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=additional_kwargs)
+
+
+def _generated_blocks(extras: Mapping[str, Any], text: str) -> Iterator[Any]:
+    """Images, sound and cited pages of an answer, where LlamaIndex has a block that takes them."""
+    for url in read_images(extras):
+        mime_type, data = split_data_url(url) or (None, None)
+        with suppress(ValueError):  # an address that LlamaIndex does not take
+            yield ImageBlock(image=data.encode(), image_mimetype=mime_type) if data else ImageBlock(url=url)
+    audio = read_audio(extras)
+    if audio is not None and audio.data:
+        with suppress(ValueError):
+            yield AudioBlock(audio=audio.data.encode(), format=audio.format or "pcm16")
+    for cited in filter(None, map(read_citation, read_annotations(extras))):
+        location = {"start_index": cited.start, "end_index": cited.end}
+        yield CitationBlock(
+            cited_content=TextBlock(text=cited.text or text[cited.start : cited.end]),
+            source=cited.url,
+            title=cited.title or cited.url,
+            additional_location_info={name: at for name, at in location.items() if at is not None},
+        )
 
 
 def _thinking_block(reasoning: Reasoning, reasoning_tokens: int | None) -> ThinkingBlock:
@@ -77,9 +110,10 @@ def _tool_call_block(call: ToolCall, tool_names: Mapping[str, str]) -> ToolCallB
 def _sdk_tool_call(call: ToolCall) -> Any:
     """The form of the openai SDK, which LlamaIndex's programs, counters and tracers look for."""
     sdk = _sdk_types()
-    function = sdk.Function(name=call.name, arguments=call.arguments)
+    beside = dict(call.extras)
+    function = sdk.Function(name=call.name, arguments=call.arguments, **beside.pop("function", {}))
     made = sdk.ChatCompletionMessageFunctionToolCall(id=call.id, type="function", function=function)
-    return made.model_copy(update=dict(call.extras)) if call.extras else made
+    return made.model_copy(update=beside) if beside else made
 
 
 @cache
@@ -131,6 +165,7 @@ def _response_kwargs(reply: ChatReply, choice: ChatChoice, requested_model: str)
     """Usage, origin and finish reason of an answer, under names that LlamaIndex's handlers read."""
     usage = reply.usage or TokenUsage()
     kwargs: dict[str, Any] = {
+        **reply.extras,
         **choice.metadata,
         **usage.as_wire(),
         "cached_tokens": usage.cached_tokens,
@@ -141,8 +176,7 @@ def _response_kwargs(reply: ChatReply, choice: ChatChoice, requested_model: str)
         "model": reply.model or requested_model,
         "id": reply.id,
         "request_id": reply.request_id,
-        "system_fingerprint": reply.extras.get("system_fingerprint"),
-        "service_tier": reply.extras.get("service_tier"),
+        "cost_details": (reply.raw.get("usage") or {}).get("cost_details"),
     }
     return {name: value for name, value in kwargs.items() if value is not None}
 

@@ -324,3 +324,67 @@ def test_reasoning_is_readable_without_this_package(
     stranger = message.model_copy(update={"response_metadata": {"model_provider": "unheard-of"}})
 
     assert [block["type"] for block in stranger.content_blocks] == ["reasoning", "text"]
+
+
+PICTURE = "data:image/png;base64,iVBORw0KGgo="
+GENERATED: dict[str, Any] = {
+    "content": "Done.",
+    "images": [{"type": "image_url", "image_url": {"url": PICTURE}}],
+    "audio": {"id": "audio_1", "data": "UklGRgAA", "transcript": "Done.", "expires_at": 2**40},
+    "annotations": [
+        {"type": "url_citation", "url_citation": {"url": "https://a.vn/", "title": "A", "end_index": 4}},
+        {"type": "file_citation", "file_id": "f"},
+    ],
+}
+
+
+def _blocks(message: Any) -> list[Any]:
+    return [{k: v for k, v in block.items() if k not in ("id", "index")} for block in message.content_blocks]
+
+
+@pytest.mark.parametrize("version", ["v0", "v1", "v3"])
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_citations_images_and_sound_are_standard_blocks(
+    gateway: Gateway, endpoint: Endpoint, version: str, is_streamed: bool
+) -> None:
+    chat = model(endpoint, output_version=None if version == "v3" else version)
+    if version == "v3" or is_streamed:
+        deltas = [{name: value} for name, value in GENERATED.items()]
+        gateway.misbehave(streamed(*deltas))
+    else:
+        message = {"role": "assistant", **GENERATED}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        gateway.misbehave(Fault(body={"choices": [choice]}))
+    answer: Any
+    if version == "v3":
+        answer = chat.stream_events("Draw", version="v3").output
+    else:
+        answer = WAYS[2 if is_streamed else 0](chat, "Draw")
+
+    text, image, sound = _blocks(answer)
+
+    citation = {"type": "citation", "url": "https://a.vn/", "title": "A", "end_index": 4}
+    other = {"type": "non_standard_annotation", "value": {"type": "file_citation", "file_id": "f"}}
+    assert text == {"type": "text", "text": "Done.", "annotations": [citation, other]}
+    assert image == {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}
+    assert (sound["base64"], sound["mime_type"], sound["extras"]["id"]) == (
+        "UklGRgAA",
+        "audio/wav",
+        "audio_1",
+    )
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+def test_a_generated_image_and_sound_are_in_the_next_request_once(
+    gateway: Gateway, endpoint: Endpoint, version: str
+) -> None:
+    message = {"role": "assistant", **GENERATED}
+    gateway.misbehave(Fault(body={"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}))
+    chat = model(endpoint, output_version=version)
+    answer = chat.invoke("Draw")
+
+    chat.invoke([HumanMessage("Draw"), answer, HumanMessage("Make it blue")])
+
+    _, said, attached, _ = gateway.requests[1].body["messages"]
+    assert said == {"role": "assistant", "content": "Done.", "audio": {"id": "audio_1"}}
+    assert attached["content"][1:] == [{"type": "image_url", "image_url": {"url": PICTURE}}]

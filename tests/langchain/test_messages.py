@@ -172,7 +172,7 @@ def test_images_in_anthropic_s_tool_results_are_sent() -> None:
     in_place = convert_messages(messages, tool_media="tool_message")
 
     assert [wire["role"] for wire in apart] == ["tool", "user", "user"]
-    assert apart[0]["content"] == [text]
+    assert apart[0]["content"] == "see"
     assert apart[1]["content"][-1] == {**IMAGE_PART, **CACHE}
     assert in_place[0]["content"] == [text, {**IMAGE_PART, **CACHE}]
     assert "cache_control" not in IMAGE
@@ -278,7 +278,7 @@ def test_an_image_from_the_model_is_sent_back_in_a_user_message(where: Any, apar
 
     if apart:
         assert [message["role"] for message in wire] == ["assistant", "tool", "user", "user"]
-        assert wire[0]["content"] == [text]
+        assert wire[0]["content"] == text["text"]
         assert wire[2]["content"][1] == part
     else:
         assert [message["role"] for message in wire] == ["assistant", "tool", "user"]

@@ -397,10 +397,6 @@ def test_a_tool_message_may_hold_an_image(gateway: Gateway, endpoint: Endpoint) 
     model(endpoint).bind_tools([get_weather]).invoke(history)
 
     *_, result, media = gateway.requests[0].body["messages"]
-    assert result == {
-        "role": "tool",
-        "tool_call_id": "call_1",
-        "content": [{"type": "text", "text": "Here it is."}],
-    }
+    assert result == {"role": "tool", "tool_call_id": "call_1", "content": "Here it is."}
     assert media["role"] == "user"
     assert media["content"][1] == {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}

@@ -186,7 +186,7 @@ def test_empty_pieces_of_a_tool_call(gateway: Gateway, endpoint: Endpoint, way: 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_audio_of_a_model_is_sent_back_by_its_id(gateway: Gateway, endpoint: Endpoint, way: Way) -> None:
-    audio = {"id": "a1", "data": "AAAA", "transcript": "Hello!", "expires_at": 1}
+    audio = {"id": "a1", "data": "AAAA", "transcript": "Hello!", "expires_at": 2**40}
     gateway.misbehave(_answer(way, {"role": "assistant", "content": None, "audio": audio}))
     chat = model(endpoint, modalities=["text", "audio"], model_kwargs={"audio": {"voice": "alloy"}})
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import (
+    AudioBlock,
     ChatMessage,
     ChatResponse,
+    CitationBlock,
     CompletionResponse,
+    ImageBlock,
+    TextBlock,
     ThinkingBlock,
 )
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 
 from llama_index_texapi import TexAPI
+from llama_index_texapi._messages import to_openai_message_dicts
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 
@@ -228,6 +234,41 @@ def test_pictures_in_an_answer_are_kept(gateway: Gateway, endpoint: Endpoint) ->
     response = llm(endpoint).chat([ChatMessage("Draw")])
 
     assert response.message.additional_kwargs["generated_images"] == [picture]
+    assert response.message.blocks[1] == ImageBlock(image=b"AAAA", image_mimetype="image/png")
+
+
+@pytest.mark.parametrize("way", [chat, stream_chat, achat, astream_chat])
+def test_sound_cited_pages_and_origin_are_where_llama_index_has_a_place(
+    gateway: Gateway, endpoint: Endpoint, way: Way
+) -> None:
+    message = {
+        "role": "assistant",
+        "content": "Done.",
+        "audio": {"id": "audio_1", "data": "UklGRgAA", "transcript": "Done.", "expires_at": 2**40},
+        "annotations": [{"type": "url_citation", "url_citation": {"url": "https://a.vn/", "end_index": 4}}],
+    }
+    choice = {"index": 0, "delta" if way in STREAMS else "message": message, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "cost_details": {"upstream": 1}}
+    body = {"choices": [choice], "provider": "P", "citations": ["https://a.vn/"], "usage": usage}
+    event = b"data: " + json.dumps(body).encode() + b"\n\ndata: [DONE]\n\n"
+    is_streamed = way in STREAMS
+    gateway.misbehave(Fault(raw=event, content_type="text/event-stream") if is_streamed else Fault(body=body))
+
+    response = way(llm(endpoint))
+
+    assert isinstance(response, ChatResponse)
+    _, sound, cited = response.message.blocks
+    assert sound == AudioBlock(audio=b"UklGRgAA", format="wav")
+    assert isinstance(cited, CitationBlock)
+    assert isinstance(cited.cited_content, TextBlock)
+    assert (cited.source, cited.cited_content.text) == ("https://a.vn/", "Done")
+    assert {name: response.additional_kwargs[name] for name in ("provider", "citations", "cost_details")} == {
+        "provider": "P",
+        "citations": ["https://a.vn/"],
+        "cost_details": {"upstream": 1},
+    }
+    (said,) = to_openai_message_dicts([response.message])
+    assert said == {"role": "assistant", "content": "Done.", "audio": {"id": "audio_1"}}
 
 
 def test_options_in_additional_kwargs_are_applied(gateway: Gateway, endpoint: Endpoint) -> None:

@@ -292,5 +292,5 @@ def test_an_image_in_an_answer_is_sent_back_in_a_user_message() -> None:
 
     assistant, user = to_openai_message_dicts([answer])
 
-    assert assistant == {"role": "assistant", "content": [{"type": "text", "text": "Here."}]}
+    assert assistant == {"role": "assistant", "content": "Here."}
     assert [part["type"] for part in user["content"]] == ["text", "image_url"]

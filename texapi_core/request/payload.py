@@ -80,8 +80,10 @@ def tool_call(
     elif not _is_json_object(arguments):
         invalid = {"invalid_arguments": arguments}
         arguments = json.dumps(invalid, ensure_ascii=False) if arguments.strip() else "{}"
-    function = {"name": name, "arguments": arguments}
-    return {"id": id_, "type": "function", "function": function, **(extras or {})}
+    beside = dict(extras or {})
+    inside = beside.pop("function", {})
+    function = {**inside, "name": name, "arguments": arguments}
+    return {"id": id_, "type": "function", "function": function, **beside}
 
 
 def tool_message(
@@ -99,17 +101,21 @@ def assistant_media(
     message: WireMessage, *, tool_media: ToolMedia = "user_message"
 ) -> tuple[WireMessage, list[Part]]:
     """An assistant message, and the images and files of it that must follow in a user message."""
-    text, media = _split_media(message["content"], tool_media, "")
+    substitute = None if message.get("tool_calls") else "The answer is in the next message."
+    text, media = _split_media(message["content"], tool_media, substitute)
     return {**message, "content": text}, media
 
 
-def _split_media(content: Any, tool_media: ToolMedia, substitute: str) -> tuple[Any, list[Part]]:
+def _split_media(content: Any, tool_media: ToolMedia, substitute: str | None) -> tuple[Any, list[Part]]:
     """The text parts, or `substitute` if there are none, and the media parts that must move."""
     if not isinstance(content, list) or tool_media == "tool_message":
         return content, []
     media = [part for part in content if part.get("type") != "text"]
-    texts = [part for part in content if part.get("type") == "text"]
-    return (texts or substitute, media) if media else (content, [])
+    texts = [part for part in content if part.get("type") == "text" and part.get("text")]
+    if not media:
+        return content, []
+    only_text = len(texts) == 1 and texts[0].keys() == {"type", "text"}
+    return texts[0]["text"] if only_text else texts or substitute, media
 
 
 def place_messages(messages: Sequence[tuple[WireMessage, list[Part]]]) -> list[WireMessage]:

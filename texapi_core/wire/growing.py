@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from texapi_core.wire.generated import merged
 from texapi_core.wire.reasoning import NO_REASONING, TEXT_FIELDS, Reasoning, join_reasoning
 from texapi_core.wire.reply import (
     Message,
@@ -64,7 +65,7 @@ class GrowingChoice:
             tool_calls = self.tool_calls.feed(message.tool_call_entries)
         if message.extras:
             for name, value in message.extras.items():
-                self._extras[name] = _joined(self._extras.get(name), value)
+                self._extras[name] = merged(self._extras.get(name), value)
         is_new = message.text or message.reasoning is not NO_REASONING or message.refusal or tool_calls
         if not (is_new or logprobs or message.extras):
             return None
@@ -170,20 +171,6 @@ class GrowingReply:
             extras={**reply_extras(self._extras), **reply_extras(self.raw)},
             raw=with_usage(raw, self._reported_usage, self.usage),
         )
-
-
-def _joined(old: Any, new: Any) -> Any:
-    """A member that comes in pieces, such as `audio`: lists, base64 data and transcripts grow."""
-    if isinstance(old, list) and isinstance(new, list):
-        return [*old, *new]
-    if isinstance(old, dict) and isinstance(new, dict):
-        grown = {
-            name: old[name] + new[name]
-            for name in ("data", "transcript")
-            if isinstance(old.get(name), str) and isinstance(new.get(name), str)
-        }
-        return {**old, **new, **grown}
-    return new
 
 
 def _suffix(known: str, whole: str) -> str:

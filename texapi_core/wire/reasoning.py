@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from texapi_core.wire.generated import storable
+
 TEXT_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "thought")
 """Fields that hold the text: DeepSeek, Qwen and most gateways; OpenRouter and vLLM; others."""
 DETAIL_FIELDS = ("reasoning_details", "thinking_blocks")
@@ -49,7 +51,7 @@ def read_reasoning(message: Mapping[str, Any]) -> Reasoning:
     for name in DETAIL_FIELDS:
         value = message.get(name)
         if isinstance(value, list) and value:
-            details, details_field = tuple(item for item in value if isinstance(item, dict)), name
+            details, details_field = tuple(storable(item) for item in value if isinstance(item, dict)), name
             break
     if details and not text:
         text, field = "".join(map(_text_of, details)), details_field

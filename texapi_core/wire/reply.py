@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from texapi_core.wire.generated import CONTENT_PARTS, storable
 from texapi_core.wire.reasoning import NO_CONTENT, REASONING_FIELDS, Reasoning, read_reasoning, split_content
 from texapi_core.wire.tool_calls import read_index, read_tool_calls, tool_call_entries
 from texapi_core.wire.usage import TokenUsage, parse_usage, reported_usage
@@ -33,6 +34,7 @@ _FAILED = frozenset({"error", "network_error", "insufficient_system_resource", "
 
 OpenRouter; Z.ai; DeepSeek, https://api-docs.deepseek.com/api/create-chat-completion; vLLM and SGLang.
 """
+_MAX_TIMESTAMP = 2**63
 _ANSWER_FIELDS = frozenset({"choices", "usage", "x_groq"})
 _NO_PART_OF_ERRORS = _ANSWER_FIELDS | {"object", "error"}
 _ERROR_FIELDS = frozenset({"message", "msg", "detail", "errors", "error_code", "error_msg", "error_message"})
@@ -163,7 +165,7 @@ def read_message(members: Mapping[str, Any], *, is_delta: bool = False) -> Messa
     has_calls = not is_delta or members.get("tool_calls") or members.get("function_call")
     extras = {} if _KNOWN_MESSAGE_FIELDS.issuperset(members) else message_extras(members)
     if other_parts:
-        extras["content_parts"] = list(other_parts)
+        extras[CONTENT_PARTS] = storable(list(other_parts))
     return Message(
         text,
         reasoning,
@@ -185,7 +187,7 @@ def choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
 
 def _without_empty(members: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     return {
-        name: value
+        name: storable(value)
         for name, value in members.items()
         if name not in known and value not in (None, "", [], {})
     }
@@ -244,7 +246,9 @@ def with_usage(body: Mapping[str, Any], reported: Any, usage: TokenUsage | None)
 def reply_extras(body: Mapping[str, Any]) -> dict[str, Any]:
     """Members of an answer that `ChatReply` has no field for."""
     return {
-        name: value for name, value in body.items() if name not in _KNOWN_REPLY_FIELDS and value is not None
+        name: storable(value)
+        for name, value in body.items()
+        if name not in _KNOWN_REPLY_FIELDS and value is not None
     }
 
 
@@ -265,6 +269,7 @@ def timestamp(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
-        return int(value)
+        seconds = int(value)
     except (ValueError, OverflowError):
         return None
+    return seconds if abs(seconds) < _MAX_TIMESTAMP else None

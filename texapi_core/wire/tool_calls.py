@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from texapi_core.wire.generated import merged, storable
+
 _KNOWN_CALL_FIELDS = frozenset({"index", "id", "type", "function", "name", "arguments"})
+_KNOWN_FUNCTION_FIELDS = frozenset({"name", "arguments"})
 _NO_ARGUMENTS = frozenset({"{}", "null"})
 """Placeholders: there are no arguments, or they are still to come."""
 
@@ -23,7 +26,8 @@ class ToolCall:
     arguments: str
     """JSON text as the model wrote it; `""` when it wrote none. May be cut or no JSON at all."""
     extras: Mapping[str, Any] = field(default_factory=dict)
-    """What else the provider put on the call, e.g. Gemini's `extra_content`; goes back unchanged."""
+    """What else the provider put on the call, e.g. Gemini's `extra_content`, and under `function` what it put
+    beside name and arguments, e.g. LiteLLM's `provider_specific_fields`; goes back unchanged."""
     is_open: bool = False
     """Whether the arguments are known to be incomplete, and are not parsed."""
 
@@ -41,8 +45,9 @@ class ToolCall:
 
     def as_wire(self) -> dict[str, Any]:
         """The call as an assistant message carries it back to the gateway."""
-        function = {"name": self.name, "arguments": self.arguments or "{}"}
-        return {"id": self.id, "type": "function", "function": function, **self.extras}
+        beside = dict(self.extras)
+        function = {**beside.pop("function", {}), "name": self.name, "arguments": self.arguments or "{}"}
+        return {"id": self.id, "type": "function", "function": function, **beside}
 
 
 @dataclass(slots=True)
@@ -182,7 +187,11 @@ def _read_fragment(entry: Mapping[str, Any]) -> _Fragment:
     name = function.get("name") or entry.get("name")
     extras: dict[str, Any] = {}
     if not _KNOWN_CALL_FIELDS.issuperset(entry):
-        extras = {k: v for k, v in entry.items() if k not in _KNOWN_CALL_FIELDS and v is not None}
+        extras = storable({k: v for k, v in entry.items() if k not in _KNOWN_CALL_FIELDS and v is not None})
+    if not _KNOWN_FUNCTION_FIELDS.issuperset(function):
+        inside = {k: v for k, v in function.items() if k not in _KNOWN_FUNCTION_FIELDS and v is not None}
+        if inside:
+            extras = {**extras, "function": storable(inside)}
     return _Fragment(
         read_index(entry.get("index")),
         str(id_) if id_ else "",
@@ -260,7 +269,7 @@ class PartialToolCall:
         if arguments:
             self._argument_parts.append(arguments)
         if fragment.extras:
-            self.extras.update(fragment.extras)
+            self.extras = merged(self.extras, fragment.extras)
         if not (id_ or name or arguments or fragment.extras):
             return None
         return ToolCallDelta(self.index, id_, name, arguments, fragment.extras)

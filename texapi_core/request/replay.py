@@ -1,0 +1,52 @@
+"""What an earlier answer held beside its text goes into the next request, once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from texapi_core.request.payload import Part, WireMessage
+from texapi_core.wire.generated import CONTENT_PARTS, SIGNATURES, Audio, read_audio, read_images
+
+_REPLAYED = frozenset({"images", "audio", CONTENT_PARTS, SIGNATURES})
+_SECONDS_TO_SEND = 60
+
+
+def with_generated(message: WireMessage, extras: Mapping[str, Any]) -> WireMessage:
+    """An assistant message with the images, the sound and the signatures of its answer.
+
+    Images become parts of the content, unless it already has them as parts. Sound goes back by its id; when
+    the provider no longer has it, as a part; in a format that its bytes do not tell, by its transcript.
+    """
+    if _REPLAYED.isdisjoint(extras):
+        return message
+    content = message["content"]
+    parts: list[Part] = list(content) if isinstance(content, list) else _text_parts(content)
+    replayed: WireMessage = dict(message)
+    if not any(part["type"] == "image_url" for part in parts):
+        parts += [{"type": "image_url", "image_url": {"url": url}} for url in read_images(extras)]
+    audio = read_audio(extras)
+    if audio is not None:
+        parts = [part for part in parts if part["type"] != "input_audio"]
+        if _is_kept_by_provider(audio):
+            replayed["audio"] = {"id": audio.id}
+        elif audio.data and audio.format:
+            sound = {"data": audio.data, "format": audio.format}
+            parts.append({"type": "input_audio", "input_audio": sound})
+        elif audio.transcript and not parts:
+            parts = _text_parts(audio.transcript)
+    if isinstance(extras.get(SIGNATURES), dict):
+        replayed[SIGNATURES] = extras[SIGNATURES]
+    if parts != content and parts != _text_parts(content):
+        only_text = len(parts) == 1 and parts[0].keys() == {"type", "text"}
+        replayed["content"] = parts[0]["text"] if only_text else parts or None
+    return replayed
+
+
+def _text_parts(content: Any) -> list[Part]:
+    return [{"type": "text", "text": content}] if content else []
+
+
+def _is_kept_by_provider(audio: Audio) -> bool:
+    return bool(audio.id) and (audio.expires_at is None or audio.expires_at > time.time() + _SECONDS_TO_SEND)
