@@ -12,7 +12,7 @@
         │   ├── TexAPIContextLengthError   the prompt is longer than the model's context
         │   └── TexAPIToolChoiceError      the model cannot be forced to call a tool
         ├── TexAPIAuthenticationError      (openai.AuthenticationError)      401
-        ├── TexAPIInsufficientCreditsError 402, or the same as 429: never retried
+        ├── TexAPIInsufficientCreditsError 402, or the same with another status: never retried
         │   └── TexAPIInsufficientQuotaError  (openai.RateLimitError)        429
         ├── TexAPIPermissionDeniedError    (openai.PermissionDeniedError)    403
         ├── TexAPINotFoundError            (openai.NotFoundError)            404
@@ -55,6 +55,9 @@ class TexAPIError(openai.OpenAIError):
     """The gateway's `x-request-id`, if a response came."""
     type: str | None = None
     """The gateway's error type or code, e.g. `insufficient_credits`."""
+    reason: str | None = None
+    """Why money ended the call: `balance`, `overdue`, `spending_limit`, `key_limit`, `daily_cap` or
+    `monthly_key_limit`."""
     retry_after: float | None = None
     """Seconds that the gateway asked to wait."""
     partial: ChatReply | None = None
@@ -90,6 +93,8 @@ _PICKLED = frozenset(
         "retry_after",
         "partial",
         "usage",
+        "reason",
+        "advice",
     }
 )
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from texapi_core import errors
+from texapi_core.failures.money import money_class, money_reason
 from texapi_core.wire.json import is_deep
 from texapi_core.wire.reply import is_container
 
@@ -16,15 +17,6 @@ _Status = type[errors.TexAPIStatusError]
 _CLASS_BY_TYPE: dict[str, _Status] = {
     "invalid_api_key": errors.TexAPIAuthenticationError,
     "authentication_error": errors.TexAPIAuthenticationError,
-    "insufficient_credits": errors.TexAPIInsufficientCreditsError,
-    "insufficient_quota": errors.TexAPIInsufficientCreditsError,
-    "insufficient_balance": errors.TexAPIInsufficientCreditsError,
-    "insufficient_user_quota": errors.TexAPIInsufficientCreditsError,
-    "exceeded_current_quota_error": errors.TexAPIInsufficientCreditsError,
-    "billing_not_active": errors.TexAPIInsufficientCreditsError,
-    "billing_hard_limit_reached": errors.TexAPISpendingLimitError,
-    "daily_spending_cap_exceeded": errors.TexAPIDailySpendingCapError,
-    "api_key_monthly_limit_exceeded": errors.TexAPIMonthlyKeyLimitError,
     "rate_limited": errors.TexAPIRateLimitError,
     "rate_limit_error": errors.TexAPIRateLimitError,
     "rate_limit_exceeded": errors.TexAPIRateLimitError,
@@ -42,18 +34,11 @@ _CLASS_BY_TYPE: dict[str, _Status] = {
     "internal_server_error": errors.TexAPIServerError,
     "invalid_request_error": errors.TexAPIBadRequestError,
 }
-"""`type` or `code` of an error object -> class: the gateway's own, and those of providers behind it."""
+"""`type` or `code` of an error object -> class; errors about money are in `failures.money`."""
 
 _ONLY_WITHOUT_STATUS = frozenset({"invalid_request_error", "server_error", "api_error"})
 """Types that are less specific than a status, so that a status takes precedence."""
 
-_QUOTA_PATTERN = re.compile(
-    "insufficient[_ ](?:credits?|quota|balance|user[_ ]quota|funds)|daily_spending_cap_exceeded"
-    "|api_key_monthly_limit_exceeded|billing_hard_limit_reached"
-    "|exceeded_current_quota_error|exceeded your current quota",
-    re.IGNORECASE,
-)
-"""Errors that must not be retried, since a retry costs the user; searched in the whole error object."""
 _CONTEXT_LENGTH_PATTERN = re.compile(
     r"context[ _]?length|context ?window|prompt is too long|input tokens exceed|too many input tokens"
     r"|input is too long|input token count.{0,40}exceeds"
@@ -62,8 +47,6 @@ _CONTEXT_LENGTH_PATTERN = re.compile(
 )
 """Messages for a request too long for the model, which have no common code: OpenAI, Anthropic, LiteLLM,
 Google, Bedrock, vLLM."""
-_RETRY_HINT_PATTERN = re.compile(r"retry_?delay|retry in \d", re.IGNORECASE)
-"""Google sends "exceeded your current quota" for a per-minute quota too, along with the time to wait."""
 _MAX_WRAPPERS = 6
 
 _CLASS_BY_STATUS: dict[int, _Status] = {
@@ -88,17 +71,16 @@ def classify(error: Any, status: int | None) -> _Status:
     names = names_of(error)
     if status is None:
         status = next((int(name) for name in names if re.fullmatch("[1-5][0-9][0-9]", name)), None)
+    named = [_CLASS_BY_TYPE[name] for name in names if name in _CLASS_BY_TYPE]
+    if errors.TexAPIContextLengthError not in named and (reason := money_reason(error)):
+        return money_class(reason, status)
     for name in names:
         error_class = _CLASS_BY_TYPE.get(name)
         if error_class is None or (status is not None and name in _ONLY_WITHOUT_STATUS):
             continue
         if error_class.is_retryable and not is_transient(status):
             continue
-        if error_class is errors.TexAPIInsufficientCreditsError and status == 429:
-            return errors.TexAPIInsufficientQuotaError
         return error_class
-    if status in (None, 402, 403, 429) and (quota_code := _quota_code_in(str(error))):
-        return classify({"type": quota_code}, status)
     if status == 400 and _is_about_tool_choice(error):
         return errors.TexAPIToolChoiceError
     if status in (None, 400, 422) and _CONTEXT_LENGTH_PATTERN.search(_text_of(error)):
@@ -111,15 +93,6 @@ def classify(error: Any, status: int | None) -> _Status:
 def is_transient(status: int | None) -> bool:
     """Whether a failure with this status may be temporary; `None` is an error inside an answer."""
     return status is None or status in (408, 409, 429) or status >= 500
-
-
-def _quota_code_in(text: str) -> str | None:
-    """The error type for a text about an exhausted balance or limit, else `None`."""
-    found = _QUOTA_PATTERN.search(text)
-    if found is None or _RETRY_HINT_PATTERN.search(text):
-        return None
-    name = re.sub("[ _]+", "_", found.group().lower())
-    return name if name in _CLASS_BY_TYPE else "insufficient_quota"
 
 
 def _text_of(error: Any) -> str:

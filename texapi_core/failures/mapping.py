@@ -14,13 +14,15 @@ import openai
 
 from texapi_core import errors
 from texapi_core.failures.classify import classify, error_object, names_of
+from texapi_core.failures.money import ADVICE, money_reason
 from texapi_core.failures.secrets import NO_SECRETS, Secrets
 from texapi_core.wire.text import excerpt
 from texapi_core.wire.values import ChatReply, CutStream, ErrorAnswer, MalformedAnswer
 
 MAX_RETRY_AFTER = 60.0
 """Seconds. If the server asks for a longer wait, the error is raised at once instead of a retry."""
-_MESSAGE_FIELDS = ("message", "detail", "msg", "errors")
+_MONEY_CLASSES = (errors.TexAPIInsufficientCreditsError, errors.TexAPISpendingLimitError)
+_MESSAGE_FIELDS = ("message", "detail", "msg", "errors", "error_msg", "status_msg", "status_message", "title")
 
 _E = TypeVar("_E", bound=errors.TexAPIConnectionError)
 
@@ -49,7 +51,7 @@ def must_not_retry(status: int, body: bytes, headers: Mapping[str, str]) -> bool
     if retry_after is not None and retry_after > MAX_RETRY_AFTER:
         return True
     error_class = classify(error_object(body), status)
-    return issubclass(error_class, (errors.TexAPIInsufficientCreditsError, errors.TexAPISpendingLimitError))
+    return issubclass(error_class, _MONEY_CLASSES)
 
 
 def not_sent(error: Exception, secrets: Secrets) -> errors.TexAPIConnectionError:
@@ -152,13 +154,18 @@ def from_response(response: Any, error: Any, secrets: Secrets, inside: str = "")
     happened = f"{what}{f' {name}' if name else ''}: {text}" if text else f"{what} {name}".rstrip()
     retry_after = parse_retry_after(response.headers)
     wait = f"It asks to wait {retry_after:g} seconds." if retry_after is not None else ""
+    reason = money_reason(error) if issubclass(error_class, _MONEY_CLASSES) else None
+    advice = ADVICE.get(reason, error_class.advice) if reason else error_class.advice
     exception = error_class(
-        _sentence(happened, wait, error_class.advice, _id_note(response)),
+        _sentence(happened, wait, advice, _id_note(response)),
         response=response,
         body=details or text,
     )
     exception.request_id = request_id_of(response)
     exception.type = next(reversed(names), None)
+    exception.reason = reason or ("balance" if isinstance(exception, _MONEY_CLASSES[0]) else None)
+    if advice != error_class.advice:
+        exception.advice = advice
     exception.retry_after = retry_after
     return exception
 

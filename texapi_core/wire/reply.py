@@ -74,10 +74,18 @@ def raise_for_error_object(body: Mapping[str, Any]) -> None:
     # Some servers put an error with code 0 and no message beside each answer.
     if is_container(error) and (any(error.values()) if isinstance(error, dict) else error):
         raise ErrorAnswer(error)
+    if body.get("base_resp") and not body.get("choices"):
+        raise_for_base_resp(body["base_resp"])
     is_flagged = bool(error) and not is_container(error)
     is_flat = _ANSWER_FIELDS.isdisjoint(body) and not _ERROR_FIELDS.isdisjoint(body)
     if is_flagged or is_flat or body.get("object") == "error" or body.get("type") == "error":
         raise ErrorAnswer({name: body[name] for name in body if name not in _NO_PART_OF_ERRORS})
+
+
+def raise_for_base_resp(base_resp: Any) -> None:
+    """Raise `ErrorAnswer` for MiniMax's `base_resp` of an answer without choices, if its code is not 0."""
+    if isinstance(base_resp, dict) and base_resp.get("status_code") not in (None, 0, "0", ""):
+        raise ErrorAnswer({"code": base_resp["status_code"], "message": base_resp.get("status_msg")})
 
 
 def is_container(error: Any) -> bool:

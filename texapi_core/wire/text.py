@@ -12,7 +12,30 @@ def excerpt(text: bytes | str, length: int = 200) -> str:
     if isinstance(text, bytes):
         text = text[: 4 * length].decode("utf-8", "replace")
     line = " ".join(text[: 4 * length].split())
-    return line if len(line) <= length else line[: length - 1] + "…"
+    return printable(line if len(line) <= length else line[: length - 1] + "…")
+
+
+_JOINERS = "\u200c\u200d"
+"""Invisible characters that belong to words and emoji."""
+
+
+def printable(text: str) -> str:
+    r"""Text of others as one line that is safe in logs, terminals and tables.
+
+    Line ends and other white space become spaces. Control characters, escape sequences, marks that change
+    the direction of text and lone surrogates are spelled out, e.g. `\x1b`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else _spelled(character) for character in text)
+
+
+def _spelled(character: str) -> str:
+    if character in _JOINERS:
+        return character
+    if character.isspace() and character not in "\x1c\x1d\x1e\x1f\x85":
+        return " "
+    return character.encode("unicode_escape").decode()
 
 
 def json_objects(text: str) -> Iterator[dict[str, Any]]:
