@@ -314,6 +314,7 @@ def response_metadata(
         "logprobs": choice.logprobs,
         "cost_details": (reply.raw.get("usage") or {}).get("cost_details"),
         **(reply.usage.cost_fields() if reply.usage else {}),
+        **reply.accounting,
     }
     metadata = {
         **reply.extras,

@@ -172,6 +172,7 @@ def _response_kwargs(reply: ChatReply, choice: ChatChoice, requested_model: str)
         "cache_creation_tokens": usage.cache_creation_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
         **usage.cost_fields(),
+        **reply.accounting,
         "finish_reason": choice.finish_reason,
         "model": reply.model or requested_model,
         "id": reply.id,

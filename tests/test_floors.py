@@ -17,6 +17,8 @@ CORE = (
     "accounting.record",
     "accounting.prices",
     "accounting.ledger",
+    "accounting.windows",
+    "accounting.reservations accounting.estimate",
     "accounting.otel",
     "accounting.sinks",
     "accounting.budget",

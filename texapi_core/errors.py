@@ -3,6 +3,7 @@
     TexAPIError
     ├── TexAPISettingsError                (openai.OpenAIError, ValueError)  before anything is sent
     ├── TexAPIBudgetExceededError          before anything is sent, by the user's own budget
+    │   └── TexAPIBudgetUnavailableError   before anything is sent: the budget cannot be checked
     ├── TexAPIConnectionError              (openai.APIConnectionError)       retried
     │   ├── TexAPITimeoutError             (openai.APITimeoutError)          retried
     │   └── TexAPIStreamInterruptedError   a stream broke after its first byte; never retried
@@ -118,6 +119,16 @@ class TexAPIBudgetExceededError(TexAPIError):
     """The call would exceed `max_cost` or `max_tokens_total`. Nothing was sent."""
 
     advice = "Raise the budget, shorten the call, or wait until earlier calls leave `budget_window`."
+
+
+class TexAPIBudgetUnavailableError(TexAPIBudgetExceededError):
+    """The ledger that the budget is kept in cannot be reached or written. Nothing was sent."""
+
+    is_retryable = True
+    advice = (
+        'Check the database of `usage_ledger` and call again, or pass `on_ledger_error="open"` to let calls '
+        "pass meanwhile."
+    )
 
 
 class TexAPIConnectionError(TexAPIError, openai.APIConnectionError):

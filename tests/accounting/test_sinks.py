@@ -30,9 +30,6 @@ class Diary(Sink, Observer):
     def __init__(self, refused_model: str) -> None:
         self._refused_model = refused_model
 
-    def preparation(self) -> Callable[[], None] | None:
-        return lambda: steps.append("prepare")
-
     def begin(self, call: StartedCall) -> Observer:
         if call.model == self._refused_model:
             raise CallRefused("Not this model.")
@@ -113,7 +110,7 @@ def test_a_sink_receives_each_step_of_a_call(gateway: Gateway, endpoint: Endpoin
 
     entry = gateway.ledger[0]
     total = entry.prompt_tokens + entry.completion_tokens
-    assert steps == ["prepare", f"begin {MODEL}", "send", f"end ok {total}"]
+    assert steps == [f"begin {MODEL}", "send", f"end ok {total}"]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -123,7 +120,7 @@ def test_a_sink_receives_failed_calls(gateway: Gateway, endpoint: Endpoint, way:
     with pytest.raises(TexAPIServerError):
         _asks(endpoint)[way]()
 
-    assert steps == ["prepare", f"begin {MODEL}", "send", "end error None"]
+    assert steps == [f"begin {MODEL}", "send", "end error None"]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -132,22 +129,23 @@ def test_a_sink_may_refuse_a_call(gateway: Gateway, endpoint: Endpoint, way: str
         _asks(endpoint, refused_model=MODEL)[way]()
 
     assert not gateway.requests
-    assert steps == ["prepare"]
+    assert not steps
 
 
 class Broken(Sink, Observer):
     """Fails wherever it can, with an error that no sink should raise."""
 
     def __init__(self, step: str) -> None:
-        self._step = step
+        self._step = step.removesuffix(" in a thread")
+        self._may_block = step != self._step
 
     def _fail_at(self, step: str) -> None:
         if step == self._step:
             raise RuntimeError(step)
 
-    def preparation(self) -> Callable[[], None] | None:
-        self._fail_at("preparation")
-        return lambda: self._fail_at("prepare")
+    @property
+    def may_block(self) -> bool:
+        return self._may_block
 
     def begin(self, call: StartedCall) -> Observer:
         self._fail_at("begin")
@@ -168,7 +166,7 @@ class BrokenChatTexAPI(ChatTexAPI):
         return (Broken(self.step), Diary(""))
 
 
-@pytest.mark.parametrize("step", ["preparation", "prepare", "begin", "sending", "end"])
+@pytest.mark.parametrize("step", ["begin", "begin in a thread", "sending", "end"])
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
 def test_a_broken_sink_fails_no_call(
     endpoint: Endpoint, step: str, way: str, caplog: pytest.LogCaptureFixture
@@ -179,23 +177,26 @@ def test_a_broken_sink_fails_no_call(
 
     assert answer.text
     assert steps[-1].startswith("end ok")
-    assert f"RuntimeError: {step}" in caplog.text
+    assert f"RuntimeError: {step.partition(' ')[0]}" in caplog.text
 
 
-async def test_a_call_cancelled_while_a_sink_prepares_is_ended(endpoint: Endpoint) -> None:
-    """Its observers so far get its record, and it is not recorded again at exit."""
-    reached, go_on = threading.Event(), threading.Event()
+async def test_a_call_cancelled_while_a_sink_begins_is_ended(endpoint: Endpoint) -> None:
+    """Its observers get its record, also the one that begins later, and it is not recorded again at exit."""
+    reached, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
-    class Slow(Sink):
-        def preparation(self) -> Callable[[], None] | None:
-            def wait() -> None:
-                reached.set()
-                go_on.wait(60)
-
-            return wait
+    class Slow(Sink, Observer):
+        @property
+        def may_block(self) -> bool:
+            return True
 
         def begin(self, call: StartedCall) -> Observer:
-            raise AssertionError("not reached")
+            reached.set()
+            go_on.wait(60)
+            return self
+
+        def end(self, record: CallRecord) -> None:
+            assert record.outcome == "cancelled"
+            ended.set()
 
     class SlowChatTexAPI(ChatTexAPI):
         def _sinks(self) -> tuple[Sink, ...]:
@@ -210,3 +211,4 @@ async def test_a_call_cancelled_while_a_sink_prepares_is_ended(endpoint: Endpoin
 
     assert steps[-1] == "end cancelled None"
     assert not open_calls
+    assert await asyncio.to_thread(ended.wait, 60)

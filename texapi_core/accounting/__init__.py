@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from texapi_core._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from texapi_core.accounting.budget import Budget, BudgetSink
+    from texapi_core.accounting.budget import (
+        Budget,
+        BudgetSink,
+        BudgetWarning,
+        add_budget_listener,
+        flush_budgets,
+        make_budget,
+        parse_budgets,
+        remove_budget_listener,
+    )
     from texapi_core.accounting.ledger import check_ledger, flush_ledgers, watch_sigterm
     from texapi_core.accounting.ledger.report import (
         LedgerUnreadableError,
@@ -28,6 +37,7 @@ if TYPE_CHECKING:
     from texapi_core.accounting.record import CallLabels, CallRecord, StartedCall
     from texapi_core.accounting.sinks import (
         Accounting,
+        BudgetUnavailable,
         CallRefused,
         LedgerSink,
         Observer,
@@ -41,6 +51,8 @@ __all__ = [
     "Accounting",
     "Budget",
     "BudgetSink",
+    "BudgetUnavailable",
+    "BudgetWarning",
     "CallLabels",
     "CallRecord",
     "CallRefused",
@@ -57,16 +69,21 @@ __all__ = [
     "StartedCall",
     "StatementError",
     "UsageLine",
+    "add_budget_listener",
     "add_listener",
     "bundled_prices",
     "check_ledger",
+    "flush_budgets",
     "flush_ledgers",
+    "make_budget",
     "open_for_reading",
+    "parse_budgets",
     "parse_prices",
     "read_calls",
     "read_statement",
     "read_usage",
     "reconcile",
+    "remove_budget_listener",
     "remove_listener",
     "watch_sigterm",
 ]

@@ -1,183 +1,395 @@
-"""Budgets: a call that would exceed a limit on recent spending is refused before it is sent.
+"""Budgets: a call that would exceed a limit on spending is refused before it is sent.
 
-Spending is read from the ledger, which includes other processes; without a ledger, only this process counts.
-A call is estimated at four characters per token of its text, plus `max_tokens` for the answer.
+A call is reserved at its upper bound (see `estimate`) and settled at its cost. With a ledger all processes
+reserve in its database; without one each process counts its own calls.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import Any
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal
 
+from texapi_core.accounting.estimate import upper_bound
 from texapi_core.accounting.prices import PriceList
 from texapi_core.accounting.record import CallRecord, Spending, StartedCall
-from texapi_core.accounting.sinks import CallRefused, LedgerSink, Observer, Sink
-from texapi_core.wire.usage import TokenUsage
+from texapi_core.accounting.reservations import (
+    Account,
+    Balance,
+    Crossing,
+    Limit,
+    MemoryDatabase,
+    Reservation,
+    ReservationStore,
+    Settlement,
+    StoreError,
+    pico,
+)
+from texapi_core.accounting.sinks import BudgetUnavailable, CallRefused, LedgerSink, Observer, Sink
+from texapi_core.accounting.windows import Window, parse_window
 
-REFRESH_SECONDS = 5.0
-"""Maximum age of the spending read from the ledger."""
-_CHARACTERS_PER_TOKEN = 4
-_NOT_TEXT = frozenset({"url", "data", "file_data", "signature", "thought_signature"})
-"""Payload members that contain media or signatures."""
+OnLedgerError = Literal["closed", "open"]
+Unpriced = Literal["refuse", "count_tokens"]
+NO_VALUE = "-"
+_PICO = Decimal(10) ** 12
+_MAX_COST = Decimal(4_000_000)
+_MAX_TOKENS = 2**62
+_FIELDS = ("max_cost", "max_tokens_total", "scope", "window", "timezone", "warnings")
+_NOTHING = Spending(Decimal(0), 0)
+_SENDING = nullcontext()
+_DAY = Window("24h")
+
+logger = logging.getLogger("texapi.budget")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """The limits on spending in the last `window`."""
+    """A limit on the spending in a window, for all calls together or for each value of a scope."""
 
-    max_cost: Decimal | None
+    max_cost: Decimal | None = None
     """USD."""
-    max_tokens_total: int | None
-    window: timedelta
+    max_tokens_total: int | None = None
+    window: Window = _DAY
+    scope: str = "all"
+    """`all`, `key`, `model`, `tag:NAME` or `metadata:NAME`. Each value has the whole limit."""
+    warnings: tuple[float, ...] = ()
+    """Fractions of the limit at which to warn."""
+
+    def values(self, call: StartedCall) -> tuple[str, ...]:
+        """The values of the scope that a call has; `-` for none."""
+        kind, _, name = self.scope.partition(":")
+        if kind == "all":
+            return ("",)
+        if kind == "key":
+            return (call.key_hint,)
+        if kind == "model":
+            return (call.model or NO_VALUE,)
+        if kind == "metadata":
+            value = call.labels.metadata.get(name)
+            return (NO_VALUE if value is None else _as_json_text(value),)
+        starts = (f"{name}=", f"{name}:")
+        found = tuple(tag for tag in call.labels.tags if tag == name or tag.startswith(starts))
+        return found or (NO_VALUE,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetWarning:
+    """Spending has reached a fraction of a budget."""
+
+    scope: str
+    value: str
+    """The value of the scope, `""` for the scope `all`."""
+    window: str
+    fraction: float
+    """The fraction of `budget_warnings` that was reached."""
+    spent: Decimal
+    limit: Decimal
+    unit: str
+    """`USD` or `tokens`, of `spent` and `limit`."""
+
+    def __str__(self) -> str:
+        of_value = f" of {self.scope} {self.value}" if self.value else ""
+        return (
+            f"{self.spent:f} of {self.limit:f} {self.unit}{of_value} are spent in {self.window}: "
+            f"{self.fraction:.0%} of the budget is reached."
+        )
+
+
+BudgetListener = Callable[[BudgetWarning], None]
+_listeners: tuple[BudgetListener, ...] = ()
+
+
+def add_budget_listener(listener: BudgetListener) -> None:
+    """Call `listener` with each `BudgetWarning`, once per window over all processes. It must not block."""
+    global _listeners
+    _listeners = (*_listeners, listener)
+
+
+def remove_budget_listener(listener: BudgetListener) -> None:
+    """Undo `add_budget_listener`."""
+    global _listeners
+    _listeners = tuple(one for one in _listeners if one != listener)
+
+
+def parse_budgets(value: Any, timezone: str = "UTC", warnings: Iterable[float] = ()) -> tuple[Budget, ...]:
+    """The budgets in a list of dicts, or in its JSON. `timezone` and `warnings` are their defaults.
+
+    Raises:
+        ValueError: the value is not a list of budgets; the message says why.
+    """
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"`budgets` is not JSON: {error}.") from None
+    if isinstance(value, Mapping) or not isinstance(value, (list, tuple)):
+        raise ValueError(
+            '`budgets` is a list such as [{"max_cost": 50, "scope": "tag:team", "window": "month"}].'
+        )
+    return tuple(one if isinstance(one, Budget) else _parse(one, timezone, tuple(warnings)) for one in value)
+
+
+def _parse(row: Any, timezone: str, warnings: tuple[float, ...]) -> Budget:
+    if not isinstance(row, Mapping) or not set(row) <= set(_FIELDS):
+        raise ValueError(f"A budget has the members {', '.join(_FIELDS)}; this is {row!r}.")
+    return make_budget(
+        max_cost=row.get("max_cost"),
+        max_tokens_total=row.get("max_tokens_total"),
+        scope=row.get("scope", "all"),
+        window=row.get("window", "24h"),
+        timezone=row.get("timezone", timezone),
+        warnings=row.get("warnings", warnings),
+    )
+
+
+def make_budget(
+    *, max_cost: Any, max_tokens_total: Any, scope: Any, window: Any, timezone: Any, warnings: Any
+) -> Budget:
+    """A checked budget. Raises `ValueError` for what is wrong."""
+    if max_cost is None and max_tokens_total is None:
+        raise ValueError("A budget needs `max_cost` (USD), `max_tokens_total`, or both.")
+    try:
+        cost = None if max_cost is None else Decimal(str(max_cost))
+        tokens = None if max_tokens_total is None else int(max_tokens_total)
+        fractions = tuple(sorted({float(one) for one in warnings}))
+    except (InvalidOperation, TypeError, ValueError):
+        raise ValueError("`max_cost`, `max_tokens_total` and `warnings` are numbers.") from None
+    if cost is not None and not (cost.is_finite() and 0 <= cost <= _MAX_COST):
+        raise ValueError(f"`max_cost` is from 0 to {_MAX_COST:,} USD, not {max_cost!r}.")
+    if tokens is not None and not 0 <= tokens <= _MAX_TOKENS:
+        raise ValueError(f"`max_tokens_total` is a number of tokens, not {max_tokens_total!r}.")
+    if not all(0 < one <= 1 for one in fractions):
+        raise ValueError("`budget_warnings` are fractions of the budget, such as (0.8, 0.95).")
+    kind, _, name = str(scope).partition(":")
+    if not (scope in ("all", "key", "model") or (kind in ("tag", "metadata") and name)):
+        raise ValueError(f"`budget_scope` is all, key, model, tag:NAME or metadata:NAME, not {scope!r}.")
+    return Budget(
+        max_cost=cost,
+        max_tokens_total=tokens,
+        window=parse_window(str(window), str(timezone)),
+        scope=str(scope),
+        warnings=fractions,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetSink(Sink):
-    """Refuses calls that would exceed a budget. Spending counts per ledger, or per key without a ledger."""
+    """Refuses calls that would exceed a budget."""
 
-    budget: Budget
+    budgets: tuple[Budget, ...]
     prices: PriceList
     ledger: LedgerSink | None = None
-    """Where the spending of other processes is read from."""
+    """In whose database all processes reserve. Without it only this process's calls with the key count."""
+    unpriced: Unpriced = "refuse"
+    on_ledger_error: OnLedgerError = "closed"
 
-    def preparation(self) -> Callable[[], None] | None:
-        """A function that reads the spending from the ledger, if the last reading is stale."""
-        if self.ledger is None:
-            return None
-        tracker = self._tracker("")
-        return tracker.refresh if tracker.is_stale else None
+    @property
+    def may_block(self) -> bool:
+        """Whether `begin` waits for a database."""
+        return self.ledger is not None
 
     def begin(self, call: StartedCall) -> Observer:
         """Reserve the estimated spending of a call.
 
         Raises:
-            CallRefused: the call would exceed the budget.
+            CallRefused: the call would exceed a budget.
+            BudgetUnavailable: the ledger cannot be written, so the budget cannot be enforced.
         """
-        tracker = self._tracker(call.key_digest)
-        refusal = tracker.admit(call.call_id, estimate(call.payload, self.prices))
-        if refusal:
-            raise CallRefused(refusal)
-        return tracker
+        try:
+            return self._begin(call)
+        except CallRefused:
+            raise
+        except Exception as error:  # a budget that does not work must not let calls pass
+            logger.exception("The budget of a call could not be computed.")
+            raise BudgetUnavailable(
+                f"The budget could not be computed ({error!r}). Nothing was sent."
+            ) from error
 
-    def _tracker(self, key_digest: str) -> BudgetTracker:
-        key = (self.budget, self.ledger, "" if self.ledger else key_digest)
-        with _lock:
-            return _trackers.setdefault(key, BudgetTracker(self.budget, self.ledger))
+    def _begin(self, call: StartedCall) -> Observer:
+        one = upper_bound(call.payload, self.prices)
+        has_cap = any(budget.max_cost is not None for budget in self.budgets)
+        if one.cost is None and has_cap and self.unpriced == "refuse":
+            raise CallRefused(
+                f"The price of the model is not known ({call.model}), so `max_cost` cannot be enforced. "
+                'Give its price in `prices`, or pass `unpriced="count_tokens"` with `max_tokens_total`.'
+            )
+        requests = 1 + call.max_retries
+        needed = Spending((one.cost or Decimal(0)) * requests, one.tokens * requests)
+        reservation = Reservation(call.call_id, call.started_at.timestamp(), _limits(self.budgets, call))
+        store = _store(self.ledger, call.key_digest)
+        try:
+            found = store.reserve(reservation, needed)
+        except StoreError as error:
+            if self.on_ledger_error == "closed":
+                raise BudgetUnavailable(
+                    f"The budget cannot be checked: the ledger cannot be written ({error}). Nothing was sent."
+                ) from error
+            logger.warning("The ledger cannot be written (%s): the budget counts this process alone.", error)
+            store = _store(None, call.key_digest)
+            found = store.reserve(reservation, needed)
+        if isinstance(found, tuple):
+            raise CallRefused(_refusal(*found, needed))
+        return _ReservedCall(store, reservation, one, needed, found)
 
 
-def estimate(payload: Mapping[str, Any], prices: PriceList) -> Spending:
-    """Estimated spending of a call. Without `max_tokens` its answer counts as 0 tokens."""
-    output_tokens = int(payload.get("max_completion_tokens") or payload.get("max_tokens") or 0)
-    input_tokens = _text_length([payload.get("messages"), payload.get("tools")]) // _CHARACTERS_PER_TOKEN
-    usage = TokenUsage(input_tokens=input_tokens, output_tokens=output_tokens)
-    return Spending(prices.cost(usage, payload.get("model")), input_tokens + output_tokens)
-
-
-def _text_length(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, Mapping):
-        return sum(_text_length(item) for name, item in value.items() if name not in _NOT_TEXT)
-    if isinstance(value, (list, tuple)):
-        return sum(_text_length(item) for item in value)
-    return 0
-
-
-class BudgetTracker(Observer):
-    """Tracks the spending under one budget in this process."""
-
-    def __init__(self, budget: Budget, ledger: LedgerSink | None) -> None:
-        self._budget = budget
-        self._ledger = ledger
-        self._lock = threading.RLock()
-        self._spent: deque[tuple[float, Spending]] = deque()
-        """Ended calls of this process that the last reading of the ledger did not include."""
-        self._in_flight: dict[str, Spending] = {}
-        self._in_ledger = Spending(Decimal(0), 0)
-        self._refreshed = float("-inf")
-
-    @property
-    def is_stale(self) -> bool:
-        """Whether to read the ledger before the next call."""
-        return self._ledger is not None and time.monotonic() - self._refreshed > REFRESH_SECONDS
-
-    def refresh(self) -> None:
-        """Read the spending from the ledger. Blocks for a query; after an error the old figures stay."""
-        if self._ledger is None:
-            return
-        started = time.monotonic()
-        found = self._ledger.read_spending(datetime.now(UTC) - self._budget.window)
-        with self._lock:
-            self._refreshed = time.monotonic()
-            if found is not None:
-                self._in_ledger = found
-                while self._spent and self._spent[0][0] < started:
-                    self._spent.popleft()
-
-    def admit(self, call_id: str, needed: Spending) -> str:
-        """Reserve a call, or return the reason to refuse it."""
-        budget = self._budget
-        with self._lock:
-            spent = self._total()
-            if budget.max_cost is not None:
-                if needed.cost is None:
-                    return (
-                        "The price of the model is not known, so `max_cost` cannot be enforced. "
-                        "Give its price in `prices`, or use `max_tokens_total`."
-                    )
-                cost = spent.cost or Decimal(0)
-                if cost + needed.cost > budget.max_cost:
-                    return self._refusal(*(f"{usd:f} USD" for usd in (cost, needed.cost, budget.max_cost)))
-            limit = budget.max_tokens_total
-            if limit is not None and spent.tokens + needed.tokens > limit:
-                return self._refusal(*(f"{count} tokens" for count in (spent.tokens, needed.tokens, limit)))
-            self._in_flight[call_id] = needed
-        return ""
-
-    def end(self, record: CallRecord) -> None:
-        """Replace the reservation of a call by its spending, or by its estimate if that is unknown."""
-        with self._lock:
-            estimated = self._in_flight.pop(record.call_id, None)
-            tokens = record.usage.total_tokens
-            is_refused = record.outcome == "error" and record.response_id is None and tokens is None
-            if estimated is None or is_refused:
-                return
-            cost = record.cost if record.cost is not None else estimated.cost
-            spending = Spending(cost, estimated.tokens if tokens is None else tokens)
-            self._spent.append((time.monotonic(), spending))
-
-    def _total(self) -> Spending:
-        """The spending in the window, including calls in flight."""
-        start = time.monotonic() - self._budget.window.total_seconds()
-        while self._spent and self._spent[0][0] < start:
-            self._spent.popleft()
-        counted = [self._in_ledger, *(spending for _, spending in self._spent), *self._in_flight.values()]
-        cost = sum((one.cost for one in counted if one.cost is not None), Decimal(0))
-        return Spending(cost, sum(one.tokens for one in counted))
-
-    def _refusal(self, spent: str, needed: str, limit: str) -> str:
-        hours = self._budget.window.total_seconds() / 3600
-        return (
-            f"The call may take {needed}; {spent} of {limit} were spent in the last {hours:g} hours or are "
-            "reserved by calls in flight. Nothing was sent."
+def _limits(budgets: tuple[Budget, ...], call: StartedCall) -> tuple[Limit, ...]:
+    return tuple(
+        Limit(
+            Account(budget.scope, value, budget.window),
+            None if budget.max_cost is None else pico(budget.max_cost),
+            budget.max_tokens_total,
+            budget.warnings,
         )
+        for budget in budgets
+        for value in budget.values(call)
+    )
 
 
-_trackers: dict[tuple[Budget, LedgerSink | None, str], BudgetTracker] = {}
+class _ReservedCall(Observer):
+    """Settles a call when it has ended."""
+
+    def __init__(
+        self,
+        store: ReservationStore,
+        reservation: Reservation,
+        one: Spending,
+        needed: Spending,
+        balances: Mapping[str, Balance],
+    ) -> None:
+        self._store = store
+        self._reservation = reservation
+        self._one = one
+        """Upper bound of one request."""
+        self._left = [_left(limit, balances[limit.account.name], needed) for limit in reservation.limits]
+        self._was_sent = False
+
+    def sending(self) -> AbstractContextManager[None]:
+        """Note that the request goes out: from now on it may be charged."""
+        self._was_sent = True
+        return _SENDING
+
+    def end(self, record: CallRecord) -> Mapping[str, Any]:
+        """Replace the reservation by the cost, and what may have been charged by its estimate."""
+        usage = record.usage
+        uncertain = record.uncertain_requests if self._was_sent else 0
+        known = Spending(record.cost or Decimal(0), usage.total_tokens or 0)
+        is_unpriced = record.cost is None and usage.total_tokens is not None
+        cost = (self._one.cost or Decimal(0)) * (uncertain + is_unpriced)
+        estimated = Spending(cost, self._one.tokens * uncertain)
+        self._store.settle(Settlement(self._reservation, known, estimated))
+        spent = Spending((known.cost or Decimal(0)) + cost, known.tokens + estimated.tokens)
+        usd = [left.cost - (spent.cost or 0) for left in self._left if left.cost is not None]
+        tokens = [left.tokens - spent.tokens for left in self._left if left.tokens >= 0]
+        left: dict[str, Any] = {}
+        if usd:
+            left["cost"] = float(max(min(usd), Decimal(0)))
+        if tokens:
+            left["tokens"] = max(min(tokens), 0)
+        return {"budget_left": left}
+
+
+def _left(limit: Limit, balance: Balance, reserved: Spending) -> Spending:
+    """What a limit leaves without the reservation of this call; -1 tokens for no limit of tokens."""
+    cost = None
+    if limit.max_cost is not None:
+        cost = Decimal(limit.max_cost - balance.total_cost) / _PICO + (reserved.cost or Decimal(0))
+    tokens = -1
+    if limit.max_tokens is not None:
+        tokens = limit.max_tokens - balance.total_tokens + reserved.tokens
+    return Spending(cost, tokens)
+
+
+def _refusal(limit: Limit, balance: Balance, needed: Spending) -> str:
+    account = limit.account
+    cost = pico(needed.cost or Decimal(0))
+    if limit.max_cost is not None and balance.total_cost + cost > limit.max_cost:
+        usd = (cost, balance.spent_cost, balance.reserved_cost, limit.max_cost)
+        amounts = [f"{_usd(amount):f} USD" for amount in usd]
+    else:
+        counts = (needed.tokens, balance.spent_tokens, balance.reserved_tokens, limit.max_tokens)
+        amounts = [f"{count} tokens" for count in counts]
+    need, spent, reserved, cap = amounts
+    of_value = f" for {account.scope} {account.value}" if account.value else ""
+    return (
+        f"The call may take {need}; in {account.window} {spent} are spent and {reserved} reserved by calls "
+        f"in flight, of {cap}{of_value}. Nothing was sent."
+    )
+
+
+def _usd(amount: int) -> Decimal:
+    return (Decimal(amount) / _PICO).normalize()
+
+
+def _as_json_text(value: Any) -> str:
+    """A metadata value as the ledger's JSON has it in text."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _report(crossing: Crossing) -> None:
+    limit, is_cost = crossing.limit, crossing.unit == "USD"
+    cap = limit.max_cost if is_cost else limit.max_tokens
+    warning = BudgetWarning(
+        scope=limit.account.scope,
+        value=limit.account.value,
+        window=str(limit.account.window),
+        fraction=crossing.fraction,
+        spent=_usd(crossing.spent) if is_cost else Decimal(crossing.spent),
+        limit=_usd(cap or 0) if is_cost else Decimal(cap or 0),
+        unit=crossing.unit,
+    )
+    logger.warning("%s", warning)
+    for listener in _listeners:
+        try:
+            listener(warning)
+        except Exception:
+            logger.warning("%r failed.", listener, exc_info=True)
+
+
+def _store(ledger: LedgerSink | None, key_digest: str) -> ReservationStore:
+    key = f"ledger:{ledger.url}" if ledger else f"key:{key_digest}"
+    with _lock:
+        store = _stores.get(key)
+        if store is None:
+            database: Any = ledger.database() if ledger else MemoryDatabase()
+            store = _stores[key] = ReservationStore(database, _report)
+        return store
+
+
+def flush_budgets(timeout: float = 10.0) -> bool:
+    """Commit the settlements of all ended calls; `False` if that was not possible in time."""
+    committed = [store.flush(timeout) for store in list(_stores.values())]
+    return all(committed)
+
+
+_stores: dict[str, ReservationStore] = {}
+_inherited: list[ReservationStore] = []
+"""Stores of a parent process, kept so that nothing of theirs is closed here."""
 _lock = threading.RLock()
 
 
-def _after_fork() -> None:
+def _before_fork() -> None:
+    for store in _stores.values():
+        store.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for store in _stores.values():
+        store.after_fork_in_parent()
+
+
+def _after_fork_in_child() -> None:
     global _lock
     _lock = threading.RLock()
-    _trackers.clear()
+    _inherited.extend(_stores.values())
+    _stores.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -76,6 +77,7 @@ class StartedCall:
     key_digest: str
     """SHA-256 of the key, to distinguish keys."""
     labels: CallLabels = NO_LABELS
+    max_retries: int = 0
 
     @property
     def model(self) -> str | None:
@@ -119,6 +121,8 @@ class CallRecord:
     key_hint: str = ""
     """The last four characters of the key, or `""` for a short key."""
     labels: CallLabels = NO_LABELS
+    uncertain_requests: int = 0
+    """Requests of unknown tokens that may have been charged: timed out, broken off or cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,9 @@ class OpenCall(Protocol):
         """Record the call as cancelled: the process is exiting."""
         ...
 
+
+failed_responses: ContextVar[list[int] | None] = ContextVar("texapi_failed_responses", default=None)
+"""Where the transport adds the status of each failed response to a recorded call: those are not charged."""
 
 open_calls: set[OpenCall] = set()
 """The recorded calls of this process that are in progress."""

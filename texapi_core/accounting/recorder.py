@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import copy_context
 from dataclasses import replace
@@ -15,16 +15,47 @@ from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
 from texapi_core import errors
-from texapi_core.accounting.record import NO_USAGE, CallRecord, Outcome, StartedCall, logger, open_calls
-from texapi_core.accounting.sinks import NO_ACCOUNTING, CallRefused, Observer, Sink, process_sinks
+from texapi_core.accounting.record import (
+    NO_USAGE,
+    CallRecord,
+    Outcome,
+    StartedCall,
+    failed_responses,
+    logger,
+    open_calls,
+)
+from texapi_core.accounting.sinks import (
+    NO_ACCOUNTING,
+    BudgetUnavailable,
+    CallRefused,
+    Observer,
+    Sink,
+    process_sinks,
+)
 from texapi_core.call import Call
 from texapi_core.failures.mapping import request_id_of
 from texapi_core.settings import key_hint
+from texapi_core.wire.usage import TokenUsage
 from texapi_core.wire.values import ChatReply
 
 _T = TypeVar("_T")
 _RETRY_COUNT = "x-stainless-retry-count"
 """Header in which the openai SDK sends the number of retries so far."""
+
+
+_MAYBE_CHARGED = (408, 504, 524)
+"""Statuses by which the gateway gave up on a provider that may have answered since."""
+_NEVER_SENT = frozenset(
+    {
+        "ConnectError",
+        "ConnectTimeout",
+        "PoolTimeout",
+        "ProxyError",
+        "UnsupportedProtocol",
+        "ClientConnectorError",
+    }
+)
+"""Exceptions of HTTP libraries for a connection that was never made."""
 
 
 class Answer(Protocol):
@@ -93,6 +124,7 @@ class CallRecorder(NullRecorder):
             key_hint=key_hint(settings.api_key),
             key_digest=_digest(settings.api_key),
             labels=call.options.labels(),
+            max_retries=_max_retries(call),
         )
         self._start = time.monotonic()
         self._context = copy_context()
@@ -103,13 +135,15 @@ class CallRecorder(NullRecorder):
         self._answer: Answer | None = None
         self._reply: ChatReply | None = None
         self._has_ended = False
+        self._record_of_end: CallRecord | None = None
+        self._was_sent = False
+        self._metadata: Mapping[str, Any] = {}
+        self._failed_responses: list[int] = []
 
     def __enter__(self) -> CallRecorder:
         open_calls.add(self)
         try:
             for sink in self._sinks:
-                if (prepare := _logging_errors(sink.preparation)) is not None:
-                    _logging_errors(prepare)
                 self._begin(sink)
         except BaseException as error:
             self._end(error)
@@ -120,9 +154,10 @@ class CallRecorder(NullRecorder):
         open_calls.add(self)
         try:
             for sink in self._sinks:
-                if (prepare := _logging_errors(sink.preparation)) is not None:
-                    await asyncio.to_thread(_logging_errors, prepare)
-                self._begin(sink)
+                if sink.may_block:
+                    await asyncio.to_thread(self._begin, sink)
+                else:
+                    self._begin(sink)
         except BaseException as error:
             self._end(error)
             raise
@@ -137,17 +172,23 @@ class CallRecorder(NullRecorder):
 
     def _begin(self, sink: Sink) -> None:
         try:
-            self._observers.append(sink.begin(self._started))
+            observer = sink.begin(self._started)
+            self._observers.append(observer)
+            if self._record_of_end is not None:  # the call was cancelled while a thread was in `begin`
+                _logging_errors(observer.end, self._record_of_end)
         except CallRefused as refused:
-            advice = errors.TexAPIBudgetExceededError.advice
-            raise errors.TexAPIBudgetExceededError(f"{refused} {advice}") from None
+            is_unknown = isinstance(refused, BudgetUnavailable)
+            refusal = errors.TexAPIBudgetUnavailableError if is_unknown else errors.TexAPIBudgetExceededError
+            raise refusal(f"{refused} {refusal.advice}") from None
         except Exception:  # accounting must not fail a call
             logger.warning("%r could not be started for a call.", sink, exc_info=True)
 
     @contextmanager
     def sending(self) -> Generator[None]:
         """Enter the `sending` contexts of the observers."""
+        self._was_sent = True
         with ExitStack() as stack:
+            stack.callback(failed_responses.reset, failed_responses.set(self._failed_responses))
             for observer in self._observers:
                 if (context := _logging_errors(observer.sending)) is not None:
                     stack.enter_context(context)
@@ -162,9 +203,12 @@ class CallRecorder(NullRecorder):
         """Report the complete answer: the call ends here, even if the caller raises afterwards."""
         self._reply = reply
         record = self._end(None)
-        if record is None or record.cost is None or record.cost_source != "prices" or reply.usage is None:
+        usage, added = reply.usage, self._metadata
+        if record and usage and record.cost is not None and record.cost_source == "prices":
+            usage = replace(usage, cost=float(record.cost), cost_is_estimated=True)
+        elif not added:
             return reply
-        return replace(reply, usage=replace(reply.usage, cost=float(record.cost), cost_is_estimated=True))
+        return replace(reply, usage=usage, accounting=added)
 
     def record_interrupted(self) -> None:
         """Record the call as cancelled: the process is exiting."""
@@ -178,8 +222,10 @@ class CallRecorder(NullRecorder):
         except Exception:  # accounting must not fail a call
             logger.warning("A call could not be recorded.", exc_info=True)
             return None
+        self._record_of_end = record
         for observer in reversed(self._observers):
-            self._context.run(_logging_errors, observer.end, record)
+            if added := self._context.run(_logging_errors, observer.end, record):
+                self._metadata = {**self._metadata, **added}
         return record
 
     def _record(self, error: BaseException | None) -> CallRecord:
@@ -212,7 +258,23 @@ class CallRecorder(NullRecorder):
             error_code=_error_code(failure),
             key_hint=started.key_hint,
             labels=started.labels,
+            uncertain_requests=self._uncertain_requests(failure, usage),
         )
+
+    def _uncertain_requests(self, failure: BaseException | None, usage: TokenUsage) -> int:
+        """Requests that the gateway may have charged for and whose tokens are not known.
+
+        Not those that failed with a status, except by a time-out of the gateway, and not the last one if
+        its usage is known, or if it never reached the gateway.
+        """
+        if not self._was_sent or _was_not_sent(failure):
+            return 0
+        free = sum(status not in _MAYBE_CHARGED for status in self._failed_responses)
+        known = usage.total_tokens is not None
+        if isinstance(failure, errors.TexAPIStatusError) and failure.status_code < 400:
+            # An error in place of an answer, unless a part of the answer came before it.
+            known = known or self._answer is None or self._answer.first_content is None
+        return max((self._attempts(failure) or len(self._failed_responses) + 1) - free - known, 0)
 
     def _attempts(self, failure: BaseException | None) -> int | None:
         """From the last request sent; unknown for a call cancelled before its response."""
@@ -243,6 +305,25 @@ def _logging_errors(step: Callable[..., _T], *arguments: object) -> _T | None:
     except Exception:
         logger.warning("%r of a call's accounting failed.", step, exc_info=True)
         return None
+
+
+def _max_retries(call: Call) -> int:
+    of_call = call.options.max_retries
+    return call.settings.max_retries if of_call is None else of_call
+
+
+def _was_not_sent(failure: BaseException | None) -> bool:
+    """Whether the request of a failed call never left, as far as the exceptions of the HTTP library tell."""
+    if isinstance(failure, (errors.TexAPISettingsError, errors.TexAPIBudgetExceededError)):
+        return True
+    if not isinstance(failure, errors.TexAPIConnectionError):
+        return False
+    cause: BaseException | None = failure
+    while cause is not None:
+        if _NEVER_SENT.intersection(base.__name__ for base in type(cause).__mro__):
+            return True
+        cause = cause.__cause__
+    return getattr(failure, "request", None) is None
 
 
 def _outcome(reply: ChatReply | None, error: BaseException | None) -> Outcome:

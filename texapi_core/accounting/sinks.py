@@ -8,20 +8,18 @@ in a new module and add a field of `texapi_core.adapter_base.accounting_paramete
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
 from texapi_core.accounting.prices import PriceList
 from texapi_core.accounting.record import (
     CallRecord,
     CostSource,
     Listener,
-    Spending,
     StartedCall,
     log_call,
     logger,
@@ -35,6 +33,10 @@ class CallRefused(Exception):
     """Raised by `Sink.begin` to refuse a call. The caller gets `TexAPIBudgetExceededError` with its text."""
 
 
+class BudgetUnavailable(CallRefused):
+    """Refuses a call whose budget cannot be checked. The caller gets `TexAPIBudgetUnavailableError`."""
+
+
 class Observer(Protocol):
     """Observes one call."""
 
@@ -42,16 +44,20 @@ class Observer(Protocol):
         """A context manager for sending the request, until the response headers arrive."""
         return _NULL_CONTEXT
 
-    def end(self, record: CallRecord) -> None:
-        """Called once, when the call has ended, in the context in which it began. Exceptions are logged."""
+    def end(self, record: CallRecord) -> Mapping[str, Any] | None:
+        """Called once, when the call has ended, in the context in which it began. Exceptions are logged.
+
+        What it returns is added to the metadata of the answer.
+        """
 
 
 class Sink(Protocol):
     """Receives the calls of a model, or of all models of a process, many of them concurrently."""
 
-    def preparation(self) -> Callable[[], None] | None:
-        """A function to run before the next call. It may block: async calls run it in a thread."""
-        return None
+    @property
+    def may_block(self) -> bool:
+        """Whether `begin` may wait for I/O: async calls then run it in a thread."""
+        return False
 
     def begin(self, call: StartedCall) -> Observer:
         """The observer of a call that is about to be sent. Exceptions but `CallRefused` are logged.
@@ -92,10 +98,9 @@ class LedgerSink(Sink, Observer):
         """Queue the record for writing."""
         _ledger().write_record(self.url, record)
 
-    def read_spending(self, since: datetime) -> Spending | None:
-        """Spending of all writers of the ledger since a time, `None` if the ledger cannot be read."""
-        spending: Spending | None = _ledger().read_spending(self.url, since)
-        return spending
+    def database(self) -> Any:
+        """The ledger's database as one of reservations (`LedgerDatabase`)."""
+        return _ledger().LedgerDatabase(self.url)
 
 
 def _ledger() -> ModuleType:

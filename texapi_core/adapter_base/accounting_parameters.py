@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
-from decimal import Decimal
+from functools import lru_cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -19,20 +18,55 @@ import texapi_core.accounting
 from texapi_core.settings_checks import settings_error
 
 if TYPE_CHECKING:
-    from texapi_core.accounting import Accounting, Sink
+    from texapi_core.accounting import Accounting, Budget, Sink
 
 USAGE_LEDGER_ENV = "TEXAPI_USAGE_LEDGER"
 PRICES_ENV = "TEXAPI_PRICES"
 OTEL_ENV = "TEXAPI_OTEL"
 _OFF = ("", "0", "false", "no", "off")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
+def _text(name: str, default: Any = None) -> Callable[[], Any]:
+    """Reads an environment variable."""
+    return lambda: os.environ.get(name, "").strip() or default
+
+
+def _number(name: str, kind: type) -> Callable[[], Any]:
+    def read() -> Any:
+        text = os.environ.get(name, "").strip()
+        try:
+            return kind(text) if text else None
+        except ValueError:
+            raise settings_error(f"`{name}` is a number, not {text!r}.") from None
+
+    return read
+
+
+def _fractions() -> tuple[float, ...]:
+    text = os.environ.get("TEXAPI_BUDGET_WARNINGS", "")
+    try:
+        return tuple(float(one) for one in text.split(",") if one.strip())
+    except ValueError:
+        raise settings_error(f"`TEXAPI_BUDGET_WARNINGS` is like 0.8,0.95, not {text!r}.") from None
+
+
+_CHOICES = {"unpriced": ("refuse", "count_tokens"), "on_ledger_error": ("closed", "open")}
+_OF_BUDGETS = {"budget_window", "budget_scope", "budget_timezone"}
 _FROM_ENVIRONMENT: dict[str, Callable[[], Any]] = {
-    "usage_ledger": lambda: os.environ.get(USAGE_LEDGER_ENV) or None,
-    "prices": lambda: os.environ.get(PRICES_ENV) or None,
+    "usage_ledger": _text(USAGE_LEDGER_ENV),
+    "prices": _text(PRICES_ENV),
     "otel": lambda: os.environ.get(OTEL_ENV, "").strip().lower() not in _OFF,
+    "max_cost": _number("TEXAPI_MAX_COST", float),
+    "max_tokens_total": _number("TEXAPI_MAX_TOKENS_TOTAL", int),
+    "budget_window": _text("TEXAPI_BUDGET_WINDOW", "24h"),
+    "budget_scope": _text("TEXAPI_BUDGET_SCOPE", "all"),
+    "budget_timezone": _text("TEXAPI_TIMEZONE", "UTC"),
+    "budget_warnings": _fractions,
+    "budgets": _text("TEXAPI_BUDGETS"),
+    "unpriced": _text("TEXAPI_UNPRICED", "refuse"),
+    "on_ledger_error": _text("TEXAPI_ON_LEDGER_ERROR", "closed"),
 }
+"""Field -> what reads its default. A worker process reads its own environment."""
 
 
 class AccountingParameters(BaseModel):
@@ -64,19 +98,53 @@ class AccountingParameters(BaseModel):
     )
 
     max_cost: float | None = Field(
-        default=None,
+        default_factory=_FROM_ENVIRONMENT["max_cost"],
         ge=0,
-        description="USD that may be spent in `budget_window`; a call that would exceed it is not sent.",
+        description="USD that may be spent in `budget_window`; a call that would exceed it is not sent. "
+        "Default the environment's TEXAPI_MAX_COST, and no limit.",
     )
     max_tokens_total: int | None = Field(
-        default=None,
+        default_factory=_FROM_ENVIRONMENT["max_tokens_total"],
         ge=0,
-        description="Tokens, in and out, that may be spent in `budget_window`.",
+        description="Tokens, in and out, that may be spent in `budget_window`; default the environment's "
+        "TEXAPI_MAX_TOKENS_TOTAL, and no limit.",
     )
     budget_window: str = Field(
-        default="24h",
-        pattern=r"^[1-9]\d*[mhdw]$",
-        description="The time that a budget is for, up to now: minutes, hours, days or weeks, e.g. 30d.",
+        default_factory=_FROM_ENVIRONMENT["budget_window"],
+        description="The time that a budget is for: the last minutes, hours, days or weeks, e.g. 30d, or the "
+        "current `hour`, `day`, `week` or `month`; default the environment's TEXAPI_BUDGET_WINDOW, and 24h.",
+    )
+    budget_scope: str = Field(
+        default_factory=_FROM_ENVIRONMENT["budget_scope"],
+        description="Whose calls a budget is for: `all`, or each `key`, `model`, value of `tag:NAME` or of "
+        "`metadata:NAME`, which each have the whole limit; default the environment's TEXAPI_BUDGET_SCOPE.",
+    )
+    budget_timezone: str = Field(
+        default_factory=_FROM_ENVIRONMENT["budget_timezone"],
+        description="Time zone of the calendar windows, e.g. Asia/Ho_Chi_Minh; default the environment's "
+        "TEXAPI_TIMEZONE, and UTC.",
+    )
+    budget_warnings: Sequence[float] = Field(
+        default_factory=_FROM_ENVIRONMENT["budget_warnings"],
+        description="Fractions of a budget at which to warn, e.g. (0.8, 0.95); default the environment's "
+        "TEXAPI_BUDGET_WARNINGS, e.g. 0.8,0.95.",
+    )
+    budgets: Any = Field(
+        default_factory=_FROM_ENVIRONMENT["budgets"],
+        exclude=True,
+        description="More budgets, all of which hold: a list of dicts with `max_cost`, `max_tokens_total`, "
+        "`scope`, `window`, `timezone` and `warnings`, or its JSON; default the environment's "
+        "TEXAPI_BUDGETS.",
+    )
+    unpriced: Literal["refuse", "count_tokens"] = Field(
+        default_factory=_FROM_ENVIRONMENT["unpriced"],
+        description="What to do under `max_cost` with a call to a model without a price: refuse it, or count "
+        "only its tokens, under `max_tokens_total`; default the environment's TEXAPI_UNPRICED.",
+    )
+    on_ledger_error: Literal["closed", "open"] = Field(
+        default_factory=_FROM_ENVIRONMENT["on_ledger_error"],
+        description="What to do with calls under a budget while the ledger cannot be written: refuse them "
+        "(`closed`), or count in this process (`open`); default the environment's TEXAPI_ON_LEDGER_ERROR.",
     )
 
     @field_validator("prices")
@@ -106,6 +174,15 @@ class AccountingParameters(BaseModel):
                 # Imported now: it takes longer than an event loop may stand still.
                 texapi_core.accounting.watch_sigterm()
 
+    @field_validator("budgets")
+    @classmethod
+    def _parse_budgets(cls, budgets: Any) -> Any:
+        """Text stays text, so that its defaults may be set later; a list becomes budgets when it is used."""
+        if budgets is None or isinstance(budgets, str):
+            return budgets
+        texapi_core.accounting.parse_budgets(budgets)
+        return tuple(budgets)
+
     @property
     def accounting(self) -> Accounting | None:
         """Prices and sinks of this model; `None` when it has neither."""
@@ -122,36 +199,88 @@ class AccountingParameters(BaseModel):
             sinks.append(texapi_core.accounting.LedgerSink(self.usage_ledger))
         if self.otel:
             sinks.append(texapi_core.accounting.SpanSink())
-        if self.max_cost is not None or self.max_tokens_total is not None:
+        if self.max_cost is not None or self.max_tokens_total is not None or self.budgets:
             sinks.append(self._budget_sink())
         return sinks
 
     def _budget_sink(self) -> Sink:
         accounting = texapi_core.accounting
-        count, unit = int(self.budget_window[:-1]), _UNITS[self.budget_window[-1]]
-        budget = accounting.Budget(
-            max_cost=None if self.max_cost is None else Decimal(str(self.max_cost)),
-            max_tokens_total=self.max_tokens_total,
-            window=timedelta(**{unit: count}),
-        )
         ledger = accounting.LedgerSink(self.usage_ledger) if self.usage_ledger else None
         return accounting.BudgetSink(
-            budget=budget, prices=accounting.parse_prices(self.prices), ledger=ledger
+            budgets=self._all_budgets(),
+            prices=accounting.parse_prices(self.prices),
+            ledger=ledger,
+            unpriced=self.unpriced,
+            on_ledger_error=self.on_ledger_error,
         )
 
-    def check_accounting(self) -> None:
-        """Raise `TexAPISettingsError` for a ledger, prices or spans that cannot work."""
+    def _all_budgets(self) -> tuple[Budget, ...]:
+        """The budget of the single arguments, if there is one, and those of `budgets`."""
+        timezone, warnings = self.budget_timezone, tuple(self.budget_warnings)
+        short = self.max_cost, self.max_tokens_total, self.budget_scope, self.budget_window
+        own = _own_budget(*short, timezone, warnings) if short[:2] != (None, None) else ()
+        budgets = self.budgets or ()
+        if not isinstance(budgets, str):
+            return (*own, *texapi_core.accounting.parse_budgets(budgets, timezone, warnings))
+        return (*own, *_budgets_in_text(budgets, timezone, warnings))
+
+    def _check_budgets(self) -> None:
+        given = _OF_BUDGETS & self.model_fields_set
+        if not given and self.max_cost is None and self.max_tokens_total is None and not self.budgets:
+            return
         try:
-            _ = self.accounting
+            budgets = self._all_budgets()
+            if not budgets:  # its arguments are checked all the same
+                _own_budget(0, None, self.budget_scope, self.budget_window, self.budget_timezone, ())
+        except ValueError as error:
+            raise settings_error(
+                f"{error} Correct the budget's arguments, or its `TEXAPI_` variables."
+            ) from error
+        if self.unpriced == "count_tokens" and all(one.max_tokens_total is None for one in budgets):
+            raise settings_error(
+                '`unpriced="count_tokens"` needs a budget with `max_tokens_total`: nothing else would limit '
+                "calls to models without a price."
+            )
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise settings_error(f"`{name}` is {' or '.join(known)}, not {getattr(self, name)!r}.")
+
+    def check_accounting(self) -> None:
+        """Raise `TexAPISettingsError` for a ledger, a budget, prices or spans that cannot work."""
+        try:
+            texapi_core.accounting.parse_prices(self.prices)
         except ValueError as error:
             raise settings_error(f"{error} Correct `prices`, or `{PRICES_ENV}`.") from error
+        self._check_budgets()
         if self.usage_ledger:
             _check_ledger(self.usage_ledger)
+        _ = self.accounting
         if self.otel and find_spec("opentelemetry") is None:
             raise settings_error(
                 f"`otel`, or `{OTEL_ENV}`, needs OpenTelemetry. "
                 'Install it with: pip install "texapi-integrations[otel]"'
             )
+
+
+@lru_cache
+def _own_budget(
+    max_cost: Any, max_tokens_total: Any, scope: str, window: str, timezone: str, warnings: tuple[float, ...]
+) -> tuple[Budget, ...]:
+    return (
+        texapi_core.accounting.make_budget(
+            max_cost=max_cost,
+            max_tokens_total=max_tokens_total,
+            scope=scope,
+            window=window,
+            timezone=timezone,
+            warnings=warnings,
+        ),
+    )
+
+
+@lru_cache
+def _budgets_in_text(text: str, timezone: str, warnings: tuple[float, ...]) -> tuple[Budget, ...]:
+    return texapi_core.accounting.parse_budgets(text, timezone, warnings)
 
 
 def _check_ledger(url: str) -> None:

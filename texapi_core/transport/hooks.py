@@ -9,6 +9,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+from texapi_core.accounting.record import failed_responses
 from texapi_core.failures.classify import is_transient
 from texapi_core.failures.mapping import must_not_retry, redirect_refused
 from texapi_core.transport.body_end import ending_after, read_timeout
@@ -87,6 +88,8 @@ def _forbid_hopeless_retry(response: Any) -> None:
 
     An empty balance and a spending cap arrive as 429, which the SDK would retry.
     """
+    if (seen := failed_responses.get()) is not None:
+        seen.append(response.status_code)
     response.encoding = "utf-8"  # the SDK fails on an unknown charset
     hopeless = must_not_retry(response.status_code, response.content, response.headers)
     if hopeless or not is_transient(response.status_code):

@@ -69,6 +69,8 @@ class ChatReply:
     """Top-level members without a field above, e.g. `system_fingerprint`, `service_tier`."""
     raw: Mapping[str, Any] = field(default_factory=dict)
     """The JSON of the whole answer, or of the last chunk of a stream, with the final usage in it."""
+    accounting: Mapping[str, Any] = field(default_factory=dict)
+    """What accounting adds to the metadata of the answer, e.g. `budget_left`."""
 
     @property
     def choice(self) -> ChatChoice:

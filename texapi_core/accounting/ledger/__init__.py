@@ -12,28 +12,25 @@ import signal
 import sys
 import threading
 import time
-from datetime import datetime
-from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from texapi_core.accounting.ledger.report import LedgerUnreadableError, open_for_reading, read_usage
 from texapi_core.accounting.ledger.schema import LedgerURLError, open_ledger, parse_url
-from texapi_core.accounting.ledger.writer import LedgerWriter, logger
-from texapi_core.accounting.record import CallRecord, Spending, record_open_calls
+from texapi_core.accounting.ledger.spending import LedgerDatabase
+from texapi_core.accounting.ledger.writer import LedgerWriter
+from texapi_core.accounting.record import CallRecord, record_open_calls
 
 __all__ = [
+    "LedgerDatabase",
     "LedgerURLError",
     "check_ledger",
     "flush_ledgers",
-    "read_spending",
     "watch_sigterm",
     "write_record",
 ]
 
 _EXIT_TIMEOUT = 10.0
 """Maximum seconds that an exiting process waits for its ledgers."""
-_SPENDING_TIMEOUT = 2.0
 
 _writers: dict[str, LedgerWriter] = {}
 _inherited: list[LedgerWriter] = []
@@ -61,20 +58,6 @@ def flush_ledgers(timeout: float = _EXIT_TIMEOUT) -> bool:
     until = time.monotonic() + timeout
     written = [writer.flush(max(until - time.monotonic(), 0)) for writer in list(_writers.values())]
     return all(written)
-
-
-def read_spending(url: str, since: datetime) -> Spending | None:
-    """Spending of all writers of a ledger since a time, `None` if the ledger cannot be read."""
-    if (writer := _writers.get(url)) is not None:
-        writer.flush(_SPENDING_TIMEOUT)
-    try:
-        with open_for_reading(url) as engine:
-            (line,) = read_usage(engine, (), since=since)
-    except LedgerUnreadableError as error:
-        if writer is not None:
-            logger.warning("The budget could not be read from the ledger: %s", error)
-        return None
-    return Spending(line.cost or Decimal(0), line.input_tokens + line.output_tokens)
 
 
 def watch_sigterm() -> None:

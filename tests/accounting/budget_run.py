@@ -1,0 +1,96 @@
+"""Many processes under one budget, against the stand-in's own count of what they spent."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from tests.gateway import Gateway
+from texapi_core.accounting.prices import bundled_prices
+from texapi_core.wire.usage import TokenUsage
+
+ROOT = Path(__file__).parent.parent.parent
+MODEL = "claude-sonnet-4-6"
+
+
+class Processes:
+    """Worker processes that start calling at the same moment."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        url: str,
+        budget: Mapping[str, Any],
+        *,
+        processes: int = 4,
+        at_once: int = 20,
+        rounds: int = 1,
+    ) -> None:
+        given = json.dumps(dict(budget))
+        command = [
+            sys.executable,
+            "-m",
+            "tests.accounting.budget_worker",
+            gateway.base_url,
+            gateway.key,
+            url,
+            MODEL,
+        ]
+        self.workers = [
+            subprocess.Popen(
+                [*command, str(at_once), str(rounds), given],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(processes)
+        ]
+        for worker in self.workers:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "ready\n", worker.communicate()[1]
+
+    def start(self) -> None:
+        """Let all of them call."""
+        for worker in self.workers:
+            assert worker.stdin is not None
+            worker.stdin.write("\n")
+            worker.stdin.flush()
+
+    def outcomes(self) -> Counter[str]:
+        """How the calls of the workers that were not killed ended."""
+        total: Counter[str] = Counter()
+        for worker in self.workers:
+            said, complained = worker.communicate(timeout=120)
+            if worker.returncode == 0:
+                total += Counter(json.loads(said))
+            else:
+                assert worker.returncode == -9, complained
+        return total
+
+
+def spent(gateway: Gateway) -> tuple[Decimal, int]:
+    """USD and tokens of all answers by the gateway's own count, cached tokens at their own price."""
+    usd, tokens = Decimal(0), 0
+    for entry in gateway.ledger:
+        if entry.status != 200:
+            continue
+        usage = TokenUsage(
+            input_tokens=entry.prompt_tokens,
+            output_tokens=entry.completion_tokens,
+            cached_tokens=entry.cached_tokens,
+        )
+        cost = bundled_prices().cost(usage, entry.model)
+        assert cost is not None
+        usd += cost
+        tokens += entry.prompt_tokens + entry.completion_tokens
+    return usd, tokens

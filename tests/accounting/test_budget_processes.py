@@ -1,0 +1,96 @@
+"""Budgets over processes: what the stand-in counts is never more than the cap."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from langchain_texapi import ChatTexAPI
+from tests.accounting import postgresql
+from tests.accounting.budget_run import MODEL, Processes, spent
+from tests.conftest import Endpoint
+from tests.gateway import Fault, Gateway
+from texapi_core import TexAPIBudgetUnavailableError
+from texapi_core.accounting import flush_budgets, flush_ledgers
+from texapi_core.accounting.ledger import spending
+
+CAP = Decimal("0.004")
+"""USD; one call takes at most 0.001."""
+BUDGET = {"max_cost": str(CAP), "window": "month"}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/usage.db"
+        return
+    if reason := postgresql.why_not():
+        pytest.skip(reason)
+    with postgresql.server() as url:
+        yield url
+
+
+def test_the_calls_of_four_processes_at_once_stay_within_the_cap(gateway: Gateway, ledger_url: str) -> None:
+    gateway.misbehave(Fault(delay=0.2), times=80)
+    processes = Processes(gateway, ledger_url, BUDGET)
+
+    processes.start()
+    outcomes = processes.outcomes()
+
+    usd, _ = spent(gateway)
+    assert 0 < usd <= CAP
+    assert outcomes["ok"] == len(gateway.requests) >= 3
+    assert outcomes["ok"] + outcomes["TexAPIBudgetExceededError"] == 80, outcomes
+
+
+def test_calls_of_a_killed_process_stay_reserved(gateway: Gateway, ledger_url: str) -> None:
+    """The gateway may have charged them. The others use what is left, and not more."""
+    gateway.misbehave(Fault(delay=0.5), times=80)
+    processes = Processes(gateway, ledger_url, BUDGET, processes=1, at_once=3)
+    processes.start()
+    while len(gateway.requests) < 3:
+        pass
+    processes.workers[0].kill()
+    processes.outcomes()
+    left = Processes(gateway, ledger_url, BUDGET, processes=1, rounds=2)
+    left.start()
+
+    outcomes = left.outcomes()
+
+    usd, _ = spent(gateway)
+    assert usd <= CAP
+    assert outcomes["TexAPIBudgetExceededError"] > 0
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+async def test_a_budget_on_a_locked_ledger_is_closed(
+    gateway: Gateway, endpoint: Endpoint, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spending, "_BUSY_MILLISECONDS", 100)
+    arguments = endpoint.for_langchain(usage_ledger=f"sqlite:///{tmp_path}/usage.db", max_cost=1)
+    model = ChatTexAPI(model=MODEL, **arguments)
+    model.invoke("Hello")
+    assert flush_ledgers()
+    assert flush_budgets()
+    lock = sqlite3.connect(tmp_path / "usage.db", isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+
+    ask = {
+        "invoke": lambda: asyncio.to_thread(model.invoke, "Hello"),
+        "ainvoke": lambda: model.ainvoke("Hello"),
+    }
+    with pytest.raises(TexAPIBudgetUnavailableError, match=r"locked.*Nothing was sent") as raised:
+        await ask[way]()
+    assert raised.value.is_retryable
+    assert len(gateway.requests) == 1
+
+    ChatTexAPI(model=MODEL, on_ledger_error="open", **arguments).invoke("Hello")
+    assert len(gateway.requests) == 2
+    lock.execute("ROLLBACK")
+    lock.close()
+    model.invoke("Hello")

@@ -1,0 +1,542 @@
+"""Reservations: what calls may cost, kept in one database by all processes under the same budgets.
+
+A call is reserved before it is sent, in one transaction that holds the rows of its accounts, and settled
+when it has ended. Its process commits the settlement with its next reservation, or 0.05 seconds later. When
+the call is in the ledger, the ledger's sum replaces it. Without a ledger the database is in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import ROUND_CEILING, Decimal
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
+from uuid import uuid4
+
+from texapi_core.accounting.record import Spending
+from texapi_core.accounting.windows import Window
+
+REFRESH_SECONDS = 5.0
+"""Maximum age of the sum that was read from the ledger."""
+EXPIRY_SECONDS = 24 * 3600.0
+"""A reservation that was never settled, because its process died, is dropped after this time."""
+WAIT_SECONDS = 5.0
+"""How long a call waits for the database before the budget is closed to it."""
+_SETTLE_SECONDS = 0.05
+_CONNECT_SECONDS = 1.0
+_MAX_PENDING = 10_000
+_PICO = Decimal(10) ** 12
+_OPEN, _KNOWN, _UNCERTAIN = range(3)
+"""States of a reservation: in flight; ended at a known cost; ended, and may have been charged."""
+_UNCERTAIN_PART = "?"
+"""Suffix of the call id under which the part of a call that may have been charged is kept."""
+
+_AMOUNTS = (
+    "ledger_cost",
+    "ledger_tokens",
+    "carried_cost",
+    "carried_tokens",
+    "settled_cost",
+    "settled_tokens",
+    "reserved_cost",
+    "reserved_tokens",
+)
+_TABLES = (
+    f"""CREATE TABLE IF NOT EXISTS texapi_budgets (
+account TEXT PRIMARY KEY, scope TEXT NOT NULL, value TEXT NOT NULL, budget_window TEXT NOT NULL,
+timezone TEXT NOT NULL, since DOUBLE PRECISION NOT NULL, read_at DOUBLE PRECISION NOT NULL,
+carried_at DOUBLE PRECISION NOT NULL, warned TEXT NOT NULL, max_cost BIGINT, max_tokens BIGINT,
+{", ".join(f"{name} BIGINT NOT NULL" for name in _AMOUNTS)})""",
+    """CREATE TABLE IF NOT EXISTS texapi_reservations (
+account TEXT NOT NULL, call_id TEXT NOT NULL, started_at DOUBLE PRECISION NOT NULL, state INTEGER NOT NULL,
+cost BIGINT NOT NULL, tokens BIGINT NOT NULL, PRIMARY KEY (account, call_id))""",
+)
+_COLUMNS = ("account", "since", "read_at", "carried_at", "warned", "max_cost", "max_tokens", *_AMOUNTS)
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM texapi_budgets WHERE account IN (%s) ORDER BY account"
+_UPDATE = f"UPDATE texapi_budgets SET {', '.join(f'{name} = ?' for name in _COLUMNS[1:])} WHERE account = ?"
+_CREATE = (
+    "INSERT INTO texapi_budgets (account, scope, value, budget_window, timezone, since, read_at, carried_at, "
+    f"warned, {', '.join(_AMOUNTS)}) VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?{', 0' * len(_AMOUNTS)}) "
+    "ON CONFLICT DO NOTHING"
+)
+_SELECT_CALL = (
+    "SELECT call_id, state, cost, tokens FROM texapi_reservations WHERE account = ? AND call_id IN (?, ?)"
+)
+_DELETE_CALL = "DELETE FROM texapi_reservations WHERE account = ? AND call_id = ?"
+_PUT = (
+    "INSERT INTO texapi_reservations (account, call_id, started_at, state, cost, tokens) "
+    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account, call_id) DO UPDATE SET state = excluded.state, "
+    "cost = excluded.cost, tokens = excluded.tokens"
+)
+_DELETE_PASSED = (
+    f"DELETE FROM texapi_reservations WHERE account = ? AND (started_at < ? "
+    f"OR (state = {_OPEN} AND started_at < ?))"
+)
+_DELETE_RECORDED = f"""DELETE FROM texapi_reservations WHERE account = ? AND EXISTS (
+SELECT 1 FROM texapi_calls WHERE texapi_calls.call_id = texapi_reservations.call_id
+AND (texapi_reservations.state = {_KNOWN} OR texapi_calls.cost IS NOT NULL))"""
+_SUM = "SELECT state, sum(cost), sum(tokens) FROM texapi_reservations WHERE account = ? GROUP BY state"
+
+
+class StoreError(Exception):
+    """The database of the reservations cannot be reached or written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What one cap is for: the calls with one value of a scope, in a window."""
+
+    scope: str
+    value: str
+    window: Window
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        window = self.window
+        name = f"{self.scope}\x1f{self.value}\x1f{window.text}\x1f{window.timezone}"
+        object.__setattr__(self, "name", name.replace("\0", "").encode("utf-8", "replace").decode())
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A cap on an account. `None` is no cap."""
+
+    account: Account
+    max_cost: int | None
+    """10⁻¹² USD."""
+    max_tokens: int | None
+    warnings: tuple[float, ...] = ()
+
+
+@dataclass(slots=True)
+class Balance:
+    """An account as the database has it, in 10⁻¹² USD and tokens."""
+
+    account: str
+    since: float
+    read_at: float
+    carried_at: float
+    warned: str
+    max_cost: int | None
+    max_tokens: int | None
+    ledger_cost: int
+    ledger_tokens: int
+    carried_cost: int
+    carried_tokens: int
+    settled_cost: int
+    settled_tokens: int
+    reserved_cost: int
+    reserved_tokens: int
+
+    @property
+    def spent_cost(self) -> int:
+        """Ended calls."""
+        return self.ledger_cost + self.carried_cost + self.settled_cost
+
+    @property
+    def spent_tokens(self) -> int:
+        """Ended calls."""
+        return self.ledger_tokens + self.carried_tokens + self.settled_tokens
+
+    @property
+    def total_cost(self) -> int:
+        """Ended calls, and those in flight."""
+        return self.spent_cost + self.reserved_cost
+
+    @property
+    def total_tokens(self) -> int:
+        """Ended calls, and those in flight."""
+        return self.spent_tokens + self.reserved_tokens
+
+    def add(self, state: int, cost: int, tokens: int) -> None:
+        """Add a reservation, or take it off with negative amounts."""
+        if state == _OPEN:
+            self.reserved_cost += cost
+            self.reserved_tokens += tokens
+        else:
+            self.settled_cost += cost
+            self.settled_tokens += tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """One call under its limits."""
+
+    call_id: str
+    started_at: float
+    """Seconds since 1970."""
+    limits: tuple[Limit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The end of a reserved call."""
+
+    reservation: Reservation
+    known: Spending
+    """As the gateway reported it, zeros for a call that was refused or not sent."""
+    uncertain: Spending
+    """Estimate of requests that may have been charged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """Spending that has reached a warning's fraction of a limit."""
+
+    limit: Limit
+    fraction: float
+    unit: str
+    """`USD` or `tokens`."""
+    spent: int
+
+
+Reserved = dict[str, Balance] | tuple[Limit, Balance]
+"""The balances with the call reserved, or the limit that it would exceed with its balance."""
+
+
+class Database(Protocol):
+    """Where reservations are kept."""
+
+    is_shared: bool
+    is_postgresql: bool
+
+    def connect(self) -> Any:
+        """A DB-API connection in autocommit mode."""
+        ...
+
+    def disconnect(self) -> None:
+        """Close what was opened beside the connection."""
+
+    def identity(self) -> object:
+        """Changes when the connection no longer leads to the database, e.g. since its file was replaced."""
+        ...
+
+    def read_ledger(self, account: Account, since: datetime) -> Spending:
+        """Spending of the calls that are in the ledger."""
+        ...
+
+
+def pico(usd: Decimal) -> int:
+    """USD in 10⁻¹² USD, rounded up."""
+    return int((usd * _PICO).to_integral_value(ROUND_CEILING))
+
+
+class ReservationStore:
+    """Reserves and settles calls, from any thread. One per process and database."""
+
+    def __init__(self, database: Database, report: Callable[[Crossing], None]) -> None:
+        self._database = database
+        self._report = report
+        self._lock = threading.Lock()
+        self._connection: Any = None
+        self._reached: object = None
+        """Identity of the database at the time of the connection."""
+        self._store_id = ""
+        self._failure = ("", float("-inf"))
+        # `put` is reentrant, for generators that the garbage collector closes.
+        self._ended: SimpleQueue[Settlement] = SimpleQueue()
+        self._pending: list[Settlement] = []
+        """Ended calls whose settlement is not committed."""
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._seen: dict[str, Balance] = {}
+        """Accounts at the last commit of this process."""
+        self._to_carry: dict[str, Balance] = {}
+        """Accounts of a database that has been deleted or replaced since."""
+
+    def reserve(self, reservation: Reservation, needed: Spending) -> Reserved:
+        """The balances with the call reserved, or the limit that it would exceed with its balance.
+
+        Raises:
+            StoreError: the database cannot be reached or written.
+        """
+        reserved: Reserved = self._transact(reservation, needed)
+        return reserved
+
+    def settle(self, settlement: Settlement) -> None:
+        """Queue the end of a call. Never blocks and never fails."""
+        self._ended.put(settlement)
+        if self._database.is_shared:
+            self._wake.put(None)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="texapi-budget", daemon=True)
+                self._thread.start()
+
+    def flush(self, timeout: float) -> bool:
+        """Commit the settlements of all ended calls; `False` if that fails or takes too long."""
+        until = time.monotonic() + timeout
+        while True:
+            with suppress(StoreError):
+                self._transact(None, None)
+            if self._ended.empty() and not self._pending:
+                return True
+            if time.monotonic() > until:
+                return False
+            time.sleep(_SETTLE_SECONDS)
+
+    def before_fork(self) -> None:
+        """Close the connection to a file or server between two transactions: a child must find none."""
+        self._is_held = self._lock.acquire(timeout=WAIT_SECONDS)
+        if self._is_held and self._database.is_shared:
+            self._disconnect()
+            self._database.disconnect()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        if self._is_held:
+            self._lock.release()
+
+    def _run(self) -> None:
+        pause = _SETTLE_SECONDS
+        while True:
+            self._wake.get()
+            time.sleep(pause)
+            with suppress(Empty):
+                while True:
+                    self._wake.get_nowait()
+            try:
+                self._transact(None, None)
+                pause = _SETTLE_SECONDS
+            except StoreError:
+                pause = min(pause * 2, WAIT_SECONDS)
+                self._wake.put(None)
+
+    def _transact(self, reservation: Reservation | None, needed: Spending | None) -> Any:
+        asked = time.monotonic()
+        if not self._lock.acquire(timeout=WAIT_SECONDS * 2):
+            raise StoreError("other calls of this process wait for it")
+        crossings: list[Crossing] = []
+        try:
+            reason, failed = self._failure
+            if failed > asked:  # it failed while this call waited for its turn
+                raise StoreError(reason)
+            self._take_ended()
+            if reservation is None and not self._pending:
+                return None
+            return self._attempt(reservation, needed, crossings)
+        finally:
+            self._lock.release()
+            for crossing in crossings:
+                self._report(crossing)
+
+    def _attempt(
+        self, reservation: Reservation | None, needed: Spending | None, crossings: list[Crossing]
+    ) -> Any:
+        was_connected = self._connection is not None
+        while True:
+            try:
+                self._connect()
+                found: list[Crossing] = []
+                outcome = self._in_transaction(reservation, needed, found)
+            except Exception as error:
+                is_broken = bool(getattr(self._connection, "closed", False))
+                self._disconnect()
+                if was_connected and is_broken:  # the server restarted since the last call
+                    was_connected = False
+                    continue
+                reason = " ".join(str(error).split()) or type(error).__name__
+                self._failure = (reason, time.monotonic())
+                raise StoreError(reason) from error
+            self._pending.clear()
+            crossings += found
+            return outcome
+
+    def _take_ended(self) -> None:
+        with suppress(Empty):
+            while True:
+                self._pending.append(self._ended.get_nowait())
+        del self._pending[:-_MAX_PENDING]  # their reservations stay, at their estimates
+
+    def _connect(self) -> None:
+        if self._connection is not None and self._database.identity() != self._reached:
+            self._disconnect()
+        if self._connection is not None:
+            return
+        until = time.monotonic() + _CONNECT_SECONDS
+        while True:
+            try:
+                self._open()
+            except Exception:  # processes that start together may all try to create the tables
+                self._disconnect()
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_SETTLE_SECONDS)
+            else:
+                return
+
+    def _open(self) -> None:
+        self._connection = connection = self._database.connect()
+        self._reached = self._database.identity()
+        cursor = connection.cursor()
+        for statement in _TABLES:
+            cursor.execute(statement)
+        self._execute(cursor, _CREATE, ("", "", uuid4().hex, "", "", ""))
+        (store_id,) = self._execute(
+            cursor, "SELECT value FROM texapi_budgets WHERE account = ?", ("",)
+        ).fetchone()
+        if self._store_id and store_id != self._store_id:
+            self._to_carry = dict(self._seen)
+        self._store_id = store_id
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        with suppress(Exception):
+            if connection is not None:
+                connection.close()
+
+    def _execute(self, cursor: Any, statement: str, values: Sequence[Any] = ()) -> Any:
+        if self._database.is_postgresql:
+            statement = statement.replace("?", "%s")
+        return cursor.execute(statement, values)
+
+    def _in_transaction(
+        self, reservation: Reservation | None, needed: Spending | None, crossings: list[Crossing]
+    ) -> Any:
+        limits = [limit for one in self._pending for limit in one.reservation.limits]
+        limits += reservation.limits if reservation else ()
+        cursor = self._connection.cursor()
+        cursor.execute("BEGIN" if self._database.is_postgresql else "BEGIN IMMEDIATE")
+        balances = self._read(cursor, {limit.account.name: limit for limit in limits})
+        for settlement in self._pending:
+            self._apply(cursor, balances, settlement)
+        outcome: Any = None
+        if reservation is not None and needed is not None:
+            outcome = self._reserve(cursor, balances, reservation, needed)
+        for limit in limits:
+            crossings += _crossings(limit, balances[limit.account.name])
+        for name, balance in balances.items():
+            values = [getattr(balance, column) for column in _COLUMNS[1:]]
+            self._execute(cursor, _UPDATE, (*values, name))
+        cursor.execute("COMMIT")
+        self._seen.update(balances)
+        for name in balances:
+            self._to_carry.pop(name, None)
+        return outcome
+
+    def _read(self, cursor: Any, limits: dict[str, Limit]) -> dict[str, Balance]:
+        """The accounts' rows, locked until the end of the transaction, and read from the ledger if stale."""
+        names = sorted(limits)
+        statement = _SELECT % ", ".join("?" * len(names))
+        if self._database.is_postgresql:
+            statement += " FOR UPDATE"
+        rows = self._execute(cursor, statement, names).fetchall()
+        if len(rows) < len(names):
+            for name in names:
+                account = limits[name].account
+                window = account.window
+                value = name.split("\x1f")[1]
+                self._execute(cursor, _CREATE, (name, account.scope, value, window.text, window.timezone, ""))
+            rows = self._execute(cursor, statement, names).fetchall()
+        balances = {row[0]: Balance(*row) for row in rows}
+        now = datetime.now(UTC)
+        for name, balance in balances.items():
+            start = limits[name].account.window.start(now)
+            is_stale = abs(now.timestamp() - balance.read_at) > REFRESH_SECONDS
+            is_other = limits[name].account.window.end(now) is not None and balance.since != start.timestamp()
+            if is_stale or is_other or name in self._to_carry:
+                self._refresh(cursor, balance, limits[name], start, now.timestamp())
+        return balances
+
+    def _refresh(self, cursor: Any, balance: Balance, limit: Limit, start: datetime, now: float) -> None:
+        name, since = balance.account, start.timestamp()
+        self._execute(cursor, _DELETE_PASSED, (name, since, now - EXPIRY_SECONDS))
+        if self._database.is_shared:
+            # Before the sum is read: a call recorded in between counts twice until the next reading.
+            self._execute(cursor, _DELETE_RECORDED, (name,))
+        balance.settled_cost = balance.settled_tokens = balance.reserved_cost = balance.reserved_tokens = 0
+        for state, cost, tokens in self._execute(cursor, _SUM, (name,)).fetchall():
+            balance.add(state, int(cost), int(tokens))
+        found = self._database.read_ledger(limit.account, start)
+        balance.ledger_cost, balance.ledger_tokens = pico(found.cost or Decimal(0)), found.tokens
+        if balance.carried_at < since:
+            balance.carried_cost = balance.carried_tokens = 0
+        lost = self._to_carry.get(name)
+        if lost is not None and (limit.account.window.end(start) is None or lost.since == since):
+            balance.carried_cost = max(balance.carried_cost, lost.total_cost)
+            balance.carried_tokens = max(balance.carried_tokens, lost.total_tokens)
+            balance.carried_at = now
+        balance.max_cost, balance.max_tokens = limit.max_cost, limit.max_tokens
+        balance.since, balance.read_at = since, now
+        balance.warned = " ".join(
+            mark for mark in balance.warned.split() if float(mark.split("@")[1]) >= since
+        )
+
+    def _apply(self, cursor: Any, balances: dict[str, Balance], settlement: Settlement) -> None:
+        reservation = settlement.reservation
+        call_id = reservation.call_id
+        parts = (
+            (call_id, _KNOWN, settlement.known),
+            (call_id + _UNCERTAIN_PART, _UNCERTAIN, settlement.uncertain),
+        )
+        for name in {limit.account.name for limit in reservation.limits}:
+            balance = balances[name]
+            found = self._execute(cursor, _SELECT_CALL, (name, parts[0][0], parts[1][0])).fetchall()
+            for part, state, cost, tokens in found:
+                balance.add(state, -cost, -tokens)
+                self._execute(cursor, _DELETE_CALL, (name, part))
+            if reservation.started_at < balance.since:
+                continue
+            for part, state, spending in parts:
+                cost, tokens = pico(spending.cost or Decimal(0)), spending.tokens
+                if cost or tokens:
+                    self._execute(cursor, _PUT, (name, part, reservation.started_at, state, cost, tokens))
+                    balance.add(state, cost, tokens)
+
+    def _reserve(
+        self, cursor: Any, balances: dict[str, Balance], reservation: Reservation, needed: Spending
+    ) -> Reserved:
+        cost, tokens = pico(needed.cost or Decimal(0)), needed.tokens
+        for limit in reservation.limits:
+            balance = balances[limit.account.name]
+            if limit.max_cost is not None and balance.total_cost + cost > limit.max_cost:
+                return limit, balance
+            if limit.max_tokens is not None and balance.total_tokens + tokens > limit.max_tokens:
+                return limit, balance
+        for name in {limit.account.name for limit in reservation.limits}:
+            self._execute(
+                cursor, _PUT, (name, reservation.call_id, reservation.started_at, _OPEN, cost, tokens)
+            )
+            balances[name].add(_OPEN, cost, tokens)
+        return balances
+
+
+def _crossings(limit: Limit, balance: Balance) -> Iterable[Crossing]:
+    """Warnings that are due, each noted in the balance, so that no other process repeats it."""
+    for unit, cap, spent in (
+        ("USD", limit.max_cost, balance.spent_cost),
+        ("tokens", limit.max_tokens, balance.spent_tokens),
+    ):
+        for fraction in limit.warnings if cap else ():
+            mark = f"{unit}:{cap}:{fraction}"
+            if spent >= fraction * (cap or 0) and f"{mark}@" not in balance.warned:
+                balance.warned = f"{balance.warned} {mark}@{time.time():.0f}".strip()
+                yield Crossing(limit, fraction, unit, spent)
+
+
+class MemoryDatabase:
+    """Reservations of this process alone."""
+
+    is_shared = False
+    is_postgresql = False
+
+    def connect(self) -> Any:
+        """A database in memory."""
+        return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+
+    def disconnect(self) -> None:
+        """Nothing else is open."""
+
+    def identity(self) -> object:
+        """Never changes."""
+        return os.getpid()
+
+    def read_ledger(self, account: Account, since: datetime) -> Spending:
+        """Nothing: there is no ledger."""
+        return Spending(Decimal(0), 0)

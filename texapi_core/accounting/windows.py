@@ -1,0 +1,80 @@
+"""Windows of budgets: the last hours or days, or a calendar period in a time zone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+CALENDAR = ("hour", "day", "week", "month")
+_ROLLING = re.compile(r"([1-9]\d{0,4})([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The time that a budget is for.
+
+    `90m`, `24h`, `30d` and `4w` are the time up to now. `hour`, `day`, `week` (from Monday) and `month` are
+    the current ones of the calendar in `timezone`.
+    """
+
+    text: str
+    timezone: str = "UTC"
+
+    def start(self, now: datetime) -> datetime:
+        """When the window that `now` is in began, in UTC."""
+        if self.text in CALENDAR:
+            return _period(self.text, self.timezone, now)[0]
+        return now.astimezone(UTC) - _length(self.text)
+
+    def end(self, now: datetime) -> datetime | None:
+        """When the current calendar period ends, in UTC; `None` for a rolling window."""
+        return _period(self.text, self.timezone, now)[1] if self.text in CALENDAR else None
+
+    def __str__(self) -> str:
+        if self.text not in CALENDAR:
+            return f"the last {self.text}"
+        return f"this {self.text}" + ("" if self.timezone == "UTC" else f" ({self.timezone})")
+
+
+def parse_window(text: str, timezone: str = "UTC") -> Window:
+    """The window of a text such as `24h` or `month`.
+
+    Raises:
+        ValueError: the text is not a window, or the time zone is not known.
+    """
+    if text not in CALENDAR and not _ROLLING.fullmatch(text):
+        raise ValueError(
+            f"`budget_window` is 90m, 24h, 30d, 4w, {', '.join(CALENDAR)} or the like, not {text!r}."
+        )
+    try:
+        ZoneInfo(timezone)
+    except (OSError, ValueError, LookupError):
+        raise ValueError(f"{timezone!r} is not a time zone such as UTC or Asia/Ho_Chi_Minh.") from None
+    return Window(text, timezone)
+
+
+@lru_cache
+def _length(text: str) -> timedelta:
+    return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+
+
+def _period(kind: str, timezone: str, now: datetime) -> tuple[datetime, datetime]:
+    """Start and end, in UTC, of the calendar period that contains `now`."""
+    local = now.astimezone(ZoneInfo(timezone))
+    if kind == "hour":
+        start = local.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
+        return start, start + timedelta(hours=1)
+    first = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    if kind == "week":
+        first -= timedelta(days=first.weekday())
+    elif kind == "month":
+        first = first.replace(day=1)
+    days = {"day": 1, "week": 7, "month": 32}[kind]
+    following = first + timedelta(days=days)
+    if kind == "month":
+        following = following.replace(day=1)
+    return first.astimezone(UTC), following.astimezone(UTC)
