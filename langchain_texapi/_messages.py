@@ -25,6 +25,7 @@ from langchain_texapi._content import CACHE_MARKS, is_left_out_of_assistant, tex
 from langchain_texapi._templates import Template
 from texapi_core.adapter_base.replies import TOOL_CALL_EXTRAS, cut_note, tool_call_extras
 from texapi_core.request.payload import (
+    MessageWithMedia,
     Part,
     ReplayReasoning,
     ToolMedia,
@@ -58,7 +59,7 @@ def convert_messages(
         ValueError: a message or a content block that chat completions cannot carry, by its name.
     """
     answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
-    converted: list[tuple[WireMessage, list[Part]]] = []
+    converted: list[MessageWithMedia] = []
     for message in messages:
         if isinstance(message, AIMessage):
             wire = _convert_ai_message(message, replay_reasoning, answered)
@@ -101,9 +102,7 @@ def _role_of(message: BaseMessage) -> str:
     raise ValueError(f"Unsupported message type: {type(message).__name__}.")
 
 
-def _convert_human_message(
-    message: HumanMessage, tool_media: ToolMedia
-) -> list[tuple[WireMessage, list[Part]]]:
+def _convert_human_message(message: HumanMessage, tool_media: ToolMedia) -> list[MessageWithMedia]:
     """A user message; Anthropic's `tool_result` blocks in it become tool messages that precede it."""
     results = [block for block in _blocks(message) if block.get("type") == "tool_result"]
     if not results:

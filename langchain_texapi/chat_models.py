@@ -144,6 +144,7 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
             **self._default_params,
             "replay_reasoning": self.replay_reasoning,
             "tool_media": self.tool_media,
+            "history": self.history,
             "extra_body": self.extra_body,
         }
         for name in ("default_headers", "default_query"):
@@ -364,7 +365,7 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
         parameters = merge_parameters(defaults, per_call)
         if not stream:
             parameters.pop("stream_options", None)
-        payload = build_payload(
+        payload, tool_names = build_payload(
             parameters,
             convert_messages(
                 messages,
@@ -374,7 +375,8 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
             self.extra_body,
             arguments.get("extra_body"),
             stream_usage=stream and arguments.get("stream_usage", self.stream_usage),
+            history=arguments.get("history", self.history),
         )
         if stream and (payload.get("n") or 1) > 1:
             raise ValueError(N_AND_STREAM)
-        return payload, call_options(arguments, partial(call_labels, run_manager))
+        return payload, call_options(arguments, partial(call_labels, run_manager), tool_names)

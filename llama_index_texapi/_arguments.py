@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from texapi_core.adapter_base.parameters import NOT_IN_PAYLOAD, SECRET_OPTIONS, arguments_of_a_call
+from texapi_core.adapter_base.parameters import SECRET_OPTIONS, arguments_of_a_call
 from texapi_core.settings_checks import settings_error
-
-TOOL_NAMES = "tool_names"
-"""Call argument that maps tool names of the wire to the names of the user's tools; never sent."""
-
-NOT_SENT = NOT_IN_PAYLOAD | {TOOL_NAMES}
-"""Arguments of one call that are not members of the payload themselves."""
 
 OTHER_NAMES = ("base_url", "async_http_client")
 """Arguments of the constructor that are not fields."""

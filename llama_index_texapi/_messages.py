@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import mimetypes
-import re
 from collections.abc import Mapping, Sequence
 from io import IOBase
 from typing import Any
@@ -26,6 +25,7 @@ from llama_index.core.bridge.pydantic import BaseModel
 
 from texapi_core.adapter_base.replies import TOOL_CALL_EXTRAS
 from texapi_core.request.payload import (
+    MessageWithMedia,
     Part,
     ReplayReasoning,
     ToolMedia,
@@ -48,11 +48,8 @@ _ROLES = {
     MessageRole.TOOL: "tool",
     MessageRole.FUNCTION: "function",
 }
-_SAME_NAMES: Mapping[str, str] = {}
 GENERATED_IMAGES = "generated_images"
 """Key of `additional_kwargs`: the images of an answer. LlamaIndex expects its own documents in `images`."""
-ILLEGAL_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
-"""What names of tools and schemas may not hold on the wire."""
 
 
 def to_openai_message_dicts(
@@ -60,14 +57,13 @@ def to_openai_message_dicts(
     *,
     replay_reasoning: ReplayReasoning = "auto",
     tool_media: ToolMedia = "user_message",
-    wire_names: Mapping[str, str] = _SAME_NAMES,
 ) -> list[WireMessage]:
-    """The messages of a payload. `wire_names` maps the names of the user's tools to those that are sent.
+    """The messages of a payload.
 
     Raises:
         ValueError: a content block that chat completions cannot carry, by its name.
     """
-    converted: list[tuple[WireMessage, list[Part]]] = []
+    converted: list[MessageWithMedia] = []
     for message in messages:
         if not isinstance(message, ChatMessage):
             raise ValueError(f"`messages` must hold `ChatMessage`s, not {type(message).__name__}.")
@@ -77,7 +73,7 @@ def to_openai_message_dicts(
             refusal = message.additional_kwargs.get("refusal")
             wire = assistant_message(
                 content,
-                tool_calls=_wire_tool_calls(message, wire_names),
+                tool_calls=_wire_tool_calls(message),
                 reasoning=_wire_reasoning(message),
                 refusal=refusal if isinstance(refusal, str) else None,
                 replay_reasoning=replay_reasoning,
@@ -183,14 +179,14 @@ def _base64_text(stream: IOBase) -> str:
     return base64.b64encode(stream.read()).decode()
 
 
-def _wire_tool_calls(message: ChatMessage, wire_names: Mapping[str, str]) -> list[dict[str, Any]]:
+def _wire_tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
     extras = message.additional_kwargs.get(TOOL_CALL_EXTRAS) or {}
     blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
     if blocks:
         return [
             tool_call(
                 block.tool_call_id,
-                wire_names.get(block.tool_name) or ILLEGAL_IN_NAMES.sub("_", block.tool_name),
+                block.tool_name,
                 block.tool_kwargs,
                 extras.get(block.tool_call_id),
             )

@@ -42,14 +42,10 @@ def from_openai_message(
     reasoning: Reasoning,
     reasoning_tokens: int | None,
     tool_calls: Sequence[ToolCall],
-    tool_names: Mapping[str, str],
     refusal: str,
     extras: Mapping[str, Any],
 ) -> ChatMessage:
-    """An answer, or the part of it that has arrived, as the framework's message.
-
-    `tool_names` maps the names that were sent to the model back to the names of the user's tools.
-    """
+    """An answer, or the part of it that has arrived, as the framework's message."""
     blocks: list[Any] = []
     if reasoning.text or reasoning.details:
         blocks.append(_thinking_block(reasoning, reasoning_tokens))
@@ -62,7 +58,7 @@ def from_openai_message(
     if refusal:
         additional_kwargs["refusal"] = refusal
     if tool_calls:
-        blocks += [_tool_call_block(call, tool_names) for call in tool_calls]
+        blocks += [_tool_call_block(call) for call in tool_calls]
         additional_kwargs["tool_calls"] = [_sdk_tool_call(call) for call in tool_calls]
         additional_kwargs |= tool_call_extras(tool_calls)
     return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=additional_kwargs)
@@ -98,11 +94,11 @@ def _thinking_block(reasoning: Reasoning, reasoning_tokens: int | None) -> Think
     return ThinkingBlock(content=reasoning.text, num_tokens=reasoning_tokens, additional_information=origin)
 
 
-def _tool_call_block(call: ToolCall, tool_names: Mapping[str, str]) -> ToolCallBlock:
+def _tool_call_block(call: ToolCall) -> ToolCallBlock:
     arguments = call.parse_arguments()
     return ToolCallBlock(
         tool_call_id=call.id,
-        tool_name=tool_names.get(call.name, call.name),
+        tool_name=call.name,
         tool_kwargs=call.arguments if arguments is None else arguments,
     )
 
@@ -127,7 +123,6 @@ def create_chat_response(
     reply: ChatReply,
     *,
     requested_model: str,
-    tool_names: Mapping[str, str],
     delta: str | None = None,
 ) -> ChatResponse:
     """A whole answer, streamed or not, as the framework's response."""
@@ -137,7 +132,6 @@ def create_chat_response(
         reasoning=choice.reasoning,
         reasoning_tokens=reply.usage.reasoning_tokens if reply.usage else None,
         tool_calls=choice.tool_calls,
-        tool_names=tool_names,
         refusal=choice.refusal,
         extras=choice.extras,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatResponse
@@ -24,9 +23,8 @@ class ResponseStream:
     makes one more response, with an empty delta. Log probabilities are given once, with their delta.
     """
 
-    def __init__(self, *, requested_model: str, tool_names: Mapping[str, str]) -> None:
+    def __init__(self, *, requested_model: str) -> None:
         self._requested_model = requested_model
-        self._tool_names = tool_names
         self._text = ""
         self._reasoning_text = ""
         self._refusal = ""
@@ -36,9 +34,7 @@ class ResponseStream:
     def feed(self, item: ChatDelta | ChatReply) -> ChatResponse:
         """The response for one delta, or for the reply at the end."""
         if isinstance(item, ChatReply):
-            response = create_chat_response(
-                item, requested_model=self._requested_model, tool_names=self._tool_names, delta=""
-            )
+            response = create_chat_response(item, requested_model=self._requested_model, delta="")
             response.logprobs = (response.logprobs or [])[self._logprobs_given :] or None
             return response
         self._text += item.text
@@ -55,7 +51,6 @@ class ResponseStream:
             reasoning=Reasoning(self._reasoning_text) if self._reasoning_text else NO_REASONING,
             reasoning_tokens=None,
             tool_calls=[call.as_tool_call() for call in self._tool_calls],
-            tool_names=self._tool_names,
             refusal=self._refusal,
             extras={},
         )

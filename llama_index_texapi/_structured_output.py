@@ -30,7 +30,6 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.program.function_program import FunctionCallingProgram, get_function_tool
 from llama_index.core.program.utils import get_program_for_llm, process_streaming_objects
 
-from llama_index_texapi._messages import ILLEGAL_IN_NAMES
 from llama_index_texapi._tools import is_program_tool, program_output_class, select_tools
 from texapi_core.adapter_base.replies import cut_note
 from texapi_core.adapter_base.schema_cache import SchemaCache, root_object
@@ -234,9 +233,8 @@ class StructuredOutputLLM(FunctionCallingLLM):
 
 
 def _response_format(output_cls: type[BaseModel]) -> dict[str, Any]:
-    name = ILLEGAL_IN_NAMES.sub("_", output_cls.__name__)
     schema = _response_schemas.get(output_cls, None, lambda: root_object(output_cls.model_json_schema()))
-    return {"type": "json_schema", "json_schema": {"name": name, "schema": schema}}
+    return {"type": "json_schema", "json_schema": {"name": output_cls.__name__, "schema": schema}}
 
 
 def object_of(output_cls: type[_Answer], response: ChatResponse) -> _Answer:

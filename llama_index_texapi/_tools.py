@@ -13,7 +13,6 @@ from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.tools import FunctionTool
 from llama_index.core.tools.types import ToolMetadata
 
-from llama_index_texapi._arguments import TOOL_NAMES
 from llama_index_texapi._streaming import PARTIAL
 from texapi_core.adapter_base.replies import cut_note
 from texapi_core.adapter_base.schema_cache import SchemaCache, root_object
@@ -37,45 +36,20 @@ def prepare_tools(
     """The arguments of a chat call that give the model these tools; none when there are no tools."""
     if not tools:
         return {}
-    specs = _tool_specs(tools)
-    prepared: dict[str, Any] = {"tools": specs}
-    names = [spec["function"]["name"] for spec in specs]
-    wire_names = dict(zip((tool.metadata.name for tool in tools), names, strict=True))
-    if isinstance(tool_choice, str):
-        tool_choice = wire_names.get(tool_choice, tool_choice)
+    prepared: dict[str, Any] = {"tools": [_tool_spec(tool.metadata) for tool in tools]}
+    names = [spec["function"]["name"] for spec in prepared["tools"]]
     choice = resolve_tool_choice(tool_choice, tool_required, names)
     if choice is not None:
         prepared["tool_choice"] = choice
     if not allow_parallel_tool_calls:
         prepared["parallel_tool_calls"] = False
-    own_names = {wire_name: own for own, wire_name in wire_names.items() if own and own != wire_name}
-    if own_names:
-        prepared[TOOL_NAMES] = own_names
     return prepared
-
-
-def _tool_specs(tools: Sequence[BaseTool]) -> list[dict[str, Any]]:
-    """The tools in the form of the payload.
-
-    LlamaIndex puts `_` for characters that a name may not hold; a number tells `a.b` and `a_b` apart.
-    """
-    specs: list[dict[str, Any]] = []
-    own_name_of: dict[str, str | None] = {}
-    for tool in tools:
-        spec = _tool_spec(tool.metadata)
-        name, number = spec["function"]["name"], 1
-        while own_name_of.get(name, tool.metadata.name) != tool.metadata.name:
-            number += 1
-            name = f"{spec['function']['name']}_{number}"
-        own_name_of[name] = tool.metadata.name
-        specs.append({**spec, "function": {**spec["function"], "name": name}})
-    return specs
 
 
 def _tool_spec(metadata: ToolMetadata) -> dict[str, Any]:
     """LlamaIndex's definition of a tool, cached by schema, name and description."""
     if type(metadata) is not ToolMetadata:
-        return metadata.to_openai_tool(skip_length_check=True)
+        return _with_own_name(metadata)
     return _definitions.get(
         metadata.fn_schema, (metadata.name, metadata.description), lambda: _make_definition(metadata)
     )
@@ -83,11 +57,19 @@ def _tool_spec(metadata: ToolMetadata) -> dict[str, Any]:
 
 def _make_definition(metadata: ToolMetadata) -> dict[str, Any]:
     """LlamaIndex's definition, completed: it omits the fields of a class that refers to itself."""
-    definition = metadata.to_openai_tool(skip_length_check=True)
+    definition = _with_own_name(metadata)
     parameters = definition["function"]["parameters"]
     if "properties" not in parameters and metadata.fn_schema is not None:
         root = root_object(metadata.fn_schema.model_json_schema())
         parameters |= {name: root[name] for name in ("type", "properties", "required") if name in root}
+    return definition
+
+
+def _with_own_name(metadata: ToolMetadata) -> dict[str, Any]:
+    """LlamaIndex's definition without its `_` for each illegal character, which would make two names one."""
+    definition = metadata.to_openai_tool(skip_length_check=True)
+    if metadata.name:
+        definition["function"]["name"] = metadata.name
     return definition
 
 

@@ -24,9 +24,7 @@ from llama_index.core.llms.llm import ToolSelection
 
 import texapi_core
 from llama_index_texapi._arguments import (
-    NOT_SENT,
     OTHER_NAMES,
-    TOOL_NAMES,
     check_additional_kwargs,
     check_number_of_answers,
 )
@@ -39,6 +37,7 @@ from llama_index_texapi._tools import check_tool_calls, prepare_tools, select_to
 from texapi_core.accounting.record import CallLabels, labels_of
 from texapi_core.adapter_base.connection import ApiKey, BaseUrl, ConnectionParameters, ModelName, Timeout
 from texapi_core.adapter_base.parameters import (
+    NOT_IN_PAYLOAD,
     ChatParameters,
     argument_names,
     arguments_of_a_call,
@@ -265,32 +264,30 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
     def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         payload, options = self._request(messages, kwargs)
         reply = texapi_core.complete(self._settings(), payload, options)
-        return create_chat_response(reply, requested_model=payload["model"], tool_names=_tool_names(kwargs))
+        return create_chat_response(reply, requested_model=payload["model"])
 
     async def _achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         payload, options = self._request(messages, kwargs)
         reply = await texapi_core.acomplete(self._settings(), payload, options)
-        return create_chat_response(reply, requested_model=payload["model"], tool_names=_tool_names(kwargs))
+        return create_chat_response(reply, requested_model=payload["model"])
 
     def _stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         payload, options = self._request(messages, kwargs, stream=True)
-        return self._responses(payload, options, _tool_names(kwargs))
+        return self._responses(payload, options)
 
     async def _astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         payload, options = self._request(messages, kwargs, stream=True)
-        return self._aresponses(payload, options, _tool_names(kwargs))
+        return self._aresponses(payload, options)
 
-    def _responses(
-        self, payload: dict[str, Any], options: CallOptions, tool_names: Mapping[str, str]
-    ) -> Generator[ChatResponse]:
-        responses = ResponseStream(requested_model=payload["model"], tool_names=tool_names)
+    def _responses(self, payload: dict[str, Any], options: CallOptions) -> Generator[ChatResponse]:
+        responses = ResponseStream(requested_model=payload["model"])
         for item in texapi_core.stream(self._settings(), payload, options):
             yield responses.feed(item)
 
     async def _aresponses(
-        self, payload: dict[str, Any], options: CallOptions, tool_names: Mapping[str, str]
+        self, payload: dict[str, Any], options: CallOptions
     ) -> AsyncGenerator[ChatResponse]:
-        responses = ResponseStream(requested_model=payload["model"], tool_names=tool_names)
+        responses = ResponseStream(requested_model=payload["model"])
         async for item in texapi_core.astream(self._settings(), payload, options):
             yield responses.feed(item)
 
@@ -313,35 +310,33 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
         if not stream:
             parameters.pop("stream_options", None)
         check_parameters(arguments)
-        payload = build_payload(
+        payload, tool_names = build_payload(
             parameters,
             to_openai_message_dicts(
                 messages,
                 replay_reasoning=arguments.get("replay_reasoning", self.replay_reasoning),
                 tool_media=arguments.get("tool_media", self.tool_media),
-                wire_names={own: wire_name for wire_name, own in _tool_names(kwargs).items()},
             ),
             self.extra_body,
             self.additional_kwargs.get("extra_body"),
             kwargs.get("extra_body"),
             stream_usage=stream and arguments.get("stream_usage", self.stream_usage),
+            history=arguments.get("history", self.history),
         )
         check_number_of_answers(payload)
         # Tags are read now: a stream may be consumed after the block that sets them has ended.
-        return payload, call_options(arguments, partial(_call_labels, active_instrument_tags.get()))
+        return payload, call_options(
+            arguments, partial(_call_labels, active_instrument_tags.get()), tool_names
+        )
 
     def _parameters(self, per_call: Mapping[str, Any]) -> dict[str, Any]:
         """The members of the payload: the constructor's, `additional_kwargs`, the call's; the last wins."""
         parameters = {"model": self.model, **self.payload_parameters}
         for over in (self.additional_kwargs, per_call):
-            parameters = merge_parameters(parameters, over, NOT_SENT)
+            parameters = merge_parameters(parameters, over, NOT_IN_PAYLOAD)
         return parameters
 
 
 def _call_labels(tags: Mapping[str, Any]) -> CallLabels:
     """The user's tags, set by `with instrument_tags({...})`: as metadata, and as tags `name=value`."""
     return labels_of([f"{name}={value}" for name, value in tags.items()], tags)
-
-
-def _tool_names(kwargs: Mapping[str, Any]) -> Mapping[str, str]:
-    return kwargs.get(TOOL_NAMES) or {}

@@ -70,6 +70,8 @@ class CallOptions:
     max_retries: int | None = None
     labels: Callable[[], CallLabels] = CallLabels
     """Returns the labels for the call's record; called only if the call is recorded."""
+    tool_names: Mapping[str, str] = field(default_factory=dict)
+    """Names of tools in the payload -> their own names, by which the answer calls them."""
 
 
 NO_OPTIONS = CallOptions()
@@ -137,7 +139,14 @@ CALL_OPTIONS = ("extra_headers", "extra_query", "timeout", "max_retries")
 """Per-call arguments that change how a request is sent, not its payload."""
 
 
-def call_options(arguments: Mapping[str, Any], labels: Callable[[], CallLabels] = CallLabels) -> CallOptions:
+_SAME_NAMES: Mapping[str, str] = {}
+
+
+def call_options(
+    arguments: Mapping[str, Any],
+    labels: Callable[[], CallLabels] = CallLabels,
+    tool_names: Mapping[str, str] = _SAME_NAMES,
+) -> CallOptions:
     """The validated options among the arguments of one call."""
     timeout, max_retries = arguments.get("timeout"), arguments.get("max_retries")
     extra_query = arguments.get("extra_query")
@@ -151,6 +160,7 @@ def call_options(arguments: Mapping[str, Any], labels: Callable[[], CallLabels] 
         timeout=timeout,
         max_retries=None if max_retries is None else check_max_retries(max_retries),
         labels=labels,
+        tool_names=tool_names,
     )
 
 

@@ -390,16 +390,27 @@ def test_a_failure_with_an_undecodable_body_is_classified_by_status(
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("unsendable", [object(), "\ud800"])
 def test_a_payload_that_cannot_be_sent_raises_before_anything_is_sent(
-    gateway: Gateway, endpoint: Endpoint, way: Way, unsendable: Any, monkeypatch: pytest.MonkeyPatch
+    gateway: Gateway, endpoint: Endpoint, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(PAYLOAD, "metadata", {"a": unsendable})
+    monkeypatch.setitem(PAYLOAD, "metadata", {"a": object()})
 
     with pytest.raises(texapi_core.TexAPISettingsError, match="cannot be sent as JSON"):
         way(settings(endpoint))
 
     assert gateway.requests == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_halves_of_characters_are_replaced(
+    gateway: Gateway, endpoint: Endpoint, way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text from a PDF or a file name may hold one half of a surrogate pair, which UTF-8 cannot encode."""
+    monkeypatch.setitem(PAYLOAD, "metadata", {"a\ud800": ["\udcff", "\ud83d\ude00"]})
+
+    way(settings(endpoint))
+
+    assert gateway.requests[0].body["metadata"] == {"a\ufffd": ["\ufffd", "\U0001f600"]}
 
 
 @pytest.mark.parametrize("way", [_complete, _acomplete, _stream])

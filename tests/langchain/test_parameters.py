@@ -131,7 +131,13 @@ def test_a_parameter_reaches_the_wire(
 def test_the_table_has_every_parameter_of_the_constructor() -> None:
     sent = {name for arguments, _ in SENT for name in arguments}
 
-    never_sent = {"stream_usage", "replay_reasoning", "tool_media", *AccountingParameters.model_fields}
+    never_sent = {
+        "stream_usage",
+        "replay_reasoning",
+        "tool_media",
+        "history",
+        *AccountingParameters.model_fields,
+    }
     assert set(ChatParameters.model_fields) - never_sent <= sent
 
 

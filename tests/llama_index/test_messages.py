@@ -256,14 +256,6 @@ def test_arguments_are_sent_back_as_json(kwargs: Any, arguments: str) -> None:
     assert wire["tool_calls"][0]["function"]["arguments"] == arguments
 
 
-def test_invalid_tool_names_are_sanitized() -> None:
-    block = ToolCallBlock(tool_call_id="c1", tool_name="Answer[int]", tool_kwargs={})
-
-    (wire,) = to_openai_message_dicts([message("assistant", block)])
-
-    assert wire["tool_calls"][0]["function"]["name"] == "Answer_int_"
-
-
 @pytest.mark.parametrize(
     ("where", "roles"),
     [("user_message", ["tool", "tool", "user", "user"]), ("tool_message", ["tool", "tool", "user"])],

@@ -62,7 +62,14 @@ def test_a_parameter_is_sent_and_can_be_overridden_per_call(
 
 
 def test_every_parameter_is_tested() -> None:
-    of_other_tests = {"top_logprobs", "extra_body", "stream_usage", "replay_reasoning", "tool_media"}
+    of_other_tests = {
+        "top_logprobs",
+        "extra_body",
+        "stream_usage",
+        "replay_reasoning",
+        "tool_media",
+        "history",
+    }
 
     parameters = set(ChatParameters.model_fields) - set(AccountingParameters.model_fields)
     assert parameters == set(SENT) | of_other_tests

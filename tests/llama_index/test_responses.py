@@ -45,11 +45,11 @@ DELTAS = [
 def response_of(choice: ChatChoice) -> ChatResponse:
     usage = TokenUsage(input_tokens=1, output_tokens=2, total_tokens=3, reasoning_tokens=1)
     reply = ChatReply((choice,), usage, model="m", id="c1", request_id="r1", raw={"choices": []})
-    return create_chat_response(reply, requested_model="m", tool_names={})
+    return create_chat_response(reply, requested_model="m")
 
 
 def streamed() -> list[ChatResponse]:
-    responses = ResponseStream(requested_model="m", tool_names={})
+    responses = ResponseStream(requested_model="m")
     return [responses.feed(delta) for delta in DELTAS]
 
 

@@ -227,13 +227,13 @@ def test_partial_arguments_are_streamed(endpoint: Endpoint) -> None:
     assert seen[-1] == {"city": "Hanoi"}
 
 
-def test_a_tool_can_be_chosen_by_its_original_name() -> None:
+def test_a_tool_can_be_chosen_by_its_original_name(gateway: Gateway, endpoint: Endpoint) -> None:
     tool = FunctionTool.from_defaults(get_weather, name="weather[int]")
 
-    prepared = TexAPI("m", api_key="k")._prepare_chat_with_tools([tool], "Hi", tool_choice="weather[int]")
+    llm(endpoint).chat_with_tools([tool], "Hi", tool_choice="weather[int]")
 
-    assert prepared["tool_choice"] == {"type": "function", "function": {"name": "weather_int_"}}
-    assert prepared["tool_names"] == {"weather_int_": "weather[int]"}
+    (request,) = gateway.requests
+    assert request.body["tool_choice"] == {"type": "function", "function": {"name": "weather_int_"}}
 
 
 def test_names_that_collide_on_the_wire_are_made_unique(gateway: Gateway, endpoint: Endpoint) -> None:
@@ -241,7 +241,7 @@ def test_names_that_collide_on_the_wire_are_made_unique(gateway: Gateway, endpoi
         FunctionTool.from_defaults(get_weather, name="tool.a"),
         FunctionTool.from_defaults(multiply, name="tool_a"),
     ]
-    call = {"id": "c", "type": "function", "function": {"name": "tool_a_2", "arguments": '{"a": 6, "b": 7}'}}
+    call = {"id": "c", "type": "function", "function": {"name": "tool_a", "arguments": '{"a": 6, "b": 7}'}}
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     gateway.misbehave(Fault(body={"choices": [{"index": 0, "message": message}]}))
     model = llm(endpoint)
@@ -251,13 +251,13 @@ def test_names_that_collide_on_the_wire_are_made_unique(gateway: Gateway, endpoi
     (selected,) = model.get_tool_calls_from_response(response)
     assert (selected.tool_name, selected.tool_kwargs) == ("tool_a", {"a": 6, "b": 7})
     sent = gateway.requests[0].body
-    assert [tool["function"]["name"] for tool in sent["tools"]] == ["tool_a", "tool_a_2"]
+    assert [tool["function"]["name"] for tool in sent["tools"]] == ["tool_a_c518e4d0", "tool_a"]
 
     result = ChatMessage("42", role="tool", additional_kwargs={"tool_call_id": "c"})
     model.chat_with_tools(tools, chat_history=[ChatMessage("Multiply 6 by 7"), response.message, result])
 
     (again,) = gateway.requests[1].body["messages"][1]["tool_calls"]
-    assert again["function"]["name"] == "tool_a_2"
+    assert again["function"]["name"] == "tool_a"
 
 
 def _call_of(name: str) -> Fault:

@@ -24,7 +24,7 @@ def _echo(request: Any) -> Sequence[bytes]:
 @given(answer=answers())
 def test_langchain_answers(line: Line, answer: Answer) -> None:
     line.send(answer.document())
-    model = line.chat_texapi.model_copy(update={"replay_reasoning": "always"})
+    model = line.chat_texapi.model_copy(update={"replay_reasoning": "always", "history": "as_is"})
     message = model.invoke("Hello")
     results = [ToolMessage("done", tool_call_id=call["id"]) for call in message.tool_calls]
     line.answer = _echo
@@ -39,7 +39,7 @@ def test_langchain_answers(line: Line, answer: Answer) -> None:
 @given(answer=answers())
 def test_llama_index_answers(line: Line, answer: Answer) -> None:
     line.send(answer.document())
-    llm = line.texapi.model_copy(update={"replay_reasoning": "always"})
+    llm = line.texapi.model_copy(update={"replay_reasoning": "always", "history": "as_is"})
     message = llm.chat([ChatMessage("Hello")]).message
     line.answer = _echo
 

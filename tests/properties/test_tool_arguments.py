@@ -26,7 +26,7 @@ _VALUES = st.recursive(
 
 def streamed(arguments: str, sizes: list[int]) -> Iterator[tuple[str, Any]]:
     """The arguments so far, and as LlamaIndex gets them, for each piece."""
-    stream = ResponseStream(requested_model="m", tool_names={})
+    stream = ResponseStream(requested_model="m")
     start, number = 0, 0
     while start < len(arguments):
         end = start + sizes[number % len(sizes)]

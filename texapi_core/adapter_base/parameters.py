@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
+from texapi_core.request.history import History
 from texapi_core.request.payload import ReplayReasoning, ToolMedia
 from texapi_core.settings import CALL_OPTIONS
 from texapi_core.settings_checks import settings_error
@@ -74,6 +75,11 @@ class ChatParameters(AccountingParameters):
         default="user_message",
         description="Where images and files of tool results go: into a user message after them, or in place.",
     )
+    history: History = Field(
+        default="mend",
+        description="What is done about a history that providers refuse, e.g. with a call without a result: "
+        "`mend` makes it legal, `as_is` sends it unchanged.",
+    )
 
     @property
     def payload_parameters(self) -> dict[str, Any]:
@@ -82,7 +88,7 @@ class ChatParameters(AccountingParameters):
 
 
 NOT_IN_PAYLOAD = frozenset(
-    {*CALL_OPTIONS, "stream", "stream_usage", "extra_body", "replay_reasoning", "tool_media"}
+    {*CALL_OPTIONS, "stream", "stream_usage", "extra_body", "replay_reasoning", "tool_media", "history"}
 )
 """Arguments of one call that are not members of the payload themselves."""
 

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from texapi_core.request.history import match_tool_results
+from texapi_core.request.history import History, mend_history
+from texapi_core.request.names import with_legal_names, with_legal_schema_name, with_legal_tool_names
 
 ReplayReasoning = Literal["auto", "always", "never"]
 """When earlier reasoning is sent back: `auto` is for messages with tool calls, in which DeepSeek, Claude and
@@ -16,6 +17,10 @@ ToolMedia = Literal["user_message", "tool_message"]
 
 WireMessage = dict[str, Any]
 Part = dict[str, Any]
+MessageWithMedia = tuple[WireMessage, list[Part]]
+"""A message, and the images and files of it that follow in a user message."""
+
+_TEXT_PART = {"type", "text"}
 
 
 def build_payload(
@@ -23,8 +28,12 @@ def build_payload(
     messages: Sequence[WireMessage],
     *extra_bodies: Mapping[str, Any] | None,
     stream_usage: bool = False,
-) -> dict[str, Any]:
-    """The JSON of one request. `None` values are left out; later `extra_bodies` override earlier members.
+    history: History = "mend",
+) -> tuple[dict[str, Any], Mapping[str, str]]:
+    """The JSON of one request, and the names of tools in it -> their own names where these are illegal.
+
+    `None` values are left out; later `extra_bodies` override earlier members. The history is mended, unless
+    it is to be sent `as_is`; names of people, tools and schemas are made legal, and text alone is a string.
 
     Members without effect are left out too, since strict providers refuse them: empty `tools` with
     `tool_choice` and `parallel_tool_calls`, an empty `stop`, `n` of 1.
@@ -45,9 +54,15 @@ def build_payload(
         payload.setdefault("stream_options", {"include_usage": True})
     for extra_body in extra_bodies:
         payload |= extra_body or {}
+    payload, own_names = with_legal_tool_names(payload)
+    if "response_format" in payload:
+        payload = with_legal_schema_name(payload)
+    if payload["messages"] is messages:
+        mended = mend_history(messages) if history == "mend" else messages
+        payload["messages"] = with_legal_names(list(map(_with_plain_text, mended)), own_names)
     if not payload["messages"]:
         raise ValueError("`messages` is empty: a conversation needs at least one message. Nothing was sent.")
-    return payload
+    return payload, own_names
 
 
 def assistant_message(
@@ -118,15 +133,11 @@ def _split_media(content: Any, tool_media: ToolMedia, substitute: str | None) ->
     return texts[0]["text"] if only_text else texts or substitute, media
 
 
-def place_messages(messages: Sequence[tuple[WireMessage, list[Part]]]) -> list[WireMessage]:
-    """The messages in order, each tool result with the id of its call.
-
-    One user message after an answer and its tool results contains their media.
-    """
+def place_messages(messages: Sequence[MessageWithMedia]) -> list[WireMessage]:
+    """The messages in order. One user message after an answer and its tool results contains their media."""
     placed: list[WireMessage] = []
     media: list[Part] = []
-    matched = match_tool_results([message for message, _ in messages])
-    for message, (_, its_media) in zip(matched, messages, strict=True):
+    for message, its_media in messages:
         if media and message["role"] != "tool":
             placed.append({"role": "user", "content": media})
             media = []
@@ -134,10 +145,28 @@ def place_messages(messages: Sequence[tuple[WireMessage, list[Part]]]) -> list[W
         if its_media:
             origin = "assistant's message"
             if message["role"] == "tool":
-                origin = f"result of tool call {message['tool_call_id']}"
+                origin = (
+                    f"result of tool call {message['tool_call_id']}" if message["tool_call_id"] else "result"
+                )
             note = f"Attached to the {origin}:"
             media = [*media, {"type": "text", "text": note}, *its_media]
     return [*placed, {"role": "user", "content": media}] if media else placed
+
+
+def _with_plain_text(message: WireMessage) -> WireMessage:
+    """The message with a string for its content, where that loses nothing: many routes take no other.
+
+    Several texts stay apart as parts, which every route takes from users; those of a tool become lines.
+    A part with another member, e.g. a mark for the prompt cache, stays.
+    """
+    parts = message["content"]
+    if type(parts) is not list:
+        return message
+    if len(parts) > 1 and message["role"] != "tool":
+        return message
+    if any(part.keys() != _TEXT_PART or part["type"] != "text" for part in parts):
+        return message
+    return {**message, "content": "\n".join(part["text"] for part in parts)}
 
 
 def _is_json_object(text: str) -> bool:

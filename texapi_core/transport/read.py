@@ -18,6 +18,7 @@ from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.reader import StreamReader, looks_like_sse
 from texapi_core.wire.reply import parse_reply, raise_for_error
 from texapi_core.wire.sse import BYTE_ORDER_MARK
+from texapi_core.wire.tool_names import ToolNames
 from texapi_core.wire.values import ChatDelta, ChatReply, MalformedAnswer
 
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
@@ -77,6 +78,7 @@ class Body:
         self._call = call
         self._response = response
         self._bytes = bytearray()
+        self._tools = ToolNames(call.options.tool_names)
         timeout = call.settings.timeout if call.options.timeout is None else call.options.timeout
         self.seconds: float | None = timeout if isinstance(timeout, (int, float)) else timeout.read
         self._deadline = None if self.seconds is None else time.monotonic() + self.seconds
@@ -98,7 +100,7 @@ class Body:
         origin = _origin(self._response, self._call.secrets)
         if not looks_like_sse(body):
             with self._parsing():
-                return parse_reply(parse_json_object(body), **origin)
+                return self._tools.own(parse_reply(parse_json_object(body), **origin))
         secrets, reader = self._call.secrets, StreamReader()
         try:
             for _ in chain(reader.feed(body), reader.finish()):
@@ -108,7 +110,7 @@ class Body:
             failure.partial = mapping.partial_reply(reader.state.reply(**origin), secrets)
             failure.usage = reader.state.usage
             raise failure from None
-        return reader.state.reply(**origin)
+        return self._tools.own(reader.state.reply(**origin))
 
     def model_rows(self) -> list[Any]:
         """The rows of a list of models."""
@@ -139,6 +141,7 @@ class AnswerStream:
         self._idle_limit = call.settings.stream_idle_timeout
         self._response = response
         self._reader = StreamReader()
+        self._tools = ToolNames(call.options.tool_names)
         self._stopped_waiting = False
         self._is_idle = True
         self._idle_since = time.monotonic()
@@ -169,7 +172,7 @@ class AnswerStream:
         elif self.first_content is None:
             self.first_content = time.monotonic()
         self._is_idle = not deltas
-        return deltas
+        return self._tools.own_in_deltas(deltas) if self._tools else deltas
 
     def wait(self) -> None:
         """Start to wait for the next packet: the caller's processing time does not count as idle."""
@@ -184,7 +187,8 @@ class AnswerStream:
             TexAPIError: the stream contained an error, was cut off, or was not an answer.
         """
         try:
-            yield from self._reader.finish()
+            last = self._reader.finish()
+            yield from self._tools.own_at_end(last) if self._tools else last
         except _UNREADABLE as error:
             failure = mapping.from_answer(error, self._response, self._secrets, streamed=True)
             self.add_partial(failure)
@@ -192,7 +196,7 @@ class AnswerStream:
 
     def reply(self) -> ChatReply:
         """The answer received so far."""
-        return self._reader.state.reply(**_origin(self._response, self._secrets))
+        return self._tools.own(self._reader.state.reply(**_origin(self._response, self._secrets)))
 
     def add_partial(self, error: TexAPIError) -> None:
         """Attach the answer received so far to the error that ends the stream."""

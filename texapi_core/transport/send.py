@@ -20,6 +20,7 @@ from texapi_core.failures import mapping
 from texapi_core.settings import CONNECT_TIMEOUT
 from texapi_core.transport.clients import sync_client
 from texapi_core.transport.event_loops import PoolShard, acquire_shard
+from texapi_core.wire.surrogates import replace_lone_surrogates
 
 _CHAT = "/chat/completions"
 _MODELS = "/models"
@@ -52,38 +53,48 @@ def send(call: Call, *, stream: bool = False) -> Any:
     Raises:
         TexAPIError: see `texapi_core.errors`.
     """
-    settings = call.settings
-    with _sending(call):
-        response = (
-            sync_client(settings, call.options)
-            .post(
-                settings.base_url + _CHAT,  # a full URL: the SDK would parse and join a path for each call
-                cast_to=object,
-                body={**call.payload, "stream": True} if stream else call.payload,
-                options=_request_options(call, stream=stream),
-                # Makes the SDK return as soon as the response headers arrive.
-                stream=True,
-                stream_cls=_Sent,
-            )
-            .response
+
+    def post(payload: Mapping[str, Any]) -> Any:
+        sent = sync_client(call.settings, call.options).post(
+            call.settings.base_url + _CHAT,  # a full URL: the SDK would parse and join a path for each call
+            cast_to=object,
+            body={**payload, "stream": True} if stream else payload,
+            options=_request_options(call, stream=stream),
+            # Makes the SDK return as soon as the response headers arrive.
+            stream=True,
+            stream_cls=_Sent,
         )
+        return sent.response
+
+    with _sending(call):
+        try:
+            response = post(call.payload)
+        except UnicodeEncodeError:  # half of a surrogate pair, e.g. from a PDF
+            response = post(replace_lone_surrogates(call.payload))
     call.secrets.redact_request_id(response)
     return response
 
 
 async def asend(call: Call, *, stream: bool = False) -> AsyncSent:
     """The response to `POST /chat/completions`. Async twin of `send`."""
-    return await _in_shard(
-        call,
-        lambda client: client.post(
+
+    async def post(client: openai.AsyncOpenAI, payload: Mapping[str, Any]) -> AsyncSent:
+        return await client.post(
             call.settings.base_url + _CHAT,
             cast_to=object,
-            body={**call.payload, "stream": True} if stream else call.payload,
+            body={**payload, "stream": True} if stream else payload,
             options=_request_options(call, stream=stream),
             stream=True,
             stream_cls=AsyncSent,
-        ),
-    )
+        )
+
+    async def request(client: openai.AsyncOpenAI) -> AsyncSent:
+        try:
+            return await post(client, call.payload)
+        except UnicodeEncodeError:
+            return await post(client, replace_lone_surrogates(call.payload))
+
+    return await _in_shard(call, request)
 
 
 def send_for_models(call: Call) -> Any:

@@ -23,8 +23,8 @@ def replace_lone_surrogates(value: Any) -> Any:
     if isinstance(value, str):
         return _replace_in_text(value)
     if isinstance(value, dict):
-        return {_replace_in_text(name): replace_lone_surrogates(item) for name, item in value.items()}
-    return [replace_lone_surrogates(item) for item in value] if isinstance(value, list) else value
+        return {replace_lone_surrogates(name): replace_lone_surrogates(item) for name, item in value.items()}
+    return [replace_lone_surrogates(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def join_split_surrogates(members: MutableMapping[str, Any], pending: MutableMapping[str, str]) -> None:

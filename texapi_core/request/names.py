@@ -1,0 +1,130 @@
+"""Names of people, agents, tools and schemas as the wire takes them: `[a-zA-Z0-9_-]{1,64}`.
+
+That is OpenAI's rule; one name beyond it refuses the whole request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MAX_LENGTH = 64
+_is_legal = re.compile(rf"[a-zA-Z0-9_-]{{1,{MAX_LENGTH}}}").fullmatch
+_ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")
+_UNCOMPOSED = str.maketrans({"đ": "d", "Đ": "D", "ı": "i", "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ß": "ss"})
+"""Latin letters that Unicode does not decompose into a letter and a mark."""
+_HASH_LENGTH = 8
+_UNNAMED = "unnamed"
+
+SAME_NAMES: Mapping[str, str] = {}
+"""The mapping of names where none had to change."""
+
+
+def legal_name(given: Any) -> str:
+    """The name for the wire: `"Trợ lý"` becomes `"Tro_ly"`, a legal name stays.
+
+    A short hash of the name is added where letters were lost or the name was cut: names stay distinct.
+    """
+    name = str(given or _UNNAMED)
+    if _is_legal(name):
+        return name
+    decomposed = unicodedata.normalize("NFKD", name.translate(_UNCOMPOSED))
+    letters = "".join(char for char in decomposed if not unicodedata.combining(char))
+    legal = _ILLEGAL.sub("_", letters)
+    lost = any(char.isalnum() and not char.isascii() for char in letters) or not legal.strip("_")
+    return _with_hash(legal, name) if lost or len(legal) > MAX_LENGTH else legal
+
+
+def _with_hash(legal: str, name: str) -> str:
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
+    return f"{legal[: MAX_LENGTH - _HASH_LENGTH - 1]}_{digest}"
+
+
+def _assign(name: Any, assigned: dict[Any, str]) -> str:
+    """The name for the wire, which none of the assigned names has."""
+    if name not in assigned:
+        legal = legal_name(name)
+        assigned[name] = _with_hash(legal, str(name)) if legal in assigned.values() else legal
+    return assigned[name]
+
+
+def with_legal_tool_names(payload: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, str]]:
+    """The payload with legal names of tools, and the names that were sent -> the tools' own names."""
+    functions = [_function_of(tool) for tool in payload.get("tools") or ()]
+    names = [function["name"] for function in functions if function and "name" in function]
+    if all(isinstance(name, str) and _is_legal(name) for name in names):
+        return payload, SAME_NAMES
+    assigned: dict[Any, str] = {name: name for name in names if isinstance(name, str) and _is_legal(name)}
+    for name in names:
+        _assign(name, assigned)
+    renamed = {**payload, "tools": [_renamed(tool, assigned) for tool in payload["tools"]]}
+    if isinstance(choice := payload.get("tool_choice"), dict):
+        renamed["tool_choice"] = _renamed_choice(choice, assigned)
+    return renamed, {wire_name: own for own, wire_name in assigned.items() if own != wire_name}
+
+
+def with_legal_schema_name(payload: dict[str, Any]) -> dict[str, Any]:
+    """The payload with a legal name of its response format, e.g. for the class `Page[int]`."""
+    response_format = payload["response_format"]
+    schema = response_format.get("json_schema") if isinstance(response_format, dict) else None
+    if not isinstance(schema, dict) or "name" not in schema or _is_legal(schema["name"]):
+        return payload
+    named = {**schema, "name": legal_name(schema["name"])}
+    return {**payload, "response_format": {**response_format, "json_schema": named}}
+
+
+def _function_of(tool: Any) -> Any:
+    function = tool.get("function") if isinstance(tool, Mapping) else None
+    return function if isinstance(function, Mapping) else None
+
+
+def _renamed(tool: Any, wire_names: Mapping[Any, str]) -> Any:
+    """A tool, a call or a choice of one with the name for the wire."""
+    function = _function_of(tool)
+    name = function.get("name") if function else None
+    if not function or name not in wire_names or wire_names[name] == name:
+        return tool
+    return {**tool, "function": {**function, "name": wire_names[name]}}
+
+
+def _renamed_choice(choice: dict[str, Any], wire_names: Mapping[Any, str]) -> dict[str, Any]:
+    allowed = choice.get("allowed_tools")
+    if isinstance(allowed, dict) and isinstance(allowed.get("tools"), list):
+        tools = [_renamed(tool, wire_names) for tool in allowed["tools"]]
+        return {**choice, "allowed_tools": {**allowed, "tools": tools}}
+    renamed: dict[str, Any] = _renamed(choice, wire_names)
+    return renamed
+
+
+def with_legal_names(
+    messages: Sequence[dict[str, Any]], own_names: Mapping[str, str] = SAME_NAMES
+) -> list[dict[str, Any]]:
+    """The messages with legal names of people, agents and called tools.
+
+    `own_names` maps the names that were sent to the tools' own. Names are assigned in the order of the
+    history: each turn stays a prefix of the next.
+    """
+    people: dict[Any, str] = {}
+    tools: dict[Any, str] = {own: wire_name for wire_name, own in own_names.items()}
+    legal: list[dict[str, Any]] = []
+    for message in messages:
+        if "name" in message:
+            name = _assign(message["name"], people)
+            if name != message["name"]:
+                message = {**message, "name": name}
+        if "tool_calls" in message:
+            message = _with_legal_calls(message, tools)
+        legal.append(message)
+    return legal
+
+
+def _with_legal_calls(message: dict[str, Any], tools: dict[Any, str]) -> dict[str, Any]:
+    names = [call["function"].get("name") for call in message["tool_calls"]]
+    if all(isinstance(name, str) and _is_legal(name) for name in names):
+        return message
+    for name in names:
+        tools.setdefault(name, legal_name(name))
+    return {**message, "tool_calls": [_renamed(call, tools) for call in message["tool_calls"]]}
