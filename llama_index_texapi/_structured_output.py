@@ -30,7 +30,8 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.program.function_program import FunctionCallingProgram, get_function_tool
 from llama_index.core.program.utils import get_program_for_llm, process_streaming_objects
 
-from llama_index_texapi._tools import is_program_tool, program_output_class, select_tools
+from llama_index_texapi._streaming import PARTIAL
+from llama_index_texapi._tools import check_tool_calls, is_program_tool, program_output_class, select_tools
 from texapi_core.adapter_base.replies import cut_note
 from texapi_core.adapter_base.schema_cache import SchemaCache, root_object
 from texapi_core.wire.text import excerpt, json_objects
@@ -136,6 +137,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
         responses = super().stream_chat_with_tools(
             tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, required, **kwargs
         )
+        responses = _checked_at_the_end(responses, tools, allow_parallel_tool_calls)
         return responses if output_cls is None else _whole_at_the_end(responses, output_cls)
 
     async def astream_chat_with_tools(
@@ -154,6 +156,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
         responses = await super().astream_chat_with_tools(
             tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, required, **kwargs
         )
+        responses = _achecked_at_the_end(responses, tools, allow_parallel_tool_calls)
         return responses if output_cls is None else _awhole_at_the_end(responses, output_cls)
 
     def _structured_stream_call(
@@ -280,6 +283,31 @@ def parse_answer(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
 def _misfit(output_cls: type[BaseModel], response: ChatResponse, error: ValidationError) -> ValueError:
     note = cut_note(response.additional_kwargs.get("finish_reason"))
     return ValueError(f"The answer is not of the form of {output_cls.__name__}.{note} {error}")
+
+
+def _checked_at_the_end(
+    responses: ChatResponseGen, tools: Sequence[BaseTool], allow_parallel_tool_calls: bool
+) -> ChatResponseGen:
+    """The responses of a stream, the last one checked as a whole answer is."""
+    with closing(responses):
+        for response in responses:
+            yield _checked_if_last(response, tools, allow_parallel_tool_calls)
+
+
+async def _achecked_at_the_end(
+    responses: ChatResponseAsyncGen, tools: Sequence[BaseTool], allow_parallel_tool_calls: bool
+) -> ChatResponseAsyncGen:
+    async with aclosing(responses):
+        async for response in responses:
+            yield _checked_if_last(response, tools, allow_parallel_tool_calls)
+
+
+def _checked_if_last(
+    response: ChatResponse, tools: Sequence[BaseTool], allow_parallel_tool_calls: bool
+) -> ChatResponse:
+    if PARTIAL in response.additional_kwargs:
+        return response
+    return check_tool_calls(response, tools, allow_parallel_tool_calls=allow_parallel_tool_calls)
 
 
 def _whole_at_the_end(responses: ChatResponseGen, output_cls: type[BaseModel]) -> ChatResponseGen:

@@ -59,6 +59,10 @@ if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
 
+_MIN_PROMPT = 4096
+"""Tokens that an answer must leave for the prompt, or a quarter of a smaller window."""
+
+
 class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
     """Models behind the TexAPI gateway.
 
@@ -134,9 +138,13 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
         """What LlamaIndex needs to know to size prompts and run agents. No network."""
         known = capabilities(self.model)
         parameters = self._parameters({})
+        window = self.context_window or known.context_window or DEFAULT_CONTEXT_WINDOW
+        num_output = parameters.get("max_tokens") or parameters.get("max_completion_tokens") or -1
+        if window - num_output < min(window // 4, _MIN_PROMPT):
+            num_output = window - window // 4  # LlamaIndex plans prompts with this: else there is no room
         return LLMMetadata(
-            context_window=self.context_window or known.context_window or DEFAULT_CONTEXT_WINDOW,
-            num_output=parameters.get("max_tokens") or parameters.get("max_completion_tokens") or -1,
+            context_window=window,
+            num_output=num_output,
             is_chat_model=True,
             is_function_calling_model=self.is_function_calling_model,
             model_name=self.model,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -171,3 +173,32 @@ def test_loops_in_threads(gateway: Gateway, endpoint: Endpoint) -> None:
         texts = list(pool.map(run, range(16)))
 
     assert len(texts) == len(gateway.requests) == 16
+
+
+NOTEBOOK = """
+import asyncio, gc, sys
+import nest_asyncio
+nest_asyncio.apply()
+from llama_index.core.async_utils import asyncio_run
+from llama_index_texapi import TexAPI
+
+llm = TexAPI(model="gpt-5.2", api_key=sys.argv[1], api_base=sys.argv[2])
+
+async def cell():
+    for _ in range(2):
+        asyncio_run(llm.acomplete("Hello"))
+        asyncio.run(llm.acomplete("Hello"))
+
+asyncio.get_event_loop().run_until_complete(cell())
+gc.collect()
+"""
+
+
+def test_sync_helpers_in_a_notebook_write_nothing_to_stderr(gateway: Gateway, endpoint: Endpoint) -> None:
+    """LlamaIndex's helpers close the loops of their threads without shutting them down."""
+    command = [sys.executable, "-c", NOTEBOOK, endpoint.api_key, endpoint.base_url]
+
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert len(gateway.requests) == 4

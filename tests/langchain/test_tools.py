@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -400,3 +401,25 @@ def test_a_tool_message_may_hold_an_image(gateway: Gateway, endpoint: Endpoint) 
     assert result == {"role": "tool", "tool_call_id": "call_1", "content": "Here it is."}
     assert media["role"] == "user"
     assert media["content"][1] == {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("allowed", [False, True, None])
+def test_a_model_that_makes_two_calls_at_once_is_held_to_one(
+    gateway: Gateway, endpoint: Endpoint, way: Way, allowed: bool | None
+) -> None:
+    is_streamed = WAYS.index(way) >= 2
+    function = {"name": "get_weather", "arguments": '{"city": "Hanoi"}'}
+    calls = [{"index": at, "id": f"c{at}", "type": "function", "function": function} for at in range(2)]
+    message = {"role": "assistant", "content": None, "tool_calls": calls}
+    choice = {"index": 0, "delta" if is_streamed else "message": message, "finish_reason": "tool_calls"}
+    event = f"data: {json.dumps({'choices': [choice]})}\n\ndata: [DONE]\n\n".encode()
+    gateway.misbehave(
+        Fault(raw=event, content_type="text/event-stream")
+        if is_streamed
+        else Fault(body={"choices": [choice]})
+    )
+
+    answer = way(model(endpoint).bind_tools([get_weather], parallel_tool_calls=allowed), "Hanoi?")
+
+    assert len(answer.tool_calls) == (1 if allowed is False else 2)

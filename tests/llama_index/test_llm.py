@@ -11,8 +11,9 @@ from typing import Any
 import cloudpickle
 import openai
 import pytest
-from llama_index.core import Settings
+from llama_index.core import PromptHelper, Settings
 from llama_index.core.base.llms.base import BaseLLM
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.llms.loading import load_llm
 
 from llama_index_texapi import TexAPI, TexAPISettingsError
@@ -54,6 +55,28 @@ def test_metadata_of_any_model(arguments: dict[str, Any], window: int) -> None:
     assert metadata.is_chat_model
     assert metadata.is_function_calling_model
     assert metadata.num_output == -1
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+@pytest.mark.parametrize(
+    ("window", "limit", "planned"),
+    [
+        (128_000, 12_800, 12_800),
+        (128_000, 120_000, 120_000),
+        (128_000, 126_000, 96_000),
+        (128_000, 200_000, 96_000),
+        (8_192, 6_144, 6_144),
+        (8_192, 8_192, 6_144),
+        (1_000, 1_000, 750),
+    ],
+)
+def test_a_limit_that_leaves_no_room_for_a_prompt_is_not_planned_with(
+    name: str, window: int, limit: int, planned: int
+) -> None:
+    model = llm(context_window=window, **{name: limit})
+
+    assert PromptHelper.from_llm_metadata(model.metadata).num_output == planned
+    assert model._request([ChatMessage("Hello")], {})[0][name] == limit
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -396,3 +397,80 @@ def test_structured_predict_streams(endpoint: Endpoint) -> None:
 
     assert isinstance(last, Song)
     assert (last.title, last.year) == ("Diễm xưa", 1967)
+
+
+def _calls(*names: str) -> list[dict[str, Any]]:
+    return [
+        {"index": index, "id": f"c{index}", "type": "function", "function": {"name": name, "arguments": "{}"}}
+        for index, name in enumerate(names)
+    ]
+
+
+def _answer_with(gateway: Gateway, *names: str, is_streamed: bool) -> None:
+    """The next answer calls these tools, whatever it was asked."""
+    message = {"role": "assistant", "content": None, "tool_calls": _calls(*names)}
+    choice = {"index": 0, "delta" if is_streamed else "message": message, "finish_reason": "tool_calls"}
+    body = {"id": "c", "choices": [choice]}
+    event = f"data: {json.dumps(body)}\n\ndata: [DONE]\n\n".encode()
+    gateway.misbehave(Fault(raw=event, content_type="text/event-stream") if is_streamed else Fault(body=body))
+
+
+ONE_AT_A_TIME = [
+    lambda llm, **kwargs: llm.chat_with_tools([WEATHER], QUESTION, **kwargs),
+    lambda llm, **kwargs: list(llm.stream_chat_with_tools([WEATHER], QUESTION, **kwargs))[-1],
+    lambda llm, **kwargs: asyncio.run(llm.achat_with_tools([WEATHER], QUESTION, **kwargs)),
+    lambda llm, **kwargs: asyncio.run(_last(llm.astream_chat_with_tools([WEATHER], QUESTION, **kwargs))),
+]
+
+
+async def _last(stream: Any) -> Any:
+    return [response async for response in await stream][-1]
+
+
+@pytest.mark.parametrize("number", range(4), ids=["chat", "stream_chat", "achat", "astream_chat"])
+def test_a_model_that_makes_two_calls_at_once_is_held_to_one(
+    gateway: Gateway, endpoint: Endpoint, number: int
+) -> None:
+    for allowed, names in [(False, ["get_weather"]), (True, ["get_weather", "get_weather"])]:
+        _answer_with(gateway, "get_weather", "get_weather", is_streamed=number % 2 == 1)
+        response = ONE_AT_A_TIME[number](llm(endpoint), allow_parallel_tool_calls=allowed)
+
+        calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
+        assert [call.tool_name for call in calls] == names
+        assert [call.function.name for call in response.message.additional_kwargs["tool_calls"]] == names
+
+
+@pytest.mark.parametrize("number", range(4), ids=["chat", "stream_chat", "achat", "astream_chat"])
+def test_a_call_of_an_unknown_tool_is_noted(gateway: Gateway, endpoint: Endpoint, number: int) -> None:
+    _answer_with(gateway, "get_news", is_streamed=number % 2 == 1)
+
+    response = ONE_AT_A_TIME[number](llm(endpoint))
+
+    assert response.additional_kwargs["unknown_tools"] == ["get_news"]
+
+
+@pytest.mark.parametrize("is_agent_streaming", [False, True])
+def test_an_agent_runs_one_tool_at_a_time(
+    gateway: Gateway, endpoint: Endpoint, is_agent_streaming: bool
+) -> None:
+    ran: list[str] = []
+
+    def pay(to: str = "A") -> str:
+        """Pay once."""
+        ran.append(to)
+        return "paid"
+
+    _answer_with(gateway, "pay", "pay", is_streamed=is_agent_streaming)
+    agent = FunctionAgent(
+        tools=[FunctionTool.from_defaults(pay)],
+        llm=llm(endpoint),
+        streaming=is_agent_streaming,
+        allow_parallel_tool_calls=False,
+    )
+
+    async def run() -> None:
+        await agent.run("Pay")
+
+    asyncio.run(run())
+
+    assert ran == ["A"]

@@ -108,9 +108,20 @@ class LoopPools:
                 for key, other in list(_loops.items()):
                     if other is self:
                         del _loops[key]
+            # A loop that was closed without shutting down, as LlamaIndex's sync helpers do in a notebook,
+            # can close no connection: its sockets close when they are collected.
+            running = _running_loop()
+            is_open = running is not None and running is self.loop()
             for shards in self._shards.values():
-                while shards:
+                while shards and is_open:
                     await shards.pop().pool.aclose()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _is_idle(shard: PoolShard) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, TypedDict
@@ -19,7 +19,13 @@ from texapi_core.wire.reader import StreamReader, looks_like_sse
 from texapi_core.wire.reply import parse_reply, raise_for_error
 from texapi_core.wire.sse import BYTE_ORDER_MARK
 from texapi_core.wire.tool_names import ToolNames
-from texapi_core.wire.values import ChatDelta, ChatReply, MalformedAnswer
+from texapi_core.wire.values import (
+    ChatDelta,
+    ChatReply,
+    MalformedAnswer,
+    keep_deltas_of_first_call,
+    keep_first_call,
+)
 
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """Exceptions of parsing: `ErrorAnswer` and `MalformedAnswer`, which are ValueErrors, and those that an
@@ -71,6 +77,11 @@ async def aread_body(call: Call, sent: AsyncSent) -> Body:
     return body
 
 
+def allows_one_call(call: Call) -> bool:
+    """Whether the request asks for one tool call at a time, which not every provider obeys."""
+    return call.payload.get("parallel_tool_calls") is False
+
+
 class Body:
     """The bytes of a whole answer, within the timeout of the call."""
 
@@ -95,7 +106,12 @@ class Body:
             raise mapping.connection_error(TexAPITimeoutError, happened, self._response)
 
     def reply(self) -> ChatReply:
-        """The parsed answer. Some gateways stream it although the request did not ask for a stream."""
+        """The parsed answer, with one tool call if the request allows only one."""
+        reply = self._parsed()
+        return keep_first_call(reply) if allows_one_call(self._call) else reply
+
+    def _parsed(self) -> ChatReply:
+        """Some gateways stream the answer although the request did not ask for a stream."""
         body = self._text()
         origin = _origin(self._response, self._call.secrets)
         if not looks_like_sse(body):
@@ -138,6 +154,7 @@ class AnswerStream:
 
     def __init__(self, call: Call, response: Any) -> None:
         self._secrets = call.secrets
+        self._keeps_one_call = allows_one_call(call)
         self._idle_limit = call.settings.stream_idle_timeout
         self._response = response
         self._reader = StreamReader()
@@ -172,7 +189,9 @@ class AnswerStream:
         elif self.first_content is None:
             self.first_content = time.monotonic()
         self._is_idle = not deltas
-        return self._tools.own_in_deltas(deltas) if self._tools else deltas
+        if self._tools:
+            deltas = self._tools.own_in_deltas(deltas)
+        return list(keep_deltas_of_first_call(deltas)) if self._keeps_one_call else deltas
 
     def wait(self) -> None:
         """Start to wait for the next packet: the caller's processing time does not count as idle."""
@@ -187,8 +206,10 @@ class AnswerStream:
             TexAPIError: the stream contained an error, was cut off, or was not an answer.
         """
         try:
-            last = self._reader.finish()
-            yield from self._tools.own_at_end(last) if self._tools else last
+            deltas: Iterator[ChatDelta] = self._reader.finish()
+            if self._tools:
+                deltas = self._tools.own_at_end(deltas)
+            yield from keep_deltas_of_first_call(deltas) if self._keeps_one_call else deltas
         except _UNREADABLE as error:
             failure = mapping.from_answer(error, self._response, self._secrets, streamed=True)
             self.add_partial(failure)
@@ -196,7 +217,8 @@ class AnswerStream:
 
     def reply(self) -> ChatReply:
         """The answer received so far."""
-        return self._tools.own(self._reader.state.reply(**_origin(self._response, self._secrets)))
+        reply = self._tools.own(self._reader.state.reply(**_origin(self._response, self._secrets)))
+        return keep_first_call(reply) if self._keeps_one_call else reply
 
     def add_partial(self, error: TexAPIError) -> None:
         """Attach the answer received so far to the error that ends the stream."""

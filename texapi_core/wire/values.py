@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from texapi_core.wire.reasoning import NO_REASONING, Reasoning
@@ -88,3 +88,22 @@ class ChatDelta:
     tool_calls: tuple[ToolCallDelta, ...] = ()
     logprobs: Mapping[str, Any] | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+def keep_first_call(reply: ChatReply) -> ChatReply:
+    """The reply with one tool call per choice: some models make several although they may make one."""
+    if all(len(choice.tool_calls) <= 1 for choice in reply.choices):
+        return reply
+    choices = [replace(choice, tool_calls=choice.tool_calls[:1]) for choice in reply.choices]
+    return replace(reply, choices=tuple(choices))
+
+
+def keep_deltas_of_first_call(deltas: Iterable[ChatDelta]) -> Iterator[ChatDelta]:
+    """The deltas of a stream without those of a second or later tool call."""
+    for delta in deltas:
+        if any(call.index for call in delta.tool_calls):
+            calls = tuple(call for call in delta.tool_calls if not call.index)
+            delta = replace(delta, tool_calls=calls)
+            if replace(delta, raw={}) == ChatDelta():
+                continue
+        yield delta
