@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection
 from typing import Any
 
+from tests.gateway.check_names import check_name
 from tests.gateway.refusal import invalid
 
 _ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -25,11 +26,14 @@ def check_messages(messages: Any) -> None:
     if not isinstance(messages, list) or not messages:
         raise invalid("messages", "'messages' must be a list with at least one message.")
     awaited: list[str] = []
+    seen: set[str] = set()
     for index, message in enumerate(messages):
         path = f"messages[{index}]"
         role = message.get("role") if isinstance(message, dict) else None
         if role not in _ROLES:
             raise invalid(f"{path}.role", f"'role' must be one of {', '.join(_ROLES)}.")
+        if "name" in message:
+            check_name(message["name"], f"{path}.name")
         if role == "tool":
             _check_result(message, path, awaited)
             continue
@@ -37,6 +41,9 @@ def check_messages(messages: Any) -> None:
             raise invalid(path, _unanswered(awaited))
         if role == "assistant":
             awaited = _check_assistant(message, path)
+            if len(seen | set(awaited)) < len(seen) + len(awaited):
+                raise invalid(f"{path}.tool_calls", f"messages.{index}: `tool_use` ids must be unique")
+            seen.update(awaited)
         else:
             _check_content(message.get("content"), f"{path}.content", role)
     if awaited:
@@ -49,13 +56,27 @@ def _check_assistant(message: dict[str, Any], path: str) -> list[str]:
     content = message.get("content")
     if content is not None:
         _check_content(content, f"{path}.content", "assistant")
-    elif not calls and not message.get("refusal"):
-        raise invalid(f"{path}.content", "'content' may be null only next to tool calls.")
+    says_more = any(value for name, value in message.items() if name not in ("role", "content", "name"))
+    if _is_blank(content) and not says_more:
+        raise invalid(
+            f"{path}.content",
+            f"{path}: all messages must have non-empty content except for the optional final assistant "
+            "message",
+        )
     if calls is None:
         return []
+    if content is not None and _is_blank(content):
+        raise invalid(f"{path}.content", "messages: text content blocks must contain non-whitespace text")
     if not isinstance(calls, list) or not calls:
         raise invalid(f"{path}.tool_calls", "'tool_calls' must be a list with at least one call.")
     return [_check_call(call, f"{path}.tool_calls[{at}]") for at, call in enumerate(calls)]
+
+
+def _is_blank(content: Any) -> bool:
+    """Return whether a content has no text but white space, and no other part."""
+    if isinstance(content, list):
+        return all(part["type"] == "text" and not part["text"].strip() for part in content)
+    return not content or not content.strip()
 
 
 def _check_call(call: Any, path: str) -> str:
@@ -67,8 +88,7 @@ def _check_call(call: Any, path: str) -> str:
         raise invalid(f"{path}.type", "The type of a tool call must be 'function'.")
     function = call.get("function")
     name = function.get("name") if isinstance(function, dict) else None
-    if not isinstance(name, str) or not name:
-        raise invalid(f"{path}.function.name", "A tool call needs the name of a function.")
+    check_name(name, f"{path}.function.name")
     try:
         arguments = json.loads(function.get("arguments"))
     except (TypeError, ValueError):
@@ -81,12 +101,16 @@ def _check_call(call: Any, path: str) -> str:
 def _check_result(message: dict[str, Any], path: str, awaited: list[str]) -> None:
     """Check the result of a tool and remove its id from the pending ones."""
     identifier = message.get("tool_call_id")
-    if not isinstance(identifier, str) or identifier not in awaited:
+    if not isinstance(identifier, str) or awaited[:1] != [identifier]:
         raise invalid(
             f"{path}.tool_call_id",
-            f"The tool result '{identifier}' answers no call of the assistant message before it.",
+            f"The tool result '{identifier}' answers no call of the assistant message before it, or is not "
+            "in the order of the calls.",
         )
-    _check_content(message.get("content"), f"{path}.content", "tool")
+    content = message.get("content")
+    _check_content(content, f"{path}.content", "tool")
+    if isinstance(content, list) and all(part.keys() == {"type", "text"} for part in content):
+        raise invalid(f"{path}.content", f"{path}: invalid type: sequence, expected a string")
     awaited.remove(identifier)
 
 

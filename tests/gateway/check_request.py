@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.gateway.check_content import check_media, check_schemas
 from tests.gateway.check_messages import check_messages
+from tests.gateway.check_names import check_name
 from tests.gateway.check_tools import check_tool_choice, check_tools
 from tests.gateway.refusal import invalid, unknown_model
 
@@ -20,8 +22,8 @@ def parse_body(raw: bytes) -> Any:
         return None
 
 
-def check_request(body: Any, models: tuple[str, ...]) -> dict[str, Any]:
-    """Return the body of a chat request when it obeys the protocol."""
+def check_request(body: Any, models: tuple[str, ...], *, strict: bool = False) -> dict[str, Any]:
+    """Return the body of a chat request when it obeys the protocol; ``strict`` adds `check_content`."""
     if not isinstance(body, dict):
         raise invalid(None, "The body of the request must be a JSON object.")
     model = body.get("model")
@@ -34,6 +36,9 @@ def check_request(body: Any, models: tuple[str, ...]) -> dict[str, Any]:
     check_tool_choice(body, names)
     _check_settings(body)
     _check_format(body)
+    if strict:
+        check_schemas(body)
+        check_media(body["messages"])
     return body
 
 
@@ -95,6 +100,7 @@ def _check_format(body: dict[str, Any]) -> None:
     declared = wanted.get("json_schema")
     if not isinstance(declared, dict) or not isinstance(declared.get("name"), str):
         raise invalid("response_format.json_schema.name", "A JSON schema needs a name.")
+    check_name(declared["name"], "response_format.json_schema.name")
     if not isinstance(declared.get("schema", {}), dict):
         raise invalid("response_format.json_schema.schema", "The schema must be an object.")
 

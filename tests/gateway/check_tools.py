@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from tests.gateway.check_names import check_name
 from tests.gateway.models import signs_tool_calls
 from tests.gateway.refusal import invalid
-
-_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
 
 
 def check_tools(body: dict[str, Any]) -> list[str]:
@@ -71,11 +69,11 @@ def _check_tool(tool: Any, path: str) -> str:
         raise invalid(f"{path}.type", "The type of a tool must be 'function'.")
     function = tool.get("function")
     name = function.get("name") if isinstance(function, dict) else None
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise invalid(f"{path}.function.name", "A tool needs a name of letters, digits, _ and -.")
+    check_name(name, f"{path}.function.name")
     parameters = tool["function"].get("parameters", {})
     if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
         raise invalid(f"{path}.function.parameters", "'parameters' must be a schema of an object.")
+    assert isinstance(name, str)
     return name
 
 

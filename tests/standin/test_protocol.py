@@ -77,7 +77,7 @@ EXTRAS: dict[str, dict[str, Any]] = {
             },
             USER,
             {**CALLING, "tool_calls": [{**CALL, "extra_content": {"google": {}}}]},
-            {**RESULT, "content": [{"type": "text", "text": "done"}], "name": "f"},
+            {**RESULT, "content": "done", "name": "f"},
             USER,
         ]
     },

@@ -34,6 +34,8 @@ def user_with(part: dict[str, Any]) -> dict[str, Any]:
     return {"role": "user", "content": [part]}
 
 
+TWO_CALLS = {**CALLING, "tool_calls": [CALL, {**CALL, "id": "c2"}]}
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no model": ({"model": None}, "model"),
     "empty model": ({"model": ""}, "model"),
@@ -176,6 +178,38 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "assistant without content": (
         {"messages": [USER, {"role": "assistant", "content": None}, USER]},
         "messages[1].content",
+    ),
+    "assistant with white space": (
+        {"messages": [USER, {"role": "assistant", "content": " \n"}, USER]},
+        "messages[1].content",
+    ),
+    "assistant with empty parts": (
+        {"messages": [USER, {"role": "assistant", "content": [{"type": "text", "text": ""}]}]},
+        "messages[1].content",
+    ),
+    "white space beside calls": (
+        {"messages": [USER, {**CALLING, "content": "\n"}, RESULT]},
+        "messages[1].content",
+    ),
+    "ids twice": (
+        {"messages": [USER, CALLING, RESULT, CALLING, RESULT]},
+        "messages[3].tool_calls",
+    ),
+    "results in another order": (
+        {"messages": [USER, TWO_CALLS, {**RESULT, "tool_call_id": "c2"}, RESULT]},
+        "messages[2].tool_call_id",
+    ),
+    "result as texts": (
+        {"messages": [USER, CALLING, {**RESULT, "content": [{"type": "text", "text": "x"}]}]},
+        "messages[2].content",
+    ),
+    "name with an accent": ({"messages": [{**USER, "name": "Trợ lý"}]}, "messages[0].name"),
+    "long name": ({"messages": [{**USER, "name": "a" * 65}]}, "messages[0].name"),
+    "tool with a dot": ({"tools": [tool_with(name="ns.ping")]}, "tools[0].function.name"),
+    "tool with a long name": ({"tools": [tool_with(name="a" * 65)]}, "tools[0].function.name"),
+    "schema with brackets in its name": (
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "Page[int]", "schema": {}}}},
+        "response_format.json_schema.name",
     ),
     "stream options alone": ({"stream_options": {"include_usage": True}}, "stream_options"),
     "stream as text": ({"stream": "yes"}, "stream"),

@@ -1,0 +1,27 @@
+"""The strict check of names, in OpenAI's words."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tests.gateway.refusal import invalid
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]+")
+_LENGTH = 64
+
+
+def check_name(name: Any, path: str) -> None:
+    """Check that a name is of the characters and the length that every provider takes."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise invalid(
+            path,
+            f"Invalid '{path}': string does not match pattern. Expected a string that matches the pattern "
+            "'^[a-zA-Z0-9_-]+$'.",
+        )
+    if len(name) > _LENGTH:
+        raise invalid(
+            path,
+            f"Invalid '{path}': string too long. Expected a string with maximum length {_LENGTH}, but got "
+            f"a string with length {len(name)} instead.",
+        )
