@@ -212,11 +212,14 @@ class BudgetSink(Sink):
             ) from error
 
     def _begin(self, call: StartedCall) -> Observer:
-        one = upper_bound(call.payload, self.prices)
+        prices = self.prices.of_gateway(call.base_url)
+        one = upper_bound(call.payload, prices)
         has_cap = any(budget.max_cost is not None for budget in self.budgets)
         if one.cost is None and has_cap and self.unpriced == "refuse":
+            reason = prices.reason(call.model)
             raise CallRefused(
-                f"The price of the model is not known ({call.model}), so `max_cost` cannot be enforced. "
+                f"The price of the model is not known, so `max_cost` cannot be enforced ({call.model}"
+                f"{reason and f': {reason}'}). "
                 'Give its price in `prices`, or pass `unpriced="count_tokens"` with `max_tokens_total`.'
             )
         requests = 1 + call.max_retries

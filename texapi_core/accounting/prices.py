@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from texapi_core.catalog import find_row, normal_name
+from texapi_core.catalog import ModelInfo, find_row, normal_name
 from texapi_core.wire.usage import TokenUsage
 
 _MILLION = 1_000_000
@@ -68,10 +68,25 @@ class PriceList:
     """Where the prices were read."""
     date: str = ""
     """When the prices were read."""
+    unpriced: Mapping[str, str] = field(default_factory=dict)
+    """Model -> why it has no price."""
+    own: Mapping[str, ModelPrice] = field(default_factory=dict)
+    """Those of `models` that the user gave in a dict."""
+    listed: Mapping[str, ModelPrice] = field(default_factory=dict)
+    """What the gateway listed, which takes precedence over all but `own`."""
 
     def price(self, model: str | None) -> ModelPrice | None:
         """The price of a model in any spelling of its name, `None` if the list has none."""
-        return find_row(self.models, model) if model else None
+        if not model:
+            return None
+        listed = find_row(self.listed, model) if self.listed else None
+        if listed is not None and find_row(self.own, model) is None:
+            return listed
+        return find_row(self.models, model)
+
+    def reason(self, model: str | None) -> str:
+        """Why the list has no price of a model; `""` if it has one, or knows no reason."""
+        return "" if not model or self.price(model) else find_row(self.unpriced, model) or ""
 
     def cost(self, usage: TokenUsage, *models: str | None) -> Decimal | None:
         """USD for one call's tokens, by the first of `models` that has a price; `None` if unknown."""
@@ -80,7 +95,59 @@ class PriceList:
 
     def with_rows(self, rows: Mapping[str, Any]) -> PriceList:
         """A copy of the list in which `rows` are added or replaced."""
-        return replace(self, models={**self.models, **_parse_rows(rows)})
+        parsed = _parse_rows(rows)
+        return replace(self, models={**self.models, **parsed}, own={**self.own, **parsed})
+
+    def of_gateway(self, base_url: str) -> PriceList:
+        """The list with the prices that this gateway listed, which win unless the user gave their own."""
+        listed = _of_gateways.get(base_url)
+        return replace(self, listed=listed) if listed else self
+
+
+_of_gateways: dict[str, dict[str, ModelPrice]] = {}
+"""Base URL -> the prices that its list of models had last."""
+_LISTED = (
+    ("pricing", _MILLION, ("prompt", "completion", "input_cache_read", "input_cache_write")),
+    ("pricing", 1, ("input", "output", "cached_input", "cache_creation")),
+    (
+        "",
+        _MILLION,
+        (
+            "input_cost_per_token",
+            "output_cost_per_token",
+            "cache_read_input_token_cost",
+            "cache_creation_input_token_cost",
+        ),
+    ),
+)
+"""Where a row of a list of models has prices: the object, what makes them USD per million tokens, and the
+names of input, output, cached input and cache creation. OpenRouter's, Together's and LiteLLM's."""
+
+
+def note_listed_prices(base_url: str, models: Iterable[ModelInfo]) -> None:
+    """Keep the prices in a gateway's list of models; rows without usable prices are skipped."""
+    found = {normal_name(model.id): price for model in models if (price := _listed_price(model.extras))}
+    if found:
+        _of_gateways[base_url] = found
+
+
+def _listed_price(extras: Mapping[str, Any]) -> ModelPrice | None:
+    for place, factor, names in _LISTED:
+        row = extras.get(place) if place else extras
+        if not isinstance(row, Mapping) or not set(names[:2]) <= row.keys():
+            continue
+        try:
+            amounts = [
+                _amount("", row[name]) * factor if row.get(name) is not None else None for name in names
+            ]
+        except ValueError:
+            return None
+        if amounts[0] is None or amounts[1] is None:
+            return None
+        return ModelPrice(
+            input=amounts[0], output=amounts[1], cached_input=amounts[2], cache_creation=amounts[3]
+        )
+    return None
 
 
 def parse_prices(prices: Any) -> PriceList:
@@ -140,8 +207,10 @@ def _parse_list(text: str, name: str) -> PriceList:
         raise ValueError(f"The price list {name} is not JSON: {error}") from None
     if not isinstance(content, dict) or not isinstance(content.get("models"), dict):
         raise ValueError(f'The price list {name} has no "models".')
+    unpriced, reasons = content.get("unpriced", {}), content.get("reasons", {})
     return PriceList(
         models=_parse_rows(content["models"]),
+        unpriced={normal_name(name): str(reasons.get(why, why)) for name, why in unpriced.items()},
         source=str(content.get("source", "")),
         date=str(content.get("date", "")),
     )

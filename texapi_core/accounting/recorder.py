@@ -236,7 +236,9 @@ class CallRecorder(NullRecorder):
         reply = self._reply or partial or (self._answer.reply() if self._answer else None)
         usage = (reply and reply.usage) or getattr(failure, "usage", None) or NO_USAGE
         started, served_model = self._started, reply.model if reply else None
-        cost, cost_source = self._accounting.cost(usage, served_model, started.model)
+        cost, cost_source = self._accounting.cost(
+            usage, served_model, started.model, base_url=started.base_url
+        )
         first_content = self._answer.first_content if self._answer else None
         return CallRecord(
             call_id=started.call_id,

@@ -127,11 +127,13 @@ class Accounting:
     prices: PriceList
     sinks: tuple[Sink, ...] = ()
 
-    def cost(self, usage: TokenUsage, *models: str | None) -> tuple[Decimal | None, CostSource | None]:
+    def cost(
+        self, usage: TokenUsage, *models: str | None, base_url: str = ""
+    ) -> tuple[Decimal | None, CostSource | None]:
         """USD of a call and its source: the gateway's figure, else the price list, else `(None, None)`."""
         if usage.cost is not None:
             return Decimal(str(usage.cost)), "gateway"
-        cost = self.prices.cost(usage, *models)
+        cost = self.prices.of_gateway(base_url).cost(usage, *models)
         return cost, None if cost is None else "prices"
 
 
