@@ -9,12 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
+from tests.accounting.filled import call, fill
 from tests.conftest import Endpoint
+from tests.gateway import Gateway
+from tests.gateway.models import MODELS
 from texapi_core import TexAPISettingsError, TokenUsage
-from texapi_core.accounting.prices import ModelPrice, bundled_prices, parse_prices
+from texapi_core.accounting.prices import (
+    ModelPrice,
+    _of_gateways,
+    bundled_prices,
+    note_listed_prices,
+    parse_prices,
+)
+from texapi_core.catalog import ModelInfo, _capability_table
+from texapi_core.cli.commands import app
 
 PRICE = ModelPrice(
     input=Decimal("3"),
@@ -176,3 +188,59 @@ def test_a_bad_file_in_the_environment_is_an_error_that_names_it(
 
     with pytest.raises(TexAPISettingsError, match="TEXAPI_PRICES"):
         ChatTexAPI(model="m", **endpoint.for_langchain())
+
+
+def test_every_text_model_of_the_table_has_a_price_or_a_reason() -> None:
+    prices = bundled_prices()
+
+    for model in (*_capability_table(), *MODELS):
+        assert prices.price(model) or prices.reason(model), model
+    assert set(prices.unpriced.values()) == {
+        "its weights are open, and each host sets its own price",
+        "its images or music are not charged by the token",
+        "the source lists no price of its maker's",
+    }
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        {"pricing": {"prompt": "0.000001", "completion": "0.000002", "input_cache_read": None}},
+        {"pricing": {"input": 1, "output": 2, "hourly": 0}},
+        {"input_cost_per_token": 1e-06, "output_cost_per_token": "2e-06"},
+    ],
+)
+def test_prices_that_the_gateway_lists_win(
+    gateway: Gateway, endpoint: Endpoint, listed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"id": "qwen3-235b", **listed}, {"id": "odd", "pricing": {"prompt": "free", "completion": 1}}]
+    note_listed_prices(endpoint.base_url, [ModelInfo(id=row.pop("id"), extras=row) for row in rows])
+    try:
+        answer = ChatTexAPI(model="qwen3-235b", max_cost=1, **endpoint.for_langchain()).invoke("Hello")
+        usage = answer.usage_metadata
+        assert usage is not None
+        assert answer.response_metadata["cost"] == pytest.approx(
+            (usage["input_tokens"] + 2 * usage["output_tokens"]) / 1e6
+        )
+        own = {"qwen3-235b": {"input": 0, "output": 0, "cached_input": 0}}
+        theirs = ChatTexAPI(model="qwen3-235b", prices=own, **endpoint.for_langchain()).invoke("Hello")
+        assert theirs.response_metadata["cost"] == 0
+    finally:
+        _of_gateways.clear()
+
+
+def test_the_command_checks_the_list(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/usage.db"
+    fill(url, [call(1), call(2, model="qwen3-235b", cost=None), call(3, model="mine", cost=None)])
+
+    shown = CliRunner().invoke(app, ["prices", "claude-opus-4-1"])
+    checked = CliRunner().invoke(app, ["prices", "--check", "--ledger", url, "--format", "json"])
+
+    assert "claude-opus-4-1" in shown.stdout
+    assert "2026-11-23" in shown.stdout
+    assert checked.exit_code == 1
+    assert [fault["fault"] for fault in json.loads(checked.stdout)] == [
+        "mine has no price: 1 of its 1 calls in the ledger have no cost.",
+        "qwen3-235b has no price (its weights are open, and each host sets its own price): 1 of its 1 calls "
+        "in the ledger have no cost.",
+    ]

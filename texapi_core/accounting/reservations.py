@@ -79,9 +79,10 @@ _DELETE_PASSED = (
     f"DELETE FROM texapi_reservations WHERE account = ? AND (started_at < ? "
     f"OR (state = {_OPEN} AND started_at < ?))"
 )
-_DELETE_RECORDED = f"""DELETE FROM texapi_reservations WHERE account = ? AND EXISTS (
-SELECT 1 FROM texapi_calls WHERE texapi_calls.call_id = texapi_reservations.call_id
+_IS_RECORDED = f"""EXISTS (SELECT 1 FROM texapi_calls
+WHERE texapi_calls.call_id = texapi_reservations.call_id
 AND (texapi_reservations.state = {_KNOWN} OR texapi_calls.cost IS NOT NULL))"""
+_DELETE_RECORDED = f"DELETE FROM texapi_reservations WHERE account = ? AND {_IS_RECORDED}"
 _SUM = "SELECT state, sum(cost), sum(tokens) FROM texapi_reservations WHERE account = ? GROUP BY state"
 
 
@@ -505,6 +506,22 @@ class ReservationStore:
             )
             balances[name].add(_OPEN, cost, tokens)
         return balances
+
+
+def unrecorded(connection: Any, account: str, since: float) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Cost (10⁻¹² USD) and tokens of ended calls that are not in the ledger, and of reservations.
+
+    `connection` is SQLAlchemy's: this is for reports.
+    """
+    statement = f"""SELECT state, sum(cost), sum(tokens) FROM texapi_reservations
+WHERE account = ? AND started_at >= ? AND NOT {_IS_RECORDED} GROUP BY state"""
+    sign = "%s" if connection.dialect.name == "postgresql" else "?"
+    ended, reserved = [0, 0], [0, 0]
+    for state, cost, tokens in connection.exec_driver_sql(statement.replace("?", sign), (account, since)):
+        amounts = reserved if state == _OPEN else ended
+        amounts[0] += int(cost)
+        amounts[1] += int(tokens)
+    return (ended[0], ended[1]), (reserved[0], reserved[1])
 
 
 def _crossings(limit: Limit, balance: Balance) -> Iterable[Crossing]:

@@ -17,11 +17,13 @@ from sqlalchemy import Engine
 
 import texapi_core
 from texapi_core.accounting.ledger import report, statement
-from texapi_core.accounting.prices import parse_prices
+from texapi_core.accounting.ledger.budgets import read_budgets
+from texapi_core.accounting.prices import PriceList, parse_prices
 from texapi_core.adapter_base.accounting_parameters import PRICES_ENV, USAGE_LEDGER_ENV
-from texapi_core.cli import output
+from texapi_core.cli import output, spending
 from texapi_core.cli.doctor.texts import language_of_locale
 from texapi_core.cli.models import read_models
+from texapi_core.settings import env_base_url
 
 DIFFERENT = FAULTY = 1
 USAGE_ERROR = 2
@@ -35,7 +37,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Usage and cost of TexAPI from the ledger, the models of a key, and a check of the setup.",
-    epilog="Exit codes: 0 success; 1 `reconcile` found differences, or `doctor` a fault; 2 the command was "
+    epilog="Exit codes: 0 success; 1 `reconcile` found differences, `doctor` a fault, or `--check` "
+    "a budget used up or a fault in the prices; 2 the command was "
     "not understood; 3 the ledger or the statement cannot be read; 4 the gateway did not answer `models`.",
 )
 errors = Console(stderr=True, highlight=False)
@@ -145,16 +148,60 @@ def models(
     format: FormatOption = Format.TABLE,
 ) -> None:
     """The models that the key in TEXAPI_API_KEY can use, with known capabilities and prices."""
-    try:
-        prices = parse_prices(os.environ.get(PRICES_ENV) or None)
-    except ValueError as error:
-        _stop(USAGE_ERROR, f"{error} Correct {PRICES_ENV}.")
+    prices = _prices()
     try:
         with errors.status("Asking the gateway…"):
             rows = read_models(prices, name=name, timeout=timeout)
     except texapi_core.TexAPIError as error:
         _stop(NO_GATEWAY, f"{error} `texapi doctor` looks for the cause.")
     output.print_models(rows, prices, format)
+
+
+@app.command()
+def budget(
+    ledger: LedgerOption = "",
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 if a budget is used up.")] = False,
+    at: Annotated[float, typer.Option(min=0, max=1, help="The fraction at which --check fails.")] = 1.0,
+    format: FormatOption = Format.TABLE,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> None:
+    """What the budgets on a ledger have spent, reserved and left, and when they will be used up."""
+    with _open(ledger) as engine:
+        lines = read_budgets(engine, datetime.now(UTC))
+    output.print_budgets(spending.budget_rows(lines), Format.JSON if json else format)
+    reached = [line for line in lines if spending.is_reached(line, at)]
+    if check and reached:
+        errors.print(f"{len(reached)} of {len(lines)} budgets have reached {at:.0%}.")
+        raise typer.Exit(DIFFERENT)
+
+
+@app.command()
+def prices(
+    name: Annotated[str, typer.Argument(help="Only models whose name contains this text.")] = "",
+    ledger: LedgerOption = "",
+    check: Annotated[
+        bool, typer.Option("--check", help="Print only what is wrong, and exit with 1.")
+    ] = False,
+    gateway: Annotated[bool, typer.Option("--gateway", help="Ask the gateway for its prices first.")] = False,
+    timeout: TimeoutOption = 20.0,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """The price list in use, its date and source, and which models of the ledger have no price."""
+    known = _prices()
+    if gateway:
+        try:
+            read_models(known, timeout=timeout)
+        except texapi_core.TexAPIError as error:
+            _stop(NO_GATEWAY, f"{error} `texapi doctor` looks for the cause.")
+        known = known.of_gateway(env_base_url())
+    used: list[report.UsageLine] = []
+    if ledger:
+        with _open(ledger) as engine:
+            used = report.read_usage(engine, ["model"])
+    found = spending.faults(known, used)
+    output.print_prices(spending.price_rows(known, name), known, found, format, only_faults=check)
+    if check and found:
+        raise typer.Exit(DIFFERENT)
 
 
 @app.command()
@@ -186,6 +233,13 @@ def _open(url: str) -> Generator[Engine]:
             yield engine
     except report.LedgerUnreadableError as error:
         _stop(NO_LEDGER, str(error))
+
+
+def _prices() -> PriceList:
+    try:
+        return parse_prices(os.environ.get(PRICES_ENV) or None)
+    except ValueError as error:
+        _stop(USAGE_ERROR, f"{error} Correct {PRICES_ENV}.")
 
 
 def _moment(text: str) -> datetime | None:

@@ -118,14 +118,70 @@ def print_models(rows: Sequence[Mapping[str, Any]], prices: PriceList, format: s
     console = _console()
     console.print(_table(rows, _MODEL_COLUMNS, _model_cell))
     console.print("in, cached, out: USD per million tokens; - is not known.")
-    source = f"{prices.source or 'the file of TEXAPI_PRICES'}{', ' if prices.date else ''}{prices.date}"
-    console.print(f"Prices: {source}.", markup=False, soft_wrap=True)
+    _print_source(console, prices)
 
 
 def _model_cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+_BUDGET_COLUMNS = ("budget", "window", "unit", "limit", "spent", "reserved", "left", "gone_at")
+
+
+def print_budgets(rows: Sequence[Mapping[str, Any]], format: str) -> None:
+    """Limits, one per line."""
+    if format != "table":
+        _print_rows(rows, format)
+        return
+    console = _console()
+    if not rows:
+        console.print("No call has been made under a budget on this ledger.")
+        return
+    console.print(_table(rows, {name: name.replace("_", " ") for name in _BUDGET_COLUMNS}, _model_cell))
+    console.print(
+        "gone at: when nothing will be left at the rate of the last 24 hours; - is not in this window."
+    )
+
+
+_PRICE_COLUMNS = {
+    "model": "model",
+    "input_usd": "in",
+    "cached_input_usd": "cached",
+    "output_usd": "out",
+    "no_price_because": "no price because",
+}
+
+
+def print_prices(
+    rows: Sequence[Mapping[str, Any]],
+    prices: PriceList,
+    faults: Sequence[str],
+    format: str,
+    *,
+    only_faults: bool,
+) -> None:
+    """A price list with its source, and what is wrong with it."""
+    if format != "table":
+        _print_rows([{"fault": fault} for fault in faults] if only_faults else rows, format)
+        return
+    console = _console()
+    if not only_faults:
+        console.print(_table(rows, _PRICE_COLUMNS, _model_cell))
+        console.print("in, cached, out: USD per million tokens; - is not known.")
+    _print_source(console, prices)
+    for fault in faults:
+        console.print(fault, markup=False, soft_wrap=True)
+    if not faults:
+        console.print("Nothing is wrong with the list.")
+
+
+def _print_source(console: Console, prices: PriceList) -> None:
+    source = f"{prices.source or 'the file of TEXAPI_PRICES'}{', ' if prices.date else ''}{prices.date}"
+    console.print(f"Prices: {source}.", markup=False, soft_wrap=True)
+    if prices.listed:
+        console.print(f"{len(prices.listed):,} prices are the gateway's own.")
 
 
 _COLORS = {"ok": "green", "warning": "yellow", "fault": "bold red", "skipped": "dim"}

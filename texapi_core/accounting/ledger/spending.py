@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from texapi_core.accounting.ledger.schema import call_tags, calls, open_ledger, parse_url, prepare
 from texapi_core.accounting.record import Spending
+from texapi_core.accounting.reservations import Account
 
 NO_VALUE = "-"
 """The value of calls without the tag or the metadata that a budget is split by."""
@@ -70,7 +71,7 @@ class LedgerDatabase:
             return None
         return found.st_dev, found.st_ino
 
-    def read_ledger(self, account: Any, since: datetime) -> Spending:
+    def read_ledger(self, account: Account, since: datetime) -> Spending:
         """Spending of the recorded calls of an account since a time."""
         return read_spending(self._engine, account.scope, account.value, since)
 
