@@ -4,8 +4,8 @@
     ├── TexAPISettingsError                (openai.OpenAIError, ValueError)  before anything is sent
     ├── TexAPIBudgetExceededError          before anything is sent, by the user's own budget
     │   └── TexAPIBudgetUnavailableError   before anything is sent: the budget cannot be checked
-    ├── TexAPIConnectionError              (openai.APIConnectionError)       retried
-    │   ├── TexAPITimeoutError             (openai.APITimeoutError)          retried
+    ├── TexAPIConnectionError              (openai.APIConnectionError)       retried if never sent
+    │   ├── TexAPITimeoutError             (openai.APITimeoutError)          retried if never sent
     │   └── TexAPIStreamInterruptedError   a stream broke after its first byte; never retried
     ├── TexAPIResponseError                (openai.APIResponseValidationError)  not a chat completion
     └── TexAPIStatusError                  (openai.APIStatusError)
@@ -17,8 +17,8 @@
         │   └── TexAPIInsufficientQuotaError  (openai.RateLimitError)        429
         ├── TexAPIPermissionDeniedError    (openai.PermissionDeniedError)    403
         ├── TexAPINotFoundError            (openai.NotFoundError)            404
-        ├── TexAPIRequestTimeoutError      408, retried
-        ├── TexAPIConflictError            (openai.ConflictError)            409, retried
+        ├── TexAPIRequestTimeoutError      408
+        ├── TexAPIConflictError            (openai.ConflictError)            409
         ├── TexAPIRequestTooLargeError     413
         ├── TexAPIUnprocessableEntityError (openai.UnprocessableEntityError) 422
         ├── TexAPIRateLimitError           (openai.RateLimitError)           429, retried
@@ -30,7 +30,8 @@
             ├── TexAPIAllRoutesFailedError
             └── TexAPIProviderUnavailableError
 
-"retried": the openai client retries up to `max_retries` times before the error is raised.
+"retried": sent again up to `max_retries` times before the error is raised, as
+`texapi_core.transport.retries` says.
 """
 
 from __future__ import annotations
@@ -96,6 +97,8 @@ _PICKLED = frozenset(
         "usage",
         "reason",
         "advice",
+        "was_sent",
+        "is_retryable",
     }
 )
 
@@ -139,6 +142,8 @@ class TexAPIConnectionError(TexAPIError, openai.APIConnectionError):
 
     is_retryable = True
     advice = "Check the network and `base_url`, then try again."
+    was_sent = True
+    """Whether the request may have reached the gateway, which may then charge for it."""
 
     def __init__(self, message: str, *, request: Any) -> None:
         super().__init__(message=message, request=request)

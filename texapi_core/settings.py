@@ -18,6 +18,7 @@ from texapi_core.settings_checks import (
     check_api_key,
     check_async_transport,
     check_base_url,
+    check_flag,
     check_headers,
     check_http_client,
     check_max_retries,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from texapi_core.accounting.sinks import Accounting
 
 BASE_URL_ENVS = ("TEXAPI_BASE_URL", "TEXAPI_API_BASE")
+RETRY_TIMEOUTS_ENV = "TEXAPI_RETRY_TIMEOUTS"
 DEFAULT_TIMEOUT = 120.0
 """Seconds; the gateway's own limit."""
 CONNECT_TIMEOUT = 10.0
@@ -50,6 +52,7 @@ class Settings:
     timeout: float | openai.Timeout = DEFAULT_TIMEOUT
     stream_idle_timeout: float | None = DEFAULT_STREAM_IDLE_TIMEOUT
     max_retries: int = DEFAULT_MAX_RETRIES
+    retry_timeouts: bool = False
     default_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     default_query: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
     http_client: Any = field(default=None, repr=False)
@@ -90,6 +93,12 @@ def env_base_url() -> str:
     return DEFAULT_BASE_URL
 
 
+def env_retry_timeouts() -> bool:
+    """Whether the environment asks to repeat requests that timed out, default no."""
+    value = os.environ.get(RETRY_TIMEOUTS_ENV)
+    return False if value is None else check_flag(RETRY_TIMEOUTS_ENV, value)
+
+
 def key_hint(api_key: str) -> str:
     """The last four characters of a key, to distinguish keys; `""` for a short key."""
     return f"…{api_key[-4:]}" if len(api_key) >= _MIN_HINTED_KEY else ""
@@ -101,6 +110,7 @@ def resolve_settings(
     base_url: str | None,
     timeout: float | openai.Timeout | None,
     max_retries: int,
+    retry_timeouts: bool | None = None,
     stream_idle_timeout: float | None = DEFAULT_STREAM_IDLE_TIMEOUT,
     default_headers: Mapping[str, Any] | None = None,
     default_query: Mapping[str, Any] | None = None,
@@ -126,6 +136,9 @@ def resolve_settings(
         timeout=DEFAULT_TIMEOUT if timeout is None else timeout,
         stream_idle_timeout=stream_idle_timeout,
         max_retries=check_max_retries(max_retries),
+        retry_timeouts=(
+            env_retry_timeouts() if retry_timeouts is None else check_flag("retry_timeouts", retry_timeouts)
+        ),
         default_headers=check_headers("default_headers", default_headers),
         default_query=tuple((default_query or {}).items()),
         http_client=http_client,

@@ -104,6 +104,20 @@ def check_max_retries(max_retries: Any) -> int:
     return max_retries
 
 
+_FLAGS = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off", ""), False),
+}
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """A bool, or the text of one in an environment variable."""
+    flag = _FLAGS.get(value.strip().lower()) if isinstance(value, str) else value
+    if not isinstance(flag, bool):
+        raise settings_error(f"`{name}` must be true or false, not {value!r}.")
+    return flag
+
+
 def check_http_client(name: str, client: Any, *, asynchronous: bool) -> None:
     """Refuse anything but an HTTP client of the right kind, sync or async."""
     if client is None:

@@ -62,13 +62,7 @@ Way = Callable[[Settings], ChatReply]
 @pytest.fixture(autouse=True)
 def _no_sleep_between_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the delays: retries are counted here, not timed."""
-    real = time.sleep
-    monkeypatch.setattr(time, "sleep", lambda seconds: real(min(seconds, 0.01)))
-
-    async def soon(seconds: float) -> None:
-        return None
-
-    monkeypatch.setattr("anyio.sleep", soon)
+    monkeypatch.setattr("texapi_core.transport.retries.FIRST_WAIT", 0.001)
 
 
 ERRORS: list[tuple[int, str, str, type[openai.OpenAIError], int]] = [
@@ -86,8 +80,8 @@ ERRORS: list[tuple[int, str, str, type[openai.OpenAIError], int]] = [
     (400, "", "TexAPIBadRequestError", openai.BadRequestError, 1),
     (403, "", "TexAPIPermissionDeniedError", openai.PermissionDeniedError, 1),
     (404, "model_not_found", "TexAPINotFoundError", openai.NotFoundError, 1),
-    (408, "", "TexAPIRequestTimeoutError", openai.APIStatusError, 3),
-    (409, "", "TexAPIConflictError", openai.ConflictError, 3),
+    (408, "", "TexAPIRequestTimeoutError", openai.APIStatusError, 1),
+    (409, "", "TexAPIConflictError", openai.ConflictError, 1),
     (413, "", "TexAPIRequestTooLargeError", openai.APIStatusError, 1),
     (422, "", "TexAPIUnprocessableEntityError", openai.UnprocessableEntityError, 1),
     (429, "", "TexAPIRateLimitError", openai.RateLimitError, 3),

@@ -25,8 +25,8 @@ _BY_STATUS: dict[int, tuple[type[TexAPIError], bool]] = {
     403: (texapi_core.TexAPIPermissionDeniedError, False),
     404: (texapi_core.TexAPINotFoundError, False),
     405: (texapi_core.TexAPIStatusError, False),
-    408: (texapi_core.TexAPIRequestTimeoutError, True),
-    409: (texapi_core.TexAPIConflictError, True),
+    408: (texapi_core.TexAPIRequestTimeoutError, False),
+    409: (texapi_core.TexAPIConflictError, False),
     413: (texapi_core.TexAPIRequestTooLargeError, False),
     418: (texapi_core.TexAPIStatusError, False),
     422: (texapi_core.TexAPIUnprocessableEntityError, False),
@@ -283,9 +283,18 @@ FAILURES: dict[str, Case] = {
     **dict(_unreadable()),
     **{
         f"a {status} that asks for a retry": _failure(
-            Fault(status=status, headers={"x-should-retry": "true", **_SOON}), error, retried=retried
+            Fault(status=status, headers={"x-should-retry": "true", **_SOON}),
+            error,
+            retried=retried or status in (408, 409),
         )
         for status, (error, retried) in _BY_STATUS.items()
+    },
+    **{
+        f"a {status} that forbids a retry": _failure(
+            Fault(status=status, headers={"x-should-retry": "false", **_SOON}), error, retried=False
+        )
+        for status, (error, retried) in _BY_STATUS.items()
+        if retried
     },
     **{
         f"a redirect by {status}": _failure(
@@ -296,9 +305,12 @@ FAILURES: dict[str, Case] = {
         )
         for status in (301, 302, 303)
     },
-    "no answer in time": Case(Fault(delay=4.0), texapi_core.TexAPITimeoutError),
-    "closed without an answer": Case(Verbatim(b""), texapi_core.TexAPIConnectionError),
-    "reset without an answer": Case(Verbatim(b"", reset=True), texapi_core.TexAPIConnectionError),
+    # Once it is sent, the request may be charged: it is not sent again.
+    "no answer in time": Case(Fault(delay=4.0), texapi_core.TexAPITimeoutError, max_retries=2),
+    "closed without an answer": Case(Verbatim(b""), texapi_core.TexAPIConnectionError, max_retries=2),
+    "reset without an answer": Case(
+        Verbatim(b"", reset=True), texapi_core.TexAPIConnectionError, max_retries=2
+    ),
     "no HTTP": Case(Verbatim(b"SSH-2.0-OpenSSH_9.9\r\n"), texapi_core.TexAPIConnectionError),
     "half a head": Case(Verbatim(b"HTTP/1.1 200 OK\r\ncontent-ty"), texapi_core.TexAPIConnectionError),
     "a head without end": Case(

@@ -100,7 +100,7 @@ class CallRecord:
     first_token_ms: float | None = None
     """Milliseconds to the first content of a stream."""
     attempts: int | None = None
-    """Requests sent, including retries."""
+    """Requests that may have reached the gateway, including retries."""
     request_id: str | None = None
     """The gateway's `x-request-id` of the last attempt."""
     response_id: str | None = None

@@ -40,22 +40,12 @@ from texapi_core.wire.values import ChatReply
 
 _T = TypeVar("_T")
 _RETRY_COUNT = "x-stainless-retry-count"
-"""Header in which the openai SDK sends the number of retries so far."""
+"""Header with the number of earlier requests that reached the gateway."""
 
 
+_REFUSED_HERE = (errors.TexAPISettingsError, errors.TexAPIBudgetExceededError)
 _MAYBE_CHARGED = (408, 504, 524)
 """Statuses by which the gateway gave up on a provider that may have answered since."""
-_NEVER_SENT = frozenset(
-    {
-        "ConnectError",
-        "ConnectTimeout",
-        "PoolTimeout",
-        "ProxyError",
-        "UnsupportedProtocol",
-        "ClientConnectorError",
-    }
-)
-"""Exceptions of HTTP libraries for a connection that was never made."""
 
 
 class Answer(Protocol):
@@ -269,25 +259,28 @@ class CallRecorder(NullRecorder):
         Not those that failed with a status, except by a time-out of the gateway, and not the last one if
         its usage is known, or if it never reached the gateway.
         """
-        if not self._was_sent or _was_not_sent(failure):
+        if not self._was_sent or isinstance(failure, _REFUSED_HERE):
             return 0
         free = sum(status not in _MAYBE_CHARGED for status in self._failed_responses)
         known = usage.total_tokens is not None
         if isinstance(failure, errors.TexAPIStatusError) and failure.status_code < 400:
             # An error in place of an answer, unless a part of the answer came before it.
             known = known or self._answer is None or self._answer.first_content is None
-        return max((self._attempts(failure) or len(self._failed_responses) + 1) - free - known, 0)
+        attempts = self._attempts(failure)
+        if attempts is None:
+            attempts = len(self._failed_responses) + int(getattr(failure, "was_sent", True))
+        return max(attempts - free - known, 0)
 
     def _attempts(self, failure: BaseException | None) -> int | None:
-        """From the last request sent; unknown for a call cancelled before its response."""
-        if isinstance(failure, (errors.TexAPISettingsError, errors.TexAPIBudgetExceededError)):
+        """Requests that may have reached the gateway; unknown for a call cancelled before its response."""
+        if isinstance(failure, _REFUSED_HERE):
             return 0
         response = self._response or getattr(failure, "response", None)
         request = getattr(response or failure, "request", None)
         if request is None:
             return None
-        retries = request.headers.get(_RETRY_COUNT, "")
-        return int(retries) + 1 if retries.isdigit() else None
+        earlier = request.headers.get(_RETRY_COUNT, "")
+        return int(earlier) + int(getattr(failure, "was_sent", True)) if earlier.isdigit() else None
 
     def _request_id(self, failure: BaseException | None) -> str | None:
         if self._response is not None:
@@ -312,20 +305,6 @@ def _logging_errors(step: Callable[..., _T], *arguments: object) -> _T | None:
 def _max_retries(call: Call) -> int:
     of_call = call.options.max_retries
     return call.settings.max_retries if of_call is None else of_call
-
-
-def _was_not_sent(failure: BaseException | None) -> bool:
-    """Whether the request of a failed call never left, as far as the exceptions of the HTTP library tell."""
-    if isinstance(failure, (errors.TexAPISettingsError, errors.TexAPIBudgetExceededError)):
-        return True
-    if not isinstance(failure, errors.TexAPIConnectionError):
-        return False
-    cause: BaseException | None = failure
-    while cause is not None:
-        if _NEVER_SENT.intersection(base.__name__ for base in type(cause).__mro__):
-            return True
-        cause = cause.__cause__
-    return getattr(failure, "request", None) is None
 
 
 def _outcome(reply: ChatReply | None, error: BaseException | None) -> Outcome:

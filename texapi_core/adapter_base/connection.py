@@ -42,7 +42,12 @@ class ConnectionParameters(AccountingParameters):
     )
     max_retries: int = Field(
         default=DEFAULT_MAX_RETRIES,
-        description="Retries on connection errors, 408, 409, 429 and 5xx; never on an empty balance.",
+        description="Retries on 429, 5xx and requests that were never sent; never on an empty balance.",
+    )
+    retry_timeouts: bool | None = Field(
+        default=None,
+        description="Whether to repeat requests that timed out or broke after they were sent, which may be "
+        "charged twice; default the environment's `TEXAPI_RETRY_TIMEOUTS`, and no.",
     )
     default_headers: Mapping[str, str | SecretStr] | None = Field(
         default=None,
@@ -58,7 +63,7 @@ class ConnectionParameters(AccountingParameters):
         exclude=True,
         repr=False,
         description="An `openai.DefaultHttpxClient` for sync calls, e.g. with a proxy. One response hook is "
-        "added to it, which stops retries that cannot succeed.",
+        "added to it, which refuses redirects to other hosts.",
     )
     http_async_client: Any = Field(
         default=None,
@@ -80,6 +85,7 @@ class ConnectionParameters(AccountingParameters):
             timeout=timeout,
             stream_idle_timeout=self.stream_idle_timeout,
             max_retries=self.max_retries,
+            retry_timeouts=self.retry_timeouts,
             default_headers=self.default_headers,
             default_query=self.default_query,
             http_client=self.http_client,

@@ -19,8 +19,19 @@ from texapi_core.failures.secrets import NO_SECRETS, Secrets
 from texapi_core.wire.text import excerpt
 from texapi_core.wire.values import ChatReply, CutStream, ErrorAnswer, MalformedAnswer
 
-MAX_RETRY_AFTER = 60.0
-"""Seconds. If the server asks for a longer wait, the error is raised at once instead of a retry."""
+_NEVER_SENT = frozenset(
+    {
+        "ConnectError",
+        "ConnectTimeout",
+        "PoolTimeout",
+        "ProxyError",
+        "WriteError",
+        "WriteTimeout",
+        "ClientConnectorError",
+        "ConnectionTimeoutError",
+    }
+)
+"""Errors of httpx and aiohttp that come before the whole request was written."""
 _MONEY_CLASSES = (errors.TexAPIInsufficientCreditsError, errors.TexAPISpendingLimitError)
 _MESSAGE_FIELDS = ("message", "detail", "msg", "errors", "error_msg", "status_msg", "status_message", "title")
 
@@ -45,15 +56,6 @@ def parse_retry_after(headers: Mapping[str, str], *, now: float | None = None) -
     return max(seconds, 0.0)
 
 
-def must_not_retry(status: int, body: bytes, headers: Mapping[str, str]) -> bool:
-    """Whether a retry of a failed request would only cost the user time or money."""
-    retry_after = parse_retry_after(headers)
-    if retry_after is not None and retry_after > MAX_RETRY_AFTER:
-        return True
-    error_class = classify(error_object(body), status)
-    return issubclass(error_class, _MONEY_CLASSES)
-
-
 def not_sent(error: Exception, secrets: Secrets) -> errors.TexAPIConnectionError:
     """The error for a request that could not be sent for any other reason: proxy, certificates, ..."""
     if _is_from_aiohttp(error):
@@ -61,7 +63,9 @@ def not_sent(error: Exception, secrets: Secrets) -> errors.TexAPIConnectionError
     reason = secrets.redact(_describe_cause(error))
     advice = "Check the network settings of this machine: proxy, certificates, and your own HTTP client."
     message = _sentence(f"The request to TexAPI could not be sent ({reason}).", advice)
-    return errors.TexAPIConnectionError(message, request=None)
+    failure = errors.TexAPIConnectionError(message, request=None)
+    failure.was_sent = failure.is_retryable = False
+    return failure
 
 
 def from_openai(error: openai.APIError, secrets: Secrets) -> errors.TexAPIError:
@@ -75,14 +79,23 @@ def from_openai(error: openai.APIError, secrets: Secrets) -> errors.TexAPIError:
     is_time_out = cause is None or not _is_from_aiohttp(cause) or isinstance(cause, TimeoutError)
     if is_time_out and isinstance(error, openai.APITimeoutError):
         message = _sentence("TexAPI did not answer in time.", errors.TexAPITimeoutError.advice)
-        return errors.TexAPITimeoutError(message, request=error.request)
+        failure = errors.TexAPITimeoutError(message, request=error.request)
+        failure.was_sent = _was_sent(cause)
+        return failure
     return _unreachable(cause, error.request, secrets)
+
+
+def _was_sent(cause: BaseException | None) -> bool:
+    """Whether the whole request may have been written before this error of the HTTP library."""
+    return _NEVER_SENT.isdisjoint(base.__name__ for base in type(cause).__mro__)
 
 
 def _unreachable(cause: BaseException | None, request: Any, secrets: Secrets) -> errors.TexAPIConnectionError:
     reason = secrets.redact(f" ({_describe_cause(cause)})" if cause else "")
     message = _sentence(f"TexAPI could not be reached{reason}.", errors.TexAPIConnectionError.advice)
-    return errors.TexAPIConnectionError(message, request=request)
+    failure = errors.TexAPIConnectionError(message, request=request)
+    failure.was_sent = _was_sent(cause)
+    return failure
 
 
 def _aiohttp_cause(error: BaseException | None) -> BaseException | None:

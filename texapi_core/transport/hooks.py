@@ -1,6 +1,6 @@
 """HTTP client hooks (httpx event hooks) that process a failed response before the openai SDK sees it.
 
-They keep the SDK from retrying what cannot succeed and from following redirects to another host.
+They read what came of its body, and keep the HTTP client from following redirects to another host.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from texapi_core.accounting.record import failed_responses
-from texapi_core.failures.classify import is_transient
-from texapi_core.failures.mapping import must_not_retry, redirect_refused
+from texapi_core.failures.mapping import redirect_refused
 from texapi_core.transport.body_end import ending_after, read_timeout
 
 _REDIRECTS_TO_GET = (301, 302, 303)
@@ -19,7 +18,7 @@ _REDIRECTS_TO_GET = (301, 302, 303)
 
 
 def inspect_response(response: Any) -> None:
-    """Read the body of a failed response, forbid a hopeless retry and refuse a bad redirect."""
+    """Read the body of a failed response and refuse a bad redirect."""
     _refuse_bad_redirect(response)
     if response.status_code >= 400:
         if not _is_read(response):
@@ -31,7 +30,7 @@ def inspect_response(response: Any) -> None:
                 response.close()
             _set_body(response, bytes(body))
             response.read()
-        _forbid_hopeless_retry(response)
+        _note(response)
 
 
 async def ainspect_response(response: Any) -> None:
@@ -48,7 +47,7 @@ async def ainspect_response(response: Any) -> None:
                 await response.aclose()
             _set_body(response, bytes(body))
             await response.aread()
-        _forbid_hopeless_retry(response)
+        _note(response)
 
 
 def _is_read(response: Any) -> bool:
@@ -62,7 +61,7 @@ def _is_read(response: Any) -> bool:
 def _set_body(response: Any, body: bytes) -> None:
     """Give a failed response the part of its body that arrived.
 
-    An error raised instead would hide the status, by which the SDK decides on a retry.
+    An error raised instead would hide the status.
     """
     content = _decompressed(response, body)
     for name in ("content-encoding", "content-length", "transfer-encoding"):
@@ -83,17 +82,10 @@ def _decompressed(response: Any, body: bytes) -> bytes:
     return b""
 
 
-def _forbid_hopeless_retry(response: Any) -> None:
-    """Set `x-should-retry`, the header by which a server controls the SDK's retries.
-
-    An empty balance and a spending cap arrive as 429, which the SDK would retry.
-    """
+def _note(response: Any) -> None:
     if (seen := failed_responses.get()) is not None:
         seen.append(response.status_code)
     response.encoding = "utf-8"  # the SDK fails on an unknown charset
-    hopeless = must_not_retry(response.status_code, response.content, response.headers)
-    if hopeless or not is_transient(response.status_code):
-        response.headers["x-should-retry"] = "false"
 
 
 def _refuse_bad_redirect(response: Any) -> None:

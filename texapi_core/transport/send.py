@@ -1,12 +1,14 @@
 """Sends requests and returns responses whose bodies are not yet read.
 
-Requests go through the openai client's public `post()`, which authenticates, retries and raises. The bodies
+Requests go through the openai client's public `post()`, which authenticates and raises. The bodies
 are read in `texapi_core.transport.read`: the SDK's pydantic objects take longer than the rest of a call.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -20,6 +22,7 @@ from texapi_core.failures import mapping
 from texapi_core.settings import CONNECT_TIMEOUT
 from texapi_core.transport.clients import sync_client
 from texapi_core.transport.event_loops import PoolShard, acquire_shard
+from texapi_core.transport.retries import RETRY_COUNT, Retries
 from texapi_core.wire.surrogates import replace_lone_surrogates
 
 _CHAT = "/chat/completions"
@@ -53,37 +56,47 @@ def send(call: Call, *, stream: bool = False) -> Any:
     Raises:
         TexAPIError: see `texapi_core.errors`.
     """
+    retries = Retries(call)
 
     def post(payload: Mapping[str, Any]) -> Any:
         sent = sync_client(call.settings, call.options).post(
             call.settings.base_url + _CHAT,  # a full URL: the SDK would parse and join a path for each call
             cast_to=object,
             body={**payload, "stream": True} if stream else payload,
-            options=_request_options(call, stream=stream),
+            options=_request_options(call, retries, stream=stream),
             # Makes the SDK return as soon as the response headers arrive.
             stream=True,
             stream_cls=_Sent,
         )
         return sent.response
 
-    with _sending(call):
+    while True:
         try:
-            response = post(call.payload)
-        except UnicodeEncodeError:  # half of a surrogate pair, e.g. from a PDF
-            response = post(replace_lone_surrogates(call.payload))
-    call.secrets.redact_request_id(response)
-    return response
+            with _sending(call):
+                try:
+                    response = post(call.payload)
+                except UnicodeEncodeError:  # half of a surrogate pair, e.g. from a PDF
+                    response = post(replace_lone_surrogates(call.payload))
+        except errors.TexAPIError as error:
+            wait = retries.wait_after(error)
+            if wait is None:
+                raise
+        else:
+            call.secrets.redact_request_id(response)
+            return response
+        time.sleep(wait)
 
 
 async def asend(call: Call, *, stream: bool = False) -> AsyncSent:
     """The response to `POST /chat/completions`. Async twin of `send`."""
+    retries = Retries(call)
 
     async def post(client: openai.AsyncOpenAI, payload: Mapping[str, Any]) -> AsyncSent:
         return await client.post(
             call.settings.base_url + _CHAT,
             cast_to=object,
             body={**payload, "stream": True} if stream else payload,
-            options=_request_options(call, stream=stream),
+            options=_request_options(call, retries, stream=stream),
             stream=True,
             stream_cls=AsyncSent,
         )
@@ -94,40 +107,64 @@ async def asend(call: Call, *, stream: bool = False) -> AsyncSent:
         except UnicodeEncodeError:
             return await post(client, replace_lone_surrogates(call.payload))
 
-    return await _in_shard(call, request)
+    return await _in_shard(call, retries, request)
 
 
 def send_for_models(call: Call) -> Any:
     """The response to `GET /models`. Raises like `send`."""
-    with _sending(call):
-        options, client = _request_options(call), sync_client(call.settings)
-        sent = client.get(_MODELS, cast_to=object, options=options, stream=True, stream_cls=_Sent)
-    call.secrets.redact_request_id(sent.response)
-    return sent.response
+    retries = Retries(call, is_free=True)
+    while True:
+        try:
+            with _sending(call):
+                options, client = _request_options(call, retries), sync_client(call.settings)
+                sent = client.get(_MODELS, cast_to=object, options=options, stream=True, stream_cls=_Sent)
+        except errors.TexAPIError as error:
+            wait = retries.wait_after(error)
+            if wait is None:
+                raise
+        else:
+            call.secrets.redact_request_id(sent.response)
+            return sent.response
+        time.sleep(wait)
 
 
 async def asend_for_models(call: Call) -> AsyncSent:
     """The response to `GET /models`. Async twin of `send_for_models`."""
-    options = _request_options(call)
+    retries = Retries(call, is_free=True)
     return await _in_shard(
         call,
+        retries,
         lambda client: client.get(
-            _MODELS, cast_to=object, options=options, stream=True, stream_cls=AsyncSent
+            _MODELS,
+            cast_to=object,
+            options=_request_options(call, retries),
+            stream=True,
+            stream_cls=AsyncSent,
         ),
     )
 
 
-async def _in_shard(call: Call, request: Callable[[openai.AsyncOpenAI], Awaitable[AsyncSent]]) -> AsyncSent:
-    with _sending(call):
-        shard = await acquire_shard(call.settings)
+async def _in_shard(
+    call: Call, retries: Retries, request: Callable[[openai.AsyncOpenAI], Awaitable[AsyncSent]]
+) -> AsyncSent:
+    while True:
         try:
-            sent = await request(shard.client(call.settings, call.options))
-        except BaseException:
-            shard.release()
-            raise
-    call.secrets.redact_request_id(sent.response)
-    sent.shard = shard
-    return sent
+            with _sending(call):
+                shard = await acquire_shard(call.settings)
+                try:
+                    sent = await request(shard.client(call.settings, call.options))
+                except BaseException:
+                    shard.release()
+                    raise
+        except errors.TexAPIError as error:
+            wait = retries.wait_after(error)
+            if wait is None:
+                raise
+        else:
+            call.secrets.redact_request_id(sent.response)
+            sent.shard = shard
+            return sent
+        await asyncio.sleep(wait)
 
 
 @contextmanager
@@ -156,20 +193,21 @@ def _can_be_sent(payload: Mapping[str, Any]) -> bool:
     return True
 
 
-def _request_options(call: Call, *, stream: bool = False) -> openai.RequestOptions:
+def _request_options(call: Call, retries: Retries, *, stream: bool = False) -> openai.RequestOptions:
     settings, options = call.settings, call.options
     timeout = settings.timeout if options.timeout is None else options.timeout
-    retries = settings.max_retries if options.max_retries is None else options.max_retries
     content_type = "application/json"
     for name, value in options.extra_headers.items() if options.extra_headers else ():
         if name.lower() == "content-type":
             content_type = value
     request: openai.RequestOptions = {
         "timeout": call_timeout(timeout, max_read=settings.stream_idle_timeout if stream else None),
-        "max_retries": retries,
+        "max_retries": 0,  # the SDK would repeat a request that timed out after it was sent
         # Repeated because the client may omit a `content-type` of `OPENAI_CUSTOM_HEADERS`.
         "headers": {"Content-Type": content_type},
     }
+    if retries.sent:
+        request["headers"] = {"Content-Type": content_type, RETRY_COUNT: str(retries.sent)}
     if options.extra_query:
         request["params"] = dict(options.extra_query)
     return request
