@@ -319,6 +319,7 @@ def response_metadata(
         **reply.extras,
         **choice.metadata,
         **{name: value for name, value in known.items() if value is not None},
+        "finish_reason": choice.finish_reason,
     }
     if choice.reasoning.field not in (None, "reasoning_content"):
         metadata["reasoning_field"] = choice.reasoning.field

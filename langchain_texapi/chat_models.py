@@ -146,6 +146,7 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
             "tool_media": self.tool_media,
             "history": self.history,
             "extra_body": self.extra_body,
+            "think_tags": self.think_tags,
         }
         for name in ("default_headers", "default_query"):
             if mapping := getattr(self, name):

@@ -173,7 +173,8 @@ def _response_kwargs(reply: ChatReply, choice: ChatChoice, requested_model: str)
         "request_id": reply.request_id,
         "cost_details": (reply.raw.get("usage") or {}).get("cost_details"),
     }
-    return {name: value for name, value in kwargs.items() if value is not None}
+    given = {name: value for name, value in kwargs.items() if value is not None}
+    return {**given, "finish_reason": choice.finish_reason}
 
 
 def create_logprobs(logprobs: Mapping[str, Any] | None) -> list[list[LogProb]] | None:

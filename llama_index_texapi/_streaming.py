@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatResponse
 
 from llama_index_texapi._responses import create_chat_response, create_logprobs, from_openai_message
 from texapi_core.wire.reasoning import NO_REASONING, Reasoning
+from texapi_core.wire.text import Nesting
 from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
 from texapi_core.wire.values import ChatDelta, ChatReply
 
@@ -67,7 +67,7 @@ class _PartialToolCall:
         self._id = ""
         self._name = ""
         self._arguments = ""
-        self._nesting = _Nesting()
+        self._nesting = Nesting()
         self._extras: dict[str, Any] = {}
 
     def add(self, delta: ToolCallDelta) -> None:
@@ -81,34 +81,3 @@ class _PartialToolCall:
         return ToolCall(
             self._id, self._name, self._arguments, dict(self._extras), is_open=self._nesting.is_open
         )
-
-
-_MARKS = re.compile(r'\\.|["{}\\]', re.DOTALL)
-"""What opens and closes JSON objects and strings; an escaped character is matched as one mark and ignored."""
-
-
-class _Nesting:
-    """Whether JSON text that arrives in pieces has open objects; each piece is scanned once.
-
-    Parsing the whole text at every closing brace would take quadratic time.
-    """
-
-    def __init__(self) -> None:
-        self._depth = 0
-        self._in_text = False
-        self._is_escaping = False
-
-    @property
-    def is_open(self) -> bool:
-        return self._in_text or self._depth > 0
-
-    def add(self, piece: str) -> None:
-        if self._is_escaping and piece:
-            piece, self._is_escaping = piece[1:], False
-        for mark in _MARKS.findall(piece):
-            if mark == '"':
-                self._in_text = not self._in_text
-            elif mark == "\\":
-                self._is_escaping = True  # the escaped character is in the next piece
-            elif not self._in_text:
-                self._depth += (mark == "{") - (mark == "}")

@@ -8,6 +8,7 @@
     │   ├── TexAPITimeoutError             (openai.APITimeoutError)          retried if never sent
     │   └── TexAPIStreamInterruptedError   a stream broke after its first byte; never retried
     ├── TexAPIResponseError                (openai.APIResponseValidationError)  not a chat completion
+    │   └── TexAPIResponseTooLargeError    more bytes than `max_response_bytes`
     └── TexAPIStatusError                  (openai.APIStatusError)
         ├── TexAPIBadRequestError          (openai.BadRequestError)          400
         │   ├── TexAPIContextLengthError   the prompt is longer than the model's context
@@ -171,6 +172,12 @@ class TexAPIResponseError(TexAPIError, openai.APIResponseValidationError):
 
     def __init__(self, message: str, *, response: Any, body: object | None) -> None:
         super().__init__(response, body, message=message)
+
+
+class TexAPIResponseTooLargeError(TexAPIResponseError):
+    """An answer or a stream has more bytes than `max_response_bytes`. A stream's part is in `partial`."""
+
+    advice = "If such an answer is meant, raise `max_response_bytes`; it was not read further."
 
 
 class TexAPIStatusError(TexAPIError, openai.APIStatusError):

@@ -21,6 +21,7 @@ from texapi_core.settings_checks import (
     check_flag,
     check_headers,
     check_http_client,
+    check_max_response_bytes,
     check_max_retries,
     check_timeout,
     settings_error,
@@ -40,6 +41,8 @@ CONNECT_TIMEOUT = 10.0
 DEFAULT_STREAM_IDLE_TIMEOUT = 120.0
 """Seconds between two pieces of content in a stream; keep-alive comments do not count."""
 DEFAULT_MAX_RETRIES = 2
+DEFAULT_MAX_RESPONSE_BYTES = 128 * 2**20
+"""Decoded bytes of an answer or a stream; answers with images take some ten million."""
 _MIN_HINTED_KEY = 20
 
 
@@ -53,6 +56,8 @@ class Settings:
     stream_idle_timeout: float | None = DEFAULT_STREAM_IDLE_TIMEOUT
     max_retries: int = DEFAULT_MAX_RETRIES
     retry_timeouts: bool = False
+    max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES
+    think_tags: bool = False
     default_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     default_query: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
     http_client: Any = field(default=None, repr=False)
@@ -71,6 +76,7 @@ class CallOptions:
     timeout: float | openai.Timeout | None = None
     """Seconds for this call, or `openai.Timeout`."""
     max_retries: int | None = None
+    think_tags: bool | None = None
     labels: Callable[[], CallLabels] = CallLabels
     """Returns the labels for the call's record; called only if the call is recorded."""
     tool_names: Mapping[str, str] = field(default_factory=dict)
@@ -112,6 +118,8 @@ def resolve_settings(
     max_retries: int,
     retry_timeouts: bool | None = None,
     stream_idle_timeout: float | None = DEFAULT_STREAM_IDLE_TIMEOUT,
+    max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+    think_tags: bool = False,
     default_headers: Mapping[str, Any] | None = None,
     default_query: Mapping[str, Any] | None = None,
     http_client: Any = None,
@@ -139,6 +147,8 @@ def resolve_settings(
         retry_timeouts=(
             env_retry_timeouts() if retry_timeouts is None else check_flag("retry_timeouts", retry_timeouts)
         ),
+        max_response_bytes=check_max_response_bytes(max_response_bytes),
+        think_tags=check_flag("think_tags", think_tags),
         default_headers=check_headers("default_headers", default_headers),
         default_query=tuple((default_query or {}).items()),
         http_client=http_client,
@@ -148,8 +158,8 @@ def resolve_settings(
     )
 
 
-CALL_OPTIONS = ("extra_headers", "extra_query", "timeout", "max_retries")
-"""Per-call arguments that change how a request is sent, not its payload."""
+CALL_OPTIONS = ("extra_headers", "extra_query", "timeout", "max_retries", "think_tags")
+"""Per-call arguments that change how a request is sent and its answer read, not its payload."""
 
 
 _SAME_NAMES: Mapping[str, str] = {}
@@ -162,6 +172,7 @@ def call_options(
 ) -> CallOptions:
     """The validated options among the arguments of one call."""
     timeout, max_retries = arguments.get("timeout"), arguments.get("max_retries")
+    think_tags = arguments.get("think_tags")
     extra_query = arguments.get("extra_query")
     if extra_query is not None and not isinstance(extra_query, Mapping):
         raise settings_error(f"`extra_query` must map names to values, not be {type(extra_query).__name__}.")
@@ -172,6 +183,7 @@ def call_options(
         extra_query=extra_query,
         timeout=timeout,
         max_retries=None if max_retries is None else check_max_retries(max_retries),
+        think_tags=None if think_tags is None else check_flag("think_tags", think_tags),
         labels=labels,
         tool_names=tool_names,
     )

@@ -171,3 +171,10 @@ def _has_aiohttp() -> bool:
     """Whether the openai SDK's requirements are installed: 3.x contains a bridge to aiohttp, 2.x does not."""
     needed = ["aiohttp"] if int(version("openai").partition(".")[0]) >= 3 else ["aiohttp", "httpx_aiohttp"]
     return all(map(find_spec, needed))
+
+
+def check_max_response_bytes(max_response_bytes: Any) -> int:
+    """Raise `TexAPISettingsError` unless the limit of an answer is a positive whole number."""
+    if type(max_response_bytes) is int and max_response_bytes > 0:
+        return max_response_bytes
+    raise settings_error(f"`max_response_bytes` must be a whole number above 0, not {max_response_bytes!r}.")

@@ -9,7 +9,13 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, SecretStr
 
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
-from texapi_core.settings import DEFAULT_MAX_RETRIES, DEFAULT_STREAM_IDLE_TIMEOUT, Settings, resolve_settings
+from texapi_core.settings import (
+    DEFAULT_MAX_RESPONSE_BYTES,
+    DEFAULT_MAX_RETRIES,
+    DEFAULT_STREAM_IDLE_TIMEOUT,
+    Settings,
+    resolve_settings,
+)
 from texapi_core.settings_checks import AsyncTransport, reveal_secret
 
 # Types of the fields that each adapter names as its framework does, e.g. `request_timeout` or `timeout`.
@@ -49,6 +55,15 @@ class ConnectionParameters(AccountingParameters):
         description="Whether to repeat requests that timed out or broke after they were sent, which may be "
         "charged twice; default the environment's `TEXAPI_RETRY_TIMEOUTS`, and no.",
     )
+    max_response_bytes: int = Field(
+        default=DEFAULT_MAX_RESPONSE_BYTES,
+        ge=1,
+        description="Most bytes of an answer or a stream, decompressed; more raises an error.",
+    )
+    think_tags: bool = Field(
+        default=False,
+        description="Whether `<think>...</think>` at the start of an answer's text is its reasoning.",
+    )
     default_headers: Mapping[str, str | SecretStr] | None = Field(
         default=None,
         exclude=True,
@@ -86,6 +101,8 @@ class ConnectionParameters(AccountingParameters):
             stream_idle_timeout=self.stream_idle_timeout,
             max_retries=self.max_retries,
             retry_timeouts=self.retry_timeouts,
+            max_response_bytes=self.max_response_bytes,
+            think_tags=self.think_tags,
             default_headers=self.default_headers,
             default_query=self.default_query,
             http_client=self.http_client,

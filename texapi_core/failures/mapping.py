@@ -213,6 +213,21 @@ def from_answer(
     return exception
 
 
+def too_large(limit: int, response: Any, secrets: Secrets) -> errors.TexAPIResponseTooLargeError:
+    """The error for a body of more than `limit` bytes."""
+    exception = errors.TexAPIResponseTooLargeError(
+        _sentence(
+            f"TexAPI sent an answer of more than `max_response_bytes`, {limit:,} bytes.",
+            errors.TexAPIResponseTooLargeError.advice,
+            _id_note(response),
+        ),
+        response=_with_body(response, secrets=secrets),
+        body=None,
+    )
+    exception.request_id = request_id_of(response)
+    return exception
+
+
 def partial_reply(reply: ChatReply, secrets: Secrets) -> ChatReply:
     """The received part of a broken stream, redacted: the chunk that broke it may quote a secret."""
     return replace(reply, raw=secrets.redact_json(reply.raw), extras=secrets.redact_json(reply.extras))

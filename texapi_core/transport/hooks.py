@@ -12,20 +12,28 @@ from typing import Any
 from texapi_core.accounting.record import failed_responses
 from texapi_core.failures.mapping import redirect_refused
 from texapi_core.transport.body_end import ending_after, read_timeout
+from texapi_core.transport.decode import decode_start
 
 _REDIRECTS_TO_GET = (301, 302, 303)
 """Redirects that HTTP clients follow with a GET, without the request body."""
+_MAX_ERROR_BODY = 2**20
+"""Bytes of an error's body that are read, compressed and decompressed."""
 
 
 def inspect_response(response: Any) -> None:
     """Read the body of a failed response and refuse a bad redirect."""
     _refuse_bad_redirect(response)
+    if response.has_redirect_location and not _is_read(response):
+        response.close()  # the HTTP library would read the whole body
+        _set_body(response, b"")
     if response.status_code >= 400:
         if not _is_read(response):
             body = bytearray()
             with suppress(Exception), ending_after(read_timeout(response), response):
                 for packet in response.iter_raw():
                     body += packet
+                    if len(body) > _MAX_ERROR_BODY:
+                        break
             with suppress(Exception):
                 response.close()
             _set_body(response, bytes(body))
@@ -36,6 +44,9 @@ def inspect_response(response: Any) -> None:
 async def ainspect_response(response: Any) -> None:
     """Async twin of `inspect_response`."""
     _refuse_bad_redirect(response)
+    if response.has_redirect_location and not _is_read(response):
+        await response.aclose()
+        _set_body(response, b"")
     if response.status_code >= 400:
         if not _is_read(response):
             body = bytearray()
@@ -43,6 +54,8 @@ async def ainspect_response(response: Any) -> None:
                 async with asyncio.timeout(read_timeout(response)):
                     async for packet in response.aiter_raw():
                         body += packet
+                        if len(body) > _MAX_ERROR_BODY:
+                            break
             with suppress(Exception):
                 await response.aclose()
             _set_body(response, bytes(body))
@@ -63,23 +76,11 @@ def _set_body(response: Any, body: bytes) -> None:
 
     An error raised instead would hide the status.
     """
-    content = _decompressed(response, body)
+    content = decode_start(response, body, _MAX_ERROR_BODY)
     for name in ("content-encoding", "content-length", "transfer-encoding"):
         response.headers.pop(name, None)
     response.stream = type(response)(response.status_code, content=content).stream
     response.is_stream_consumed = response.is_closed = False
-
-
-def _decompressed(response: Any, body: bytes) -> bytes:
-    """The decompressed body; text as it is if it is not compressed after all, nothing if it is corrupt."""
-    coding = {"content-encoding": response.headers.get("content-encoding", "identity")}
-    with suppress(Exception):
-        content: bytes = type(response)(response.status_code, headers=coding, content=body).content
-        return content
-    with suppress(UnicodeDecodeError):
-        body.decode()
-        return body
-    return b""
 
 
 def _note(response: Any) -> None:

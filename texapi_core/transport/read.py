@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any, TypedDict
 
+from texapi_core.accounting.record import logger
 from texapi_core.call import Call
 from texapi_core.errors import TexAPIError, TexAPITimeoutError
 from texapi_core.failures import mapping
 from texapi_core.failures.secrets import Secrets
+from texapi_core.transport.decode import TooManyBytes, araw_packets, decoder_of, raw_packets
 from texapi_core.transport.send import AsyncSent
 from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.reader import StreamReader, looks_like_sse
@@ -57,7 +59,7 @@ def read_body(call: Call, response: Any) -> Body:
     body = Body(call, response)
     try:
         with reading(call, response):
-            for packet in response.iter_bytes():
+            for packet in raw_packets(response):
                 body.feed(packet)
     finally:
         response.close()
@@ -70,7 +72,7 @@ async def aread_body(call: Call, sent: AsyncSent) -> Body:
     try:
         with reading(call, sent.response):
             async with asyncio.timeout(body.seconds):
-                async for packet in sent.response.aiter_bytes():
+                async for packet in araw_packets(sent.response):
                     body.feed(packet)
     finally:
         await sent.aclose()
@@ -90,6 +92,7 @@ class Body:
         self._response = response
         self._bytes = bytearray()
         self._tools = ToolNames(call.options.tool_names)
+        self._decoder = decoder_of(response, call.settings.max_response_bytes)
         timeout = call.settings.timeout if call.options.timeout is None else call.options.timeout
         self.seconds: float | None = timeout if isinstance(timeout, (int, float)) else timeout.read
         self._deadline = None if self.seconds is None else time.monotonic() + self.seconds
@@ -99,8 +102,14 @@ class Body:
 
         Raises:
             TexAPITimeoutError: the timeout has passed.
+            TexAPIResponseTooLargeError: the body exceeds `max_response_bytes`.
         """
-        self._bytes += packet
+        try:
+            for piece in self._decoder.feed(packet):
+                self._bytes += piece
+        except TooManyBytes:
+            limit, secrets = self._call.settings.max_response_bytes, self._call.secrets
+            raise mapping.too_large(limit, self._response, secrets) from None
         if self._deadline is not None and time.monotonic() > self._deadline:
             happened = "TexAPI did not finish the answer in time."
             raise mapping.connection_error(TexAPITimeoutError, happened, self._response)
@@ -116,8 +125,11 @@ class Body:
         origin = _origin(self._response, self._call.secrets)
         if not looks_like_sse(body):
             with self._parsing():
-                return self._tools.own(parse_reply(parse_json_object(body), **origin))
-        secrets, reader = self._call.secrets, StreamReader()
+                reply = parse_reply(
+                    parse_json_object(body), **origin, think_tags=reads_think_tags(self._call)
+                )
+                return self._tools.own(reply)
+        secrets, reader = self._call.secrets, StreamReader(think_tags=reads_think_tags(self._call))
         try:
             for _ in chain(reader.feed(body), reader.finish()):
                 pass
@@ -156,8 +168,10 @@ class AnswerStream:
         self._secrets = call.secrets
         self._keeps_one_call = allows_one_call(call)
         self._idle_limit = call.settings.stream_idle_timeout
+        self._max_bytes = call.settings.max_response_bytes
+        self._decoder = decoder_of(response, self._max_bytes)
         self._response = response
-        self._reader = StreamReader()
+        self._reader = StreamReader(think_tags=reads_think_tags(call))
         self._tools = ToolNames(call.options.tool_names)
         self._stopped_waiting = False
         self._is_idle = True
@@ -181,9 +195,10 @@ class AnswerStream:
 
         Raises:
             TexAPITimeoutError: no content came within `stream_idle_timeout`.
+            TexAPIResponseTooLargeError: the stream exceeds `max_response_bytes`.
         """
         self.waiting_since = None
-        deltas = self._reader.feed(packet)
+        deltas = self._deltas(packet)
         if not deltas:
             self._check_idle()
         elif self.first_content is None:
@@ -192,6 +207,21 @@ class AnswerStream:
         if self._tools:
             deltas = self._tools.own_in_deltas(deltas)
         return list(keep_deltas_of_first_call(deltas)) if self._keeps_one_call else deltas
+
+    def _deltas(self, packet: bytes) -> list[ChatDelta]:
+        deltas: list[ChatDelta] = []
+        try:
+            for piece in self._decoder.feed(packet):
+                deltas += self._reader.feed(piece)
+                if self._reader.done:
+                    break
+        except TooManyBytes:
+            if not self.has_finished:
+                too_large = mapping.too_large(self._max_bytes, self._response, self._secrets)
+                self.add_partial(too_large)
+                raise too_large from None
+            self._stopped_waiting = True  # only usage could still arrive
+        return deltas
 
     def wait(self) -> None:
         """Start to wait for the next packet: the caller's processing time does not count as idle."""
@@ -214,6 +244,11 @@ class AnswerStream:
             failure = mapping.from_answer(error, self._response, self._secrets, streamed=True)
             self.add_partial(failure)
             raise failure from None
+        if not self.has_finished:
+            logger.warning(
+                "A stream ended without a finish reason, so the answer may be cut. Request id: %s.",
+                mapping.request_id_of(self._response),
+            )
 
     def reply(self) -> ChatReply:
         """The answer received so far."""
@@ -235,6 +270,12 @@ class AnswerStream:
             stalled = mapping.connection_error(TexAPITimeoutError, happened, self._response)
             self.add_partial(stalled)
             raise stalled
+
+
+def reads_think_tags(call: Call) -> bool:
+    """Whether `<think>` in the text of this call's answer is its reasoning."""
+    per_call = call.options.think_tags
+    return call.settings.think_tags if per_call is None else per_call
 
 
 class _Origin(TypedDict):

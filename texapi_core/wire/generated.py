@@ -37,21 +37,6 @@ def storable(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def merged(old: Any, new: Any) -> Any:
-    """A member that comes in pieces, such as `audio`: lists, base64 data and transcripts grow."""
-    if isinstance(old, list) and isinstance(new, list):
-        return [*old, *new]
-    if isinstance(old, dict) and isinstance(new, dict):
-        both = {name: merged(old[name], new[name]) for name in old if isinstance(new.get(name), dict)}
-        grown = {
-            name: old[name] + new[name]
-            for name in ("data", "transcript")
-            if isinstance(old.get(name), str) and isinstance(new.get(name), str)
-        }
-        return {**old, **new, **both, **grown}
-    return new
-
-
 @dataclass(frozen=True, slots=True)
 class Audio:
     """A spoken answer."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from texapi_core.wire.generated import merged
-from texapi_core.wire.reasoning import NO_REASONING, TEXT_FIELDS, Reasoning, join_reasoning
+from texapi_core.wire.reasoning import NO_REASONING, TEXT_FIELDS, Reasoning, add_thought, join_reasoning
 from texapi_core.wire.reply import (
     Message,
     choice_metadata,
@@ -22,6 +22,7 @@ from texapi_core.wire.reply import (
     timestamp,
     with_usage,
 )
+from texapi_core.wire.text import GrowingText, ThinkTags, join_members
 from texapi_core.wire.tool_calls import ToolCallAssembler, ToolCallDelta
 from texapi_core.wire.usage import TokenUsage, merge_usage
 from texapi_core.wire.values import ChatChoice, ChatDelta, ChatReply
@@ -35,15 +36,20 @@ _REPEATED_FIELDS = frozenset({"error", "type", "usage_metadata", "x_groq"})
 class GrowingChoice:
     """A `ChatChoice` while it streams."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, think_tags: bool = False) -> None:
         self.texts: list[str] = []
+        self.is_plain = False
+        """Whether a text of a delta only has to be appended to `texts`."""
+        self._text = GrowingText()
+        self._think_tags = ThinkTags() if think_tags else None
         self._reasoning: list[Reasoning] = []
+        self._reasoning_text = GrowingText()
         self._refusals: list[str] = []
         self.tool_calls = ToolCallAssembler()
         self.finish_reason: str | None = None
         self._logprobs: dict[str, list[Any]] = {}
-        self._extras: dict[str, Any] = {}
-        self._metadata: dict[str, Any] = {}
+        self._extras: dict[str, list[Any]] = {}
+        self._metadata: dict[str, list[Any]] = {}
 
     @property
     def has_content(self) -> bool:
@@ -54,22 +60,32 @@ class GrowingChoice:
         self, message: Message, logprobs: Mapping[str, Any] | None, chunk: Mapping[str, Any]
     ) -> ChatDelta | None:
         """Add the message of a chunk. Returns what it adds, `None` when that is nothing."""
-        if message.text:
-            self.texts.append(message.text)
-        if message.reasoning is not NO_REASONING:
-            self._reasoning.append(message.reasoning)
+        text, reasoning = message.text, message.reasoning
+        if reasoning is not NO_REASONING and not self._reasoning_text.is_plain:
+            reasoning = replace(reasoning, text=self._reasoning_text.add(reasoning.text))
+        if text and not self.is_plain:
+            thought, text = self._separate(self._text.add(text))
+            reasoning = add_thought(reasoning, thought)
+        if text:
+            self.texts.append(text)
+        has_reasoning = reasoning is not NO_REASONING and bool(reasoning.text or reasoning.details)
+        if has_reasoning:
+            self._reasoning.append(reasoning)
         if message.refusal:
             self._refusals.append(message.refusal)
         tool_calls: tuple[ToolCallDelta, ...] = ()
         if message.tool_call_entries:
             tool_calls = self.tool_calls.feed(message.tool_call_entries)
         if message.extras:
-            for name, value in message.extras.items():
-                self._extras[name] = merged(self._extras.get(name), value)
-        is_new = message.text or message.reasoning is not NO_REASONING or message.refusal or tool_calls
-        if not (is_new or logprobs or message.extras):
+            _add_pieces(self._extras, message.extras)
+        if not (text or has_reasoning or message.refusal or tool_calls or logprobs or message.extras):
             return None
-        return ChatDelta(message.text, message.reasoning, message.refusal, tool_calls, logprobs, chunk)
+        return ChatDelta(text, reasoning, message.refusal, tool_calls, logprobs, chunk)
+
+    def _separate(self, text: str) -> tuple[str, str]:
+        """The reasoning in a text, if `think_tags` are read, and the rest of the text."""
+        self.is_plain = self._text.is_plain and self._think_tags is None
+        return ("", text) if self._think_tags is None else self._think_tags.add(text)
 
     def add_logprobs(self, choice: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Add the log probabilities of a choice, and return them."""
@@ -78,37 +94,59 @@ class GrowingChoice:
             self._logprobs.setdefault(name, []).extend(tokens)
         return logprobs
 
+    def add_metadata(self, choice: Mapping[str, Any]) -> None:
+        """Add the members of a choice that are no field of it."""
+        _add_pieces(self._metadata, choice_metadata(choice))
+
     def record_end(self, choice: Mapping[str, Any]) -> None:
-        """Take the finish reason of a choice, and its metadata."""
+        """Take the finish reason of a choice."""
         self.finish_reason = read_finish_reason(choice) or self.finish_reason
-        self._metadata = choice_metadata(choice)
 
     def unseen_part(self, members: Mapping[str, Any]) -> dict[str, Any]:
         """What a whole message adds to the deltas before it, as a delta: MiniMax ends a stream with one."""
         message, extras = read_message(members), message_extras(members)
         unseen = {name: value for name, value in extras.items() if name not in self._extras}
         unseen["error"] = members.get("error")
-        unseen["content"] = _suffix("".join(self.texts), message.text)
-        known, reasoning = join_reasoning(self._reasoning), message.reasoning
-        field = reasoning.field or reasoning.details_field or TEXT_FIELDS[0]
-        unseen[field] = _suffix(known.text, reasoning.text)
-        if reasoning.details_field and not known.details:
-            unseen[reasoning.details_field] = list(reasoning.details)
+        self.texts = ["".join(self.texts)]
+        unseen["content"] = _suffix(self.texts[0] + self._text.held, message.text)
+        reasoning = message.reasoning
+        if reasoning is not NO_REASONING:
+            known = "".join(part.text for part in self._reasoning)
+            field = reasoning.field or reasoning.details_field or TEXT_FIELDS[0]
+            unseen[field] = _suffix(known, reasoning.text)
+            if reasoning.details_field and not any(part.details for part in self._reasoning):
+                unseen[reasoning.details_field] = list(reasoning.details)
         unseen["refusal"] = _suffix("".join(self._refusals), message.refusal)
         unseen["tool_calls"] = message.tool_call_entries[len(self.tool_calls) :]
         return unseen
 
+    def finish(self, chunk: Mapping[str, Any]) -> ChatDelta | None:
+        """What the end of the stream adds: missing ids of tool calls, and texts that were held back."""
+        thought, text = self._separate(self._text.finish())
+        if self._think_tags is not None:
+            more_thought, more_text = self._think_tags.finish()
+            thought, text = thought + more_thought, text + more_text
+        thought = self._reasoning_text.finish() + thought
+        if text:
+            self.texts.append(text)
+        if thought:
+            self._reasoning.append(Reasoning(thought))
+        tool_calls = self.tool_calls.finish()
+        if not (text or thought or tool_calls):
+            return None
+        return ChatDelta(text, Reasoning(thought) if thought else NO_REASONING, "", tool_calls, None, chunk)
+
     def choice(self) -> ChatChoice:
         """The choice so far."""
         return ChatChoice(
-            text="".join(self.texts),
+            text="".join(self.texts) + self._text.held,
             reasoning=join_reasoning(self._reasoning),
             refusal="".join(self._refusals),
-            tool_calls=self.tool_calls.tool_calls(),
+            tool_calls=self.tool_calls.tool_calls(is_cut=self.finish_reason is None),
             finish_reason=self.finish_reason,
             logprobs=self._logprobs or None,
-            extras=self._extras,
-            metadata=self._metadata,
+            extras=_join_pieces(self._extras),
+            metadata=_join_pieces(self._metadata),
         )
 
 
@@ -153,7 +191,7 @@ class GrowingReply:
         if usage is not None:
             self.usage = merge_usage(self.usage, usage)
             self._reported_usage.update(reported)
-        return with_usage(chunk, self._reported_usage, self.usage)
+        return with_usage(chunk, reported, self.usage)
 
     def reply(self, choice: ChatChoice, *, request_id: str | None, headers: Mapping[str, str]) -> ChatReply:
         """The reply so far, with its one choice."""
@@ -171,6 +209,15 @@ class GrowingReply:
             extras={**reply_extras(self._extras), **reply_extras(self.raw)},
             raw=with_usage(raw, self._reported_usage, self.usage),
         )
+
+
+def _add_pieces(pieces: dict[str, list[Any]], members: Mapping[str, Any]) -> None:
+    for name, value in members.items():
+        pieces.setdefault(name, []).append(value)
+
+
+def _join_pieces(pieces: Mapping[str, list[Any]]) -> dict[str, Any]:
+    return {name: join_members(values) for name, values in pieces.items()}
 
 
 def _suffix(known: str, whole: str) -> str:

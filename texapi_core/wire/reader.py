@@ -27,8 +27,8 @@ class StreamReader:
     one chunk. Anything else that is no stream raises `MalformedAnswer` at its end.
     """
 
-    def __init__(self) -> None:
-        self.state = StreamState()
+    def __init__(self, *, think_tags: bool = False) -> None:
+        self.state = StreamState(think_tags=think_tags)
         self._decoder = SSEDecoder()
         self._start = bytearray()
         self._is_sse: bool | None = None
@@ -48,8 +48,8 @@ class StreamReader:
         if self._is_sse is None:
             start = bytes(self._start).removeprefix(BYTE_ORDER_MARK).lstrip()
             self._start = bytearray(start)
-        if self._is_sse is None and len(start) >= len("event:"):
-            self._is_sse = looks_like_sse(start)
+            if len(start) >= len("event:"):
+                self._is_sse = looks_like_sse(start)
         if not self._is_sse:
             return b""
         packet = bytes(self._start)

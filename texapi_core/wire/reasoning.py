@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from texapi_core.wire.generated import storable
+from texapi_core.wire.text import join_texts
 
 TEXT_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "thought")
 """Fields that hold the text: DeepSeek, Qwen and most gateways; OpenRouter and vLLM; others."""
@@ -95,6 +96,13 @@ def _text_of(value: Any) -> str:
     return ""
 
 
+def add_thought(reasoning: Reasoning, thought: str) -> Reasoning:
+    """The reasoning with a text that was found in the content."""
+    if not thought:
+        return reasoning
+    return Reasoning(reasoning.text + thought, reasoning.field, reasoning.details, reasoning.details_field)
+
+
 def join_reasoning(parts: Sequence[Reasoning]) -> Reasoning:
     """The reasoning of a whole answer from that of its deltas."""
     if not parts:
@@ -113,27 +121,38 @@ def _merge_details(fragments: Iterable[Mapping[str, Any]]) -> tuple[dict[str, An
     The provider refuses the next turn of the conversation unless a signature is the same to the byte.
     """
     merged: list[dict[str, Any]] = []
+    texts: dict[tuple[int, str], list[str]] = {}
+    by_index: dict[Any, int] = {}
     for fragment in fragments:
-        target = _fragment_to_grow(merged, fragment)
-        if target is None:
-            merged.append(dict(fragment))
-            continue
+        place = _fragment_to_grow(merged, by_index, fragment)
+        if place is None:
+            place = len(merged)
+            merged.append({})
+            if (index := fragment.get("index")) is not None:
+                by_index[repr(index), repr(fragment.get("type"))] = place
+        target = merged[place]
         for name, value in fragment.items():
-            old = target.get(name)
-            if name in _FRAGMENT_TEXT_FIELDS and isinstance(old, str) and isinstance(value, str):
-                target[name] = old + value
-            elif value is not None:
+            if name in _FRAGMENT_TEXT_FIELDS and isinstance(value, str):
+                if not isinstance(target.get(name), str):
+                    texts[place, name] = []
+                texts[place, name].append(value)
+            if value is not None or name not in target:
                 target[name] = value
+    for (place, name), parts in texts.items():
+        if isinstance(merged[place][name], str):
+            merged[place][name] = join_texts(parts)
     return tuple(merged)
 
 
-def _fragment_to_grow(merged: list[dict[str, Any]], fragment: Mapping[str, Any]) -> dict[str, Any] | None:
+def _fragment_to_grow(
+    merged: list[dict[str, Any]], by_index: Mapping[Any, int], fragment: Mapping[str, Any]
+) -> int | None:
+    """The position of the fragment that this one continues."""
     index, type_ = fragment.get("index"), fragment.get("type")
-    if index is None:
-        last: dict[str, Any] = merged[-1] if merged else {}
-        if not last or last.get("type") != type_ or "index" in last:
-            return None
-        ids = {last.get("id"), fragment.get("id")} - {None}
-        return None if last.get("signature") or len(ids) > 1 else last
-    same = (known for known in reversed(merged) if known.get("index") == index and known.get("type") == type_)
-    return next(same, None)
+    if index is not None:
+        return by_index.get((repr(index), repr(type_)))
+    last: dict[str, Any] = merged[-1] if merged else {}
+    if not last or last.get("type") != type_ or "index" in last:
+        return None
+    ids = {last.get("id"), fragment.get("id")} - {None}
+    return None if last.get("signature") or len(ids) > 1 else len(merged) - 1

@@ -7,12 +7,21 @@ same functions.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from texapi_core.wire.generated import CONTENT_PARTS, storable
-from texapi_core.wire.reasoning import NO_CONTENT, REASONING_FIELDS, Reasoning, read_reasoning, split_content
+from texapi_core.wire.reasoning import (
+    NO_CONTENT,
+    REASONING_FIELDS,
+    Reasoning,
+    add_thought,
+    read_reasoning,
+    split_content,
+)
+from texapi_core.wire.text import ThinkTags
 from texapi_core.wire.tool_calls import read_index, read_tool_calls, tool_call_entries
 from texapi_core.wire.usage import TokenUsage, parse_usage, reported_usage
 from texapi_core.wire.values import ChatChoice, ChatReply, ErrorAnswer, MalformedAnswer
@@ -29,6 +38,13 @@ _KNOWN_CHOICE_FIELDS = frozenset(
     ("index", "message", "delta", "text", "finish_reason", "logprobs", "usage", "error")
 )
 
+_ENVELOPES = ("data", "result", "output", "response")
+_OTHER_PROTOCOLS = {
+    "message": "of Anthropic's Messages API",
+    "content": "of Anthropic's Messages API",
+    "response": "of OpenAI's Responses API",
+}
+"""First word of an event's or an answer's type -> its protocol."""
 _FAILED = frozenset({"error", "network_error", "insufficient_system_resource", "abort"})
 """Finish reasons of answers that the provider could not complete.
 
@@ -40,13 +56,26 @@ _NO_PART_OF_ERRORS = _ANSWER_FIELDS | {"object", "error"}
 _ERROR_FIELDS = frozenset({"message", "msg", "detail", "errors", "error_code", "error_msg", "error_message"})
 
 
-def parse_reply(body: Mapping[str, Any], *, request_id: str | None, headers: Mapping[str, str]) -> ChatReply:
+def parse_reply(
+    body: Mapping[str, Any],
+    *,
+    request_id: str | None,
+    headers: Mapping[str, str],
+    think_tags: bool = False,
+) -> ChatReply:
     """A whole answer as a `ChatReply`. Raises `ErrorAnswer` or `MalformedAnswer`."""
+    body = unwrap(body)
     raise_for_error(body)
     usage, reported = find_usage(body)
-    choices = [parse_choice(one, message) for one in read_choices(body) if (message := message_of(one))]
+    choices = [
+        parse_choice(one, message, think_tags=think_tags)
+        for one in read_choices(body)
+        if (message := message_of(one))
+    ]
     if not choices:
-        raise MalformedAnswer("an answer without choices", json.dumps(body), usage)
+        raise MalformedAnswer(
+            f"an answer {other_protocol(body) or 'without choices'}", json.dumps(body), usage
+        )
     return ChatReply(
         choices=tuple(sorted(choices, key=lambda choice: choice.index)),
         usage=usage,
@@ -58,6 +87,32 @@ def parse_reply(body: Mapping[str, Any], *, request_id: str | None, headers: Map
         extras=reply_extras(body),
         raw=with_usage(body, reported, usage),
     )
+
+
+def unwrap(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The chat completion in an envelope, such as `{"code": 200, "data": {...}}`, or `body` itself.
+
+    Relays have `data`, DashScope `output`, Cloudflare's Workers AI `result`, which may hold only a text.
+    """
+    if "choices" in body or body.get("error"):
+        return body
+    inner = next((body[name] for name in _ENVELOPES if _is_completion(body.get(name))), body)
+    if not _is_completion(inner):
+        return body
+    origin = {name: body[name] for name in ("id", "model", "created", "usage") if name in body}
+    inner = {**origin, **inner}
+    text = inner.pop("response", None)
+    return inner if "choices" in inner else {**inner, "choices": [{"index": 0, "message": {"content": text}}]}
+
+
+def _is_completion(value: Any) -> bool:
+    return isinstance(value, dict) and ("choices" in value or isinstance(value.get("response"), str))
+
+
+def other_protocol(body: Mapping[str, Any]) -> str | None:
+    """The protocol that an answer or an event without choices belongs to, for an error message."""
+    kind = body.get("type") or body.get("object")
+    return _OTHER_PROTOCOLS.get(re.split("[_.]", kind)[0]) if isinstance(kind, str) else None
 
 
 def raise_for_error(body: Mapping[str, Any]) -> None:
@@ -78,6 +133,8 @@ def raise_for_error_object(body: Mapping[str, Any]) -> None:
         raise_for_base_resp(body["base_resp"])
     is_flagged = bool(error) and not is_container(error)
     is_flat = _ANSWER_FIELDS.isdisjoint(body) and not _ERROR_FIELDS.isdisjoint(body)
+    if is_flat and other_protocol(body):
+        return
     if is_flagged or is_flat or body.get("object") == "error" or body.get("type") == "error":
         raise ErrorAnswer({name: body[name] for name in body if name not in _NO_PART_OF_ERRORS})
 
@@ -121,13 +178,20 @@ def read_choices(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [choice for choice in choices if isinstance(choice, dict)]
 
 
-def parse_choice(choice: Mapping[str, Any], members: Mapping[str, Any]) -> ChatChoice:
+def parse_choice(
+    choice: Mapping[str, Any], members: Mapping[str, Any], *, think_tags: bool = False
+) -> ChatChoice:
     """A choice of a whole answer, `members` being its message."""
     message = read_message(members)
+    text, reasoning = message.text or _string(choice.get("text")), message.reasoning
+    if think_tags:
+        tags = ThinkTags()
+        thought, text = map("".join, zip(tags.add(text), tags.finish(), strict=True))
+        reasoning = add_thought(reasoning, thought)
     return ChatChoice(
         index=choice_index(choice),
-        text=message.text or _string(choice.get("text")),
-        reasoning=message.reasoning,
+        text=text,
+        reasoning=reasoning,
         refusal=message.refusal,
         tool_calls=read_tool_calls(message.tool_call_entries) if message.tool_call_entries else (),
         finish_reason=read_finish_reason(choice),
@@ -143,7 +207,9 @@ def message_of(choice: Mapping[str, Any]) -> dict[str, Any] | None:
         message = choice.get(name)
         if isinstance(message, dict):
             return message or {"content": None}
-    return {"content": choice["text"]} if isinstance(choice.get("text"), str) else None
+    if isinstance(choice.get("text"), str):
+        return {"content": choice["text"]}
+    return {"content": None} if read_finish_reason(choice) else None  # the model said nothing
 
 
 @dataclass(slots=True)  # not frozen: that takes three times as long to make, and each chunk makes one
@@ -159,18 +225,15 @@ class Message:
     """Members without a field above; `content_parts` holds the parts of `content` that are no text."""
 
 
-def read_message(members: Mapping[str, Any], *, is_delta: bool = False) -> Message:
-    """A message or a delta, read from its JSON.
-
-    `tool_calls` or `function_call` of `{}` is a call without a name in a message, and nothing in a delta.
-    """
+def read_message(members: Mapping[str, Any]) -> Message:
+    """A message or a delta, read from its JSON. An empty tool call is none."""
     content = members.get("content")
     is_empty = content is None or content == ""
     text, part_reasoning, other_parts = NO_CONTENT if is_empty else split_content(content)
     reasoning = read_reasoning(members)
     if part_reasoning and not reasoning.text:
         reasoning = Reasoning(part_reasoning, None, reasoning.details, reasoning.details_field)
-    has_calls = not is_delta or members.get("tool_calls") or members.get("function_call")
+    has_calls = members.get("tool_calls") or members.get("function_call")
     extras = {} if _KNOWN_MESSAGE_FIELDS.issuperset(members) else message_extras(members)
     if other_parts:
         extras[CONTENT_PARTS] = storable(list(other_parts))
@@ -190,7 +253,7 @@ def message_extras(members: Mapping[str, Any]) -> dict[str, Any]:
 
 def choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
     """Members of a choice that `ChatChoice` has no field for, except empty ones."""
-    return _without_empty(choice, _KNOWN_CHOICE_FIELDS)
+    return {} if _KNOWN_CHOICE_FIELDS.issuperset(choice) else _without_empty(choice, _KNOWN_CHOICE_FIELDS)
 
 
 def _without_empty(members: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:

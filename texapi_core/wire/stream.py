@@ -10,10 +10,12 @@ from texapi_core.wire.growing import GrowingChoice, GrowingReply
 from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.reply import (
     choice_index,
+    other_protocol,
     raise_for_error,
     raise_for_failed_choice,
     read_choices,
     read_message,
+    unwrap,
 )
 from texapi_core.wire.sse import ServerSentEvent
 from texapi_core.wire.surrogates import (
@@ -32,11 +34,11 @@ _PLAIN_DELTA_FIELDS = frozenset({"role", "content"})
 class StreamState:
     """The state of a streamed answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, think_tags: bool = False) -> None:
         self.done = False
         """Whether `[DONE]` came."""
         self._reply = GrowingReply()
-        self._choice = GrowingChoice()
+        self._choice = GrowingChoice(think_tags=think_tags)
         self._has_choice = False
         self._index = 0
         """Index of the choice that is read."""
@@ -97,10 +99,17 @@ class StreamState:
             self._reply.raw = chunk
             self._has_choice = True
             content = delta.get("content")
-            if content and isinstance(content, str) and _PLAIN_DELTA_FIELDS.issuperset(delta):
+            if (
+                content
+                and self._choice.is_plain
+                and isinstance(content, str)
+                and _PLAIN_DELTA_FIELDS.issuperset(delta)
+            ):
                 self._choice.texts.append(content)
                 return ChatDelta(content, raw=chunk)
             return self._feed_delta(delta, None, chunk)
+        if "choices" not in chunk:
+            chunk = dict(unwrap(chunk))
         if not self._reply.seen_fields.issuperset(chunk) or chunk.get("object") == "error":
             self._reply.record_envelope(chunk)
         if chunk.get("usage") or "usage_metadata" in chunk:
@@ -154,6 +163,8 @@ class StreamState:
         if choice.get("finish_reason") or choice.get("error"):
             raise_for_error(chunk)
             self._choice.record_end(choice)
+        if not _BARE_CHOICE_FIELDS.issuperset(choice):
+            self._choice.add_metadata(choice)
         if "usage" in choice and not chunk.get("usage"):
             self._reply.record_usage(chunk)
         delta = choice.get("delta")
@@ -177,20 +188,20 @@ class StreamState:
     ) -> ChatDelta | None:
         if delta.get("error"):
             raise ErrorAnswer(delta["error"])
-        return self._choice.add(read_message(delta, is_delta=True), logprobs, chunk)
+        return self._choice.add(read_message(delta), logprobs, chunk)
 
     def finish(self) -> ChatDelta | None:
-        """What the end of the stream adds: ids for tool calls that came without one.
+        """What the end of the stream adds, see `GrowingChoice.finish`.
 
         Raises `MalformedAnswer` when the stream ended before the answer did.
         """
         raw = self._reply.raw
         if not self._has_choice:
-            raise MalformedAnswer("a stream without an answer", json.dumps(dict(raw)), self.usage)
+            what = f"a stream {other_protocol(raw) or 'without an answer'}"
+            raise MalformedAnswer(what, json.dumps(dict(raw)), self.usage)
         if not self.done and not self.has_finished:
             raise CutStream("a stream cut before its end", usage=self.usage)
-        tool_calls = self._choice.tool_calls.finish()
-        return ChatDelta(tool_calls=tool_calls, raw=raw) if tool_calls else None
+        return self._choice.finish(raw)
 
     def reply(self, *, request_id: str | None, headers: Mapping[str, str]) -> ChatReply:
         """The answer so far, in the form of a whole one."""

@@ -8,12 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from texapi_core.wire.generated import merged, storable
+from texapi_core.wire.generated import storable
+from texapi_core.wire.text import GrowingText, Nesting, join_members
 
 _KNOWN_CALL_FIELDS = frozenset({"index", "id", "type", "function", "name", "arguments"})
 _KNOWN_FUNCTION_FIELDS = frozenset({"name", "arguments"})
 _NO_ARGUMENTS = frozenset({"{}", "null"})
 """Placeholders: there are no arguments, or they are still to come."""
+_NO_IDS = ("null", "None")
+"""What some relays send for an id that is null (zed-industries/zed#54058)."""
+_MAX_NAME = 1000
+"""Characters. No tool has a longer name; further pieces of one are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +41,11 @@ class ToolCall:
         if not self.name:
             return None
         text = self.arguments.strip()
+        if self.is_open:
+            return None
         if not text:
             return {}
-        if self.is_open or not text.endswith("}"):  # nearly always while a call streams
+        if not text.endswith("}"):
             return None
         arguments = _json_of(text)
         return arguments if isinstance(arguments, dict) else None
@@ -98,18 +105,23 @@ class ToolCallAssembler:
 
     def __init__(self) -> None:
         self._calls: list[PartialToolCall] = []
+        self._by_id: dict[str, PartialToolCall] = {}
+        self._by_index: dict[int | None, PartialToolCall] = {}
+        """Index on the wire -> the last call that has it."""
 
     def __len__(self) -> int:
         return len(self._calls)
 
     def feed(self, entries: Sequence[Mapping[str, Any]]) -> tuple[ToolCallDelta, ...]:
         """What the entries of one chunk add: one delta for each entry that adds something."""
-        fed: list[PartialToolCall] = []
+        fed: set[PartialToolCall] = set()
         deltas = []
         for position, entry in enumerate(entries):
             fragment = _read_fragment(entry)
             call = self._call_for(fragment, position, len(entries), fed)
-            fed.append(call)
+            if call is None:
+                continue
+            fed.add(call)
             delta = call.grow(fragment)
             if delta is not None:
                 deltas.append(delta)
@@ -119,18 +131,26 @@ class ToolCallAssembler:
         """Ids for the calls that came without one, and buffered arguments."""
         return tuple(delta for call in self._calls if (delta := call.finish()) is not None)
 
-    def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The calls so far."""
-        return tuple(ToolCall(call.id, call.name, call.arguments, dict(call.extras)) for call in self._calls)
+    def tool_calls(self, *, is_cut: bool = False) -> tuple[ToolCall, ...]:
+        """The calls so far. If the answer is cut, one without arguments is open: they were still to come."""
+        calls = []
+        for call in self._calls:
+            arguments = call.arguments
+            is_open = is_cut and not arguments.strip()
+            calls.append(ToolCall(call.id, call.name, arguments, call.extras, is_open))
+        return tuple(calls)
 
     def _call_for(
-        self, fragment: _Fragment, position: int, entry_count: int, fed: list[PartialToolCall]
-    ) -> PartialToolCall:
+        self, fragment: _Fragment, position: int, entry_count: int, fed: set[PartialToolCall]
+    ) -> PartialToolCall | None:
+        """The call that a fragment belongs to, `None` for a fragment of nothing that continues none."""
         call = self._candidate(fragment, position, entry_count)
         if call is None or self._starts_another(fragment, call, fed):
-            taken_ids = {other.id for other in self._calls}
-            call = PartialToolCall(len(self._calls), fragment.index, taken_ids)
+            if call is None and fragment.is_empty:
+                return None
+            call = PartialToolCall(len(self._calls), fragment.index, self._by_id)
             self._calls.append(call)
+            self._by_index[fragment.index] = call
         return call
 
     def _candidate(self, fragment: _Fragment, position: int, entry_count: int) -> PartialToolCall | None:
@@ -138,18 +158,17 @@ class ToolCallAssembler:
         if not self._calls:
             return None
         if fragment.id:
-            by_id = [call for call in self._calls if call.id == fragment.id]
-            if by_id and fragment.index in (None, by_id[-1].wire_index):
-                return by_id[-1]
+            by_id = self._by_id.get(fragment.id)
+            if by_id is not None and fragment.index in (None, by_id.wire_index):
+                return by_id
         if fragment.index is not None:
-            by_index = [call for call in self._calls if call.wire_index == fragment.index]
-            return by_index[-1] if by_index else None
+            return self._by_index.get(fragment.index)
         if entry_count > 1 and not fragment.id and not fragment.name:
             return self._calls[position] if position < len(self._calls) else None
         return self._calls[-1]
 
     @staticmethod
-    def _starts_another(fragment: _Fragment, call: PartialToolCall, fed: list[PartialToolCall]) -> bool:
+    def _starts_another(fragment: _Fragment, call: PartialToolCall, fed: set[PartialToolCall]) -> bool:
         """Whether the fragment opens a new call although its index is the index of `call`.
 
         Gemini-style gateways number every call 0; others repeat id and name on every fragment, or send
@@ -160,12 +179,12 @@ class ToolCallAssembler:
         if fragment.id and call.id:
             if fragment.id == call.id or call.is_continued_by(fragment):
                 return False
-            return bool(fragment.name) or call.is_complete()
+            return bool(fragment.name) or (bool(fragment.arguments) and call.is_complete())
         if not fragment.name or not call.name:
             return False
         if fragment.arguments.lstrip().startswith("{") and call.is_complete():
             return True
-        return fragment.name != call.name and call.has_arguments
+        return call.has_arguments and fragment.name != call.name
 
 
 @dataclass(slots=True)
@@ -175,6 +194,10 @@ class _Fragment:
     name: str
     arguments: str
     extras: dict[str, Any]
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.id or self.name or self.arguments or self.extras)
 
 
 def _read_fragment(entry: Mapping[str, Any]) -> _Fragment:
@@ -194,7 +217,7 @@ def _read_fragment(entry: Mapping[str, Any]) -> _Fragment:
             extras = {**extras, "function": storable(inside)}
     return _Fragment(
         read_index(entry.get("index")),
-        str(id_) if id_ else "",
+        "" if not id_ or id_ in _NO_IDS else str(id_),
         name if isinstance(name, str) else "",
         _arguments_text(function.get("arguments", entry.get("arguments"))),
         extras,
@@ -218,58 +241,65 @@ def _json_of(text: str) -> Any:
 class PartialToolCall:
     """A `ToolCall` while it streams."""
 
-    def __init__(self, index: int, wire_index: int | None, taken_ids: set[str]) -> None:
+    def __init__(self, index: int, wire_index: int | None, by_id: dict[str, PartialToolCall]) -> None:
         self.index = index
         self.wire_index = wire_index
-        self._taken_ids = taken_ids
+        self._by_id = by_id
         self.id = ""
         self.name = ""
-        self.extras: dict[str, Any] = {}
+        self._extras: list[dict[str, Any]] = []
         self._argument_parts: list[str] = []
+        self._pieces = GrowingText()
         self._has_begun = False
         """Whether arguments have been emitted."""
-        self._buffered = ""
+        self._buffer: list[str] = []
         """Arguments not emitted yet: later ones may replace them, or they may be JSON inside JSON."""
+        self._whole = _WholeObject()
 
     @property
     def arguments(self) -> str:
         """The arguments emitted so far; after `finish`, all of them."""
-        if len(self._argument_parts) > 1:
-            self._argument_parts = ["".join(self._argument_parts)]
-        return self._argument_parts[0] if self._argument_parts else ""
+        return "".join(self._argument_parts)
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """What else the provider put on the call."""
+        return dict(join_members(self._extras)) if self._extras else {}
 
     @property
     def has_arguments(self) -> bool:
         """Whether any arguments have come, buffered ones included."""
-        return bool(self._argument_parts or self._buffered)
+        return bool(self._argument_parts or self._buffer)
 
     def is_complete(self) -> bool:
         """Whether the arguments so far are one whole JSON object."""
-        text = (self.arguments + _unbuffered(self._buffered)).strip()
-        return text.startswith("{") and text.endswith("}") and _json_of(text) is not None
+        if self._pieces.held_whole:
+            return isinstance(_json_of(self._pieces.held_whole), dict)
+        return self._whole.of(self._buffer or self._argument_parts) is not None
 
     def is_continued_by(self, fragment: _Fragment) -> bool:
         """Whether a fragment with the same name but another id continues these arguments."""
         text = fragment.arguments.strip()
         if fragment.name != self.name or not text or self.is_complete():
             return False
-        if self._has_begun or self._buffered:
+        if self._has_begun or self._buffer:
             return not text.startswith("{")
         return text.startswith("{") and _json_of(text) is None
 
     def grow(self, fragment: _Fragment) -> ToolCallDelta | None:
         """Add a fragment. Returns what it adds, `None` when that is nothing."""
-        id_ = None if self.id or fragment.id in self._taken_ids else fragment.id or None
+        id_ = None if self.id or fragment.id in self._by_id else fragment.id or None
         name = self._new_name(fragment.name)
         if id_:
             self.id = id_
+            self._by_id[id_] = self
         if name:
             self.name += name
         arguments = self._new_arguments(fragment.arguments) if fragment.arguments else ""
         if arguments:
             self._argument_parts.append(arguments)
         if fragment.extras:
-            self.extras = merged(self.extras, fragment.extras)
+            self._extras.append(fragment.extras)
         if not (id_ or name or arguments or fragment.extras):
             return None
         return ToolCallDelta(self.index, id_, name, arguments, fragment.extras)
@@ -277,7 +307,8 @@ class PartialToolCall:
     def finish(self) -> ToolCallDelta | None:
         """What the end of the stream adds: a missing id, `""` as a missing name, buffered arguments."""
         new_id = None if self.id else f"call_{uuid.uuid4().hex[:24]}"
-        arguments, self._buffered = _unbuffered(self._buffered), ""
+        arguments = self._held_arguments() or _unbuffered("".join(self._buffer))
+        self._buffer = []
         if self.name and not (new_id or arguments):
             return None
         self.id = self.id or new_id or ""
@@ -288,30 +319,67 @@ class PartialToolCall:
     def _new_arguments(self, piece: str) -> str:
         """The arguments that a piece lets us emit: neither repeated ones nor ones that may be replaced."""
         if self._has_begun:
-            return "" if self._is_repeated_by(piece) else piece
+            return "" if self._is_repeated_by(piece) else self._pieces.add(piece)
         text = piece.strip()
-        if not text:
-            return piece if not self._buffered else ""
-        if self._buffered.strip() in _NO_ARGUMENTS and text.startswith("{"):
-            self._buffered = ""
-        if text in _NO_ARGUMENTS or text.startswith('"') or self._buffered.startswith('"'):
-            self._buffered += piece.lstrip() if not self._buffered else piece
+        is_text = bool(self._buffer) and self._buffer[0].startswith('"')
+        if text in _NO_ARGUMENTS and not is_text:
+            self._buffer = [text]
             return ""
-        buffered, self._buffered, self._has_begun = self._buffered, "", True
-        return buffered + piece
+        if is_text or text.startswith('"'):
+            self._buffer.append(piece if is_text else piece.lstrip())
+            return ""
+        if not text:
+            return "" if self._buffer else piece
+        is_placeholder = bool(self._buffer) and text.startswith("{")
+        buffered = "" if is_placeholder else "".join(self._buffer)
+        self._buffer, self._has_begun, self._whole = [], True, _WholeObject()
+        return self._pieces.add(buffered + piece)
+
+    def _held_arguments(self) -> str:
+        """What the end adds to arguments whose pieces may be cumulative: the reading that is JSON wins."""
+        whole, emitted = self._pieces.held_whole, self.arguments
+        held = self._pieces.finish()
+        if whole and _json_of(emitted + held) is None and isinstance(_json_of(whole), dict):
+            return whole[len(emitted) :]
+        return held
 
     def _is_repeated_by(self, piece: str) -> bool:
         """Whether a piece is the same whole object as the arguments: some gateways repeat them at the end."""
-        if not (piece.lstrip().startswith("{") and self._argument_parts[-1].rstrip().endswith("}")):
+        if not piece.lstrip().startswith("{") or not self.is_complete():
             return False
-        whole = _json_of(self.arguments)
-        return whole is not None and whole == _json_of(piece)
+        return bool(self._whole.of(self._argument_parts) == _json_of(piece))
 
     def _new_name(self, name: str) -> str | None:
         """What a name adds: nothing when repeated, its new part when it comes in pieces or cumulatively."""
-        if not name or name == self.name or self.has_arguments:
+        if not name or name == self.name or self.has_arguments or len(self.name) > _MAX_NAME:
             return None if self.name or not name else name
         return name[len(self.name) :] if name.startswith(self.name) else name
+
+
+class _WholeObject:
+    """The JSON object that pieces add up to, parsed once: when its last brace comes."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._nesting = Nesting()
+        self._has_ended = False
+        self._value: dict[str, Any] | None = None
+
+    def of(self, parts: Sequence[str]) -> dict[str, Any] | None:
+        """The object, `None` while it is not whole. `parts` are those of the last call, and new ones."""
+        added = parts[self._count :]
+        self._count = len(parts)
+        if self._has_ended:
+            if any(not part.isspace() for part in added):
+                self._value = None
+            return self._value
+        for part in added:
+            self._nesting.add(part)
+        if not self._nesting.is_open and any(not part.isspace() for part in added):
+            self._has_ended = True
+            value = _json_of(_unbuffered("".join(parts)))
+            self._value = value if isinstance(value, dict) else None
+        return self._value
 
 
 def _unbuffered(arguments: str) -> str:

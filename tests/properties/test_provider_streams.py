@@ -1,0 +1,336 @@
+"""What providers stream otherwise than the protocol says, with the public report; the same answers whole."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.properties.line import Line
+from tests.properties.strategies import examples
+from texapi_core import ChatReply, TexAPIError, TexAPIResponseError
+from texapi_core.wire.json import parse_json_object
+from texapi_core.wire.reader import StreamReader
+from texapi_core.wire.reply import parse_reply
+from texapi_core.wire.text import ThinkTags
+from texapi_core.wire.values import ChatDelta
+
+_STOP = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+
+
+def _events(*chunks: Any) -> bytes:
+    return b"".join(b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in chunks) + b"data: [DONE]\n\n"
+
+
+def _deltas(*deltas: dict[str, Any], end: str | None = "stop") -> bytes:
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": end}]}
+    return _events(*({"choices": [{"index": 0, "delta": delta}]} for delta in deltas), last)
+
+
+def _read(body: bytes, *, think_tags: bool = False) -> tuple[list[ChatDelta], ChatReply]:
+    reader = StreamReader(think_tags=think_tags)
+    deltas = [*reader.feed(body), *reader.finish()]
+    return deltas, reader.state.reply(request_id=None, headers={})
+
+
+def _stream(body: bytes, *, think_tags: bool = False) -> ChatReply:
+    """The reply, after a check that its deltas add up to it."""
+    deltas, reply = _read(body, think_tags=think_tags)
+    assert "".join(delta.text for delta in deltas) == reply.choice.text
+    assert "".join(delta.reasoning.text for delta in deltas) == reply.choice.reasoning.text
+    for index, call in enumerate(reply.choice.tool_calls):
+        pieces = [piece for delta in deltas for piece in delta.tool_calls if piece.index == index]
+        assert "".join(piece.arguments for piece in pieces) == call.arguments
+    return reply
+
+
+def _whole(body: Any, *, think_tags: bool = False) -> ChatReply:
+    document = parse_json_object(json.dumps(body).encode())
+    return parse_reply(document, request_id=None, headers={}, think_tags=think_tags)
+
+
+_CITATION = {"type": "url_citation", "url_citation": {"url": "https://a", "title": "A"}}
+_OTHER = {"type": "url_citation", "url_citation": {"url": "https://b", "title": "B"}}
+
+
+@pytest.mark.parametrize(
+    ("lists", "kept"),
+    [
+        pytest.param([[_CITATION]] * 3, [_CITATION], id="repeated: laravel/ai#1012"),
+        pytest.param([[_CITATION], [_CITATION, _OTHER]], [_CITATION, _OTHER], id="cumulative"),
+        pytest.param([[_CITATION], [_OTHER]], [_CITATION, _OTHER], id="one by one"),
+        pytest.param([[_CITATION, _CITATION]], [_CITATION, _CITATION], id="twice in one chunk"),
+    ],
+)
+def test_annotations(lists: list[list[Any]], kept: list[Any]) -> None:
+    reply = _stream(_deltas(*({"content": "x", "annotations": each} for each in lists)))
+
+    assert reply.choice.extras == {"annotations": kept}
+
+
+def test_annotations_beside_the_delta_of_a_chunk_that_is_not_the_last() -> None:
+    """BerriAI/litellm#23662"""
+    choice = {"index": 0, "delta": {"content": "x"}, "annotations": [_CITATION]}
+
+    reply = _stream(_events({"choices": [choice]}, _STOP))
+
+    assert reply.choice.metadata == {"annotations": [_CITATION]}
+
+
+def _argument_deltas(*pieces: str, **members: Any) -> list[dict[str, Any]]:
+    first = {"index": 0, "id": "c1", "function": {"name": "f", "arguments": pieces[0]}}
+    rest = ({"index": 0, **members, "function": {"arguments": piece}} for piece in pieces[1:])
+    return [{"tool_calls": [entry]} for entry in (first, *rest)]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "arguments"),
+    [
+        pytest.param(
+            ['{"city', '{"city": "Hue', '{"city": "Hue"}'], '{"city": "Hue"}', id="hermes-agent#35718"
+        ),
+        pytest.param(['{"a"', '{"a": 1}'], '{"a": 1}', id="in two"),
+        pytest.param(['{"a": 1}', '{"a": 1}', '{"a": 1}'], '{"a": 1}', id="repeated"),
+        pytest.param(
+            [text := '{"path": "/home/user", "text": "abcdef', text + "gh", text + 'ghi"', text + 'ghi"}'],
+            text + 'ghi"}',
+            id="long",
+        ),
+        pytest.param(['{"a": ', '{"a": 1}}'], '{"a": {"a": 1}}', id="no repetition, but the same"),
+        pytest.param(["{", '"a": {', '"a": 1', "}}"], '{"a": {"a": 1}}', id="increments"),
+    ],
+)
+def test_arguments(pieces: list[str], arguments: str) -> None:
+    (call,) = _stream(_deltas(*_argument_deltas(*pieces), end="tool_calls")).choice.tool_calls
+
+    assert call.arguments == arguments
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        pytest.param(
+            ["Hello", "Hello there, how", "Hello there, how are", "Hello there, how are you?"],
+            "Hello there, how are you?",
+            id="QwenLM/qwen-code#3896",
+        ),
+        pytest.param(
+            [
+                "The answer",
+                "The answer is",
+                "The answer is forty",
+                "The answer is forty",
+                "The answer is forty-two",
+            ],
+            "The answer is forty-two",
+            id="with one repeated",
+        ),
+        pytest.param(["ha", "haha", "hahaha"], "hahahahahaha", id="too short to be no chance"),
+        pytest.param(["-" * n for n in (20, 40, 80)], "-" * 140, id="a line of dashes"),
+        pytest.param(["no", "no, no", "more"], "nono, nomore", id="once, and then not"),
+        pytest.param(["a", "ab"], "aab", id="once, at the end"),
+        pytest.param(["Xin ", "chào"], "Xin chào", id="increments"),
+    ],
+)
+@pytest.mark.parametrize("field", ["content", "reasoning_content"])
+def test_texts_that_may_be_cumulative(field: str, pieces: list[str], text: str) -> None:
+    choice = _stream(_deltas(*({field: piece} for piece in pieces))).choice
+
+    assert (choice.text or choice.reasoning.text) == text
+
+
+def test_an_id_that_is_null_as_text_starts_no_call() -> None:
+    """zed-industries/zed#54058"""
+    pieces = _argument_deltas('{"a"', ": 1}", "", id="null")
+
+    (call,) = _stream(_deltas(*pieces, end="tool_calls")).choice.tool_calls
+
+    assert (call.id, call.arguments) == ("c1", '{"a": 1}')
+
+
+@pytest.mark.parametrize(
+    "entry", [{}, {"index": 0}, {"index": 1}, {"index": 0, "id": "c2", "function": {"arguments": ""}}]
+)
+def test_an_empty_piece_after_whole_arguments_is_no_call(entry: dict[str, Any]) -> None:
+    pieces = [*_argument_deltas('{"a": 1}'), {"tool_calls": [entry]}]
+
+    assert len(_stream(_deltas(*pieces, end="tool_calls")).choice.tool_calls) == 1
+
+
+@pytest.mark.parametrize("calls", [{}, [{}], [], None, [{"index": 0}]])
+@pytest.mark.parametrize("name", ["tool_calls", "function_call"])
+def test_an_empty_call_is_none_whole_and_streamed(name: str, calls: Any) -> None:
+    message = {"content": "x", name: calls}
+    whole = _whole({"choices": [{"message": message, "finish_reason": "stop"}]})
+
+    assert whole.choice.tool_calls == _stream(_deltas(message)).choice.tool_calls == ()
+
+
+@pytest.mark.parametrize(
+    "choice", [{"finish_reason": "stop", "index": 0}, {"finish_reason": "stop", "message": None}]
+)
+def test_a_finish_reason_alone_is_an_empty_answer(choice: dict[str, Any]) -> None:
+    """pydantic/pydantic-ai#3300"""
+    for reply in (_whole({"choices": [choice]}), _stream(_events({"choices": [choice]}))):
+        assert (reply.choice.text, reply.choice.finish_reason) == ("", "stop")
+
+
+def test_a_stream_without_a_finish_reason_says_so(line: Line, caplog: pytest.LogCaptureFixture) -> None:
+    """QuantumNous/new-api#7066"""
+    line.send(_deltas({"content": "Hello"}, end=None))
+    with caplog.at_level(logging.WARNING, "texapi"):
+        first, *rest = line.chat_texapi.stream("Hello")
+        responses = list(line.texapi.stream_complete("Hello"))
+    message: Any = sum(rest, first)
+
+    assert message.response_metadata["finish_reason"] is None
+    assert responses[-1].additional_kwargs["finish_reason"] is None
+    assert [record.getMessage() for record in caplog.records] == [
+        "A stream ended without a finish reason, so the answer may be cut. Request id: r1."
+    ] * 2
+
+
+@pytest.mark.parametrize("arguments", [(), ("",), ('{"path": "/ho',), ('{"a": 1',)])
+def test_cut_arguments_are_never_a_call(line: Line, arguments: Sequence[str]) -> None:
+    line.send(_deltas(*_argument_deltas("", *arguments), end=None))
+    first, *rest = line.chat_texapi.stream("Hello")
+    message: Any = sum(rest, first)
+
+    assert message.tool_calls == []
+    assert [call["id"] for call in message.invalid_tool_calls] == ["c1"]
+    assert line.stream().choice.tool_calls[0].parse_arguments() is None
+
+
+_COMPLETION = {
+    "id": "c1",
+    "choices": [{"index": 0, "message": {"content": "Hi"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": 200, "msg": "success", "data": _COMPLETION},
+        {"result": _COMPLETION, "success": True, "errors": [], "messages": []},
+        {"output": {"choices": _COMPLETION["choices"]}, "usage": _COMPLETION["usage"], "request_id": "r"},
+        {"result": {"response": "Hi", "usage": _COMPLETION["usage"]}, "success": True, "errors": []},
+    ],
+    ids=["a relay's", "Workers AI", "DashScope's own", "Workers AI, text alone"],
+)
+def test_an_envelope_is_unwrapped(body: dict[str, Any]) -> None:
+    for reply in (_whole(body), _stream(_events(body))):
+        assert reply.choice.text == "Hi"
+        assert reply.usage is not None
+        assert reply.usage.total_tokens == 3
+
+
+def test_texts_of_workers_ai_are_a_stream() -> None:
+    assert _stream(_events({"response": "Hel"}, {"response": "lo"}, {"response": ""})).choice.text == "Hello"
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (
+            b'event: message_start\ndata: {"type":"message_start","message":{}}\n\n',
+            "Anthropic's Messages API",
+        ),
+        (b'data: {"type":"response.created"}\n\ndata: [DONE]\n\n', "OpenAI's Responses API"),
+        (b'{"type":"message","role":"assistant","content":[{"type":"text","text":"x"}]}', "Anthropic's"),
+        (b'{"object":"response","output":[]}', "OpenAI's Responses API"),
+    ],
+)
+def test_another_protocol_is_named(line: Line, body: bytes, named: str) -> None:
+    line.send(body)
+
+    for ask in (line.complete, line.stream, line.acomplete, line.astream):
+        with pytest.raises(TexAPIResponseError, match=named):
+            ask()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'event:error\ndata:{"code":"InvalidParameter","message":"bad","request_id":"r"}\n\n',
+        b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"bad"}}\n\n',
+        b'data: {"code":500,"msg":"bad","data":null}\n\n',
+    ],
+    ids=["DashScope", "Anthropic", "a relay's envelope"],
+)
+def test_an_error_event_is_the_error(line: Line, body: bytes) -> None:
+    line.send(body)
+
+    for ask in (line.stream, line.astream):
+        with pytest.raises(TexAPIError, match="bad"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("content", "reasoning", "text"),
+    [
+        ("<think>\nSo.\n</think>\n\nHello", "\nSo.\n", "Hello"),
+        (" \n<think>a</think>b", "a", "b"),
+        ("<think>cut", "cut", ""),
+        ("<think></think>b", "", "b"),
+        ("Hello <think>a</think>", "", "Hello <think>a</think>"),
+        ("<thinking>a", "", "<thinking>a"),
+        ("<thin", "", "<thin"),
+        ("  ", "", "  "),
+        ("<think>a</thi", "a</thi", ""),
+        ("<think>a</think>b</think>c", "a", "b</think>c"),
+    ],
+)
+def test_think_tags(content: str, reasoning: str, text: str) -> None:
+    """lmstudio-ai/lmstudio-bug-tracker#649: whole, and streamed by the character."""
+    whole = _whole({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}, think_tags=True)
+    streamed = _stream(_deltas(*({"content": character} for character in content)), think_tags=True)
+
+    for choice in (whole.choice, streamed.choice):
+        assert (choice.reasoning.text, choice.text) == (reasoning, text)
+
+
+@examples
+@given(
+    parts=st.lists(
+        st.sampled_from(["<think>", "</think>", "<", "/think>", " ", "\n", "so", "<thi"]), max_size=8
+    ),
+    cuts=st.lists(st.integers(0, 40), max_size=6),
+)
+def test_think_tags_are_read_the_same_however_the_text_is_cut(parts: list[str], cuts: list[int]) -> None:
+    text = "".join(parts)
+    places = [0, *sorted(cuts), len(text)]
+    pieces = [text[start:end] for start, end in pairwise(places)]
+    by_piece, at_once = ThinkTags(), ThinkTags()
+
+    read = [*map(by_piece.add, pieces), by_piece.finish()]
+
+    assert ["".join(each) for each in zip(*read, strict=True)] == [
+        "".join(each) for each in zip(at_once.add(text), at_once.finish(), strict=True)
+    ]
+
+
+@pytest.mark.parametrize("per_call", [True, False])
+def test_think_tags_are_an_option_of_the_model_and_of_a_call(line: Line, per_call: bool) -> None:
+    content = "<think>So.</think>Hello"
+    default = {"think_tags": not per_call}
+    chat_texapi = line.chat_texapi.model_copy(update=default)
+    texapi = line.texapi.model_copy(update=default)
+    option: dict[str, Any] = {"think_tags": True} if per_call else {}
+    whole = json.dumps({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}).encode()
+    for body in (whole, _deltas({"content": content[:3]}, {"content": content[3:]})):
+        line.send(body)
+        first, *rest = chat_texapi.stream("Hello", **option)
+        *_, last = texapi.stream_complete("Hello", **option)
+        streamed: Any = sum(rest, first)
+        for message in (chat_texapi.invoke("Hello", **option), streamed):
+            assert (message.text, message.additional_kwargs["reasoning_content"]) == ("Hello", "So.")
+        for response in (texapi.complete("Hello", **option), last):
+            assert response.text == "Hello"
+        assert line.chat_texapi.invoke("Hello").text == content

@@ -1,0 +1,108 @@
+"""The bytes of a body decompressed piece by piece, and counted: a small body may unpack to gigabytes.
+
+`gzip` and `deflate` are decoded here, since the HTTP library of openai 2 unpacks each packet at once. Other
+codings are left to the HTTP library: `raw_packets` then returns its decoded bytes.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from typing import Any
+
+_PIECE = 2**16
+"""Most bytes that are decompressed at a time."""
+_OWN_CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
+
+
+class TooManyBytes(ValueError):
+    """A body has more bytes than the limit."""
+
+
+def raw_packets(response: Any) -> Iterator[bytes]:
+    """The packets of a response, for the `Decoder` of that response."""
+    packets: Iterator[bytes] = response.iter_bytes() if _is_left_to_library(response) else response.iter_raw()
+    return packets
+
+
+def araw_packets(response: Any) -> AsyncIterator[bytes]:
+    """Async twin of `raw_packets`."""
+    left = _is_left_to_library(response)
+    packets: AsyncIterator[bytes] = response.aiter_bytes() if left else response.aiter_raw()
+    return packets
+
+
+def _coding(response: Any) -> str:
+    coding: str = response.headers.get("content-encoding", "")
+    return coding.strip().lower()
+
+
+def _is_left_to_library(response: Any) -> bool:
+    """Whether the library decodes the body: in another coding, or read already by a hook of the user."""
+    return response.is_stream_consumed or _coding(response) not in {"", "identity", *_OWN_CODINGS}
+
+
+def decoder_of(response: Any, limit: int) -> Decoder:
+    """The decoder of the packets of a response."""
+    return Decoder("" if _is_left_to_library(response) else _coding(response), limit)
+
+
+class Decoder:
+    """Decodes the packets of one body. Raises `TooManyBytes` beyond `limit` bytes."""
+
+    def __init__(self, coding: str, limit: int) -> None:
+        is_ours = coding in _OWN_CODINGS
+        self._decompressor = zlib.decompressobj(zlib.MAX_WBITS | 32) if is_ours else None
+        self._left = limit
+        self._at_start = True
+
+    def feed(self, packet: bytes) -> Iterator[bytes]:
+        """The decoded bytes of a packet, in pieces. Raises `zlib.error` for a corrupt body."""
+        if self._decompressor is None:
+            yield self._counted(packet)
+            return
+        while packet:
+            piece = self._decompress(packet)
+            packet = self._decompressor.unconsumed_tail
+            if piece:
+                yield self._counted(piece)
+
+    def _decompress(self, packet: bytes) -> bytes:
+        assert self._decompressor is not None
+        is_first, self._at_start = self._at_start, False
+        try:
+            return self._decompressor.decompress(packet, _PIECE)
+        except zlib.error:
+            if not is_first:
+                raise
+        self._decompressor = zlib.decompressobj(-zlib.MAX_WBITS)  # `deflate` without zlib's header
+        return self._decompressor.decompress(packet, _PIECE)
+
+    def _counted(self, piece: bytes) -> bytes:
+        self._left -= len(piece)
+        if self._left < 0:
+            raise TooManyBytes
+        return piece
+
+
+def decode_start(response: Any, body: bytes, limit: int) -> bytes:
+    """The first `limit` bytes of a raw body, decoded as far as it is intact.
+
+    Of a coding that is not decoded here, nothing; text as it is if it is not compressed after all.
+    """
+    coding = _coding(response)
+    if coding in ("", "identity"):
+        return body[:limit]
+    decoded = bytearray()
+    if coding in _OWN_CODINGS:
+        with suppress(zlib.error, TooManyBytes):
+            for piece in Decoder(coding, limit).feed(body):
+                decoded += piece
+    if not decoded:
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            return b""
+        return body[:limit]
+    return bytes(decoded)
