@@ -124,7 +124,7 @@ class AccountingParameters(BaseModel):
         description="Time zone of the calendar windows, e.g. Asia/Ho_Chi_Minh; default the environment's "
         "TEXAPI_TIMEZONE, and UTC.",
     )
-    budget_warnings: Sequence[float] = Field(
+    budget_warnings: tuple[float, ...] = Field(
         default_factory=_FROM_ENVIRONMENT["budget_warnings"],
         description="Fractions of a budget at which to warn, e.g. (0.8, 0.95); default the environment's "
         "TEXAPI_BUDGET_WARNINGS, e.g. 0.8,0.95.",

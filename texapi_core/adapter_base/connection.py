@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr
 
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
 from texapi_core.settings import (
@@ -30,8 +30,28 @@ BaseUrl = Annotated[
         "`TEXAPI_API_BASE`, then TexAPI's."
     ),
 ]
+_TIMEOUT_PARTS = ("connect", "read", "write", "pool")
+
+
+def _dump_timeout(timeout: Any) -> Any:
+    """An `openai.Timeout` as a dict of its parts, so that a dump of the settings is JSON."""
+    if not all(hasattr(timeout, part) for part in _TIMEOUT_PARTS):
+        return timeout
+    return {part: getattr(timeout, part) for part in _TIMEOUT_PARTS}
+
+
+def _load_timeout(timeout: Any) -> Any:
+    if not isinstance(timeout, dict) or timeout.keys() != set(_TIMEOUT_PARTS):
+        return timeout
+    import openai  # slow, and only this form of the setting needs it
+
+    return openai.Timeout(**timeout)
+
+
 Timeout = Annotated[
     Any,
+    BeforeValidator(_load_timeout),
+    PlainSerializer(_dump_timeout),
     Field(description="Seconds an answer may take, or an `openai.Timeout`; default 120, and 10 to connect."),
 ]
 

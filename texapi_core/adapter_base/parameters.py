@@ -6,13 +6,19 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
 from texapi_core.request.history import History
 from texapi_core.request.payload import ReplayReasoning, ToolMedia
 from texapi_core.settings import CALL_OPTIONS
 from texapi_core.settings_checks import settings_error
+
+
+def _with_text_keys(biases: dict[str | int, float] | None) -> dict[str | int, float] | None:
+    """Token ids as JSON has them, so that a dump gives the same settings back."""
+    return None if biases is None else {str(token): bias for token, bias in biases.items()}
+
 
 Stop = Annotated[list[str] | str | None, Field(description="Texts that end the answer.")]
 
@@ -38,9 +44,9 @@ class ChatParameters(AccountingParameters):
     stop: Stop = Field(default=None)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
-    logit_bias: dict[str | int, Annotated[float, Field(ge=-100, le=100)]] | None = Field(
-        default=None, description="Token id -> -100 to 100."
-    )
+    logit_bias: Annotated[
+        dict[str | int, Annotated[float, Field(ge=-100, le=100)]] | None, AfterValidator(_with_text_keys)
+    ] = Field(default=None, description="Token id -> -100 to 100.")
     logprobs: bool | None = Field(default=None)
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     seed: int | None = Field(default=None)
