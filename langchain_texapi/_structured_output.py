@@ -20,6 +20,7 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from langchain_texapi._tools import define_tool
 from texapi_core.adapter_base.replies import cut_note
+from texapi_core.adapter_base.roots import ANSWER, wrapped_class, wrapped_schema, wrapped_values
 from texapi_core.wire.text import excerpt, json_objects
 
 StructuredMethod = Literal["function_calling", "json_schema", "json_mode"]
@@ -41,6 +42,12 @@ def structured_output(
         raise ValueError(f"`schema` is needed with method={method!r}.")
     if isinstance(schema, dict) and "properties" in schema and "title" not in schema:
         schema = {"title": "answer", **schema}
+    is_pydantic_class = isinstance(schema, type) and is_basemodel_subclass(schema)  # of version 2 or 1
+    asked = wrapped_class(schema)
+    if isinstance(schema, dict) and (around := wrapped_schema(schema)) is not None:
+        asked = around
+    is_wrapped = asked is not schema
+    schema = asked
     traced: dict[str, Any] = {
         "kwargs": {"method": method, "strict": strict},
         "schema": None if schema is None else define_tool(schema),
@@ -52,14 +59,13 @@ def structured_output(
             "`tools` beside a schema need method='json_schema' or 'json_mode': 'function_calling' forces the "
             "tool that stands for the schema."
         )
-    is_pydantic_class = isinstance(schema, type) and is_basemodel_subclass(schema)  # of version 2 or 1
-    parser = StructuredOutputParser(answer_class=schema if is_pydantic_class else None)
+    parser = StructuredOutputParser(answer_class=schema if is_pydantic_class else None, is_wrapped=is_wrapped)
     if traced["schema"]:
         parser.required = frozenset(traced["schema"]["function"].get("parameters", {}).get("required", ()))
     kwargs["ls_structured_output_format"] = traced
     if method == "function_calling":
         parser.tool_name = traced["schema"]["function"]["name"]
-        bound = model.bind_tools([schema], strict=strict, **{"tool_choice": parser.tool_name, **kwargs})  # type: ignore[list-item] # `None` only with json_mode
+        bound = model.bind_tools([schema], strict=strict, **{"tool_choice": parser.tool_name, **kwargs})
     elif method in ("json_schema", "json_mode"):
         parser.other_tools = bool(kwargs.get("tools"))
         wanted = {"type": "json_object"} if method == "json_mode" else schema
@@ -98,6 +104,8 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
     """The tool whose arguments are the answer; `None` when the text is."""
     other_tools: bool = False
     """Whether the model may call one of the user's tools instead of answering."""
+    is_wrapped: bool = False
+    """Whether the answer is a member of the object that the model was asked for."""
     raw_is_included: bool = False
     """Whether the raw message is returned too: then the answer is `None` when the model calls such a tool."""
 
@@ -144,7 +152,8 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
             if not self.other_tools and self.tool_name in (None, call["name"]):
                 return self._to_answer(call["args"])
         text = message.text.strip()
-        candidates = _objects(text, partial)
+        candidates = list(wrapped_values(text)) if self.is_wrapped else []
+        candidates += _objects(text, partial)
         if not candidates:
             raise OutputParserException(self._describe(message), llm_output=text)
         for candidate in candidates:
@@ -181,6 +190,14 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         return f"The model answered{called} and not with JSON: {excerpt(message.text)!r}.{note}"
 
     def _to_answer(self, answer: dict[str, Any]) -> Any:
+        if not self.is_wrapped:
+            return self._to_object(answer)
+        if ANSWER not in answer:
+            raise OutputParserException(f"The answer has no `{ANSWER}`.")
+        found = self._to_object(answer)
+        return found[ANSWER] if self.answer_class is None else getattr(found, ANSWER)
+
+    def _to_object(self, answer: dict[str, Any]) -> Any:
         if self.answer_class is None:
             return answer
         if hasattr(self.answer_class, "model_validate"):

@@ -33,6 +33,7 @@ from llama_index.core.program.utils import get_program_for_llm, process_streamin
 from llama_index_texapi._streaming import PARTIAL
 from llama_index_texapi._tools import check_tool_calls, is_program_tool, program_output_class, select_tools
 from texapi_core.adapter_base.replies import cut_note
+from texapi_core.adapter_base.roots import Wrapper, unwrapped, wrapped_class, wrapped_values
 from texapi_core.adapter_base.schema_cache import SchemaCache, root_object
 from texapi_core.wire.text import excerpt, json_objects
 
@@ -75,11 +76,13 @@ class StructuredOutputLLM(FunctionCallingLLM):
         _dispatcher.event(
             LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
         )
-        arguments = self._chat_arguments(output_cls, prompt, llm_kwargs, prompt_args)
+        asked = wrapped_class(output_cls)
+        arguments = self._chat_arguments(asked, prompt, llm_kwargs, prompt_args)
         if arguments is not None:
-            answer = object_of(output_cls, self.chat(**arguments))
+            found = object_of(asked, self.chat(**arguments))
         else:
-            answer = self._program(output_cls, prompt)(llm_kwargs=dict(llm_kwargs or {}), **prompt_args)
+            found = self._program(asked, prompt)(llm_kwargs=dict(llm_kwargs or {}), **prompt_args)
+        answer: _Answer = unwrapped(found, output_cls)
         _dispatcher.event(LLMStructuredPredictEndEvent(output=answer))
         return answer
 
@@ -94,12 +97,14 @@ class StructuredOutputLLM(FunctionCallingLLM):
         _dispatcher.event(
             LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
         )
-        arguments = self._chat_arguments(output_cls, prompt, llm_kwargs, prompt_args)
+        asked = wrapped_class(output_cls)
+        arguments = self._chat_arguments(asked, prompt, llm_kwargs, prompt_args)
         if arguments is not None:
-            answer = object_of(output_cls, await self.achat(**arguments))
+            found = object_of(asked, await self.achat(**arguments))
         else:
-            program = self._program(output_cls, prompt)
-            answer = await program.acall(llm_kwargs=dict(llm_kwargs or {}), **prompt_args)
+            program = self._program(asked, prompt)
+            found = await program.acall(llm_kwargs=dict(llm_kwargs or {}), **prompt_args)
+        answer: _Answer = unwrapped(found, output_cls)
         _dispatcher.event(LLMStructuredPredictEndEvent(output=answer))
         return answer
 
@@ -166,13 +171,14 @@ class StructuredOutputLLM(FunctionCallingLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> Generator[Any]:
-        arguments = self._chat_arguments(output_cls, prompt, llm_kwargs, prompt_args)
+        asked = wrapped_class(output_cls)
+        arguments = self._chat_arguments(asked, prompt, llm_kwargs, prompt_args)
         if arguments is not None:
             return self._stream_objects(output_cls, arguments)
-        stream: Generator[Any] = self._program(output_cls, prompt).stream_call(
+        stream: Generator[Any] = self._program(asked, prompt).stream_call(
             llm_kwargs=dict(llm_kwargs or {}), **prompt_args
         )
-        return stream
+        return stream if asked is output_cls else (unwrapped(each, output_cls) for each in stream)
 
     async def _structured_astream_call(
         self,
@@ -181,13 +187,14 @@ class StructuredOutputLLM(FunctionCallingLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> AsyncGenerator[Any]:
-        arguments = self._chat_arguments(output_cls, prompt, llm_kwargs, prompt_args)
+        asked = wrapped_class(output_cls)
+        arguments = self._chat_arguments(asked, prompt, llm_kwargs, prompt_args)
         if arguments is not None:
             return self._astream_objects(output_cls, arguments)
-        stream: AsyncGenerator[Any] = await self._program(output_cls, prompt).astream_call(
+        stream: AsyncGenerator[Any] = await self._program(asked, prompt).astream_call(
             llm_kwargs=dict(llm_kwargs or {}), **prompt_args
         )
-        return stream
+        return stream if asked is output_cls else (unwrapped(each, output_cls) async for each in stream)
 
     def _stream_objects(self, output_cls: type[BaseModel], arguments: dict[str, Any]) -> Generator[Any]:
         partial_object = _PartialObject(output_cls, self)
@@ -267,7 +274,8 @@ def parse_answer(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
     if refusal := response.message.additional_kwargs.get("refusal"):
         raise ValueError(f"The model refused to answer with {output_cls.__name__}: {refusal}")
     failure: ValidationError | None = None
-    for candidate in json_objects(text):
+    is_wrapped = issubclass(output_cls, Wrapper)
+    for candidate in wrapped_values(text) if is_wrapped else json_objects(text):
         try:
             return output_cls.model_validate(candidate)
         except ValidationError as error:
@@ -338,7 +346,8 @@ class _PartialObject:
     """
 
     def __init__(self, output_cls: type[BaseModel], llm: FunctionCallingLLM) -> None:
-        self._output_cls = output_cls
+        self._asked_cls = output_cls
+        self._output_cls = wrapped_class(output_cls)
         self._llm = llm
         self._partial: Any = None
         self._last: ChatResponse | None = None
@@ -353,12 +362,13 @@ class _PartialObject:
                 llm=self._llm,
             )
         except Exception:  # a user's validator that does not expect half an object
-            return self._partial
+            return unwrapped(self._partial, self._asked_cls)
         if not isinstance(self._partial, self._output_cls) or isinstance(partial, self._output_cls):
             self._partial = partial
-        return self._partial
+        return unwrapped(self._partial, self._asked_cls)
 
     def finish(self) -> BaseModel:
         if self._last is None:
             raise ValueError(f"The model sent nothing for {self._output_cls.__name__}.")
-        return object_of(self._output_cls, self._last)
+        answer: BaseModel = unwrapped(object_of(self._output_cls, self._last), self._asked_cls)
+        return answer

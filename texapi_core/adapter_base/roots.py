@@ -1,0 +1,76 @@
+"""Structured answers whose root is no object, such as a list: wrapped in an object on the way out.
+
+Providers take only objects as parameters of a tool and at the root of a schema.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from pydantic import BaseModel, RootModel, create_model
+
+from texapi_core.adapter_base.schema_cache import root_object
+
+ANSWER = "answer"
+"""The one member of the object around such an answer."""
+
+_ILLEGAL_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]+")
+_wrappers: WeakKeyDictionary[type, type[Wrapper]] = WeakKeyDictionary()
+
+
+class Wrapper(BaseModel):
+    """An object around an answer."""
+
+
+def wrapped_class(answer_class: Any) -> Any:
+    """The class to ask the model for: one with the member `answer` in place of a `RootModel`."""
+    if not (isinstance(answer_class, type) and issubclass(answer_class, RootModel)):
+        return answer_class
+    schema = root_object(answer_class.model_json_schema())
+    if schema.get("type") == "object":
+        return answer_class
+    wrapper = _wrappers.get(answer_class)
+    if wrapper is None:
+        name = _ILLEGAL_IN_NAMES.sub("_", answer_class.__name__).strip("_")
+        fields: dict[str, Any] = {ANSWER: (answer_class, ...)}
+        wrapper = create_model(name, __base__=Wrapper, __module__=answer_class.__module__, **fields)
+        wrapper.__doc__ = schema.get("description")
+        _wrappers[answer_class] = wrapper
+    return wrapper
+
+
+def wrapped_schema(schema: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The JSON schema of an object around `schema`, `None` for a schema of an object."""
+    if schema.get("type") not in ("array", "string", "number", "integer", "boolean"):
+        return None
+    inner = {name: value for name, value in schema.items() if name not in ("$defs", "$schema", "title")}
+    around = {"type": "object", "properties": {ANSWER: inner}, "required": [ANSWER]}
+    kept = {name: schema[name] for name in ("$defs", "description") if name in schema}
+    return {"title": schema.get("title", ANSWER), **kept, **around}
+
+
+def unwrapped(answer: Any, answer_class: type) -> Any:
+    """The answer that the user asked for; a part of a streamed one may have none yet."""
+    is_asked = isinstance(answer, answer_class) or wrapped_class(answer_class) is answer_class
+    return answer if is_asked else getattr(answer, ANSWER, None)
+
+
+def wrapped_values(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON values in a text, each in its object: models leave it out when nothing forces it."""
+    with suppress(ValueError, RecursionError):
+        yield _wrapped(json.loads(text))
+    start = 0
+    while found := re.compile(r"[\[{]").search(text, start):
+        start = found.end()
+        with suppress(ValueError, RecursionError):
+            value, start = json.JSONDecoder().raw_decode(text, found.start())
+            yield _wrapped(value)
+
+
+def _wrapped(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) and value.keys() == {ANSWER} else {ANSWER: value}
