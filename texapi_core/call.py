@@ -9,6 +9,7 @@ from texapi_core.accounting.record import logger
 from texapi_core.errors import TexAPIToolChoiceError
 from texapi_core.failures.secrets import Secrets, secrets_of
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
+from texapi_core.wire.text import printable
 
 _NO_PAYLOAD: Mapping[str, Any] = {}
 
@@ -55,7 +56,7 @@ class Attempt:
             return False
         logger.warning(
             "The model %s cannot be forced to call a tool; retrying with `tool_choice` set to `auto`.",
-            call.payload.get("model"),
+            printable(str(call.payload.get("model"))),
         )
         self._call = Call(call.settings, {**call.payload, "tool_choice": "auto"}, call.options)
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import re
 import threading
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -43,7 +44,10 @@ def check_api_key(api_key: Any) -> str:
     if not isinstance(api_key, str):
         raise settings_error(f"`api_key` must be a string, not {type(api_key).__name__}. {advice}")
     if any(character.isspace() for character in api_key):
-        raise settings_error(f"`api_key` contains white space or a line break. {advice}")
+        raise settings_error(
+            "`api_key` contains white space or a line break; one read from a file may need `.strip()`. "
+            f"{advice}"
+        )
     if not api_key.isascii() or not api_key.isprintable():
         raise settings_error(f"`api_key` contains non-ASCII or unprintable characters. {advice}")
     return api_key
@@ -68,15 +72,21 @@ def _checked_base_url(base_url: str) -> str:
         legal = False
     example = f"It must look like {DEFAULT_BASE_URL}"
     if not legal:
-        without_user = url.rpartition("@")[2]
-        raise settings_error(f"`base_url` is not an http(s) URL: {without_user!r}. {example}.")
+        raise settings_error(f"`base_url` is not an http(s) URL: {_quotable(url)!r}. {example}.")
     if parts.username or parts.password:
         raise settings_error("`base_url` must not contain a user name or password; pass `api_key=...`.")
     if parts.path.endswith(("/chat/completions", "/models")):
-        raise settings_error(f"`base_url` must end before the endpoint, not {url!r}. {example}.")
+        raise settings_error(f"`base_url` must end before the endpoint, not {_quotable(url)!r}. {example}.")
     if parts.query or parts.fragment:
         raise settings_error(f"`base_url` must not contain a query; pass `default_query=...`. {example}.")
     return url
+
+
+def _quotable(url: str) -> str:
+    """The start of a URL without its user, query and fragment, any of which may hold a key."""
+    shown = re.split("[?#;]", url, maxsplit=1)[0]
+    scheme, separator, rest = shown.rpartition("//")
+    return scheme + separator + rest.rpartition("@")[2]
 
 
 def check_timeout(name: str, timeout: Any) -> None:
@@ -133,6 +143,12 @@ def check_http_client(name: str, client: Any, *, asynchronous: bool) -> None:
     )
 
 
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A token, RFC 9110 section 5.6.2."""
+_HEADER_VALUE = re.compile(r"(?![ \t])[ \t!-~]*(?<![ \t])")
+"""A field value, RFC 9110 section 5.5, without its obsolete bytes above 127."""
+
+
 def check_headers(name: str, headers: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
     """Validated headers as pairs. Error messages quote the name of a header, never its value."""
     pairs = []
@@ -143,11 +159,12 @@ def check_headers(name: str, headers: Mapping[str, Any] | None) -> tuple[tuple[s
         value = reveal_secret(given)
         if not (isinstance(header, str) and isinstance(value, str)):
             raise settings_error(f"`{name}` must map names to strings or `SecretStr`s; see {header!r}.")
-        if not header or not header.isascii() or any(c.isspace() or c == ":" for c in header):
+        if not _HEADER_NAME.fullmatch(header):
             raise settings_error(f"`{name}` contains an invalid header name: {header!r}.")
-        if not value.isascii() or any(character in value for character in "\r\n\0"):
+        if not _HEADER_VALUE.fullmatch(value):
             raise settings_error(
-                f"`{name}` contains a line break or a non-ASCII character in the value of {header!r}."
+                f"`{name}` contains a line break, a control or non-ASCII character, or white space at an "
+                f"end, in the value of {header!r}. A value read from a file may need `.strip()`."
             )
         pairs.append((header, value))
     return tuple(pairs)

@@ -17,6 +17,7 @@ from math import isfinite
 from typing import Any, Literal, Protocol
 
 from texapi_core.wire.reply import text_or_none
+from texapi_core.wire.text import printable
 from texapi_core.wire.usage import TokenUsage
 
 Outcome = Literal["ok", "error", "cancelled", "closed"]
@@ -157,7 +158,10 @@ def record_open_calls() -> None:
 
 def log_call(record: CallRecord) -> None:
     """Log one line for a call, with every field in `extra` under a name prefixed `texapi_`."""
-    fields = log_fields(record)
+    fields = {
+        name: printable(value) if isinstance(value, str) else value
+        for name, value in log_fields(record).items()
+    }
     line = " ".join(f"{name}={value}" for name, value in fields.items() if value not in (None, ()))
     logger.info("call %s", line, extra={f"texapi_{name}": value for name, value in fields.items()})
 

@@ -16,7 +16,7 @@ from texapi_core import errors
 from texapi_core.failures.classify import classify, error_object, names_of
 from texapi_core.failures.money import ADVICE, money_reason
 from texapi_core.failures.secrets import NO_SECRETS, Secrets
-from texapi_core.wire.text import excerpt
+from texapi_core.wire.text import excerpt, printable
 from texapi_core.wire.values import ChatReply, CutStream, ErrorAnswer, MalformedAnswer
 
 _NEVER_SENT = frozenset(
@@ -164,6 +164,7 @@ def from_response(response: Any, error: Any, secrets: Secrets, inside: str = "")
     text = _message_of(error)
     what = f"TexAPI answered {response.status_code}" + (f" with an error {inside}" if inside else "")
     name = next((name for name in reversed(names) if not name.isdigit()), "")
+    name = excerpt(name)
     happened = f"{what}{f' {name}' if name else ''}: {text}" if text else f"{what} {name}".rstrip()
     retry_after = parse_retry_after(response.headers)
     wait = f"It asks to wait {retry_after:g} seconds." if retry_after is not None else ""
@@ -271,7 +272,7 @@ def request_id_of(response: Any) -> str | None:
 
 def _id_note(response: Any) -> str:
     request_id = request_id_of(response)
-    return f"Request id: {request_id}." if request_id else ""
+    return f"Request id: {excerpt(request_id)}." if request_id else ""
 
 
 def _sentence(*parts: str) -> str:
@@ -286,4 +287,4 @@ def _message_of(error: Any) -> str:
 
 
 def _describe_cause(cause: BaseException) -> str:
-    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
+    return f"{type(cause).__name__}: {printable(str(cause))}" if str(cause) else type(cause).__name__

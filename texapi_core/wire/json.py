@@ -15,6 +15,8 @@ from texapi_core.wire.values import MalformedAnswer
 _MAX_DEPTH = 200
 """Levels of nesting. No answer needs more, and recursive code runs out of stack on deeper ones."""
 
+_UNREADABLE = object()
+
 
 def parse_json_object(text: bytes, *, keep_surrogates: bool = False) -> dict[str, Any]:
     """The JSON object in `text`, or `MalformedAnswer` with the start of what came instead.
@@ -38,7 +40,9 @@ def _parse_what_jiter_refuses(text: bytes, *, keep_surrogates: bool) -> Any:
         # Not strict: an unescaped tab or line end loses nothing.
         value = json.loads(text, strict=False)
     except (ValueError, RecursionError):
-        raise MalformedAnswer(_describe(text), text) from None
+        value = _UNREADABLE
+    if value is _UNREADABLE:  # raised here, since json's error holds the text, which may quote a secret
+        raise MalformedAnswer(_describe(text), text)
     if is_deep(value):
         raise MalformedAnswer("JSON nested too deeply", text)
     return value if keep_surrogates or not may_hold_lone_surrogates(text) else replace_lone_surrogates(value)

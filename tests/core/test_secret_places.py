@@ -1,0 +1,277 @@
+"""No piece of a key is shown, wherever and at whatever offset a gateway quotes it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import Any
+
+import openai
+import pytest
+
+from tests.faults.verbatim import Verbatim, VerbatimServer
+from tests.faults.ways import WAYS, Way
+from tests.gateway import Fault, Gateway
+from texapi_core import TexAPIError, resolve_settings
+from texapi_core.accounting.record import CallRecord, log_call
+from texapi_core.call import Call
+from texapi_core.failures import mapping
+from texapi_core.failures.classify import error_object
+from texapi_core.settings_checks import check_base_url, check_headers
+from texapi_core.transport.read import AnswerStream, Body
+from texapi_core.wire.text import printable
+
+SECRET = "sk-tex-Zq8vXw2pLk9mNb4cTr7yHd5gJf3s"
+_PIECE = 8
+"""Characters of a secret that no text may hold."""
+_OFFSETS = [*range(12), *range(150, 230), *range(760, 840)]
+"""Before a secret: none, near the length of an excerpt, and near the length it is cut from."""
+_http = import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
+
+
+def _call() -> Call:
+    return Call(resolve_settings(api_key=SECRET, base_url=None, timeout=5, max_retries=0))
+
+
+def _response(status: int, headers: dict[str, str] | None = None, content: bytes = b"") -> Any:
+    request = _http.Request("POST", "https://gateway.example/v1/chat/completions")
+    return _http.Response(status, headers=headers or {}, content=content, request=request)
+
+
+def _refused(content: bytes, headers: dict[str, str] | None = None, status: int = 400) -> TexAPIError:
+    call, response = _call(), _response(status, headers, content)
+    sdk = openai.APIStatusError("no", response=response, body=error_object(content))
+    return mapping.from_openai(sdk, call.secrets)
+
+
+def _whole(content: bytes, headers: dict[str, str] | None = None) -> TexAPIError:
+    call, response = _call(), _response(200, headers)
+    call.secrets.redact_request_id(response)
+    body = Body(call, response)
+    body.feed(content)
+    return _raised(body.reply)
+
+
+def _streamed(*packets: bytes, headers: dict[str, str] | None = None) -> TexAPIError:
+    call, response = _call(), _response(200, headers)
+    call.secrets.redact_request_id(response)
+    stream = AnswerStream(call, response)
+
+    def read() -> None:
+        for packet in packets:
+            stream.feed(packet)
+        list(stream.finish())
+
+    return _raised(read)
+
+
+def _raised(act: Callable[[], object]) -> TexAPIError:
+    with pytest.raises(TexAPIError) as caught:
+        act()
+    return caught.value
+
+
+_HALF = b'data: {"choices": [{"delta": {"content": "half"}}]}\n\n'
+
+
+def _event(**error: Any) -> bytes:
+    return b"data: " + json.dumps({"error": error}).encode() + b"\n\n"
+
+
+PLACES: dict[str, Callable[[str], TexAPIError]] = {
+    "message of an error": lambda text: _refused(json.dumps({"error": {"message": text}}).encode()),
+    "code of an error": lambda text: _refused(json.dumps({"error": {"code": text, "message": "m"}}).encode()),
+    "type of an error": lambda text: _refused(json.dumps({"error": {"type": text, "message": "m"}}).encode()),
+    "param of an error": lambda text: _refused(json.dumps({"error": {"param": text}}).encode()),
+    "name in an error": lambda text: _refused(json.dumps({"error": {text: 1, "message": "m"}}).encode()),
+    "error as text": lambda text: _refused(text.encode()),
+    "error as HTML": lambda text: _refused(f"<html> \n \n {text}</html>".encode()),
+    "error in white space": lambda text: _refused(b" " * 700 + b"\n" + text.encode()),
+    "error quoted": lambda text: _refused(
+        json.dumps({"error": {"message": json.dumps({"m": text})}}).encode()
+    ),
+    "error in a list": lambda text: _refused(json.dumps([{"error": {"message": [text]}}]).encode()),
+    "error about money": lambda text: _refused(
+        json.dumps({"error": {"message": f"余额不足 {text}"}}).encode(), status=500
+    ),
+    "header of an error": lambda text: _refused(b"{}", {"x-echo": text}),
+    "request id of an error": lambda text: _refused(b"{}", {"x-request-id": text}),
+    "error in an answer": lambda text: _whole(json.dumps({"error": {"message": text}}).encode()),
+    "flat error in an answer": lambda text: _whole(json.dumps({"code": text, "msg": text}).encode()),
+    "base_resp of an answer": lambda text: _whole(
+        json.dumps({"base_resp": {"status_code": 1008, "status_msg": text}}).encode()
+    ),
+    "answer without choices": lambda text: _whole(json.dumps({"seen": text}).encode()),
+    "answer as HTML": lambda text: _whole(f"<html> \n {text}".encode()),
+    "answer as text": lambda text: _whole(text.encode()),
+    "broken answer": lambda text: _whole(b'{"a": "' + text.encode()),
+    "request id of an answer": lambda text: _whole(b"{", {"x-request-id": text}),
+    "error event": lambda text: _streamed(_HALF, _event(message=text)),
+    "code of an error event": lambda text: _streamed(_HALF, _event(code=text, message="m")),
+    "error event of text": lambda text: _streamed(_HALF, b"event: error\ndata: " + text.encode() + b"\n\n"),
+    "stray line": lambda text: _streamed(_HALF, text.encode() + b"\n\n"),
+    "stray page": lambda text: _streamed(_HALF, b"<html>\n \n" + text.encode() + b"\n</html>\n\n"),
+    "stray error": lambda text: _streamed(_HALF, b"error " + text.encode() + b"\n\n"),
+    "broken event": lambda text: _streamed(_HALF, b"data: {" + text.encode() + b"\n\n"),
+    "first event": lambda text: _streamed(b"data: " + text.encode() + b"\n\n"),
+    "no stream": lambda text: _streamed(text.encode()),
+    "request id of a stream": lambda text: _streamed(_HALF, headers={"x-request-id": text}),
+    "header of a stream": lambda text: _streamed(_HALF, headers={"x-echo": text}),
+    "cause of a broken connection": lambda text: mapping.connection_broke(
+        _http.ReadError(text), _response(200), _call().secrets, streamed=True
+    ),
+    "cause of a request not sent": lambda text: mapping.not_sent(ValueError(text), _call().secrets),
+}
+
+
+def _shown(error: BaseException) -> Iterator[str]:
+    """Every text of an error and of its chain: messages, attributes, responses, pickles."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        waiting += [each.__cause__, each.__context__]
+        yield from (str(each), repr(each), repr(vars(each)))
+        if (response := getattr(each, "response", None)) is not None:
+            yield from (response.text, str(response.headers.multi_items()))
+    yield repr(pickle.dumps(error))
+
+
+def _pieces(text: str) -> list[str]:
+    return [
+        SECRET[at : at + _PIECE]
+        for at in range(len("sk-tex-"), len(SECRET) - _PIECE + 1)
+        if SECRET[at : at + _PIECE] in text
+    ]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_piece_of_a_secret_at_any_offset(place: str) -> None:
+    for offset in _OFFSETS:
+        for filling in ("x", " "):
+            error = PLACES[place](filling * offset + SECRET + "y" * 40)
+            for text in _shown(error):
+                assert not _pieces(text), (offset, filling, text)
+
+
+_UNSAFE = "a\x1b[31mred\x9b1m\r\nforged \u202egnp.exe \u2066x\u2028line\x00\x07end"
+_FORBIDDEN = "\x1b\x9b\r\n\u202e\u2066\u2028\x00\x07"
+
+
+@pytest.mark.parametrize("place", [place for place in PLACES if "header" not in place and "id" not in place])
+def test_no_control_character_reaches_a_message(place: str) -> None:
+    message = str(PLACES[place](_UNSAFE))
+
+    assert not set(_FORBIDDEN) & set(message), message
+
+
+def _settled(frames: traceback.TracebackException) -> Iterator[str]:
+    """The locals of our frames, in the whole chain."""
+    for one in (frames, frames.__cause__, frames.__context__):
+        if one is None:
+            continue
+        for frame in one.stack:
+            if "/texapi_core/" in frame.filename or "_texapi/" in frame.filename:
+                yield from (f"{frame.name}: {name}={value}" for name, value in (frame.locals or {}).items())
+        if one is not frames:
+            yield from _settled(one)
+
+
+_HEADER = "planted-header-value-93be77a0"
+_BROKEN: dict[str, Any] = {
+    "refused": Fault(status=401, message=f"wrong key {SECRET}"),
+    "cut stream": Fault(raw=_HALF, content_type="text/event-stream"),
+    "error event": Fault(raw=_HALF + _event(message="gone"), content_type="text/event-stream"),
+    "broken": Verbatim(b"HTTP/1.1 200 OK\r\ncontent-ty"),
+}
+
+
+@pytest.mark.parametrize("fault", _BROKEN)
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_no_secret_is_in_the_locals_of_our_frames(way: Way, fault: str) -> None:
+    with VerbatimServer() as verbatim, Gateway(keys=[SECRET]) as gateway:
+        server: Any = gateway
+        if isinstance(_BROKEN[fault], Verbatim):
+            server = verbatim
+            verbatim.respond(_BROKEN[fault])
+        else:
+            gateway.misbehave(_BROKEN[fault])
+        with pytest.raises(TexAPIError) as caught:
+            way(
+                base_url=server.base_url,
+                api_key=SECRET,
+                timeout=60,
+                max_retries=0,
+                default_headers={"X-Tenant": _HEADER},
+            )
+
+    captured = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    texts = list(_settled(captured))
+    assert texts
+    for text in texts:
+        assert not _pieces(text), text
+        assert _HEADER not in text, text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [" token-7f", "token-7f ", "token-7f\n", "token-7f\r\n", "\ttoken-7f", "tok\x1ben-7f", "tok\x7fen-7f"],
+)
+@pytest.mark.parametrize("name", ["default_headers", "extra_headers"])
+def test_a_header_value_that_cannot_be_sent_is_refused_unseen(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"`{name}`.*'X-Token'.*strip") as caught:
+        check_headers(name, {"X-Token": value})
+
+    assert "en-7f" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["", "a", "a b\tc", "Bearer x==", "~!@#"])
+def test_a_legal_header_value_is_sent_as_it_is(value: str) -> None:
+    assert check_headers("default_headers", {"X-Token": value}) == (("X-Token", value),)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://user:hidden-1@gateway.example/v1?api_key=hidden-2",
+        "https://gateway.example/v1/chat/completions?api_key=hidden-1#hidden-2",
+        "https://user:hidden-1@gateway.example/v1?api_key=hidden-2",
+        "//user:hidden-1@?hidden-2",
+        "https://gateway.example:none/v1;hidden-1?hidden-2@x",
+    ],
+)
+def test_no_user_or_query_of_a_base_url_is_quoted(url: str) -> None:
+    with pytest.raises(ValueError, match="base_url") as caught:
+        check_base_url(url)
+
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["request_id", "response_id", "model", "served_model", "error_code"])
+def test_no_control_character_reaches_the_line_of_a_call(
+    field: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="texapi")
+    record = CallRecord(call_id="c", started_at=datetime.now(UTC), streamed=False, outcome="ok", total_ms=1.0)
+
+    unsafe: dict[str, Any] = {field: _UNSAFE}
+    log_call(replace(record, **unsafe))
+
+    (line,) = caplog.records
+    assert not set(_FORBIDDEN) & set(line.getMessage())
+    assert not set(_FORBIDDEN) & set(str(getattr(line, f"texapi_{field}")))
+
+
+def test_printable_text_stays_as_it_is() -> None:
+    for text in ("Xin chào, số dư", "余额不足", "👩‍💻 ok", "a b"):
+        assert printable(text) == text
+    assert printable("a\u00a0b\tc") == "a b c"
