@@ -6,6 +6,7 @@ import json
 import logging
 import pickle
 import traceback
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from tests.gateway import Fault, Gateway
 from texapi_core import TexAPIError, resolve_settings
 from texapi_core.accounting.record import CallRecord, log_call
 from texapi_core.call import Call
+from texapi_core.cli.output import print_calls
 from texapi_core.failures import mapping
 from texapi_core.failures.classify import error_object
 from texapi_core.settings_checks import check_base_url, check_headers
@@ -275,3 +277,12 @@ def test_printable_text_stays_as_it_is() -> None:
     for text in ("Xin chào, số dư", "余额不足", "👩‍💻 ok", "a b"):
         assert printable(text) == text
     assert printable("a\u00a0b\tc") == "a b c"
+
+
+def test_no_control_character_reaches_the_terminal_by_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"started_at": datetime.now(UTC), "model": _UNSAFE, "request_id": _UNSAFE, "error_code": _UNSAFE}
+
+    print_calls([defaultdict(lambda: None, row)], "table")
+
+    assert "forged" in (shown := capsys.readouterr().out)
+    assert not (set(_FORBIDDEN) - {"\n"}) & set(shown)

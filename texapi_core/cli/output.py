@@ -19,6 +19,7 @@ from texapi_core.accounting.ledger.report import UsageLine, as_mapping
 from texapi_core.accounting.ledger.statement import Difference
 from texapi_core.accounting.prices import PriceList
 from texapi_core.cli.doctor.texts import TEXTS, WORDS, Check, Language, Verdict
+from texapi_core.wire.text import printable
 
 if TYPE_CHECKING:
     from texapi_core.cli.doctor.examination import Finding
@@ -54,7 +55,7 @@ def print_usage(lines: Sequence[UsageLine], total: UsageLine, by: str, format: s
     for name, footer in zip((*_USAGE_COLUMNS.values(), "USD"), _usage_cells(total), strict=True):
         table.add_column(name, footer=footer, justify="right", no_wrap=True)
     for line in lines:
-        table.add_row(Text(line.group[0]), *_usage_cells(line))
+        table.add_row(Text(printable(str(line.group[0]))), *_usage_cells(line))
     console = _console()
     console.print(table)
     if total.unpriced:
@@ -251,7 +252,7 @@ def _table(rows: Iterable[Mapping[str, Any]], titles: Mapping[str, str], cell: C
         is_number = name.endswith(_NUMBER_SUFFIXES)
         table.add_column(title, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell(row[name])) for name in titles))
+        table.add_row(*(Text(printable(cell(row[name]))) for name in titles))
     return table
 
 
