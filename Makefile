@@ -12,7 +12,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test combinations lint format typecheck record notebooks docs dist features matrix bench conformance soak compare-faults ledger screenshots clean
+.PHONY: help demo test combinations lint format typecheck record notebooks docs dist features matrix bench conformance soak fuzz compare-faults ledger screenshots clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -78,6 +78,14 @@ compare-faults: ## Run the fault table on ChatOpenAI and OpenAILike too, and wri
 	.venv-peers/bin/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test langchain-openai llama-index-llms-openai-like
 	@.venv-peers/bin/python -m tests.faults --write
 
+# In a separate environment: atheris has no wheel for every Python.
+FUZZ_SECONDS ?= 3600
+fuzz: ## Fuzz the reading of answers, streams and errors for FUZZ_SECONDS, guided by coverage
+	$(PYTHON) -m venv .venv-fuzz
+	.venv-fuzz/bin/python -m pip install $(PIP_OPTIONS) "pip>=25.1"
+	.venv-fuzz/bin/python -m pip install $(PIP_OPTIONS) --editable . atheris
+	@.venv-fuzz/bin/python -m tests.fuzz $(FUZZ_SECONDS)
+
 # Each environment is created from scratch; tests/lowest.txt pins the lowest declared version of every dependency.
 MATRIX := openai2 openai3 lowest
 matrix: $(MATRIX:%=matrix-%) ## Run the tests on openai 2 and 3 and on the lowest declared versions
@@ -100,4 +108,4 @@ conformance: ## Run the conformance suite for TexAPI and for LlamaIndex's OpenAI
 	.venv-conformance/bin/python -m tests.conformance texapi openai-like
 
 clean: ## Remove the environments created by make
-	rm -rf .venv .venv-conformance .venv-peers .venv-openai2 .venv-openai3 .venv-lowest
+	rm -rf .venv .venv-conformance .venv-fuzz .venv-peers .venv-openai2 .venv-openai3 .venv-lowest

@@ -29,6 +29,8 @@ class SSEDecoder:
         """Whether the next byte begins an event that is not the first one."""
         self._ends_in_cr = False
         self._at_start = True
+        self._has_ended = False
+        """Whether `[DONE]` came: lines after it say nothing about the answer."""
         self._event = b""
         self._data: list[bytes] = []
         self.stray_lines: list[bytes] = []
@@ -76,6 +78,7 @@ class SSEDecoder:
             if line.startswith(b"data:"):
                 if self._data and _begins_another(line, self._data[-1]):
                     events.append(self._event_so_far())
+                self._has_ended = self._has_ended or line[5:].lstrip().startswith(b"[DONE]")
                 self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
             elif not line:
                 if self._data or self._event == b"error":
@@ -83,9 +86,13 @@ class SSEDecoder:
                 self._event = b""
             elif line.startswith(b"event:"):
                 self._event = line[6:].strip()
-            elif len(self.stray_lines) < _MAX_STRAY_LINES and not _IGNORED_LINE.match(line):
+            elif self._is_stray(line):
                 self.stray_lines.append(line)
         return events
+
+    def _is_stray(self, line: bytes) -> bool:
+        is_wanted = len(self.stray_lines) < _MAX_STRAY_LINES and not self._has_ended
+        return is_wanted and not _IGNORED_LINE.match(line)
 
     def _event_so_far(self) -> ServerSentEvent:
         data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
