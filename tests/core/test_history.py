@@ -185,6 +185,20 @@ def test_the_parts_of_a_result_without_its_call_stay() -> None:
     assert message["content"][1:] == [image]
 
 
+def test_a_note_on_what_is_attached_to_a_result_has_its_new_id() -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
+    turn = [calls(("0", "f")), result("0")]
+    attached = user([{"type": "text", "text": "Attached to the result of tool call 0:"}, image])
+
+    first, second = [m for m in mend_history([*turn, attached, *turn, attached]) if m["role"] == "user"]
+
+    assert first == attached
+    assert second["content"] == [
+        {"type": "text", "text": "Attached to the result of tool call call_3_0:"},
+        image,
+    ]
+
+
 def test_a_result_with_the_legacy_role_becomes_a_tool_result() -> None:
     history = [calls((None, "f")), {"role": "function", "name": "f", "content": "ok"}]
 

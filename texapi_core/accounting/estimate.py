@@ -37,7 +37,9 @@ def upper_bound(payload: Mapping[str, Any], prices: PriceList) -> Spending:
     declared = {name: payload[name] for name in _DECLARED if payload.get(name)}
     input_tokens = _tokens_of(payload.get("messages"), str(model or ""))
     if declared:
-        input_tokens += _TOKENS_OF_TOOLS + len(json.dumps(declared, ensure_ascii=False, default=str).encode())
+        input_tokens += _TOKENS_OF_TOOLS + _tokens_of(
+            json.dumps(declared, ensure_ascii=False, default=str), ""
+        )
     price = prices.price(model if isinstance(model, str) else None)
     cost = None if price is None else _cost(price, input_tokens, output_tokens)
     return Spending(cost, input_tokens + output_tokens)

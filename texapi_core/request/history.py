@@ -94,7 +94,7 @@ class _Mender:
             self._add_answer(position, message)
         else:
             self._next = []
-            self._mended.append((message, ()))
+            self._mended.append((self._with_new_ids(message), ()))
         self._last_role = role
 
     def finish(self) -> list[WireMessage]:
@@ -119,6 +119,21 @@ class _Mender:
             self.kinds["result apart from its call"] += 1
             self._next = []
 
+    def _with_new_ids(self, message: WireMessage) -> WireMessage:
+        """The message with the new ids of calls in the notes on what is attached to their results."""
+        notes = {
+            attached_to_result(call.given_id): attached_to_result(call.id)
+            for call in self._turn
+            if call.given_id and all(call.given_id != each.id for each in self._turn)
+        }
+        if not notes or not isinstance(message["content"], list):
+            return message
+        parts = [
+            {**part, "text": notes.get(part["text"], part["text"])} if part.get("type") == "text" else part
+            for part in message["content"]
+        ]
+        return {**message, "content": parts}
+
     def _add_answer(self, position: int, message: WireMessage) -> None:
         if self._last_role != "assistant":
             self._turn = []
@@ -134,6 +149,11 @@ class _Mender:
             self._mended.append((message, ()))
         else:
             self.kinds["empty answer"] += 1
+
+
+def attached_to_result(tool_call_id: str | None) -> str:
+    """The note before the images and files of a tool result, in the user message after it."""
+    return f"Attached to the result of {f'tool call {tool_call_id}' if tool_call_id else 'a tool call'}:"
 
 
 def _is_legal(messages: Sequence[WireMessage]) -> bool:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from texapi_core.request.history import History, mend_history
+from texapi_core.request.history import History, attached_to_result, mend_history
 from texapi_core.request.names import with_legal_names, with_legal_schema_name, with_legal_tool_names
 
 ReplayReasoning = Literal["auto", "always", "never"]
@@ -20,6 +20,7 @@ Part = dict[str, Any]
 MessageWithMedia = tuple[WireMessage, list[Part]]
 """A message, and the images and files of it that follow in a user message."""
 
+_ATTACHED_TO_ANSWER = "Attached to the assistant's message:"
 _TEXT_PART = {"type", "text"}
 
 
@@ -143,12 +144,8 @@ def place_messages(messages: Sequence[MessageWithMedia]) -> list[WireMessage]:
             media = []
         placed.append(message)
         if its_media:
-            origin = "assistant's message"
-            if message["role"] == "tool":
-                origin = (
-                    f"result of tool call {message['tool_call_id']}" if message["tool_call_id"] else "result"
-                )
-            note = f"Attached to the {origin}:"
+            is_result = message["role"] == "tool"
+            note = attached_to_result(message["tool_call_id"]) if is_result else _ATTACHED_TO_ANSWER
             media = [*media, {"type": "text", "text": note}, *its_media]
     return [*placed, {"role": "user", "content": media}] if media else placed
 
