@@ -285,3 +285,58 @@ def test_refuses_unknown_paths(gateway: Gateway, method: str, path: str) -> None
     response = send(gateway, {}, method=method, path=path)
     assert (response.status, response.json["error"]["type"]) == (404, "not_found")
     assert response.headers["content-type"] == "application/json"
+
+
+PNG, JPEG = "iVBORw0KGgoAAAANSUhEUg==", "/9j/4AAQSkZJRgABAQ=="
+
+
+def function(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {"tools": [tool_with(name="f", parameters=parameters)]}
+
+
+def image(declared: str, data: str) -> dict[str, Any]:
+    url = {"url": f"data:{declared};base64,{data}"}
+    return {"messages": [user_with({"type": "image_url", "image_url": url})]}
+
+
+NESTED = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "object"}}}}
+STRICTLY_REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "object without properties": (function({"type": "object"}), "object schema missing properties"),
+    "nested object without properties": (function(NESTED), "('properties', 'a', 'items')"),
+    "schema without type": (function({}), "'type: \"object\"'"),
+    "array without items": (
+        function({"type": "object", "properties": {"a": {"type": "array"}}}),
+        "array schema missing items",
+    ),
+    "schema with its dialect": (
+        function({"type": "object", "properties": {}, "$schema": "https://json-schema.org/draft-07/schema"}),
+        "$schema",
+    ),
+    "JPEG as PNG": (
+        image("image/png", JPEG),
+        "image/png media type, but the image appears to be a image/jpeg",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def strict_gateway() -> Iterator[Gateway]:
+    with Gateway(strict=True) as running:
+        yield running
+
+
+@pytest.mark.parametrize("case", STRICTLY_REFUSED)
+def test_refuses_strictly(gateway: Gateway, strict_gateway: Gateway, case: str) -> None:
+    changes, says = STRICTLY_REFUSED[case]
+    body = {"model": "gpt-5.2", "messages": [USER], **changes}
+
+    refused = send(strict_gateway, body)
+
+    assert (refused.status, send(gateway, body).status) == (400, 200)
+    assert says in refused.json["error"]["message"]
+
+
+def test_takes_strictly(strict_gateway: Gateway) -> None:
+    body = {"model": "gpt-5.2", **function({"type": "object", "properties": {}}), **image("image/png", PNG)}
+
+    assert send(strict_gateway, body).status == 200
