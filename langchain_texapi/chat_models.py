@@ -355,7 +355,7 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
         per_call = {name: value for name, value in arguments.items() if name not in NOT_SENT}
         if stop:
             per_call["stop"] = stop
-        checked = {**per_call, "extra_body": arguments.get("extra_body")}
+        checked = {**arguments, **per_call}
         if isinstance(per_call.get("tool_choice"), bool):
             del checked["tool_choice"]  # LangChain's form
         check_parameters(checked)

@@ -61,6 +61,8 @@ _WRONG_IN_CALLS: list[tuple[str, Any, str]] = [
     *_WRONG,
     ("n", 0, "n.*greater than or equal to 1"),
     ("tools", "search", "tools.*list"),
+    ("tool_media", "x", "tool_media.*'user_message' or 'tool_message'"),
+    ("history", "x", "history.*'mend' or 'as_is'"),
     ("tool_choice", 5, "tool_choice.*string"),
     ("max_retries", "x", "max_retries.*whole number"),
     ("extra_headers", {"X-A": 5}, "extra_headers.*names to strings"),
