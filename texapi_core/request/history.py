@@ -141,6 +141,8 @@ class _Mender:
             self.kinds["legacy function call"] += 1
             message = _without_legacy(message)
         calls = _read_calls(message, position, self._ids)
+        if not calls:
+            message = {name: value for name, value in message.items() if name != "tool_calls"}
         self.kinds["missing or repeated call id"] += sum(call.id != call.given_id for call in calls)
         self._turn, self._next = [*self._turn, *calls], calls.copy()
         if calls:
@@ -176,7 +178,7 @@ def _is_legal(messages: Sequence[WireMessage]) -> bool:
                         return False
                     taken.add(id_)
                     awaited.append(id_)
-                if content is not None and _is_blank(content):
+                if not message["tool_calls"] or (content is not None and _is_blank(content)):
                     return False
             elif "function_call" in message or (_may_be_blank(content) and _says_nothing(message)):
                 return False
