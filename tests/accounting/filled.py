@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import insert
 
+from texapi_core.accounting.ledger.rollups import RollUps
 from texapi_core.accounting.ledger.schema import call_tags, calls, open_ledger, parse_url, prepare
 from texapi_core.accounting.ledger.writer import row_of
 from texapi_core.accounting.record import CallLabels, CallRecord
@@ -54,9 +55,14 @@ def fill(url: str, records: Iterable[CallRecord]) -> None:
     """Insert the calls directly, without the background writer."""
     engine = open_ledger(parse_url(url))
     prepare(engine)
+    written = list(records)
+    rows = [row_of(record) for record in written]
+    tags = {record.call_id: record.labels.tags for record in written}
     with engine.begin() as connection:
-        for record in records:
-            connection.execute(insert(calls).values(**row_of(record)))
-            for tag in record.labels.tags:
-                connection.execute(insert(call_tags).values(call_id=record.call_id, tag=tag))
+        if rows:
+            connection.execute(insert(calls), rows)
+        for call_id, its_tags in tags.items():
+            for tag in its_tags:
+                connection.execute(insert(call_tags).values(call_id=call_id, tag=tag))
+        RollUps().add(connection, rows, tags)
     engine.dispose()

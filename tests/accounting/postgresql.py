@@ -1,4 +1,4 @@
-"""A PostgreSQL server for a test, from Debian's package."""
+"""A PostgreSQL server for tests: the one at POSTGRESQL_URL, or one started from the installed package."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
+_GIVEN = os.environ.get("POSTGRESQL_URL", "")
 _DEBIAN = Path("/usr/lib/postgresql")
 
 
 def why_not() -> str:
     """Why no server can run here; `""` if one can."""
+    if find_spec("psycopg") is None:
+        return "the driver psycopg is not installed (pip install psycopg[binary])"
+    if _GIVEN:
+        return ""
     if _binaries() is None:
-        return "PostgreSQL is not installed (apt-get install postgresql)"
+        return "no PostgreSQL: apt-get install postgresql, or set POSTGRESQL_URL to a server for tests"
     if os.geteuid() == 0 and _account() is None:
         return "PostgreSQL does not run as root, and there is no user postgres"
     return ""
@@ -25,7 +31,10 @@ def why_not() -> str:
 
 @contextmanager
 def server() -> Iterator[str]:
-    """The URL of a fresh server, which listens on a socket in its own directory."""
+    """The URL of the given server, or of a fresh one, which listens on a socket in its own directory."""
+    if _GIVEN:
+        yield _GIVEN
+        return
     binaries, account = _binaries(), _account()
     assert binaries is not None
     user = account.pw_name if account and os.geteuid() == 0 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pickle
 import signal
@@ -285,31 +286,30 @@ def test_an_unavailable_database_delays_no_call_and_gets_all_records_later(
     assert "cannot be written yet" in caplog.text
 
 
-def test_records_beyond_the_limit_of_the_queue_are_dropped_and_counted(
+def test_records_beyond_the_limit_of_the_queue_are_kept_in_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(writer, "MAX_QUEUED", 5)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     folder = tmp_path / "later"
     url = f"sqlite:///{folder}/usage.db"
     ledger.write_record(url, record())
     wait_until(lambda: "cannot be written yet" in caplog.text)  # the writer has it, and waits for the folder
-    for _ in range(9):
-        ledger.write_record(url, record())
+    for number in range(9):
+        ledger.write_record(url, record(request_id=f"req_{number}"))
     folder.mkdir()
 
-    assert len(rows_of(url)) == 6
-    assert "4 records for the ledger" in caplog.text
-    assert "were dropped" in caplog.text
-
-
-def test_a_record_that_the_database_rejects_does_not_lose_others(
-    url: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    for request_id, attempts in (("a", 1), ("b", 10**30), ("c", 1)):
-        ledger.write_record(url, record(request_id=request_id, attempts=attempts))
-
-    assert {row["request_id"] for row in rows_of(url)} == {"a", "c"}
-    assert "rejects the record of request b" in caplog.text
+    assert not ledger.flush_ledgers()
+    assert ledger.flush_ledgers()
+    assert len(read_rows(url)) == 6
+    (kept,) = (tmp_path / "state" / "texapi").iterdir()
+    assert [json.loads(line)["request_id"] for line in kept.read_text().splitlines()] == [
+        "req_5",
+        "req_6",
+        "req_7",
+        "req_8",
+    ]
+    assert caplog.text.count(str(kept)) == 1
 
 
 def test_a_repeated_record_is_written_once(url: str) -> None:

@@ -54,12 +54,28 @@ def labels_of(tags: Iterable[Any], metadata: Mapping[str, Any], *, run_id: objec
 
 
 def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and isfinite(value)):
+    if value is None or isinstance(value, bool) or (isinstance(value, float) and isfinite(value)):
         return value
+    if isinstance(value, int):
+        if value.bit_length() < 64:
+            return value
+        # Python refuses to write out more than 4,300 digits.
+        return str(value) if value.bit_length() <= _MAX_LABEL else hex(value)[:_MAX_LABEL]
     try:
         return str(value)[:_MAX_LABEL]
     except Exception:
         return f"<{type(value).__name__}>"
+
+
+def bounded(value: Any) -> Any:
+    """A JSON scalar that any database can hold and index: text of at most 200 characters.
+
+    PostgreSQL rejects text with a NUL or a lone surrogate, and both databases integers of more than 64 bits.
+    """
+    value = _plain(value)
+    if not isinstance(value, str):
+        return value
+    return value[:_MAX_LABEL].replace("\0", "").encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,7 +54,11 @@ def write_record(url: str, record: CallRecord) -> None:
 
 
 def flush_ledgers(timeout: float = _EXIT_TIMEOUT) -> bool:
-    """Wait up to `timeout` seconds until all ended calls are written; `False` if the time was too short."""
+    """Wait up to `timeout` seconds until all ended calls are committed.
+
+    `False` if the time was too short, or if a record was rejected since the last flush; the log names the
+    file that keeps it.
+    """
     until = time.monotonic() + timeout
     written = [writer.flush(max(until - time.monotonic(), 0)) for writer in list(_writers.values())]
     return all(written)
@@ -94,7 +98,9 @@ def _watch_exit() -> None:
 
 def _at_exit() -> None:
     record_open_calls()
-    flush_ledgers()
+    until = time.monotonic() + _EXIT_TIMEOUT
+    for writer in list(_writers.values()):
+        writer.close(max(until - time.monotonic(), 0))
 
 
 def _on_sigterm(number: int, frame: Any) -> None:

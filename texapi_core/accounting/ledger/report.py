@@ -1,43 +1,70 @@
-"""Queries on a ledger: usage by group, and calls."""
+"""Queries on a ledger: usage by group, and calls.
+
+Usage by one group comes from the roll-ups, and from the calls only for the incomplete hours at the ends of
+the period, for calls that no roll-up counts yet, and for names of too many values.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
+from itertools import product
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, case, func, inspect, select
+import sqlalchemy as sa
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from texapi_core.accounting.ledger.rollups import (
+    ALL,
+    METADATA,
+    NO_GROUP,
+    UNSUMMED,
+    hour_of,
+    sums_of,
+    values_of,
+)
 from texapi_core.accounting.ledger.schema import (
+    SUMS,
     LedgerURLError,
     LedgerVersionError,
     call_tags,
     calls,
     check_version,
+    from_pico,
+    hours,
+    labels,
     open_ledger,
     parse_url,
-    schema_versions,
+    read_versions,
+    sqlite_path,
+    state,
 )
 
-NO_GROUP = "-"
-"""The group of calls without a value to group by."""
-_METADATA = "metadata:"
-_TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
-_GROUPS: dict[str, ColumnElement[Any]] = {
-    "model": func.coalesce(calls.c.served_model, calls.c.model, NO_GROUP),
-    "day": calls.c.day,
-    "key-hint": calls.c.key_hint,
-    "tag": func.coalesce(call_tags.c.tag, NO_GROUP),
-}
-GROUPINGS = (*_GROUPS, f"{_METADATA}NAME")
+GROUPINGS = ("model", "day", "key-hint", "tag", f"{METADATA}NAME")
+PRUNED = "pruned"
+_FIRST_HOUR, _LAST_HOUR = -(2**31), 2**31 - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FOLDED_COLUMNS = (
+    "call_id",
+    "started_at",
+    "outcome",
+    "response_id",
+    "model",
+    "served_model",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "cost",
+    "key_hint",
+    "metadata",
+)
 
-_IS_REFUSED = and_(calls.c.outcome == "error", calls.c.response_id.is_(None), calls.c.input_tokens.is_(None))
-"""A call that failed before an answer began costs nothing; others of unknown cost may cost something."""
+Groups = dict[tuple[str, ...], list[int]]
 
 
 class LedgerUnreadableError(Exception):
@@ -65,25 +92,27 @@ class UsageLine:
 
 @contextmanager
 def open_for_reading(url: str) -> Generator[Engine]:
-    """The engine of an existing ledger, disposed of at the end of the block.
+    """The engine of an existing ledger, disposed of at the end of the block. It writes nothing.
 
     Raises:
-        LedgerUnreadableError: there is no ledger, or it has another schema version.
+        LedgerUnreadableError: there is no ledger, or it has a newer schema version.
     """
     engine = None
     try:
         parsed = parse_url(url)
-        if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
-            raise LedgerUnreadableError(f"There is no ledger at {parsed.database}.")
-        engine = open_ledger(parsed)
-        if not inspect(engine).has_table(schema_versions.name):
-            raise LedgerUnreadableError("The database does not contain a ledger.")
+        path = sqlite_path(parsed)
+        if path is not None and not path.exists():
+            raise LedgerUnreadableError(f"There is no ledger at {path}.")
+        engine = open_ledger(parsed, read_only=True)
         with engine.connect() as connection:
-            check_version(connection.scalars(select(schema_versions.c.version)).all())
+            versions = read_versions(connection)
+        if not versions:
+            raise LedgerUnreadableError("The database does not contain a ledger.")
+        check_version(versions)
         yield engine
     except LedgerURLError as error:
         raise LedgerUnreadableError(f"Invalid ledger URL: {error}.") from None
-    except (ImportError, SQLAlchemyError, LedgerVersionError) as error:
+    except (ImportError, OSError, SQLAlchemyError, LedgerVersionError) as error:
         reason = getattr(error, "orig", None) or error
         raise LedgerUnreadableError(f"The ledger cannot be read: {reason}") from error
     finally:
@@ -93,26 +122,31 @@ def open_for_reading(url: str) -> Generator[Engine]:
 
 def check_grouping(by: str) -> None:
     """Raise `ValueError` if `by` is not one of `GROUPINGS`."""
-    if by not in _GROUPS and not (by.startswith(_METADATA) and len(by) > len(_METADATA)):
+    if by not in GROUPINGS[:-1] and not (by.startswith(METADATA) and len(by) > len(METADATA)):
         raise ValueError(f"Calls can be grouped by {', '.join(GROUPINGS)}, not by {by!r}.")
 
 
 def read_usage(
     engine: Engine, by: Sequence[str], *, since: datetime | None = None, until: datetime | None = None
 ) -> list[UsageLine]:
-    """Usage from `since` until before `until`, a line per group. A call with two tags counts under both."""
-    groups = [_group(name).label(f"group_{number}") for number, name in enumerate(by)]
-    statement: Select[Any] = select(
-        *groups,
-        func.count(calls.c.call_id.distinct()).label("calls"),
-        _count_if(calls.c.outcome != "ok").label("failed"),
-        *(func.coalesce(func.sum(calls.c[name]), 0).label(name) for name in _TOKENS),
-        func.sum(calls.c.cost).label("cost"),
-        _count_if(and_(calls.c.cost.is_(None), ~_IS_REFUSED)).label("unpriced"),
-    ).select_from(calls.outerjoin(call_tags) if "tag" in by else calls)
-    statement = _in_time(statement, since, until).group_by(*groups).order_by(*groups)
-    with engine.connect() as connection:
-        return [_line(row, len(by)) for row in connection.execute(statement)]
+    """Usage from `since` until before `until`, a line per group. A call with two tags counts under both.
+
+    In a period from which calls were pruned, `since` and `until` count from the start of their hour.
+    """
+    with snapshot(engine) as (connection, has_roll_ups):
+        groups = _read_groups(connection, by, since, until) if has_roll_ups else None
+        if groups is None:
+            groups = {}
+            _add_calls(connection, groups, by, _in_time(since, until))
+    if not by and not groups:
+        groups[()] = [0] * len(SUMS)
+    return [_line(group, groups[group]) for group in sorted(groups)]
+
+
+def read_pruned(engine: Engine) -> datetime | None:
+    """The time before which calls were deleted and only their sums remain."""
+    with snapshot(engine) as (connection, has_roll_ups):
+        return pruned_before(connection) if has_roll_ups else None
 
 
 def read_calls(
@@ -124,10 +158,11 @@ def read_calls(
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
     """Calls from `since` until before `until` as rows of the table, latest first."""
-    statement = _in_time(select(calls), since, until).order_by(calls.c.started_at.desc())
-    if only_failed:
-        statement = statement.where(calls.c.outcome != "ok")
-    with engine.connect() as connection:
+    with snapshot(engine) as (connection, _):
+        shown = [column for column in calls.c if column.name != "hour"]
+        statement = sa.select(*shown).where(*_in_time(since, until)).order_by(calls.c.started_at.desc())
+        if only_failed:
+            statement = statement.where(calls.c.outcome != "ok")
         return [dict(row) for row in connection.execute(statement.limit(limit)).mappings()]
 
 
@@ -138,24 +173,148 @@ def as_mapping(line: UsageLine, by: Sequence[str]) -> Mapping[str, Any]:
     return {**dict(zip(by, line.group, strict=True)), **fields, "cost_usd": cost}
 
 
-def _group(by: str) -> ColumnElement[Any]:
-    if by in _GROUPS:
-        return _GROUPS[by]
-    return func.coalesce(calls.c.metadata[by.removeprefix(_METADATA)].as_string(), NO_GROUP)
+@contextmanager
+def snapshot(engine: Engine) -> Generator[tuple[sa.Connection, bool]]:
+    """A connection whose queries all see one state of the ledger, and whether that has roll-ups."""
+    isolation = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+    with engine.connect().execution_options(**isolation) as connection:
+        if not isolation:
+            connection.exec_driver_sql("BEGIN")
+        yield connection, check_version(read_versions(connection)) > 1
 
 
-def _count_if(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+def _in_time(since: datetime | None, until: datetime | None) -> list[sa.ColumnElement[bool]]:
+    conditions = [] if since is None else [calls.c.started_at >= since]
+    return conditions if until is None else [*conditions, calls.c.started_at < until]
 
 
-def _in_time(statement: Select[Any], since: datetime | None, until: datetime | None) -> Select[Any]:
-    if since is not None:
-        statement = statement.where(calls.c.started_at >= since)
-    if until is not None:
-        statement = statement.where(calls.c.started_at < until)
-    return statement
+def _read_groups(
+    connection: sa.Connection, by: Sequence[str], since: datetime | None, until: datetime | None
+) -> Groups | None:
+    """Sums by group, `None` if roll-ups do not have them."""
+    names = [name for name in by if name != "day"]
+    name = names[0] if names else ALL
+    if len(names) > 1 or not is_summed(connection, name):
+        return None
+    pruned = pruned_before(connection)
+    since, until = (
+        _start_of_hour(time) if time and pruned and time < pruned else time for time in (since, until)
+    )
+    first = _FIRST_HOUR if since is None else -(-(since - _EPOCH) // timedelta(hours=1))
+    end = _LAST_HOUR if until is None else (until - _EPOCH) // timedelta(hours=1)
+    groups: Groups = {}
+    if first < end:
+        _add_roll_ups(connection, groups, by, name, (first, end))
+        if name.startswith(METADATA):
+            _add_rest(connection, groups, by, (first, end))
+        uncounted = calls.c.hour.is_(None)
+        _add_calls(connection, groups, by, [uncounted, *_in_time(_time_of(first), _time_of(end))])
+        edges = [(since, _time_of(first)), (_time_of(end), until)]
+    else:
+        edges = [(since, until)]
+    for start, stop in edges:
+        if start is not None and stop is not None and start < stop:
+            _add_calls(connection, groups, by, _in_time(start, stop))
+    return groups
 
 
-def _line(row: Any, groups: int) -> UsageLine:
-    counts = {name: int(getattr(row, name)) for name in ("calls", "failed", *_TOKENS, "unpriced")}
-    return UsageLine(group=tuple(map(str, row[:groups])), cost=row.cost, **counts)
+def is_summed(connection: sa.Connection, name: str) -> bool:
+    """Whether the roll-ups have the sums by a name."""
+    names = [name, METADATA] if name.startswith(METADATA) else [name]
+    unsummed = sa.select(state.c.name).where(state.c.kind == UNSUMMED, state.c.name.in_(names))
+    return connection.scalar(unsummed) is None
+
+
+def _add_roll_ups(
+    connection: sa.Connection, groups: Groups, by: Sequence[str], name: str, period: tuple[int, int]
+) -> None:
+    day = hours.c.hour // 24 if "day" in by else sa.literal(0)
+    statement = (
+        sa.select(labels.c.value, day.label("day"), *_sums())
+        .join_from(hours, labels, hours.c.label_id == labels.c.id)
+        .where(labels.c.name == name, hours.c.hour >= period[0], hours.c.hour < period[1])
+        .group_by(labels.c.value, sa.text("2"))
+    )
+    for value, its_day, *sums in connection.execute(statement):
+        group = tuple(_date(its_day) if one == "day" else value for one in by)
+        _add(groups, group, _joined(sums))
+
+
+def _add_rest(connection: sa.Connection, groups: Groups, by: Sequence[str], period: tuple[int, int]) -> None:
+    """Add the calls without the metadata: a call has at most one value of a name."""
+    every: Groups = {}
+    _add_roll_ups(connection, every, ["day" if one == "day" else ALL for one in by], ALL, period)
+    for group, sums in every.items():
+        rest = list(sums)
+        for other, theirs in groups.items():
+            if all(one != "day" or mine == its for one, mine, its in zip(by, group, other, strict=True)):
+                rest = [left - taken for left, taken in zip(rest, theirs, strict=True)]
+        if rest[0]:
+            _add(
+                groups,
+                tuple(NO_GROUP if one != "day" else mine for one, mine in zip(by, group, strict=True)),
+                rest,
+            )
+
+
+def _sums() -> list[sa.ColumnElement[int]]:
+    """The sums, and that of the cost in two parts: SQLite's integers end at 9.2 million USD."""
+    others = [sa.func.sum(hours.c[name]) for name in SUMS if name != "cost"]
+    return [*others, sa.func.sum(hours.c.cost // 10**6), sa.func.sum(hours.c.cost % 10**6)]
+
+
+def _joined(sums: Sequence[Any]) -> list[int]:
+    *others, millions, ones = map(int, sums)
+    others.insert(SUMS.index("cost"), millions * 10**6 + ones)
+    return others
+
+
+def _add_calls(
+    connection: sa.Connection, groups: Groups, by: Sequence[str], conditions: Sequence[sa.ColumnElement[bool]]
+) -> None:
+    columns = [calls.c[name] for name in _FOLDED_COLUMNS]
+    tags: dict[str, list[str]] = {}
+    if "tag" in by:
+        statement = sa.select(call_tags).join_from(call_tags, calls).where(*conditions)
+        for call_id, tag in connection.execute(statement):
+            tags.setdefault(call_id, []).append(tag)
+    for values in connection.execute(sa.select(*columns).where(*conditions)):
+        row = dict(zip(_FOLDED_COLUMNS, values, strict=True))
+        choices = [_values(name, row, tags.get(row["call_id"], ())) for name in by]
+        for group in product(*choices):
+            _add(groups, group, sums_of(row))
+
+
+def _values(name: str, row: Any, tags: Sequence[str]) -> Sequence[str]:
+    if name == "day":
+        return (_date(hour_of(row) // 24),)
+    return values_of(name, row, tags) or (NO_GROUP,)
+
+
+def _add(groups: Groups, group: tuple[str, ...], sums: Sequence[int]) -> None:
+    found = groups.setdefault(group, [0] * len(SUMS))
+    found[:] = map(sum, zip(found, sums, strict=True))
+
+
+def pruned_before(connection: sa.Connection) -> datetime | None:
+    """The time before which calls were deleted."""
+    found = connection.scalar(sa.select(sa.func.max(state.c.name)).where(state.c.kind == PRUNED))
+    return datetime.fromisoformat(found) if found else None
+
+
+def _start_of_hour(time: datetime) -> datetime:
+    return _time_of((time - _EPOCH) // timedelta(hours=1)) or time
+
+
+def _time_of(hour: int) -> datetime | None:
+    return None if hour in (_FIRST_HOUR, _LAST_HOUR) else _EPOCH + timedelta(hours=hour)
+
+
+def _date(day: int) -> str:
+    return (_EPOCH + timedelta(days=day)).date().isoformat()
+
+
+def _line(group: tuple[str, ...], sums: Sequence[int]) -> UsageLine:
+    named = dict(zip(SUMS, sums, strict=True))
+    cost, priced = named.pop("cost"), named.pop("priced")
+    return UsageLine(group=group, cost=from_pico(cost) if priced else None, **named)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_OLDEST_READABLE = 1
 _BUSY_SECONDS = 30
 """How long SQLite waits for other processes that write to the same file."""
 _CONNECT_SECONDS = 5
 _PICO = Decimal(10) ** 12
+_ADVISORY_LOCK = 0x7E8A91
+"""The lock of PostgreSQL under which one process at a time creates or migrates the tables."""
 
 INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 """Supported database -> its `INSERT ... ON CONFLICT`."""
@@ -45,6 +50,16 @@ class _UTCDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def to_pico(cost: Decimal) -> int:
+    """USD in 10⁻¹² USD."""
+    return int((cost * _PICO).to_integral_value())
+
+
+def from_pico(cost: int) -> Decimal:
+    """10⁻¹² USD in USD."""
+    return Decimal(cost) / _PICO
+
+
 class _USD(TypeDecorator[Decimal]):
     """Integers of 10⁻¹² USD, so that sums are exact: SQLite has no decimal type."""
 
@@ -52,11 +67,24 @@ class _USD(TypeDecorator[Decimal]):
     cache_ok = True
 
     def process_bind_param(self, value: Decimal | None, dialect: sa.Dialect) -> int | None:
-        return None if value is None else int((value * _PICO).to_integral_value())
+        return None if value is None else to_pico(value)
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Decimal | None:
-        return None if value is None else Decimal(value) / _PICO
+        return None if value is None else from_pico(int(value))
 
+
+SUMS = (
+    "calls",
+    "failed",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "cost",
+    "priced",
+    "unpriced",
+)
+"""Columns of the roll-ups. `priced` counts calls of known cost, `unpriced` those of unknown cost."""
 
 metadata = sa.MetaData()
 
@@ -90,6 +118,15 @@ calls = sa.Table(
     sa.Column("key_hint", sa.Text, nullable=False),
     sa.Column("run_id", sa.Text),
     sa.Column("metadata", sa.JSON, nullable=False),
+    sa.Column("hour", sa.Integer),
+)
+"""`hour`: hours since 1970, `NULL` until the call is in the roll-ups."""
+
+_uncounted = sa.Index(
+    "ix_texapi_calls_uncounted",
+    calls.c.started_at,
+    sqlite_where=calls.c.hour.is_(None),
+    postgresql_where=calls.c.hour.is_(None),
 )
 
 call_tags = sa.Table(
@@ -98,6 +135,34 @@ call_tags = sa.Table(
     sa.Column("call_id", sa.Text, sa.ForeignKey("texapi_calls.call_id"), primary_key=True),
     sa.Column("tag", sa.Text, primary_key=True, index=True),
 )
+
+labels = sa.Table(
+    "texapi_labels",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.UniqueConstraint("name", "value"),
+)
+"""What calls are counted by: `all`, `model`, `requested-model`, `key-hint`, `tag`, `metadata:NAME`."""
+
+hours = sa.Table(
+    "texapi_hours",
+    metadata,
+    sa.Column("label_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("hour", sa.Integer, primary_key=True, autoincrement=False),
+    *(sa.Column(name, sa.BigInteger, nullable=False) for name in SUMS),
+    sqlite_with_rowid=False,
+)
+"""The roll-ups: sums of the calls of an hour with one label."""
+
+state = sa.Table(
+    "texapi_state",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+)
+"""`unsummed`: a name of too many labels for roll-ups. `pruned`: a time before which calls were deleted."""
 
 
 def parse_url(text: str) -> sa.URL:
@@ -120,8 +185,8 @@ def parse_url(text: str) -> sa.URL:
     return url
 
 
-def open_ledger(url: sa.URL) -> sa.Engine:
-    """The engine of a ledger, not yet connected.
+def open_ledger(url: sa.URL, *, read_only: bool = False) -> sa.Engine:
+    """The engine of a ledger, not yet connected. With `read_only`, an SQLite file is never written.
 
     Raises:
         ImportError: the driver is not installed.
@@ -129,15 +194,33 @@ def open_ledger(url: sa.URL) -> sa.Engine:
     """
     is_sqlite = url.get_backend_name() == "sqlite"
     wait = {"timeout": _BUSY_SECONDS} if is_sqlite else {"connect_timeout": _CONNECT_SECONDS}
+    if read_only and sqlite_path(url) is not None:
+        url = _read_only(url)
     try:
         engine = sa.create_engine(url, connect_args=wait, pool_pre_ping=not is_sqlite)
     except (ArgumentError, NoSuchModuleError):
         raise LedgerURLError(f"SQLAlchemy does not know {url.drivername}") from None
     if engine.dialect.is_async:
         raise LedgerURLError(f"a thread writes the ledger; remove the async driver {engine.driver}")
-    if is_sqlite:
+    if is_sqlite and not read_only:
         sa.event.listen(engine, "connect", _set_up_sqlite)
     return engine
+
+
+def sqlite_path(url: sa.URL) -> Path | None:
+    """The file of an SQLite ledger, `None` for another database or one in memory."""
+    if url.get_backend_name() != "sqlite" or not url.database or url.database.startswith((":", "file:")):
+        return None
+    return Path(url.database)
+
+
+def _read_only(url: sa.URL) -> sa.URL:
+    """SQLite makes files beside the database to read it, unless it may take it for immutable."""
+    path = Path(url.database or "")
+    log = path.with_name(path.name + "-wal")
+    is_immutable = not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size)
+    mode = "immutable=1" if is_immutable else "mode=ro"
+    return url.set(database=f"file:{quote(str(path))}?{mode}").update_query_dict({"uri": "true"})
 
 
 def _set_up_sqlite(connection: Any, _: Any) -> None:
@@ -148,28 +231,66 @@ def _set_up_sqlite(connection: Any, _: Any) -> None:
     cursor.close()
 
 
+def begin_writing(connection: sa.Connection) -> None:
+    """Take SQLite's lock for writing first, so that what the transaction reads stays true."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
 def prepare(engine: sa.Engine) -> None:
-    """Create the tables if there are none.
+    """Create the tables, or migrate those of an older version. Processes that start together take turns.
 
     Raises:
-        LedgerVersionError: the tables have another schema version.
-        sqlalchemy.exc.DBAPIError: also when another process creates them at the same time; try again.
+        LedgerVersionError: the tables have a newer schema version.
     """
+    with engine.connect() as connection:
+        found = read_versions(connection)
+    if found == [SCHEMA_VERSION]:
+        return
     with engine.begin() as connection:
-        metadata.create_all(connection)
-        insert = INSERTS[engine.dialect.name]
-        found = connection.scalars(sa.select(schema_versions.c.version)).all()
+        begin_writing(connection)
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+        found = read_versions(connection)
         if not found:
-            statement = insert(schema_versions).values(version=SCHEMA_VERSION)
-            connection.execute(statement.on_conflict_do_nothing())
-    check_version(found or [SCHEMA_VERSION])
+            metadata.create_all(connection)
+            connection.execute(schema_versions.insert().values(version=SCHEMA_VERSION))
+            return
+        check_version(found)
+        for version in range(found[0] + 1, SCHEMA_VERSION + 1):
+            _MIGRATIONS[version](connection)
+        connection.execute(schema_versions.update().values(version=SCHEMA_VERSION))
 
 
-def check_version(found: Any) -> None:
-    """Raise `LedgerVersionError` unless `found` is this package's version alone."""
-    if list(found) != [SCHEMA_VERSION]:
-        versions = ", ".join(map(str, found)) or "none"
-        raise LedgerVersionError(
-            f"The ledger has schema version {versions}; this texapi-integrations writes {SCHEMA_VERSION}. "
-            "Use the version that created it, or another database."
-        )
+def _to_version_2(connection: sa.Connection) -> None:
+    """Add the roll-ups. Calls of version 1 have no hour: writers count them bit by bit."""
+    hour = calls.c.hour.type.compile(connection.dialect)
+    connection.exec_driver_sql(f"ALTER TABLE {calls.name} ADD COLUMN hour {hour}")
+    _uncounted.create(connection)
+    metadata.create_all(connection, tables=[labels, hours, state])
+
+
+_MIGRATIONS = {2: _to_version_2}
+"""Version -> what makes the tables of the version before it into its own, in the caller's transaction."""
+
+
+def read_versions(connection: sa.Connection) -> list[int]:
+    """The versions in the database: one, or none where there is no ledger."""
+    if not sa.inspect(connection).has_table(schema_versions.name):
+        return []
+    return list(connection.scalars(sa.select(schema_versions.c.version)))
+
+
+def check_version(found: Any) -> int:
+    """The version of a ledger that this package can read.
+
+    Raises:
+        LedgerVersionError: it cannot read the ledger.
+    """
+    if len(found) == 1 and _OLDEST_READABLE <= found[0] <= SCHEMA_VERSION:
+        return int(found[0])
+    versions = ", ".join(map(str, found)) or "none"
+    raise LedgerVersionError(
+        f"The ledger has schema version {versions}; this texapi-integrations writes {SCHEMA_VERSION}. "
+        "Update texapi-integrations in this process, or use another database."
+    )

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
-from texapi_core.accounting.ledger.schema import call_tags, calls, open_ledger, parse_url, prepare
+from texapi_core.accounting.ledger.report import is_summed, pruned_before, snapshot
+from texapi_core.accounting.ledger.rollups import ALL, METADATA
+from texapi_core.accounting.ledger.schema import (
+    call_tags,
+    calls,
+    from_pico,
+    hours,
+    labels,
+    open_ledger,
+    parse_url,
+    prepare,
+)
 from texapi_core.accounting.record import Spending
 from texapi_core.accounting.reservations import Account
 
@@ -18,6 +29,8 @@ NO_VALUE = "-"
 TAG_SEPARATORS = ("=", ":")
 """Between the name of a tag and its value, e.g. `team=search`."""
 _BUSY_MILLISECONDS = 5_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HOUR = timedelta(hours=1)
 
 
 class LedgerDatabase:
@@ -77,16 +90,52 @@ class LedgerDatabase:
 
 
 def read_spending(engine: sa.Engine, scope: str, value: str, since: datetime) -> Spending:
-    """Spending of the calls with one value of a scope since a time; unknown costs and counts are 0."""
+    """Spending of the calls with one value of a scope since a time; unknown costs and counts are 0.
+
+    It comes from the roll-ups, and from the calls for the first, incomplete hour.
+    """
+    label = _label_of(scope, value)
+    with snapshot(engine) as (connection, _):
+        if label is None or not is_summed(connection, label[0]):
+            return _sum_calls(connection, scope, value, calls.c.started_at >= since)
+        pruned = pruned_before(connection)
+        first = (since - _EPOCH) // _HOUR if pruned and since < pruned else -(-(since - _EPOCH) // _HOUR)
+        full = _EPOCH + first * _HOUR
+        tokens = hours.c.input_tokens + hours.c.output_tokens
+        counted = (
+            sa.select(sa.func.sum(hours.c.cost), sa.func.sum(tokens))
+            .join_from(hours, labels, hours.c.label_id == labels.c.id)
+            .where(labels.c.name == label[0], labels.c.value == label[1], hours.c.hour >= first)
+        )
+        cost, count = connection.execute(counted).one()
+        edge = _sum_calls(
+            connection, scope, value, sa.and_(calls.c.started_at >= since, calls.c.started_at < full)
+        )
+        later = sa.and_(calls.c.hour.is_(None), calls.c.started_at >= full)
+        uncounted = _sum_calls(connection, scope, value, later)
+    known = [from_pico(int(cost or 0)), *(one.cost for one in (edge, uncounted) if one.cost is not None)]
+    return Spending(sum(known, Decimal(0)), int(count or 0) + edge.tokens + uncounted.tokens)
+
+
+def _sum_calls(connection: sa.Connection, scope: str, value: str, period: sa.ColumnElement[bool]) -> Spending:
     tokens = sa.func.coalesce(calls.c.input_tokens, 0) + sa.func.coalesce(calls.c.output_tokens, 0)
-    statement = sa.select(sa.func.sum(calls.c.cost), sa.func.coalesce(sa.func.sum(tokens), 0)).where(
-        calls.c.started_at >= since
-    )
+    statement = sa.select(sa.func.sum(calls.c.cost), sa.func.coalesce(sa.func.sum(tokens), 0)).where(period)
     if (condition := _of_scope(scope, value)) is not None:
         statement = statement.where(condition)
-    with engine.connect() as connection:
-        cost, count = connection.execute(statement).one()
+    cost, count = connection.execute(statement).one()
     return Spending(cost or Decimal(0), int(count))
+
+
+def _label_of(scope: str, value: str) -> tuple[str, str] | None:
+    """The roll-ups' name and value of a scope, `None` for what they do not have."""
+    kind, _, name = scope.partition(":")
+    if kind in ("key", "model"):
+        return {"key": "key-hint", "model": "requested-model"}[kind], value
+    if kind in ("tag", "metadata"):
+        if value == NO_VALUE:
+            return None
+        return ("tag" if kind == "tag" else METADATA + name), value
+    return ALL, ""
 
 
 def _of_scope(scope: str, value: str) -> sa.ColumnElement[bool] | None:

@@ -1,42 +1,82 @@
-"""The thread that writes records to a ledger, so that calls do not wait for a database."""
+"""The thread that writes records to a ledger, so that calls do not wait for a database.
+
+A record is committed, or it is in the file of rejected records. A failure is either the record's own (its
+values), which costs that record alone, or the ledger's (locked, away, full, refused), which is retried.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy import URL, Engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from texapi_core.accounting.ledger.schema import INSERTS, call_tags, calls, open_ledger, prepare
-from texapi_core.accounting.record import CallRecord, log_fields
+from texapi_core.accounting.ledger.rejected import append_rejected, rejected_path
+from texapi_core.accounting.ledger.rollups import RollUps, hour_of
+from texapi_core.accounting.ledger.schema import (
+    INSERTS,
+    LedgerVersionError,
+    begin_writing,
+    call_tags,
+    calls,
+    open_ledger,
+    prepare,
+    sqlite_path,
+)
+from texapi_core.accounting.record import CallRecord, bounded, log_fields
 
 MAX_QUEUED = 10_000
-"""Records that may wait for the database. Further records are dropped, and the log says how many."""
+"""Records that may wait for the database. Further ones go to the file of rejected records."""
 _MAX_BATCH = 500
 _BATCH_SECONDS = 0.1
 """How long a record waits for others to be written with it."""
 _MAX_RETRY_DELAY = 5.0
 """Seconds between attempts to reach an unreachable database."""
 _FORK_PATIENCE = 5.0
+_MAX_COUNT = 10**12
+_MAX_COST = 10**4
+"""Tokens and USD of one call. More is no fact, and sums of such figures would overflow: it is unknown."""
+
+_RECORD_S_OWN_STATES = ("21", "22", "23", "54")
+"""SQLSTATE classes: cardinality, data, integrity, program limit (e.g. a text too long for an index)."""
+_RECORD_S_OWN_CODES = frozenset({18, 19, 20, 25})
+"""SQLite: TOOBIG, CONSTRAINT, MISMATCH, RANGE."""
 
 logger = logging.getLogger("texapi.ledger")
+
+
+class _Flush:
+    def __init__(self) -> None:
+        self.is_done = threading.Event()
+        self.is_complete = False
 
 
 class LedgerWriter:
     """Queues records without blocking, from any thread, event loop, signal handler or destructor."""
 
     def __init__(self, url: URL) -> None:
+        self._url = url
         self._shown_url = url.render_as_string(hide_password=True)
+        self._path = sqlite_path(url)
         self._engine: Engine = open_ledger(url)
-        self._is_prepared = False
+        self._prepared: object = None
+        """Identity of the database whose tables are known to be there."""
+        self._abandoned: list[Any] = []
+        self._roll_ups = RollUps()
+        self._has_uncounted = True
         # Its `put` is reentrant, for destructors and signal handlers; `Queue.put` would deadlock.
-        self._queue: SimpleQueue[CallRecord | threading.Event] = SimpleQueue()
-        self._dropped = 0
+        self._queue: SimpleQueue[CallRecord | _Flush] = SimpleQueue()
+        self._in_hand: Sequence[CallRecord] = ()
+        """Records taken from the queue and not yet committed."""
+        self._rejected = 0
+        self._rejected_at_flush = 0
         self._writing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="texapi-ledger", daemon=True)
         self._thread.start()
@@ -44,25 +84,41 @@ class LedgerWriter:
     def put(self, record: CallRecord) -> None:
         """Queue a record for writing."""
         if self._queue.qsize() >= MAX_QUEUED:
-            self._dropped += 1
-            if self._dropped == 1:
-                logger.error("The ledger %s is slow or unreachable: dropping records.", self._shown_url)
+            self._reject(record, f"{MAX_QUEUED} records wait for the ledger")
             return
         self._queue.put(record)
 
     def flush(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds until the queue is written; `False` if the time was too short."""
-        written = threading.Event()
-        self._queue.put(written)
-        if written.wait(timeout):
-            return True
+        """Wait up to `timeout` seconds until the queue is committed.
+
+        `False` if the time was too short, or if a record has been rejected since the last flush.
+        """
+        flush = _Flush()
+        self._queue.put(flush)
+        if flush.is_done.wait(timeout):
+            return flush.is_complete
         logger.error(
             "The ledger %s could not be written within %g seconds; it lacks at least %d records.",
             self._shown_url,
             timeout,
-            self._queue.qsize(),
+            len(self._in_hand) + self._queue.qsize(),
         )
         return False
+
+    def close(self, timeout: float) -> None:
+        """Write what waits, for up to `timeout` seconds; the rest goes to the file of rejected records."""
+        if self.flush(timeout) or not self._in_hand:
+            return
+        waiting = list(self._in_hand)
+        try:
+            while True:
+                item = self._queue.get_nowait()
+                if isinstance(item, CallRecord):
+                    waiting.append(item)
+        except Empty:
+            pass
+        for record in waiting:
+            self._reject(record, "the process ended before the ledger could be written")
 
     def before_fork(self) -> None:
         """Close the connections between two batches: a child must find none."""
@@ -80,16 +136,21 @@ class LedgerWriter:
             batch, flushes = self._next_batch()
             if batch:
                 self._write(batch)
-            for written in flushes:
-                written.set()
+            for flush in flushes:
+                flush.is_complete = self._rejected == self._rejected_at_flush
+                self._rejected_at_flush = self._rejected
+                flush.is_done.set()
+            if batch and self._has_uncounted and self._queue.empty():
+                self._count_uncounted()
 
-    def _next_batch(self) -> tuple[list[CallRecord], list[threading.Event]]:
+    def _next_batch(self) -> tuple[list[CallRecord], list[_Flush]]:
         batch: list[CallRecord] = []
-        flushes: list[threading.Event] = []
+        self._in_hand = batch
+        flushes: list[_Flush] = []
         item = self._queue.get()
         until = time.monotonic() + _BATCH_SECONDS
         while True:
-            if isinstance(item, threading.Event):
+            if isinstance(item, _Flush):
                 flushes.append(item)
             else:
                 batch.append(item)
@@ -101,77 +162,183 @@ class LedgerWriter:
                 return batch, flushes
 
     def _write(self, batch: Sequence[CallRecord]) -> None:
-        """Write a batch, retrying for as long as the database is unreachable."""
+        """Write a batch, retrying for as long as the ledger, not a record, is at fault."""
         pause = _BATCH_SECONDS
         while True:
             try:
                 self._insert(batch)
-            except (OperationalError, InterfaceError) as error:
+            except Exception as error:
+                self._roll_ups.forget()
+                if isinstance(error, LedgerVersionError):
+                    for record in batch:
+                        self._reject(record, str(error))
+                    return
+                if is_of_the_record(error):
+                    self._isolate(batch, error)
+                    return
                 if pause == _BATCH_SECONDS:
-                    logger.warning("The ledger %s cannot be written yet: %s", self._shown_url, error.orig)
+                    reason = getattr(error, "orig", error)
+                    logger.warning("The ledger %s cannot be written yet: %s", self._shown_url, reason)
+                self._prepared = None  # its tables may be gone
                 time.sleep(pause)
                 pause = min(pause * 2, _MAX_RETRY_DELAY)
-            except Exception as error:
-                if len(batch) == 1:
-                    refused = batch[0].request_id
-                    logger.error(
-                        "The ledger %s rejects the record of request %s: %s", self._shown_url, refused, error
-                    )
-                else:  # one record that the database rejects must not lose the others
-                    for record in batch:
-                        self._write([record])
-                return
             else:
-                self._report_dropped()
                 return
 
-    def _report_dropped(self) -> None:
-        if self._dropped:
-            logger.error("%d records for the ledger %s were dropped.", self._dropped, self._shown_url)
-            self._dropped = 0
+    def _isolate(self, batch: Sequence[CallRecord], error: Exception) -> None:
+        if len(batch) == 1:
+            reason = getattr(error, "orig", None) or error
+            self._reject(batch[0], f"{type(reason).__name__}: {reason}")
+            return
+        middle = len(batch) // 2
+        for half in (batch[:middle], batch[middle:]):
+            self._write(half)
+
+    def _reject(self, record: CallRecord, reason: str) -> None:
+        """Keep a record that cannot be in the ledger. Also runs in destructors and signal handlers."""
+        path = rejected_path(self._url)
+        try:
+            append_rejected(path, row_of(record), record.labels.tags, reason)
+        except Exception as error:
+            where = f"it is lost, for {path} cannot be written ({error})"
+        else:
+            where = f"it and later ones are kept in {path}"
+        first, self._rejected = self._rejected == 0, self._rejected + 1
+        if first or "is lost" in where:
+            logger.warning(
+                "The ledger %s does not have the record of request %s, %s: %s",
+                self._shown_url,
+                record.request_id,
+                where,
+                reason,
+            )
 
     def _insert(self, batch: Sequence[CallRecord]) -> None:
-        insert = INSERTS[self._engine.dialect.name]
-        rows = [row_of(record) for record in batch]
-        tags = [{"call_id": one.call_id, "tag": _storable(tag)} for one in batch for tag in one.labels.tags]
+        rows = {record.call_id: row_of(record) for record in batch}
+        tags = {record.call_id: _tags_of(record) for record in batch}
         with self._writing:
-            self._prepare()
-            with self._engine.begin() as connection:
-                # A commit may succeed although the connection breaks, and is then retried.
-                connection.execute(insert(calls).on_conflict_do_nothing(), rows)
-                if tags:
-                    connection.execute(insert(call_tags).on_conflict_do_nothing(), tags)
+            while True:
+                self._prepare()
+                with self._engine.begin() as connection:
+                    begin_writing(connection)
+                    self._insert_rows(connection, rows, tags)
+                if self._identity() == self._prepared:  # else it went to a file that nobody will find
+                    return
+
+    def _insert_rows(
+        self,
+        connection: sa.Connection,
+        rows: Mapping[str, dict[str, Any]],
+        tags: Mapping[str, Sequence[str]],
+    ) -> None:
+        """Insert what is not there: a commit may have succeeded although its connection broke."""
+        statement = INSERTS[connection.dialect.name](calls).on_conflict_do_nothing()
+        if connection.dialect.name == "sqlite":  # RETURNING needs SQLite 3.35
+            found = set(connection.scalars(sa.select(calls.c.call_id).where(calls.c.call_id.in_(rows))))
+            new = [row for call_id, row in rows.items() if call_id not in found]
+            if new:
+                connection.execute(statement, new)
+        else:
+            returning = statement.returning(calls.c.call_id)
+            new = [rows[call_id] for call_id in connection.scalars(returning, list(rows.values()))]
+        if not new:
+            return
+        new_tags = [{"call_id": row["call_id"], "tag": tag} for row in new for tag in tags[row["call_id"]]]
+        if new_tags:
+            connection.execute(INSERTS[connection.dialect.name](call_tags), new_tags)
+        self._roll_ups.add(connection, new, tags)
+
+    def _count_uncounted(self) -> None:
+        """Bring calls that a process on version 1 has written into the roll-ups, some at a time."""
+        try:
+            with self._writing:
+                self._prepare()
+                with self._engine.begin() as connection:
+                    begin_writing(connection)
+                    self._has_uncounted = self._roll_ups.count_uncounted(connection)
+        except Exception:  # they are counted later: readers add them meanwhile
+            self._roll_ups.forget()
 
     def _prepare(self) -> None:
-        attempts = 0
-        while not self._is_prepared:
-            try:
-                prepare(self._engine)
-                self._is_prepared = True
-            except DBAPIError:
-                # Processes that start together may all try to create the tables; all but one fail.
-                attempts += 1
-                if attempts >= 3:
-                    raise
+        if self._prepared is not None and self._identity() == self._prepared:
+            return
+        if self._prepared is not None or self._path is not None:
+            self._abandon_connections()
+        self._roll_ups.forget()
+        prepare(self._engine)
+        self._prepared = self._identity()
+        self._has_uncounted = True
+
+    def _identity(self) -> object:
+        """Device and inode of an SQLite file, `None` while there is none."""
+        if self._path is None:
+            return self._shown_url
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _abandon_connections(self) -> None:
+        """Leave connections to a file that is no longer there open.
+
+        The last connection to a file deletes the log beside it by name, which may be the new file's.
+        """
+        if self._path is None or self._engine.pool.checkedin() == 0:  # type: ignore[attr-defined]
+            self._engine.dispose()
+            return
+        pooled = self._engine.raw_connection()
+        self._abandoned.append(pooled.dbapi_connection)
+        pooled.detach()
+        self._engine.dispose()
+
+
+def is_of_the_record(error: Exception) -> bool:
+    """Whether a failure is one of the values written, and not of the database, by its code."""
+    if not isinstance(error, DBAPIError):
+        return not isinstance(error, (OSError, ImportError, sa.exc.TimeoutError))
+    state = getattr(error.orig, "sqlstate", None)
+    if state:
+        return str(state)[:2] in _RECORD_S_OWN_STATES
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return code & 0xFF in _RECORD_S_OWN_CODES
+    return isinstance(error, (sa.exc.DataError, sa.exc.IntegrityError)) or (
+        isinstance(error, sa.exc.ProgrammingError) and not error.connection_invalidated
+    )
+
+
+_COUNTS = (
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "cache_creation_tokens",
+    "reasoning_tokens",
+    "attempts",
+)
 
 
 def row_of(record: CallRecord) -> dict[str, Any]:
-    """A record as a row of the table `calls`."""
-    fields = log_fields(record)
-    del fields["tags"]
-    row = {
-        **fields,
+    """A record as a row of the table `calls`, each value within what both databases and sums can hold."""
+    row = {name: bounded(value) for name, value in log_fields(record).items() if name != "tags"}
+    for name in _COUNTS:
+        count = row[name]
+        row[name] = count if isinstance(count, int) and 0 <= count <= _MAX_COUNT else None
+    cost = record.cost
+    if cost is None or not cost.is_finite() or abs(cost) > _MAX_COST:
+        cost = None
+    row["cost"], row["cost_source"] = cost, None if cost is None else row["cost_source"]
+    metadata = record.labels.metadata
+    return {
+        **row,
         "call_id": record.call_id,
         "started_at": record.started_at,
         "day": record.started_at.date().isoformat(),
-        "key_hint": record.key_hint,
-        "metadata": {_storable(name): _storable(value) for name, value in record.labels.metadata.items()},
+        "key_hint": bounded(record.key_hint),
+        "metadata": {bounded(str(name)): bounded(value) for name, value in metadata.items()},
+        "hour": hour_of({"started_at": record.started_at}),
     }
-    return {name: _storable(value) for name, value in row.items()}
 
 
-def _storable(value: Any) -> Any:
-    """PostgreSQL rejects text with a NUL or a lone surrogate."""
-    if not isinstance(value, str):
-        return value
-    return value.replace("\0", "").encode("utf-8", "replace").decode()
+def _tags_of(record: CallRecord) -> list[str]:
+    return list(dict.fromkeys(bounded(str(tag)) for tag in record.labels.tags))

@@ -1,0 +1,33 @@
+"""A real PostgreSQL server for the tests, and a fresh database on it for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from tests.accounting import postgresql
+from texapi_core.accounting.ledger.schema import parse_url
+
+
+@pytest.fixture(scope="session")
+def _postgresql_server() -> Iterator[str]:
+    if reason := postgresql.why_not():
+        pytest.skip(reason)
+    with postgresql.server() as url:
+        yield url
+
+
+@pytest.fixture
+def postgresql_url(_postgresql_server: str) -> Iterator[str]:
+    name = f"texapi_{uuid4().hex}"
+    parsed = parse_url(_postgresql_server)
+    engine = sa.create_engine(parsed, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
+    yield parsed.set(database=name, drivername="postgresql").render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    engine.dispose()

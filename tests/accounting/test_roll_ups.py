@@ -1,0 +1,290 @@
+"""Roll-ups agree with the calls, also in ledgers that version 1 has written."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from tests.accounting.filled import fill
+from tests.accounting.mixed_run import ROOT, read_rows
+from texapi_core.accounting import UsageLine, open_for_reading, read_usage
+from texapi_core.accounting.ledger import report, rollups, schema
+from texapi_core.accounting.ledger.spending import read_spending
+from texapi_core.accounting.record import CallLabels, CallRecord
+from texapi_core.wire.usage import TokenUsage
+
+START = datetime(2026, 11, 18, 22, 30, tzinfo=UTC)
+GROUPINGS: list[list[str]] = [
+    [],
+    ["model"],
+    ["day"],
+    ["key-hint"],
+    ["tag"],
+    ["metadata:customer"],
+    ["metadata:rare"],
+    ["day", "model"],
+    ["metadata:customer", "day"],
+    ["model", "tag"],
+]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/usage.db"
+    found: str = request.getfixturevalue("postgresql_url")
+    return found
+
+
+def records(count: int, seed: int = 1) -> list[CallRecord]:
+    """Calls of two days of every kind, in no order."""
+    random = Random(seed)
+    made = []
+    for number in range(count):
+        outcome = random.choice(["ok", "ok", "ok", "error", "cancelled"])
+        known = outcome == "ok" or random.random() < 0.3
+        cost = Decimal(random.randrange(10**9)).scaleb(-12) if known and random.random() < 0.8 else None
+        metadata: dict[str, Any] = {}
+        if random.random() < 0.7:
+            metadata["customer"] = random.choice(["acme", "Ônix", 7, 1.5, True, False, None, "-", "7"])
+        model = random.choice(["claude-sonnet-4-6", "gpt-5-mini", None])
+        made.append(
+            CallRecord(
+                call_id=f"{seed}-{number}",
+                started_at=START + timedelta(seconds=random.randrange(48 * 3600)),
+                streamed=False,
+                outcome=outcome,  # type: ignore[arg-type]
+                total_ms=1.0,
+                response_id="x" if known else None,
+                model=model,
+                served_model=model if known else None,
+                usage=TokenUsage(input_tokens=random.randrange(1000), output_tokens=5)
+                if known
+                else TokenUsage(),
+                cost=cost,
+                cost_source=None if cost is None else "prices",
+                key_hint=random.choice(["…abcd", "…efgh"]),
+                labels=CallLabels(
+                    tags=tuple(random.sample(["shop", "vip", "-"], random.randrange(3))), metadata=metadata
+                ),
+            )
+        )
+    return made
+
+
+def from_calls(engine: sa.Engine, by: Sequence[str], period: Any) -> list[UsageLine]:
+    """The usage that the calls alone give."""
+    groups: report.Groups = {} if by else {(): [0] * len(schema.SUMS)}
+    with engine.connect() as connection:
+        report._add_calls(connection, groups, by, report._in_time(*period))
+    return [report._line(group, groups[group]) for group in sorted(groups)]
+
+
+PERIODS = [
+    (None, None),
+    (START + timedelta(minutes=47), None),
+    (None, START + timedelta(hours=20, seconds=1)),
+    (START + timedelta(hours=3, minutes=1), START + timedelta(hours=30, minutes=29)),
+    (START + timedelta(minutes=31), START + timedelta(minutes=50)),
+    (START + timedelta(minutes=30), START + timedelta(hours=24, minutes=30)),
+]
+
+
+def assert_agrees(url: str) -> None:
+    with open_for_reading(url) as engine:
+        for by in GROUPINGS:
+            for period in PERIODS:
+                found = read_usage(engine, by, since=period[0], until=period[1])
+                assert found == from_calls(engine, by, period), (by, period)
+
+
+def test_usage_from_roll_ups_is_that_of_the_calls(url: str) -> None:
+    fill(url, records(400))
+    fill(url, records(100, seed=2))
+
+    assert_agrees(url)
+
+
+def test_names_of_too_many_values_are_counted_from_the_calls(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollups, "MAX_VALUES", 5)
+    fill(url, records(60))
+    with open_for_reading(url) as engine, engine.connect() as connection:
+        assert not report.is_summed(connection, "metadata:customer")
+        assert report.is_summed(connection, "model")
+    fill(url, records(60, seed=2))
+
+    assert_agrees(url)
+
+
+def test_too_many_names_of_metadata_are_counted_from_the_calls(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollups, "MAX_NAMES", 0)
+    fill(url, records(60))
+    fill(url, records(60, seed=2))
+    with open_for_reading(url) as engine, engine.connect() as connection:
+        assert not report.is_summed(connection, "metadata:customer")
+
+    assert_agrees(url)
+
+
+@pytest.mark.parametrize(
+    ("scope", "value"),
+    [
+        ("all", ""),
+        ("key", "…abcd"),
+        ("model", "gpt-5-mini"),
+        ("tag:shop", "shop"),
+        ("metadata:customer", "acme"),
+        ("metadata:customer", "true"),
+        ("metadata:customer", "-"),
+        ("tag:shop", "-"),
+    ],
+)
+def test_a_budget_reads_what_the_calls_cost(url: str, scope: str, value: str) -> None:
+    fill(url, records(300))
+    since = START + timedelta(hours=5, minutes=1)
+    engine = schema.open_ledger(schema.parse_url(url))
+    found = read_spending(engine, scope, value, since)
+    engine.dispose()
+
+    def is_of(row: dict[str, Any]) -> bool:
+        kind, _, name = scope.partition(":")
+        if kind == "tag":
+            has = "shop" in tags[row["call_id"]]
+            return has if value == "shop" else not has
+        if kind == "metadata":
+            its = row["metadata"].get(name)
+            return (
+                its is None if value == "-" and its != "-" else its == ("acme" if value == "acme" else True)
+            )
+        return {"all": True, "key": row["key_hint"] == value, "model": row["model"] == value}[kind]
+
+    tags = {one.call_id: one.labels.tags for one in records(300)}
+    wanted = [row for row in read_rows(url) if row["started_at"] >= since and is_of(row)]
+    assert len(wanted) > 10
+    assert found.cost == sum((row["cost"] for row in wanted if row["cost"] is not None), Decimal(0))
+    assert found.tokens == sum((row["input_tokens"] or 0) + (row["output_tokens"] or 0) for row in wanted)
+
+
+# Version 1
+
+VERSION_1 = Path(__file__).parent / "data" / "version1.db"
+"""120 calls that the code of version 1 has written."""
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> str:
+    shutil.copy(VERSION_1, tmp_path / "usage.db")
+    return f"sqlite:///{tmp_path}/usage.db"
+
+
+def test_a_ledger_of_version_1_can_be_read_as_it_is(old: str) -> None:
+    with open_for_reading(old) as engine:
+        (line,) = read_usage(engine, [])
+        by_tag = read_usage(engine, ["tag"])
+        calls = report.read_calls(engine)
+
+    assert (line.calls, len(calls)) == (120, 120)
+    assert {one.group[0]: one.calls for one in by_tag} == {"-": 40, "shop": 80, "vip": 40}
+
+
+def test_a_ledger_of_version_1_becomes_version_2_in_place(old: str) -> None:
+    with open_for_reading(old) as engine:
+        before = {tuple(by): read_usage(engine, by) for by in GROUPINGS}
+    fill(old, [])
+
+    with open_for_reading(old) as engine:
+        assert {tuple(by): read_usage(engine, by) for by in GROUPINGS} == before
+    assert_agrees(old)
+    engine = schema.open_ledger(schema.parse_url(old))
+    with engine.begin() as connection:
+        schema.begin_writing(connection)
+        assert not rollups.RollUps().count_uncounted(connection)
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).where(schema.calls.c.hour.is_(None))) == 0
+    engine.dispose()
+    with open_for_reading(old) as engine:
+        assert {tuple(by): read_usage(engine, by) for by in GROUPINGS} == before
+
+
+def test_what_a_running_process_of_version_1_writes_later_counts(old: str) -> None:
+    """Its statement names its columns, and `hour` is not among them."""
+    fill(old, records(50))
+    path = old.removeprefix("sqlite:///")
+    with sqlite3.connect(path) as connection:
+        names = [row[1] for row in connection.execute("PRAGMA table_info(texapi_calls)") if row[1] != "hour"]
+        columns = ", ".join(names)
+        values = columns.replace("call_id", "'late-' || call_id")
+        connection.execute(f"INSERT INTO texapi_calls ({columns}) SELECT {values} FROM texapi_calls LIMIT 20")
+    connection.close()
+
+    assert_agrees(old)
+
+
+MIGRATES = """
+import sys
+from texapi_core.accounting.ledger.schema import open_ledger, parse_url, prepare
+prepare(open_ledger(parse_url(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("start", ["old", "new"])
+def test_four_processes_prepare_one_ledger_at_once(url: str, start: str) -> None:
+    if start == "old":
+        make_version_1(url)
+    processes = [
+        subprocess.Popen([sys.executable, "-c", MIGRATES, url], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    said = [process.communicate(timeout=240)[1] for process in processes]
+
+    assert [process.returncode for process in processes] == [0] * 4, said
+    with open_for_reading(url) as engine, engine.connect() as connection:
+        assert schema.read_versions(connection) == [2]
+    fill(url, records(30))
+    with open_for_reading(url) as engine:
+        assert read_usage(engine, [])[0].calls == (150 if start == "old" else 30)
+
+
+def make_version_1(url: str) -> None:
+    if url.startswith("sqlite"):
+        shutil.copy(VERSION_1, url.removeprefix("sqlite:///"))
+        return
+    source = sa.create_engine(f"sqlite:///{VERSION_1}")
+    target = sa.create_engine(schema.parse_url(url))
+    old = sa.MetaData()
+    for table in (schema.schema_versions, schema.calls, schema.call_tags):
+        columns = [sa.Column(c.name, c.type, primary_key=c.primary_key) for c in table.c if c.name != "hour"]
+        made = sa.Table(table.name, old, *columns)
+        made.create(target)
+        with source.connect() as reading, target.begin() as writing:
+            writing.execute(made.insert(), [dict(row) for row in reading.execute(sa.select(made)).mappings()])
+    source.dispose()
+    target.dispose()
+
+
+def test_a_newer_version_says_what_to_do(old: str) -> None:
+    fill(old, [])
+    with sqlite3.connect(old.removeprefix("sqlite:///")) as connection:
+        connection.execute("UPDATE texapi_schema SET version = 3")
+    connection.close()
+
+    with (
+        pytest.raises(report.LedgerUnreadableError, match=r"version 3; .* Update texapi-integrations"),
+        open_for_reading(old),
+    ):
+        pass
