@@ -22,7 +22,8 @@ def with_generated(message: WireMessage, extras: Mapping[str, Any]) -> WireMessa
     if _REPLAYED.isdisjoint(extras):
         return message
     content = message["content"]
-    parts: list[Part] = list(content) if isinstance(content, list) else _text_parts(content)
+    given: list[Part] = content if isinstance(content, list) else _text_parts(content)
+    parts = [part for part in given if part["type"] != "text" or part.get("text")]
     replayed: WireMessage = dict(message)
     if not any(part["type"] == "image_url" for part in parts):
         parts += [{"type": "image_url", "image_url": {"url": url}} for url in read_images(extras)]
