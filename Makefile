@@ -12,7 +12,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test combinations lint format typecheck record notebooks docs dist features matrix bench conformance soak fuzz compare-faults ledger screenshots clean
+.PHONY: help demo test combinations lint format typecheck record notebooks docs dist features matrix bench conformance soak fuzz compare-faults ledger torture screenshots clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ dist: $(VENV)/ready ## Build the distributions in dist/, check their metadata, a
 
 features: $(VENV)/ready ## Regenerate the feature table of docs/langchain.md by running each feature
 	$(BIN)/python -m tests.langchain.features --write
+
+torture: $(VENV)/ready ## Check budgets of four processes, 20 calls each at once, while the ledger is locked, away or deleted
+	@$(BIN)/python -m tests.accounting.torture
 
 ledger: $(VENV)/ready ## Compare the ledger of 1,000 calls from four processes with the gateway's
 	@$(BIN)/python -m tests.accounting.mixed_run

@@ -57,6 +57,10 @@ def _timed(work: Workloads) -> dict[str, tuple[Works, int]]:
         "construction": (work.construction, 1),
         "whole call": (work.call, 1),
         "whole call, usage ledger on": (work.call_with_ledger, 1),
+        "whole call, budget on a ledger": (
+            partial(work.call_with_ledger, budget_window="month", max_tokens_total=10**12),
+            1,
+        ),
         "whole call, 200 messages": (partial(work.call, 200), 1),
         "binding 3 tools again": (work.binding, 1),
         "whole call, 3 tools bound": (work.call_with_tools, 1),

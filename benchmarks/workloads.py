@@ -39,15 +39,16 @@ class Workloads:
             for client in self.clients
         }
 
-    def call_with_ledger(self) -> dict[str, Work]:
-        """Like `call`, with a usage ledger where a client has one."""
+    def call_with_ledger(self, **more: Any) -> dict[str, Work]:
+        """Like `call`, with a usage ledger, and what else is given, where a client has one."""
         folder = tempfile.TemporaryDirectory(prefix="texapi-bench-")
         atexit.register(folder.cleanup)
         url = f"sqlite:///{folder.name}/usage.db"
 
         def model(client: Client) -> Any:
             made = client.model("whole")
-            return made.model_copy(update={"usage_ledger": url}) if hasattr(made, "usage_ledger") else made
+            given = {"usage_ledger": url, **more}
+            return made.model_copy(update=given) if hasattr(made, "usage_ledger") else made
 
         return {
             client.name: partial(client.call, model(client), client.messages()) for client in self.clients

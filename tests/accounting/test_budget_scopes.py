@@ -259,7 +259,8 @@ def test_each_answer_says_what_is_left(endpoint: Endpoint, way: str) -> None:
         (Fault(body={"id": "x", "choices": []}), 51),  # answered, with no usage
         (Fault(status=400), 0),
         (Fault(status=429), 0),
-        (Fault(status=504), 51),
+        (Fault(status=504), 0),
+        (Fault(status=408), 51),
     ],
 )
 def test_what_may_have_been_charged_counts_by_its_estimate(
@@ -276,7 +277,11 @@ def test_what_may_have_been_charged_counts_by_its_estimate(
 
 
 def test_each_retry_after_a_time_out_may_have_been_charged(gateway: Gateway, endpoint: Endpoint) -> None:
-    arguments = {**endpoint.for_langchain(max_tokens_total=1000, timeout=1), "max_retries": 2}
+    arguments = {
+        **endpoint.for_langchain(max_tokens_total=1000, timeout=1),
+        "max_retries": 2,
+        "retry_timeouts": True,
+    }
     gateway.misbehave(Fault(delay=30))
     gateway.misbehave(Fault(status=503, headers={"retry-after-ms": "1"}))
 

@@ -222,8 +222,7 @@ class BudgetSink(Sink):
                 f"{reason and f': {reason}'}). "
                 'Give its price in `prices`, or pass `unpriced="count_tokens"` with `max_tokens_total`.'
             )
-        requests = 1 + call.max_retries
-        needed = Spending((one.cost or Decimal(0)) * requests, one.tokens * requests)
+        needed = Spending((one.cost or Decimal(0)) * call.max_requests, one.tokens * call.max_requests)
         reservation = Reservation(call.call_id, call.started_at.timestamp(), _limits(self.budgets, call))
         store = _store(self.ledger, call.key_digest)
         try:

@@ -94,7 +94,8 @@ class StartedCall:
     key_digest: str
     """SHA-256 of the key, to distinguish keys."""
     labels: CallLabels = NO_LABELS
-    max_retries: int = 0
+    max_requests: int = 1
+    """Requests that may be charged: retries of refused ones are not, of those that timed out they may be."""
 
     @property
     def model(self) -> str | None:

@@ -44,8 +44,8 @@ _RETRY_COUNT = "x-stainless-retry-count"
 
 
 _REFUSED_HERE = (errors.TexAPISettingsError, errors.TexAPIBudgetExceededError)
-_MAYBE_CHARGED = (408, 504, 524)
-"""Statuses by which the gateway gave up on a provider that may have answered since."""
+_MAYBE_CHARGED = (408,)
+"""Statuses by which the gateway may give up after the model ran; it documents that 429 and 5xx are free."""
 
 
 class Answer(Protocol):
@@ -114,7 +114,7 @@ class CallRecorder(NullRecorder):
             key_hint=key_hint(settings.api_key),
             key_digest=_digest(settings.api_key),
             labels=call.options.labels(),
-            max_retries=_max_retries(call),
+            max_requests=_max_requests(call),
         )
         self._start = time.monotonic()
         self._context = copy_context()
@@ -302,9 +302,11 @@ def _logging_errors(step: Callable[..., _T], *arguments: object) -> _T | None:
         return None
 
 
-def _max_retries(call: Call) -> int:
+def _max_requests(call: Call) -> int:
+    if not call.settings.retry_timeouts:
+        return 1
     of_call = call.options.max_retries
-    return call.settings.max_retries if of_call is None else of_call
+    return 1 + (call.settings.max_retries if of_call is None else of_call)
 
 
 def _outcome(reply: ChatReply | None, error: BaseException | None) -> Outcome:
