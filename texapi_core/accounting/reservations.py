@@ -31,6 +31,8 @@ WAIT_SECONDS = 5.0
 """How long a call waits for the database before the budget is closed to it."""
 _SETTLE_SECONDS = 0.05
 _CONNECT_SECONDS = 1.0
+_LOOK_SECONDS = 0.1
+"""How often to look whether the database is still the same: looking may take as long as reserving."""
 _MAX_PENDING = 10_000
 _PICO = Decimal(10) ** 12
 _OPEN, _KNOWN, _UNCERTAIN = range(3)
@@ -239,6 +241,8 @@ class ReservationStore:
         self._connection: Any = None
         self._reached: object = None
         """Identity of the database at the time of the connection."""
+        self._looked = float("-inf")
+        """When the identity was last compared."""
         self._store_id = ""
         self._failure = ("", float("-inf"))
         # `put` is reentrant, for generators that the garbage collector closes.
@@ -356,8 +360,11 @@ class ReservationStore:
         del self._pending[:-_MAX_PENDING]  # their reservations stay, at their estimates
 
     def _connect(self) -> None:
-        if self._connection is not None and self._database.identity() != self._reached:
-            self._disconnect()
+        now = time.monotonic()
+        if self._connection is not None and now - self._looked > _LOOK_SECONDS:
+            self._looked = now
+            if self._database.identity() != self._reached:
+                self._disconnect()
         if self._connection is not None:
             return
         until = time.monotonic() + _CONNECT_SECONDS
