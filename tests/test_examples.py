@@ -22,7 +22,7 @@ from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI, UsageCounter
 from tests.accounting.filled import call, fill
 from tests.conftest import Endpoint
-from texapi_core.accounting import otel
+from texapi_core.accounting import otel, parse_budgets
 from texapi_core.accounting.ledger import _writers, flush_ledgers
 from texapi_core.cli.commands import app
 
@@ -33,10 +33,17 @@ MODULES = sorted(
     for package in ("texapi_core", "langchain_texapi", "llama_index_texapi")
     for file in (ROOT / package).rglob("*.py")
 )
+TEAM_BUDGETS = (
+    '[{"max_cost": 200, "scope": "tag:service", "window": "month"}, {"max_cost": 800, "window": "month"}]'
+)
 EXPORTS = (
     "export TEXAPI_API_KEY=sk-tex-...",
     "export TEXAPI_USAGE_LEDGER=sqlite:///texapi-usage.db",
     "export TEXAPI_OTEL=1",
+    "export TEXAPI_USAGE_LEDGER=postgresql://texapi:password@db.example.com/texapi",
+    "export TEXAPI_TIMEZONE=Asia/Ho_Chi_Minh",
+    "export TEXAPI_BUDGET_WARNINGS=0.8,0.95",
+    "export TEXAPI_BUDGETS='" + TEAM_BUDGETS + "'",
 )
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -159,6 +166,23 @@ def test_every_block_is_tested() -> None:
 @pytest.mark.parametrize("subject", [ChatTexAPI, TexAPI, UsageCounter])
 def test_a_public_class_shows_an_example(subject: type) -> None:
     assert any(f"{subject.__name__}(" in block.code for block in BLOCKS if block.page.suffix == ".py")
+
+
+def test_the_budgets_of_the_page_about_teams_are_legal() -> None:
+    first, second = parse_budgets(TEAM_BUDGETS, "Asia/Ho_Chi_Minh", (0.8, 0.95))
+
+    assert (first.scope, first.max_cost, second.scope) == ("tag:service", 200, "all")
+
+
+@pytest.mark.parametrize("page", ["spend-control.md"])
+def test_a_page_and_its_twin_have_the_same_blocks(page: str) -> None:
+    english, vietnamese = (
+        [block for block in BLOCKS if block.page == ROOT / "docs" / folder / page] for folder in ("", "vi")
+    )
+
+    assert [block.language for block in english] == [block.language for block in vietnamese]
+    shell = [[block.code for block in blocks if block.language == "sh"] for blocks in (english, vietnamese)]
+    assert shell[0] == shell[1]
 
 
 def test_both_readmes_show_the_same() -> None:
