@@ -171,7 +171,7 @@ def test_a_public_class_shows_an_example(subject: type) -> None:
 def test_the_budgets_of_the_page_about_teams_are_legal() -> None:
     first, second = parse_budgets(TEAM_BUDGETS, "Asia/Ho_Chi_Minh", (0.8, 0.95))
 
-    assert (first.scope, first.max_cost, second.scope) == ("tag:service", 200, "all")
+    assert (first.scope, str(first.max_cost), second.scope) == ("tag:service", "200", "all")
 
 
 @pytest.mark.parametrize("page", ["spend-control.md"])
