@@ -34,8 +34,11 @@ from texapi_core.accounting import (
     parse_budgets,
     remove_budget_listener,
 )
+from texapi_core.accounting.accounts import Account, Limit
 from texapi_core.accounting.record import Spending
-from texapi_core.accounting.reservations import Account, Limit, Reservation
+from texapi_core.accounting.reservations import (
+    Reservation,
+)
 from texapi_core.accounting.windows import Window, parse_window
 from texapi_core.cli.commands import app
 

@@ -15,12 +15,10 @@ from hypothesis import strategies as st
 from tests.accounting.filled import call, fill
 from tests.properties.strategies import examples
 from texapi_core.accounting import reservations
+from texapi_core.accounting.accounts import Account, Balance, Limit
 from texapi_core.accounting.ledger.spending import LedgerDatabase
 from texapi_core.accounting.record import Spending
 from texapi_core.accounting.reservations import (
-    Account,
-    Balance,
-    Limit,
     MemoryDatabase,
     Reservation,
     ReservationStore,

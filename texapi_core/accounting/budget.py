@@ -16,20 +16,16 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
+from texapi_core.accounting.accounts import Account, Balance, Crossing, Limit, pico
 from texapi_core.accounting.estimate import upper_bound
 from texapi_core.accounting.prices import PriceList
 from texapi_core.accounting.record import CallRecord, Spending, StartedCall
 from texapi_core.accounting.reservations import (
-    Account,
-    Balance,
-    Crossing,
-    Limit,
     MemoryDatabase,
     Reservation,
     ReservationStore,
     Settlement,
     StoreError,
-    pico,
 )
 from texapi_core.accounting.sinks import BudgetUnavailable, CallRefused, LedgerSink, Observer, Sink
 from texapi_core.accounting.windows import Window, parse_window

@@ -11,17 +11,40 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 from uuid import uuid4
 
+from texapi_core.accounting.accounts import (
+    KNOWN,
+    OPEN,
+    UNCERTAIN,
+    Account,
+    Balance,
+    Crossing,
+    Limit,
+    due_warnings,
+    pico,
+)
 from texapi_core.accounting.record import Spending
-from texapi_core.accounting.windows import Window
+from texapi_core.accounting.reservation_tables import (
+    COLUMNS,
+    CREATE,
+    DELETE_CALL,
+    DELETE_PASSED,
+    DELETE_RECORDED,
+    PUT,
+    SELECT,
+    SELECT_CALL,
+    SUM,
+    TABLES,
+    UPDATE,
+)
 
 REFRESH_SECONDS = 5.0
 """Maximum age of the sum that was read from the ledger."""
@@ -34,138 +57,12 @@ _CONNECT_SECONDS = 1.0
 _LOOK_SECONDS = 0.1
 """How often to look whether the database is still the same: looking may take as long as reserving."""
 _MAX_PENDING = 10_000
-_PICO = Decimal(10) ** 12
-_OPEN, _KNOWN, _UNCERTAIN = range(3)
-"""States of a reservation: in flight; ended at a known cost; ended, and may have been charged."""
 _UNCERTAIN_PART = "?"
 """Suffix of the call id under which the part of a call that may have been charged is kept."""
-
-_AMOUNTS = (
-    "ledger_cost",
-    "ledger_tokens",
-    "carried_cost",
-    "carried_tokens",
-    "settled_cost",
-    "settled_tokens",
-    "reserved_cost",
-    "reserved_tokens",
-)
-_TABLES = (
-    f"""CREATE TABLE IF NOT EXISTS texapi_budgets (
-account TEXT PRIMARY KEY, scope TEXT NOT NULL, value TEXT NOT NULL, budget_window TEXT NOT NULL,
-timezone TEXT NOT NULL, since DOUBLE PRECISION NOT NULL, read_at DOUBLE PRECISION NOT NULL,
-carried_at DOUBLE PRECISION NOT NULL, warned TEXT NOT NULL, max_cost BIGINT, max_tokens BIGINT,
-{", ".join(f"{name} BIGINT NOT NULL" for name in _AMOUNTS)})""",
-    """CREATE TABLE IF NOT EXISTS texapi_reservations (
-account TEXT NOT NULL, call_id TEXT NOT NULL, started_at DOUBLE PRECISION NOT NULL, state INTEGER NOT NULL,
-cost BIGINT NOT NULL, tokens BIGINT NOT NULL, PRIMARY KEY (account, call_id))""",
-)
-_COLUMNS = ("account", "since", "read_at", "carried_at", "warned", "max_cost", "max_tokens", *_AMOUNTS)
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM texapi_budgets WHERE account IN (%s) ORDER BY account"
-_UPDATE = f"UPDATE texapi_budgets SET {', '.join(f'{name} = ?' for name in _COLUMNS[1:])} WHERE account = ?"
-_CREATE = (
-    "INSERT INTO texapi_budgets (account, scope, value, budget_window, timezone, since, read_at, carried_at, "
-    f"warned, {', '.join(_AMOUNTS)}) VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?{', 0' * len(_AMOUNTS)}) "
-    "ON CONFLICT DO NOTHING"
-)
-_SELECT_CALL = (
-    "SELECT call_id, state, cost, tokens FROM texapi_reservations WHERE account = ? AND call_id IN (?, ?)"
-)
-_DELETE_CALL = "DELETE FROM texapi_reservations WHERE account = ? AND call_id = ?"
-_PUT = (
-    "INSERT INTO texapi_reservations (account, call_id, started_at, state, cost, tokens) "
-    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account, call_id) DO UPDATE SET state = excluded.state, "
-    "cost = excluded.cost, tokens = excluded.tokens"
-)
-_DELETE_PASSED = (
-    f"DELETE FROM texapi_reservations WHERE account = ? AND (started_at < ? "
-    f"OR (state = {_OPEN} AND started_at < ?))"
-)
-_IS_RECORDED = f"""EXISTS (SELECT 1 FROM texapi_calls
-WHERE texapi_calls.call_id = texapi_reservations.call_id
-AND (texapi_reservations.state = {_KNOWN} OR texapi_calls.cost IS NOT NULL))"""
-_DELETE_RECORDED = f"DELETE FROM texapi_reservations WHERE account = ? AND {_IS_RECORDED}"
-_SUM = "SELECT state, sum(cost), sum(tokens) FROM texapi_reservations WHERE account = ? GROUP BY state"
 
 
 class StoreError(Exception):
     """The database of the reservations cannot be reached or written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What one cap is for: the calls with one value of a scope, in a window."""
-
-    scope: str
-    value: str
-    window: Window
-    name: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        window = self.window
-        name = f"{self.scope}\x1f{self.value}\x1f{window.text}\x1f{window.timezone}"
-        object.__setattr__(self, "name", name.replace("\0", "").encode("utf-8", "replace").decode())
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A cap on an account. `None` is no cap."""
-
-    account: Account
-    max_cost: int | None
-    """10⁻¹² USD."""
-    max_tokens: int | None
-    warnings: tuple[float, ...] = ()
-
-
-@dataclass(slots=True)
-class Balance:
-    """An account as the database has it, in 10⁻¹² USD and tokens."""
-
-    account: str
-    since: float
-    read_at: float
-    carried_at: float
-    warned: str
-    max_cost: int | None
-    max_tokens: int | None
-    ledger_cost: int
-    ledger_tokens: int
-    carried_cost: int
-    carried_tokens: int
-    settled_cost: int
-    settled_tokens: int
-    reserved_cost: int
-    reserved_tokens: int
-
-    @property
-    def spent_cost(self) -> int:
-        """Ended calls."""
-        return self.ledger_cost + self.carried_cost + self.settled_cost
-
-    @property
-    def spent_tokens(self) -> int:
-        """Ended calls."""
-        return self.ledger_tokens + self.carried_tokens + self.settled_tokens
-
-    @property
-    def total_cost(self) -> int:
-        """Ended calls, and those in flight."""
-        return self.spent_cost + self.reserved_cost
-
-    @property
-    def total_tokens(self) -> int:
-        """Ended calls, and those in flight."""
-        return self.spent_tokens + self.reserved_tokens
-
-    def add(self, state: int, cost: int, tokens: int) -> None:
-        """Add a reservation, or take it off with negative amounts."""
-        if state == _OPEN:
-            self.reserved_cost += cost
-            self.reserved_tokens += tokens
-        else:
-            self.settled_cost += cost
-            self.settled_tokens += tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,17 +84,6 @@ class Settlement:
     """As the gateway reported it, zeros for a call that was refused or not sent."""
     uncertain: Spending
     """Estimate of requests that may have been charged."""
-
-
-@dataclass(frozen=True, slots=True)
-class Crossing:
-    """Spending that has reached a warning's fraction of a limit."""
-
-    limit: Limit
-    fraction: float
-    unit: str
-    """`USD` or `tokens`."""
-    spent: int
 
 
 Reserved = dict[str, Balance] | tuple[Limit, Balance]
@@ -224,11 +110,6 @@ class Database(Protocol):
     def read_ledger(self, account: Account, since: datetime) -> Spending:
         """Spending of the calls that are in the ledger."""
         ...
-
-
-def pico(usd: Decimal) -> int:
-    """USD in 10⁻¹² USD, rounded up."""
-    return int((usd * _PICO).to_integral_value(ROUND_CEILING))
 
 
 class ReservationStore:
@@ -383,9 +264,9 @@ class ReservationStore:
         self._connection = connection = self._database.connect()
         self._reached = self._database.identity()
         cursor = connection.cursor()
-        for statement in _TABLES:
+        for statement in TABLES:
             cursor.execute(statement)
-        self._execute(cursor, _CREATE, ("", "", uuid4().hex, "", "", ""))
+        self._execute(cursor, CREATE, ("", "", uuid4().hex, "", "", ""))
         (store_id,) = self._execute(
             cursor, "SELECT value FROM texapi_budgets WHERE account = ?", ("",)
         ).fetchone()
@@ -418,10 +299,10 @@ class ReservationStore:
         if reservation is not None and needed is not None:
             outcome = self._reserve(cursor, balances, reservation, needed)
         for limit in limits:
-            crossings += _crossings(limit, balances[limit.account.name])
+            crossings += due_warnings(limit, balances[limit.account.name])
         for name, balance in balances.items():
-            values = [getattr(balance, column) for column in _COLUMNS[1:]]
-            self._execute(cursor, _UPDATE, (*values, name))
+            values = [getattr(balance, column) for column in COLUMNS[1:]]
+            self._execute(cursor, UPDATE, (*values, name))
         cursor.execute("COMMIT")
         self._seen.update(balances)
         for name in balances:
@@ -431,7 +312,7 @@ class ReservationStore:
     def _read(self, cursor: Any, limits: dict[str, Limit]) -> dict[str, Balance]:
         """The accounts' rows, locked until the end of the transaction, and read from the ledger if stale."""
         names = sorted(limits)
-        statement = _SELECT % ", ".join("?" * len(names))
+        statement = SELECT % ", ".join("?" * len(names))
         if self._database.is_postgresql:
             statement += " FOR UPDATE"
         rows = self._execute(cursor, statement, names).fetchall()
@@ -440,7 +321,7 @@ class ReservationStore:
                 account = limits[name].account
                 window = account.window
                 value = name.split("\x1f")[1]
-                self._execute(cursor, _CREATE, (name, account.scope, value, window.text, window.timezone, ""))
+                self._execute(cursor, CREATE, (name, account.scope, value, window.text, window.timezone, ""))
             rows = self._execute(cursor, statement, names).fetchall()
         balances = {row[0]: Balance(*row) for row in rows}
         now = datetime.now(UTC)
@@ -454,12 +335,12 @@ class ReservationStore:
 
     def _refresh(self, cursor: Any, balance: Balance, limit: Limit, start: datetime, now: float) -> None:
         name, since = balance.account, start.timestamp()
-        self._execute(cursor, _DELETE_PASSED, (name, since, now - EXPIRY_SECONDS))
+        self._execute(cursor, DELETE_PASSED, (name, since, now - EXPIRY_SECONDS))
         if self._database.is_shared:
             # Before the sum is read: a call recorded in between counts twice until the next reading.
-            self._execute(cursor, _DELETE_RECORDED, (name,))
+            self._execute(cursor, DELETE_RECORDED, (name,))
         balance.settled_cost = balance.settled_tokens = balance.reserved_cost = balance.reserved_tokens = 0
-        for state, cost, tokens in self._execute(cursor, _SUM, (name,)).fetchall():
+        for state, cost, tokens in self._execute(cursor, SUM, (name,)).fetchall():
             balance.add(state, int(cost), int(tokens))
         found = self._database.read_ledger(limit.account, start)
         balance.ledger_cost, balance.ledger_tokens = pico(found.cost or Decimal(0)), found.tokens
@@ -480,22 +361,31 @@ class ReservationStore:
         reservation = settlement.reservation
         call_id = reservation.call_id
         parts = (
-            (call_id, _KNOWN, settlement.known),
-            (call_id + _UNCERTAIN_PART, _UNCERTAIN, settlement.uncertain),
+            (call_id, KNOWN, settlement.known),
+            (call_id + _UNCERTAIN_PART, UNCERTAIN, settlement.uncertain),
         )
         for name in {limit.account.name for limit in reservation.limits}:
             balance = balances[name]
-            found = self._execute(cursor, _SELECT_CALL, (name, parts[0][0], parts[1][0])).fetchall()
+            found = self._execute(cursor, SELECT_CALL, (name, parts[0][0], parts[1][0])).fetchall()
             for part, state, cost, tokens in found:
                 balance.add(state, -cost, -tokens)
-                self._execute(cursor, _DELETE_CALL, (name, part))
+                self._execute(cursor, DELETE_CALL, (name, part))
             if reservation.started_at < balance.since:
                 continue
+            is_counted = not found and self._is_in_ledger(cursor, call_id)
             for part, state, spending in parts:
+                if state == KNOWN and is_counted:
+                    continue  # the ledger was read between the call's record and this settlement
                 cost, tokens = pico(spending.cost or Decimal(0)), spending.tokens
                 if cost or tokens:
-                    self._execute(cursor, _PUT, (name, part, reservation.started_at, state, cost, tokens))
+                    self._execute(cursor, PUT, (name, part, reservation.started_at, state, cost, tokens))
                     balance.add(state, cost, tokens)
+
+    def _is_in_ledger(self, cursor: Any, call_id: str) -> bool:
+        if not self._database.is_shared:
+            return False
+        select = "SELECT 1 FROM texapi_calls WHERE call_id = ?"
+        return self._execute(cursor, select, (call_id,)).fetchone() is not None
 
     def _reserve(
         self, cursor: Any, balances: dict[str, Balance], reservation: Reservation, needed: Spending
@@ -509,39 +399,10 @@ class ReservationStore:
                 return limit, balance
         for name in {limit.account.name for limit in reservation.limits}:
             self._execute(
-                cursor, _PUT, (name, reservation.call_id, reservation.started_at, _OPEN, cost, tokens)
+                cursor, PUT, (name, reservation.call_id, reservation.started_at, OPEN, cost, tokens)
             )
-            balances[name].add(_OPEN, cost, tokens)
+            balances[name].add(OPEN, cost, tokens)
         return balances
-
-
-def unrecorded(connection: Any, account: str, since: float) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Cost (10⁻¹² USD) and tokens of ended calls that are not in the ledger, and of reservations.
-
-    `connection` is SQLAlchemy's: this is for reports.
-    """
-    statement = f"""SELECT state, sum(cost), sum(tokens) FROM texapi_reservations
-WHERE account = ? AND started_at >= ? AND NOT {_IS_RECORDED} GROUP BY state"""
-    sign = "%s" if connection.dialect.name == "postgresql" else "?"
-    ended, reserved = [0, 0], [0, 0]
-    for state, cost, tokens in connection.exec_driver_sql(statement.replace("?", sign), (account, since)):
-        amounts = reserved if state == _OPEN else ended
-        amounts[0] += int(cost)
-        amounts[1] += int(tokens)
-    return (ended[0], ended[1]), (reserved[0], reserved[1])
-
-
-def _crossings(limit: Limit, balance: Balance) -> Iterable[Crossing]:
-    """Warnings that are due, each noted in the balance, so that no other process repeats it."""
-    for unit, cap, spent in (
-        ("USD", limit.max_cost, balance.spent_cost),
-        ("tokens", limit.max_tokens, balance.spent_tokens),
-    ):
-        for fraction in limit.warnings if cap else ():
-            mark = f"{unit}:{cap}:{fraction}"
-            if spent >= fraction * (cap or 0) and f"{mark}@" not in balance.warned:
-                balance.warned = f"{balance.warned} {mark}@{time.time():.0f}".strip()
-                yield Crossing(limit, fraction, unit, spent)
 
 
 class MemoryDatabase:

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from texapi_core.accounting.ledger.spending import read_spending
-from texapi_core.accounting.reservations import unrecorded
+from texapi_core.accounting.reservation_tables import unrecorded
 from texapi_core.accounting.windows import Window
 
 _PICO = Decimal(10) ** 12

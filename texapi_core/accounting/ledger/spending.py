@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from texapi_core.accounting.accounts import Account
 from texapi_core.accounting.ledger.report import is_summed, pruned_before, snapshot
 from texapi_core.accounting.ledger.rollups import ALL, METADATA
 from texapi_core.accounting.ledger.schema import (
@@ -22,7 +23,6 @@ from texapi_core.accounting.ledger.schema import (
     prepare,
 )
 from texapi_core.accounting.record import Spending
-from texapi_core.accounting.reservations import Account
 
 NO_VALUE = "-"
 """The value of calls without the tag or the metadata that a budget is split by."""
