@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
 from tests.accounting import postgresql
@@ -179,6 +180,13 @@ def test_a_plot_is_an_image(url: str, tmp_path: Path, by: str, dark: bool) -> No
         (["usage", "--ledger", "mysql://host/db"], 3, "SQLite or PostgreSQL"),
         (["usage", "--ledger", "URL", "--by", "colour"], 2, "grouped by model, day"),
         (["usage", "--ledger", "URL", "--since", "yesterday"], 2, "Not a time"),
+        (["usage", "--ledger", "URL", "--since", "99999999999d"], 2, "Not a time"),
+        (["usage", "--ledger", "URL", "--since", "99999999d"], 2, "Not a time"),
+        (["usage", "--ledger", "URL", "--until", "0001-01-01T00:00+14:00"], 2, "Not a time"),
+        (["usage", "--ledger", "URL", "--plot", "/nowhere/usage.png"], 2, "in a folder that exists"),
+        (["usage", "--ledger", "URL", "--plot", "usage.gif"], 2, ".png or .svg"),
+        (["ledger", "prune", "--before", "1h", "--ledger", "URL"], 2, "last 24 hours"),
+        (["ledger", "export", "/nowhere/calls.csv", "--ledger", "URL"], 2, "cannot be written"),
         (["reconcile", "nothing.csv", "--ledger", "URL"], 3, "cannot be read"),
     ],
 )
@@ -206,6 +214,87 @@ def test_without_its_extra_the_command_says_what_to_install() -> None:
     assert 'pip install "texapi-integrations[cli]"' in result.stderr
 
 
+# What the table shows
+
+
+WIDE = [
+    call(
+        number,
+        model=f"anthropic/claude-sonnet-{number}-with-a-long-name",
+        tokens=(10**11, 10**10),
+        cost="9999.123456",
+        request_id=f"req_{number}" + "x" * 40,
+        tags=("=cmd|' /C calc'!A0", "esc\x1b]0;title\x07\u202e"),
+    )
+    for number in (1, 2)
+]
+
+
+@pytest.mark.parametrize("width", ["40", "80", "160"])
+@pytest.mark.parametrize("arguments", [["usage"], ["usage", "--by", "day"], ["calls"]])
+def test_no_figure_day_or_id_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], width: str
+) -> None:
+    fill(f"sqlite:///{tmp_path}/wide.db", WIDE)
+    monkeypatch.setattr("texapi_core.cli.output._console", lambda: Console(highlight=False, width=int(width)))
+    said = texapi(*arguments, "--ledger", f"sqlite:///{tmp_path}/wide.db").stdout
+
+    assert "…" not in said
+    expected = {
+        "usage": ["100,000,000,000", "10,000,000,000", "9,999.123456"],
+        "calls": ["100000000000", "9,999.123456", "2026-11-20 12:00:01", "req_1" + "x" * 40],
+    }
+    for text in expected[arguments[0]] if "day" not in arguments else ["2026-11-20", "200,000,000,000"]:
+        assert text in said
+    if "Usage" in said or arguments == ["usage"]:
+        assert "reasoning" not in said
+
+
+def test_control_characters_and_formulas_are_harmless(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/wide.db"
+    fill(url, WIDE)
+    for shape in ("table", "csv", "raw-csv", "json"):
+        for arguments in (["usage", "--by", "tag"], ["calls"], ["ledger", "info"]):
+            said = texapi(*arguments, "--ledger", url, "--format", shape).stdout
+            assert all(character.isprintable() or character == "\n" for character in said)
+    quoted = texapi("usage", "--by", "tag", "--ledger", url, "--format", "csv").stdout
+    raw = texapi("usage", "--by", "tag", "--ledger", url, "--format", "raw-csv").stdout
+    assert "'=cmd|" in quoted
+    assert "'=cmd|" not in raw
+    path = tmp_path / "calls.csv"
+    assert texapi("ledger", "export", path, "--ledger", url).exit_code == 0
+    assert [row["request_id"][:5] for row in csv.DictReader(path.read_text("utf-8").splitlines())] == [
+        "req_1",
+        "req_2",
+    ]
+
+
+def test_the_period_is_named_also_when_it_is_empty(url: str) -> None:
+    said = texapi("usage", "--ledger", url, "--since", "2026-11-19").stdout
+    empty = [texapi(name, "--ledger", url, "--since", "2027-01-01").stdout for name in ("usage", "calls")]
+
+    assert "from 2026-11-19 00:00 until now (UTC)" in said
+    assert empty == ["No calls from 2027-01-01 00:00 until now (UTC).\n"] * 2
+
+
+def test_a_plot_can_be_an_svg(url: str, tmp_path: Path) -> None:
+    path = tmp_path / "usage.svg"
+    assert texapi("usage", "--ledger", url, "--plot", path).exit_code == 0
+    assert "<svg" in path.read_text("utf-8")
+
+
+def test_pruned_calls_stay_in_the_sums(url: str) -> None:
+    before = rows("usage", "--ledger", url)
+    pruned = texapi("ledger", "prune", "--before", "2026-11-19", "--compact", "--ledger", url)
+
+    assert "Deleted 2 calls" in pruned.stderr
+    assert rows("usage", "--ledger", url) == before
+    assert len(rows("calls", "--ledger", url)) == 4
+    assert rows("ledger", "info", "--ledger", url)[0]["pruned_before"] == "2026-11-19T00:00:00+00:00"
+    texapi("ledger", "prune", "--before", "2026-11-19", "--sums", "--ledger", url)
+    assert sum(row["calls"] for row in rows("usage", "--ledger", url)) == 4
+
+
 # Statements
 
 
@@ -217,9 +306,15 @@ def reconcile(url: str, path: Path, text: str) -> Any:
 AGREES = """Request ID,Created At,Model,Prompt Tokens,Completion Tokens,Cost (USD)
 req_1,2026-11-18T12:00:01Z,claude-sonnet-4-6,100,10,$0.001
 req_2,2026-11-18T12:00:02Z,gpt-5-mini,100,10,0.000000
-req_3,2026-11-20T12:00:03Z,claude-sonnet-4-6,"1,000",100,0.0045
+req_3,2026-11-20T12:00:03Z,claude-sonnet-4-6,1000,100,0.0045
 req_4,2026-11-20T12:00:04Z,qwen3-235b,100,10,0.0001
 """
+
+
+def differences(url: str, path: Path, text: str) -> list[tuple[Any, ...]]:
+    result = reconcile(url, path, text)
+    assert result.exit_code == 1, result.output
+    return [tuple(one.values()) for one in json.loads(result.stdout)]
 
 
 def test_a_statement_that_agrees(url: str, tmp_path: Path) -> None:
@@ -230,42 +325,115 @@ def test_a_statement_that_agrees(url: str, tmp_path: Path) -> None:
 
 
 def test_a_statement_that_differs_by_request_id(url: str, tmp_path: Path) -> None:
-    text = AGREES.replace("$0.001", "0.002").replace("req_4", "req_77").replace('"1,000"', "900")
-    result = reconcile(url, tmp_path / "statement.csv", text)
+    text = AGREES.replace("$0.001", "0.002").replace("req_4", "req_77").replace("1000,", "900,")
 
-    assert result.exit_code == 1
-    assert [tuple(difference.values()) for difference in json.loads(result.stdout)] == [
-        ("req_1", "cost", "0.001", "0.002"),
-        ("req_3", "input_tokens", "1000", "900"),
-        ("req_77", "entry", "none", "input_tokens=100 output_tokens=10 cost=0.0001"),
-        ("req_4", "entry", "input_tokens=100 output_tokens=10", "none"),
+    assert differences(url, tmp_path / "statement.csv", text) == [
+        ("cost", "req_1", "cost", "0.001", "0.002", "0.001"),
+        ("count", "req_3", "input_tokens", "1000", "900", None),
+        ("foreign", "req_77", "entry", "none", "input_tokens=100 output_tokens=10 cost=0.0001", "0.0001"),
+        ("missing", "req_4", "entry", "input_tokens=100 output_tokens=10", "none", None),
+    ]
+
+
+def test_a_request_that_is_billed_four_times(url: str, tmp_path: Path) -> None:
+    line = AGREES.splitlines()[3]
+
+    assert differences(url, tmp_path / "statement.csv", AGREES + f"{line}\n" * 3) == [
+        (
+            "double",
+            "req_3",
+            "entry",
+            "no further call",
+            "input_tokens=3000 output_tokens=300 cost=0.0135",
+            "0.0135",
+        ),
+    ]
+
+
+def test_lines_without_a_request_id_are_compared_by_day_and_model(url: str, tmp_path: Path) -> None:
+    text = AGREES.replace("req_4,", ",").replace("qwen3-235b,100", "qwen3-235b,101")
+
+    assert differences(url, tmp_path / "statement.csv", text) == [
+        ("count", "2026-11-20 qwen3-235b", "input_tokens", "100", "101", None)
     ]
 
 
 def test_a_call_that_was_closed_early_shows_what_the_statement_charges(url: str, tmp_path: Path) -> None:
-    result = reconcile(
-        url, tmp_path / "statement.csv", AGREES + "req_6,2026-11-20,claude-sonnet-4-6,100,3,0.0004\n"
-    )
+    text = AGREES + "req_6,2026-11-20,claude-sonnet-4-6,100,3,0.0004\n"
 
-    assert [tuple(one.values()) for one in json.loads(result.stdout)] == [
-        ("req_6", "input_tokens", "unknown", "100"),
-        ("req_6", "output_tokens", "unknown", "3"),
+    assert differences(url, tmp_path / "statement.csv", text) == [
+        ("count", "req_6", "input_tokens", "unknown", "100", "0.0003"),
+        ("count", "req_6", "output_tokens", "unknown", "3", "0.000045"),
     ]
 
 
 def test_a_statement_by_day_and_model(url: str, tmp_path: Path) -> None:
-    text = """date;model;tokens_in;tokens_out
-2026-11-18;claude-sonnet-4-6;100;10
-2026-11-18;gpt-5-mini;100;11
-2026-11-20;claude-sonnet-4-6;1000;100
+    text = """date,model,requests,tokens_in,tokens_out
+2026-11-18,claude-sonnet-4-6,2,100,10
+2026-11-18,gpt-5-mini,1,100,11
+2026-11-20,claude-sonnet-4-6,3,1000,100
 """
-    result = reconcile(url, tmp_path / "statement.csv", text.replace(";", ","))
 
-    assert result.exit_code == 1
-    assert [tuple(one.values()) for one in json.loads(result.stdout)] == [
-        ("2026-11-18 gpt-5-mini", "output_tokens", "10", "11"),
-        ("2026-11-20 qwen3-235b", "entry", "input_tokens=100 output_tokens=10", "none"),
+    assert differences(url, tmp_path / "statement.csv", text) == [
+        ("count", "2026-11-18 claude-sonnet-4-6", "calls", "1", "2", None),
+        ("count", "2026-11-18 gpt-5-mini", "output_tokens", "10", "11", "0.000002"),
+        ("missing", "2026-11-20 qwen3-235b", "entry", "input_tokens=100 output_tokens=10", "none", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        (column, value)
+        for column in (3, 5)
+        for value in ("NaN", "Infinity", "1e99999", "1,234", "-inf", "0x10", "1_000", "ten", "١٢", "9" * 5000)
+    ]
+    + [(3, "-5"), (3, "1.5"), (1, "18/11/2026")],
+)
+def test_a_bad_figure_is_named_by_line_and_column(url: str, tmp_path: Path, column: int, value: str) -> None:
+    lines = [line.split(",") for line in AGREES.splitlines()]
+    lines[2][column] = f'"{value}"'
+    result = reconcile(url, tmp_path / "statement.csv", "\n".join(map(",".join, lines)))
+
+    assert result.exit_code == 3
+    assert f"line 3, column {column + 1} (`{lines[0][column]}`)" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_small_file_describes_another_statement(url: str, tmp_path: Path) -> None:
+    text = """Mã;Khi nào;Vào;Tiền
+req_1;18.11.2026;100;0,001
+req_3;20.11.2026;1.000;0,0045
+"""
+    (tmp_path / "statement.toml").write_text(
+        """day = "%d.%m.%Y"
+decimal = ","
+thousands = "."
+delimiter = ";"
+[columns]
+request_id = "Mã"
+day = "Khi nào"
+input_tokens = "Vào"
+cost = "Tiền"
+""",
+        "utf-8",
+    )
+    (tmp_path / "statement.csv").write_text(text, "utf-8")
+    columns = ["--columns", str(tmp_path / "statement.toml"), "--format", "json"]
+    result = texapi("reconcile", tmp_path / "statement.csv", "--ledger", url, *columns)
+
+    assert {one["what"] for one in json.loads(result.stdout)} == {"req_2", "req_4"}
+
+
+@pytest.mark.parametrize("text", ["colour = 1", "columns = 3", "[columns]\nsize = 'x'", "day = 5", "["])
+def test_a_description_that_is_none_is_rejected(url: str, tmp_path: Path, text: str) -> None:
+    (tmp_path / "statement.toml").write_text(text)
+    (tmp_path / "statement.csv").write_text(AGREES)
+    result = texapi(
+        "reconcile", tmp_path / "statement.csv", "--ledger", url, "--columns", tmp_path / "statement.toml"
+    )
+
+    assert result.exit_code == 3, result.output
 
 
 def test_a_file_without_the_columns_is_rejected(url: str, tmp_path: Path) -> None:

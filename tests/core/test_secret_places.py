@@ -282,7 +282,7 @@ def test_printable_text_stays_as_it_is() -> None:
 def test_no_control_character_reaches_the_terminal_by_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     row = {"started_at": datetime.now(UTC), "model": _UNSAFE, "request_id": _UNSAFE, "error_code": _UNSAFE}
 
-    print_calls([defaultdict(lambda: None, row)], "table")
+    print_calls([defaultdict(lambda: None, row)], "table", "so far")
 
     assert "forged" in (shown := capsys.readouterr().out)
     assert not (set(_FORBIDDEN) - {"\n"}) & set(shown)

@@ -14,9 +14,10 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 import texapi_core
-from texapi_core.accounting.ledger import report, statement
+from texapi_core.accounting.ledger import report, statement, upkeep
 from texapi_core.accounting.ledger.budgets import read_budgets
 from texapi_core.accounting.prices import PriceList, parse_prices
 from texapi_core.adapter_base.accounting_parameters import PRICES_ENV, USAGE_LEDGER_ENV
@@ -24,6 +25,7 @@ from texapi_core.cli import output, spending
 from texapi_core.cli.doctor.texts import language_of_locale
 from texapi_core.cli.models import read_models
 from texapi_core.settings import env_base_url
+from texapi_core.wire.text import printable
 
 DIFFERENT = FAULTY = 1
 USAGE_ERROR = 2
@@ -49,6 +51,7 @@ class Format(StrEnum):
 
     TABLE = "table"
     CSV = "csv"
+    RAW_CSV = "raw-csv"
     JSON = "json"
 
 
@@ -67,7 +70,9 @@ SinceOption = Annotated[
 ]
 UntilOption = Annotated[str, typer.Option(help="End of the time, in the same form as --since.")]
 TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each answer.")]
-FormatOption = Annotated[Format, typer.Option("--format", help="Output format.")]
+FormatOption = Annotated[
+    Format, typer.Option("--format", help="Output format; `raw-csv` leaves formulas as they are.")
+]
 
 
 @app.callback()
@@ -82,7 +87,7 @@ def usage(
     until: UntilOption = "",
     by: Annotated[str, typer.Option(help=f"What to group by: {', '.join(report.GROUPINGS)}.")] = "model",
     format: FormatOption = Format.TABLE,
-    plot: Annotated[Path | None, typer.Option(help="Also draw it into this PNG.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw it into this PNG or SVG.")] = None,
     dark: Annotated[bool, typer.Option("--dark", help="Draw for a dark background.")] = False,
 ) -> None:
     """Calls, tokens and cost by model, day, tag, key or metadata."""
@@ -90,17 +95,19 @@ def usage(
         report.check_grouping(by)
     except ValueError as error:
         _stop(USAGE_ERROR, str(error))
+    if plot is not None and (plot.suffix.lower() not in (".png", ".svg") or not plot.parent.is_dir()):
+        _stop(USAGE_ERROR, f"--plot draws into a .png or .svg in a folder that exists, not into {plot}.")
     split = ["day", "model"] if by == "day" else [by]
     start, end = _moment(since), _moment(until)
     with _open(ledger) as engine:
         lines = report.read_usage(engine, [by], since=start, until=end)
         (every,) = report.read_usage(engine, [], since=start, until=end)
         drawn = report.read_usage(engine, split, since=start, until=end) if plot else []
-    output.print_usage(lines, every, by, format)
+    output.print_usage(lines, every, by, format, _period(start, end))
     if plot is not None:
         with errors.status("Drawing…"):
             _draw(drawn, split, plot, dark=dark)
-        errors.print(f"Drawn into {plot}.", soft_wrap=True)
+        errors.print(f"Drawn into {plot}.", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -116,7 +123,7 @@ def calls(
     start, end = _moment(since), _moment(until)
     with _open(ledger) as engine:
         rows = report.read_calls(engine, since=start, until=end, only_failed=failed, limit=limit)
-    output.print_calls(rows, format)
+    output.print_calls(rows, format, _period(start, end))
 
 
 @app.command()
@@ -125,17 +132,20 @@ def reconcile(
     ledger: LedgerOption = "",
     since: SinceOption = "",
     until: UntilOption = "",
+    columns: Annotated[
+        Path | None, typer.Option(help="A TOML file that describes the statement's columns and numbers.")
+    ] = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
     """Compare a statement with the ledger, by request id or by day and model, and print the differences."""
     start, end = _moment(since), _moment(until)
     try:
-        entries = statement.read_statement(file)
+        entries = statement.read_statement(file, statement.read_format(columns) if columns else None)
     except statement.StatementError as error:
         _stop(NO_LEDGER, str(error))
     with _open(ledger) as engine:
-        rows = report.read_calls(engine, since=start, until=end)
-    differences = statement.reconcile(entries, rows)
+        rows = report.read_charges(engine, since=start, until=end)
+        differences = statement.reconcile(entries, rows, _prices())
     output.print_differences(differences, len(entries), format)
     if differences:
         raise typer.Exit(DIFFERENT)
@@ -224,6 +234,57 @@ def doctor(
         raise typer.Exit(FAULTY)
 
 
+ledger_app = typer.Typer(no_args_is_help=True, help="Look after the ledger: info, prune, export.")
+app.add_typer(ledger_app, name="ledger")
+
+
+@ledger_app.command()
+def info(ledger: LedgerOption = "", format: FormatOption = Format.TABLE) -> None:
+    """What is in the ledger: its version, calls, period, size, and rejected records."""
+    with _open(ledger):
+        pass
+    output.print_info(upkeep.read_info(ledger), format)
+
+
+@ledger_app.command()
+def prune(
+    before: Annotated[str, typer.Option(help="Delete calls before this: 90d, or a date such as 2026-11-01.")],
+    ledger: LedgerOption = "",
+    sums: Annotated[bool, typer.Option("--sums", help="Delete their sums too.")] = False,
+    compact: Annotated[bool, typer.Option("--compact", help="Make an SQLite file smaller.")] = False,
+) -> None:
+    """Delete old calls. Their sums by hour stay in `usage` and in budgets."""
+    moment = _moment(before)
+    if moment is None:
+        _stop(USAGE_ERROR, "Before when? Pass --before 90d.")
+    with _open(ledger):
+        pass
+    try:
+        deleted = upkeep.prune(ledger, moment, sums=sums, compact=compact)
+    except ValueError as error:
+        _stop(USAGE_ERROR, str(error))
+    except SQLAlchemyError as error:
+        _stop(NO_LEDGER, f"The ledger cannot be written: {getattr(error, 'orig', None) or error}")
+    errors.print(f"Deleted {deleted:,} calls before {moment:%Y-%m-%d %H}:00 (UTC).")
+
+
+@ledger_app.command()
+def export(
+    path: Annotated[Path, typer.Argument(metavar="FILE.CSV", help="The file to write.")],
+    ledger: LedgerOption = "",
+    since: SinceOption = "",
+    until: UntilOption = "",
+) -> None:
+    """Write the calls with their tags and metadata into a CSV file."""
+    start, end = _moment(since), _moment(until)
+    try:
+        with _open(ledger) as engine:
+            count = output.write_calls(upkeep.export_calls(engine, start, end), path)
+    except OSError as error:
+        _stop(USAGE_ERROR, f"{path} cannot be written: {error}")
+    errors.print(f"Wrote {count:,} calls {_period(start, end)} into {path}.", markup=False, soft_wrap=True)
+
+
 @contextmanager
 def _open(url: str) -> Generator[Engine]:
     if not url:
@@ -246,13 +307,20 @@ def _moment(text: str) -> datetime | None:
     """The time `7d` ago, or an ISO date or time, by default in UTC."""
     if not text:
         return None
-    if ago := re.fullmatch(r"(\d+)([mhdw])", text.strip()):
-        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
+        if ago := re.fullmatch(r"(\d{1,9})([mhdw])", text.strip(), re.ASCII):
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        _stop(USAGE_ERROR, f"Not a time: {text!r}. Use 90m, 24h, 7d, 4w, or a date such as 2026-11-01.")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment + timedelta(days=366) - timedelta(days=366)  # later times than that end nothing
+    except (ValueError, OverflowError):
+        _stop(USAGE_ERROR, f"Not a time: {text[:40]!r}. Use 90m, 24h, 7d, 4w, or a date such as 2026-11-01.")
+
+
+def _period(since: datetime | None, until: datetime | None) -> str:
+    """A period in words, in UTC."""
+    start = f"from {since:%Y-%m-%d %H:%M}" if since else "from the beginning"
+    return f"{start} until {f'{until:%Y-%m-%d %H:%M}' if until else 'now'} (UTC)"
 
 
 def _draw(lines: list[report.UsageLine], by: list[str], path: Path, *, dark: bool) -> None:
@@ -260,9 +328,12 @@ def _draw(lines: list[report.UsageLine], by: list[str], path: Path, *, dark: boo
         from texapi_core.cli.plot import draw_usage  # imports matplotlib, which is slow
     except ImportError:
         _stop(USAGE_ERROR, 'Drawing needs matplotlib: pip install "texapi-integrations[cli]"')
-    draw_usage(lines, by, path, dark=dark)
+    try:
+        draw_usage(lines, by, path, dark=dark)
+    except OSError as error:
+        _stop(USAGE_ERROR, f"{path} cannot be written: {error}")
 
 
 def _stop(code: int, message: str) -> NoReturn:
-    errors.print(message, markup=False, soft_wrap=True)
+    errors.print(printable(message), markup=False, soft_wrap=True)
     raise typer.Exit(code)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, get_args
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from texapi_core.accounting.ledger.report import UsageLine, as_mapping
 from texapi_core.accounting.ledger.statement import Difference
+from texapi_core.accounting.ledger.upkeep import LedgerInfo
 from texapi_core.accounting.prices import PriceList
 from texapi_core.cli.doctor.texts import TEXTS, WORDS, Check, Language, Verdict
 from texapi_core.wire.text import printable
@@ -45,19 +49,22 @@ _USAGE_COLUMNS = {
 }
 
 
-def print_usage(lines: Sequence[UsageLine], total: UsageLine, by: str, format: str) -> None:
-    """Usage with a line per group; a table has a total."""
+def print_usage(lines: Sequence[UsageLine], total: UsageLine, by: str, format: str, period: str) -> None:
+    """Usage with a line per group; a table has a total, and no columns of zeros."""
     if format != "table":
         _print_rows([as_mapping(line, [by]) for line in lines], format)
         return
-    table = Table(title=None, header_style="bold", show_footer=len(lines) > 1)
-    table.add_column(by, footer="all calls", no_wrap=True)
-    for name, footer in zip((*_USAGE_COLUMNS.values(), "USD"), _usage_cells(total), strict=True):
-        table.add_column(name, footer=footer, justify="right", no_wrap=True)
-    for line in lines:
-        table.add_row(Text(printable(str(line.group[0]))), *_usage_cells(line))
     console = _console()
-    console.print(table)
+    if not lines:
+        console.print(f"No calls {period}.")
+        return
+    shown = {name: title for name, title in _USAGE_COLUMNS.items() if getattr(total, name) or name == "calls"}
+    titles = {"group": by, **shown, "usd": "USD"}
+    rows = [{"group": line.group[0], **_usage_cells(line)} for line in lines]
+    if len(lines) > 1:
+        rows.append({"group": "all calls", **_usage_cells(total)})
+    _print_table(console, rows, titles, str, total=len(lines) > 1)
+    console.print(f"Calls {period}.")
     if total.unpriced:
         console.print(
             f"The cost of {total.unpriced:,} calls is not known: their model has no price, or no usage came."
@@ -66,9 +73,9 @@ def print_usage(lines: Sequence[UsageLine], total: UsageLine, by: str, format: s
         console.print("A call with several tags is in the line of each, and once in the last line.")
 
 
-def _usage_cells(line: UsageLine) -> list[str]:
-    counts = [f"{getattr(line, name):,}" for name in _USAGE_COLUMNS]
-    return [*counts, format_cost(line.cost, unpriced=line.unpriced)]
+def _usage_cells(line: UsageLine) -> dict[str, str]:
+    counts = {name: f"{getattr(line, name):,}" for name in _USAGE_COLUMNS}
+    return {**counts, "usd": format_cost(line.cost, unpriced=line.unpriced)}
 
 
 def format_cost(cost: Decimal | None, *, unpriced: int = 0) -> str:
@@ -78,13 +85,16 @@ def format_cost(cost: Decimal | None, *, unpriced: int = 0) -> str:
     return f"{'≥ ' if unpriced else ''}{cost:,.6f}"
 
 
-def print_calls(rows: Sequence[Mapping[str, Any]], format: str) -> None:
+def print_calls(rows: Sequence[Mapping[str, Any]], format: str, period: str) -> None:
     """Calls, one per line."""
     if format != "table":
         _print_rows([{name: _plain(value) for name, value in row.items()} for row in rows], format)
         return
-    titles = {name: name.replace("_", " ") for name in _CALL_COLUMNS}
-    _console().print(_table(rows, titles, _cell))
+    if not rows:
+        _console().print(f"No calls {period}.")
+        return
+    _print_table(_console(), rows, {name: name.replace("_", " ") for name in _CALL_COLUMNS}, _cell)
+    _console().print(f"Calls {period}, the latest {len(rows):,} first.")
 
 
 def _cell(value: Any) -> str:
@@ -117,7 +127,7 @@ def print_models(rows: Sequence[Mapping[str, Any]], prices: PriceList, format: s
         _print_rows(rows, format)
         return
     console = _console()
-    console.print(_table(rows, _MODEL_COLUMNS, _model_cell))
+    _print_table(console, rows, _MODEL_COLUMNS, _model_cell)
     console.print("in, cached, out: USD per million tokens; - is not known.")
     _print_source(console, prices)
 
@@ -140,7 +150,7 @@ def print_budgets(rows: Sequence[Mapping[str, Any]], format: str) -> None:
     if not rows:
         console.print("No call has been made under a budget on this ledger.")
         return
-    console.print(_table(rows, {name: name.replace("_", " ") for name in _BUDGET_COLUMNS}, _model_cell))
+    _print_table(console, rows, {name: name.replace("_", " ") for name in _BUDGET_COLUMNS}, _model_cell)
     console.print(
         "gone at: when nothing will be left at the rate of the last 24 hours; - is not in this window."
     )
@@ -169,11 +179,11 @@ def print_prices(
         return
     console = _console()
     if not only_faults:
-        console.print(_table(rows, _PRICE_COLUMNS, _model_cell))
+        _print_table(console, rows, _PRICE_COLUMNS, _model_cell)
         console.print("in, cached, out: USD per million tokens; - is not known.")
     _print_source(console, prices)
     for fault in faults:
-        console.print(fault, markup=False, soft_wrap=True)
+        console.print(printable(fault), markup=False, soft_wrap=True)
     if not faults:
         console.print("Nothing is wrong with the list.")
 
@@ -230,8 +240,8 @@ def _finding_lines(finding: Finding, language: Language) -> Table:
 
 
 def print_differences(differences: Sequence[Difference], entries: int, format: str) -> None:
-    """Differences between ledger and statement."""
-    rows = [asdict(difference) for difference in differences]
+    """Differences between ledger and statement, and what they amount to."""
+    rows = [{name: _plain(value) for name, value in asdict(difference).items()} for difference in differences]
     if format != "table":
         _print_rows(rows, format)
         return
@@ -239,21 +249,59 @@ def print_differences(differences: Sequence[Difference], entries: int, format: s
     if not differences:
         console.print(f"All {entries:,} lines of the statement agree with the ledger.")
         return
-    console.print(_table(rows, {name: name for name in Difference.__slots__}, str))
+    titles = {name: "USD" if name == "usd" else name for name in rows[0]}
+    _print_table(console, rows, titles, lambda value: "-" if value is None else str(value))
+    known = [difference.usd for difference in differences if difference.usd is not None]
     console.print(f"{len(differences):,} differences; the statement has {entries:,} lines.")
+    console.print(f"USD: what the statement charges more than the ledger, {sum(known, Decimal(0)):f} in all.")
 
 
-_NUMBER_SUFFIXES = ("cost", "ms", "tokens", "usd", "window")
+_NUMBER_SUFFIXES = ("cost", "ms", "tokens", "usd", "window", "calls", "failed")
+_WHOLE_SUFFIXES = (*_NUMBER_SUFFIXES, "id", "at", "limit", "spent", "reserved", "left", "unit", "what")
+"""Names of columns whose cells are shown whole on one line: figures, times and ids."""
+_MIN_FOLDED = 10
 
 
-def _table(rows: Iterable[Mapping[str, Any]], titles: Mapping[str, str], cell: Callable[[Any], str]) -> Table:
-    table = Table(header_style="bold")
+def _print_table(
+    console: Console,
+    rows: Sequence[Mapping[str, Any]],
+    titles: Mapping[str, str],
+    cell: Callable[[Any], str],
+    *,
+    total: bool = False,
+) -> None:
+    """Print rows as a table if no figure, time or id must be cut for it, else as a block for each row."""
+    cells = [{name: printable(cell(row[name])) for name in titles} for row in rows]
+    widths = {
+        name: max(map(cell_len, [title, *(row[name] for row in cells)])) for name, title in titles.items()
+    }
+    is_whole = {name: name.endswith(_WHOLE_SUFFIXES) for name in titles}
+    least = sum(width if is_whole[name] else min(width, _MIN_FOLDED) for name, width in widths.items())
+    if least + 3 * len(titles) + 1 > console.width:
+        _print_blocks(console, cells, titles)
+        return
+    table = Table(header_style="bold", show_footer=total)
     for name, title in titles.items():
-        is_number = name.endswith(_NUMBER_SUFFIXES)
-        table.add_column(title, justify="right" if is_number else "left", overflow="fold")
+        table.add_column(
+            title,
+            justify="right" if name.endswith(_NUMBER_SUFFIXES) else "left",
+            footer=Text(cells[-1][name]) if total else "",
+            overflow="fold",
+            no_wrap=is_whole[name],
+            min_width=widths[name] if is_whole[name] else min(widths[name], _MIN_FOLDED),
+        )
+    for row in cells[:-1] if total else cells:
+        table.add_row(*(Text(row[name]) for name in titles))
+    console.print(table)
+
+
+def _print_blocks(console: Console, rows: Iterable[Mapping[str, str]], titles: Mapping[str, str]) -> None:
+    width = max(map(cell_len, titles.values()))
     for row in rows:
-        table.add_row(*(Text(printable(cell(row[name]))) for name in titles))
-    return table
+        for name, title in titles.items():
+            line = Text.assemble((f"{title:<{width}}", "bold"), "  ", row[name])
+            console.print(line, soft_wrap=True)
+        console.print()
 
 
 def _console() -> Console:
@@ -261,17 +309,81 @@ def _console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
-def _print_rows(rows: Sequence[Mapping[str, Any]], format: str) -> None:
+def print_rows(rows: Iterable[Mapping[str, Any]], format: str, file: TextIO) -> None:
+    """Rows as CSV or JSON, with control characters spelled out.
+
+    A text that a spreadsheet would take for a formula gets a quote before it, except in `raw-csv`.
+    """
     if format == "json":
-        json.dump(list(rows), sys.stdout, ensure_ascii=False, indent=1)
-        sys.stdout.write("\n")
-    elif rows:
-        writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        text = json.dumps(list(rows), ensure_ascii=False, indent=1)
+        file.write(_UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
+        return
+    quote = _as_it_is if format == "raw-csv" else _without_formula
+    writer = None
+    for row in rows:
+        if writer is None:
+            writer = csv.DictWriter(file, fieldnames=list(row), lineterminator="\n")
+            writer.writeheader()
+        writer.writerow({name: quote(value) for name, value in row.items()})
+
+
+_UNPRINTABLE = re.compile(
+    r"[\x7f-\xa0\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+_NUMBER = re.compile(r"[+-]?[\d.,]+")
+
+
+def _as_it_is(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) else value
+
+
+def _without_formula(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    is_formula = text.lstrip()[:1] in ("=", "+", "-", "@") and text and not _NUMBER.fullmatch(text)
+    return f"'{text}" if is_formula and text != "-" else text
+
+
+def write_calls(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
+    """Write calls into a CSV file; how many.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    count = 0
+
+    def counted() -> Iterator[dict[str, Any]]:
+        nonlocal count
+        for count, row in enumerate(rows, 1):  # noqa: B007
+            yield {name: _plain(value) for name, value in row.items()}
+
+    with path.open("w", encoding="utf-8", newline="") as file:
+        print_rows(counted(), "csv", file)
+    return count
+
+
+def _print_rows(rows: Iterable[Mapping[str, Any]], format: str) -> None:
+    print_rows(rows, format, sys.stdout)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False)
     return f"{value:f}" if isinstance(value, Decimal) else value
+
+
+def print_info(info: LedgerInfo, format: str) -> None:
+    """What is in a ledger."""
+    fields = {**asdict(info), "rejected_path": str(info.rejected_path), "unsummed": " ".join(info.unsummed)}
+    row = {name: _plain(value) for name, value in fields.items()}
+    if format != "table":
+        _print_rows([row], format)
+        return
+    shown = {
+        name: f"{value:,}" if type(value) is int else "-" if value is None else value
+        for name, value in row.items()
+    }
+    _print_blocks(_console(), [shown], {name: name.replace("_", " ") for name in row})

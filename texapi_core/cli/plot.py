@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from texapi_core.accounting.ledger.report import UsageLine
+from texapi_core.wire.text import printable
 
 _MAX_SERIES = 7
 _MAX_BARS = 20
@@ -23,12 +24,12 @@ _COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b
 
 
 def draw_usage(lines: Sequence[UsageLine], by: Sequence[str], path: Path, *, dark: bool = False) -> None:
-    """Draw usage into a PNG: USD if any cost is known, else tokens."""
+    """Draw usage into a PNG or an SVG, by the path's suffix: USD if any cost is known, else tokens."""
     is_cost = any(line.cost for line in lines)
-    amounts = {line.group: _amount(line, is_cost=is_cost) for line in lines}
+    amounts = {tuple(map(printable, line.group)): _amount(line, is_cost=is_cost) for line in lines}
     unit = "USD" if is_cost else "tokens"
     style = matplotlib.style.context("dark_background" if dark else "default")
-    with style, matplotlib.rc_context({"font.size": 10}):
+    with style, matplotlib.rc_context({"font.size": 10, "text.parse_math": False}):
         figure = Figure(figsize=(9, 4.8), layout="constrained")  # pyplot would need a window system
         axes = figure.subplots()
         if by[0] == "day":
@@ -43,7 +44,7 @@ def draw_usage(lines: Sequence[UsageLine], by: Sequence[str], path: Path, *, dar
         if is_cost and unpriced:
             note = f"Without {unpriced:,} calls whose cost is not known"
             figure.supxlabel(note, fontsize=8, x=0.02, ha="left")
-        figure.savefig(path, format="png", dpi=150)
+        figure.savefig(path, format=path.suffix[1:].lower(), dpi=150)
 
 
 def _amount(line: UsageLine, *, is_cost: bool) -> float | None:

@@ -6,7 +6,7 @@ the period, for calls that no roll-up counts yet, and for names of too many valu
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -97,27 +97,38 @@ def open_for_reading(url: str) -> Generator[Engine]:
     Raises:
         LedgerUnreadableError: there is no ledger, or it has a newer schema version.
     """
-    engine = None
     try:
-        parsed = parse_url(url)
-        path = sqlite_path(parsed)
+        engine = _open(url)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+    except LedgerURLError as error:
+        raise LedgerUnreadableError(f"Invalid ledger URL: {error}.") from None
+    except (ImportError, SQLAlchemyError, LedgerVersionError) as error:
+        reason = getattr(error, "orig", None) or error
+        raise LedgerUnreadableError(f"The ledger cannot be read: {reason}") from error
+
+
+def _open(url: str) -> Engine:
+    parsed = parse_url(url)
+    path = sqlite_path(parsed)
+    try:
         if path is not None and not path.exists():
             raise LedgerUnreadableError(f"There is no ledger at {path}.")
         engine = open_ledger(parsed, read_only=True)
+    except OSError as error:
+        raise LedgerUnreadableError(f"The ledger cannot be read: {error}") from error
+    try:
         with engine.connect() as connection:
             versions = read_versions(connection)
         if not versions:
             raise LedgerUnreadableError("The database does not contain a ledger.")
         check_version(versions)
-        yield engine
-    except LedgerURLError as error:
-        raise LedgerUnreadableError(f"Invalid ledger URL: {error}.") from None
-    except (ImportError, OSError, SQLAlchemyError, LedgerVersionError) as error:
-        reason = getattr(error, "orig", None) or error
-        raise LedgerUnreadableError(f"The ledger cannot be read: {reason}") from error
-    finally:
-        if engine is not None:
-            engine.dispose()
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
 
 
 def check_grouping(by: str) -> None:
@@ -164,6 +175,19 @@ def read_calls(
         if only_failed:
             statement = statement.where(calls.c.outcome != "ok")
         return [dict(row) for row in connection.execute(statement.limit(limit)).mappings()]
+
+
+_CHARGES = ("request_id", "day", "model", "served_model", "outcome", "input_tokens", "output_tokens", "cost")
+
+
+def read_charges(
+    engine: Engine, *, since: datetime | None = None, until: datetime | None = None
+) -> Iterator[dict[str, Any]]:
+    """What `reconcile` compares of the calls from `since` until before `until`, one at a time."""
+    statement = sa.select(*(calls.c[name] for name in _CHARGES)).where(*_in_time(since, until))
+    with snapshot(engine) as (connection, _):
+        for row in connection.execution_options(yield_per=2000).execute(statement):
+            yield dict(zip(_CHARGES, row, strict=True))
 
 
 def as_mapping(line: UsageLine, by: Sequence[str]) -> Mapping[str, Any]:
