@@ -388,7 +388,7 @@ def test_a_statement_by_day_and_model(url: str, tmp_path: Path) -> None:
         for column in (3, 5)
         for value in ("NaN", "Infinity", "1e99999", "1,234", "-inf", "0x10", "1_000", "ten", "١٢", "9" * 5000)
     ]
-    + [(3, "-5"), (3, "1.5"), (1, "18/11/2026")],
+    + [(3, "-5"), (3, "1.5"), (1, "18/11/2026"), (1, "2026-13-41")],
 )
 def test_a_bad_figure_is_named_by_line_and_column(url: str, tmp_path: Path, column: int, value: str) -> None:
     lines = [line.split(",") for line in AGREES.splitlines()]

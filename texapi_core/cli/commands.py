@@ -144,7 +144,8 @@ def reconcile(
     except statement.StatementError as error:
         _stop(NO_LEDGER, str(error))
     with _open(ledger) as engine:
-        rows = report.read_charges(engine, since=start, until=end)
+        first, last = statement.days_of(entries)
+        rows = report.read_charges(engine, since=start or first, until=end or last)
         differences = statement.reconcile(entries, rows, _prices())
     output.print_differences(differences, len(entries), format)
     if differences:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,6 +31,8 @@ MAX_NAMES = 200
 UNSUMMED = "unsummed"
 _FOLD_SIZE = 2_000
 _ALWAYS = (ALL, "model", "requested-model", "key-hint", "tag")
+
+_UNSUMMED_NAMES = sa.select(state.c.name).where(state.c.kind == UNSUMMED)
 
 Row = Mapping[str, Any]
 Cells = dict[tuple[str, str, int], list[int]]
@@ -87,7 +90,7 @@ class RollUps:
 
     def add(self, connection: sa.Connection, rows: Iterable[Row], tags: Mapping[str, Sequence[str]]) -> None:
         """Count calls that the same transaction has written."""
-        unsummed = set(connection.scalars(sa.select(state.c.name).where(state.c.kind == UNSUMMED)))
+        unsummed = set(connection.scalars(_UNSUMMED_NAMES))
         cells: Cells = {}
         for row in rows:
             hour, sums = hour_of(row), sums_of(row)
@@ -129,9 +132,7 @@ class RollUps:
             for (name, value, hour), sums in cells.items()
             if not _is_among(name, too_many)
         ]
-        insert = INSERTS[connection.dialect.name](hours)
-        total = {name: hours.c[name] + insert.excluded[name] for name in SUMS}
-        upsert = insert.on_conflict_do_update(index_elements=["label_id", "hour"], set_=total)
+        upsert = _upsert(connection.dialect.name)
         connection.execute(upsert, sorted(rows, key=lambda row: (row["label_id"], row["hour"])))
 
     def _add_labels(self, connection: sa.Connection, wanted: Sequence[tuple[str, str]]) -> set[str]:
@@ -167,6 +168,13 @@ class RollUps:
             if (connection.scalar(known) or 0) > MAX_NAMES + len(_ALWAYS):
                 found.add(METADATA)
         return found
+
+
+@cache
+def _upsert(dialect: str) -> Any:
+    insert = INSERTS[dialect](hours)
+    total = {name: hours.c[name] + insert.excluded[name] for name in SUMS}
+    return insert.on_conflict_do_update(index_elements=["label_id", "hour"], set_=total)
 
 
 def _is_among(name: str, names: set[str]) -> bool:

@@ -8,7 +8,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -146,6 +146,15 @@ def _find_columns(header: Sequence[str], format: StatementFormat) -> dict[str, i
     return columns
 
 
+def days_of(entries: Iterable[Entry]) -> tuple[datetime | None, datetime | None]:
+    """The start of the first day of a statement and the end of its last, `None` if it has no days."""
+    days = {entry.day for entry in entries if entry.day}
+    if not days:
+        return None, None
+    first, last = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (min(days), max(days)))
+    return first, last + timedelta(days=1)
+
+
 class _Reader:
     def __init__(self, format: StatementFormat, header: Sequence[str], columns: Mapping[str, int]) -> None:
         self._format = format
@@ -177,9 +186,12 @@ class _Reader:
                 return datetime.strptime(text, self._format.day).date().isoformat()
             except ValueError:
                 raise ValueError(f"a time like {self._format.day}") from None
-        if not _ISO_DAY.match(text):
-            raise ValueError("a date like 2026-11-18")
-        return text[:10]
+        try:
+            if _ISO_DAY.match(text):
+                return date.fromisoformat(text[:10]).isoformat()
+        except ValueError:
+            pass
+        raise ValueError("a date like 2026-11-18")
 
     def _number(self, text: str, *, is_cost: bool) -> Any:
         plain = text.replace("$", "", 1).removesuffix("USD").strip() if is_cost else text

@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -232,20 +233,19 @@ class LedgerWriter:
         tags: Mapping[str, Sequence[str]],
     ) -> None:
         """Insert what is not there: a commit may have succeeded although its connection broke."""
-        statement = INSERTS[connection.dialect.name](calls).on_conflict_do_nothing()
+        statement, returning, into_tags = _inserts(connection.dialect.name)
         if connection.dialect.name == "sqlite":  # RETURNING needs SQLite 3.35
-            found = set(connection.scalars(sa.select(calls.c.call_id).where(calls.c.call_id.in_(rows))))
+            found = set(connection.scalars(_FOUND, {"ids": list(rows)}))
             new = [row for call_id, row in rows.items() if call_id not in found]
             if new:
                 connection.execute(statement, new)
         else:
-            returning = statement.returning(calls.c.call_id)
             new = [rows[call_id] for call_id in connection.scalars(returning, list(rows.values()))]
         if not new:
             return
         new_tags = [{"call_id": row["call_id"], "tag": tag} for row in new for tag in tags[row["call_id"]]]
         if new_tags:
-            connection.execute(INSERTS[connection.dialect.name](call_tags), new_tags)
+            connection.execute(into_tags, new_tags)
         self._roll_ups.add(connection, new, tags)
 
     def _count_uncounted(self) -> None:
@@ -291,6 +291,17 @@ class LedgerWriter:
         self._abandoned.append(pooled.dbapi_connection)
         pooled.detach()
         self._engine.dispose()
+
+
+_FOUND = sa.select(calls.c.call_id).where(calls.c.call_id.in_(sa.bindparam("ids", expanding=True)))
+
+
+@cache
+def _inserts(dialect: str) -> tuple[Any, Any, Any]:
+    """Into the calls, the same returning the ids of new calls, and into the tags."""
+    insert = INSERTS[dialect]
+    into_calls = insert(calls).on_conflict_do_nothing()
+    return into_calls, into_calls.returning(calls.c.call_id), insert(call_tags)
 
 
 def is_of_the_record(error: Exception) -> bool:
