@@ -15,7 +15,6 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from tests.accounting import postgresql
 from tests.accounting.filled import call, fill
 from texapi_core.cli.commands import app
 
@@ -108,16 +107,18 @@ def test_usage_grouped_by_any_column(url: str, by: str, expected: dict[str, int]
     assert {row[by]: row["calls"] for row in rows("usage", "--ledger", url, "--by", by)} == expected
 
 
-@pytest.mark.skipif(bool(postgresql.why_not()), reason=postgresql.why_not())
-def test_usage_grouped_by_any_column_on_postgresql() -> None:
-    pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
-    with postgresql.server() as url:
-        fill(url, RECORDS)
-        for by, groups in (("model", 3), ("day", 2), ("tag", 3), ("metadata:customer", 2)):
-            found = rows("usage", "--ledger", url, "--by", by)
-            assert len(found) == groups
-            assert sum(row["calls"] for row in found) == (7 if by == "tag" else 6)
-        assert rows("usage", "--ledger", url)[0]["cost_usd"] == "0.0055"
+def test_usage_grouped_by_any_column_on_postgresql(postgresql_url: str) -> None:
+    fill(postgresql_url, RECORDS)
+    for by, groups in (("model", 3), ("day", 2), ("tag", 3), ("metadata:customer", 2)):
+        found = rows("usage", "--ledger", postgresql_url, "--by", by)
+        assert len(found) == groups
+        assert sum(row["calls"] for row in found) == (7 if by == "tag" else 6)
+    assert rows("usage", "--ledger", postgresql_url)[0]["cost_usd"] == "0.0055"
+    assert rows("ledger", "info", "--ledger", postgresql_url)[0]["calls"] == 6
+    assert (
+        "Deleted 2 calls"
+        in texapi("ledger", "prune", "--before", "2026-11-19", "--ledger", postgresql_url).stderr
+    )
 
 
 def test_since_and_until(url: str) -> None:

@@ -527,13 +527,10 @@ def test_the_ledger_equals_the_gateway_s_on_postgresql(gateway: Gateway) -> None
     assert outcomes == {"ok": 20, "error": 8, "closed": 8, "cancelled": 4}
 
 
-@needs_postgresql
-def test_postgresql_stores_any_user_supplied_name(endpoint: Endpoint) -> None:
-    pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
-    with postgresql.server() as url:
-        config: Any = {"tags": ["nul\0", "việt"], "metadata": {"half": "\ud800"}}
-        ChatTexAPI(model=MODEL, usage_ledger=url, **endpoint.for_langchain()).invoke(QUESTION, config)
-        (row,) = rows_of(url)
-        ledger._writers.pop(url)
+def test_postgresql_stores_any_user_supplied_name(endpoint: Endpoint, postgresql_url: str) -> None:
+    config: Any = {"tags": ["nul\0", "việt"], "metadata": {"half": "\ud800"}}
+    ChatTexAPI(model=MODEL, usage_ledger=postgresql_url, **endpoint.for_langchain()).invoke(QUESTION, config)
+    (row,) = rows_of(postgresql_url)
+    ledger._writers.pop(postgresql_url)._engine.dispose()
 
     assert row["metadata"]["half"] == "?"

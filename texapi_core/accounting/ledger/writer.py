@@ -69,7 +69,6 @@ class LedgerWriter:
         self._engine: Engine = open_ledger(url)
         self._prepared: object = None
         """Identity of the database whose tables are known to be there."""
-        self._abandoned: list[Any] = []
         self._roll_ups = RollUps()
         self._has_uncounted = True
         # Its `put` is reentrant, for destructors and signal handlers; `Queue.put` would deadlock.
@@ -262,8 +261,7 @@ class LedgerWriter:
     def _prepare(self) -> None:
         if self._prepared is not None and self._identity() == self._prepared:
             return
-        if self._prepared is not None or self._path is not None:
-            self._abandon_connections()
+        self._engine.dispose()  # SQLite leaves the files of a moved database alone
         self._roll_ups.forget()
         prepare(self._engine)
         self._prepared = self._identity()
@@ -278,19 +276,6 @@ class LedgerWriter:
         except OSError:
             return None
         return found.st_dev, found.st_ino
-
-    def _abandon_connections(self) -> None:
-        """Leave connections to a file that is no longer there open.
-
-        The last connection to a file deletes the log beside it by name, which may be the new file's.
-        """
-        if self._path is None or self._engine.pool.checkedin() == 0:  # type: ignore[attr-defined]
-            self._engine.dispose()
-            return
-        pooled = self._engine.raw_connection()
-        self._abandoned.append(pooled.dbapi_connection)
-        pooled.detach()
-        self._engine.dispose()
 
 
 _FOUND = sa.select(calls.c.call_id).where(calls.c.call_id.in_(sa.bindparam("ids", expanding=True)))
