@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.clients import Client
 from benchmarks.measure import Stub, Work, aexhaust, exhaust
+from texapi_core.accounting import flush_ledgers
 
 CALLS_AT_ONCE = 100
 CALLS_IN_ALL = 500
@@ -43,6 +44,7 @@ class Workloads:
         """Like `call`, with a usage ledger, and what else is given, where a client has one."""
         folder = tempfile.TemporaryDirectory(prefix="texapi-bench-")
         atexit.register(folder.cleanup)
+        atexit.register(flush_ledgers)  # runs before the folder is removed
         url = f"sqlite:///{folder.name}/usage.db"
 
         def model(client: Client) -> Any:
