@@ -38,12 +38,12 @@ _loop: list[asyncio.Runner] = []
 
 
 @contextlib.contextmanager
-def one_loop() -> Iterator[None]:
+def one_loop() -> Iterator[asyncio.Runner]:
     """Run the async call styles in one event loop: TLS setup per loop would take longer than the calls."""
     with asyncio.Runner() as runner:
         _loop.append(runner)
         try:
-            yield
+            yield runner
         finally:
             _loop.clear()
 

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import openai
@@ -32,6 +33,11 @@ _NEVER_SENT = frozenset(
     }
 )
 """Errors of httpx and aiohttp that come before the whole request was written."""
+
+
+class ProxyError(Exception):
+    """What the HTTP library raises where a proxy refuses a tunnel; a request over plain HTTP gets a 407."""
+
 _MONEY_CLASSES = (errors.TexAPIInsufficientCreditsError, errors.TexAPISpendingLimitError)
 _MESSAGE_FIELDS = ("message", "detail", "msg", "errors", "error_msg", "status_msg", "status_message", "title")
 
@@ -62,6 +68,8 @@ def not_sent(error: Exception, secrets: Secrets) -> errors.TexAPIConnectionError
         return _unreachable(error, None, secrets)
     reason = secrets.redact(_describe_cause(error))
     advice = "Check the network settings of this machine: proxy, certificates, and your own HTTP client."
+    if isinstance(error, ImportError):
+        advice = 'For a SOCKS proxy: pip install "texapi-integrations[socks]".'
     message = _sentence(f"The request to TexAPI could not be sent ({reason}).", advice)
     failure = errors.TexAPIConnectionError(message, request=None)
     failure.was_sent = failure.is_retryable = False
@@ -72,6 +80,8 @@ def from_openai(error: openai.APIError, secrets: Secrets) -> errors.TexAPIError:
     """The error for one that the SDK raised before an answer began."""
     if isinstance(error, openai.APIStatusError):
         response = error.response
+        if response.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            return _unreachable(ProxyError("407 Proxy Authentication Required"), error.request, secrets)
         if secrets.are_in(response.text, str(error.body), str(response.headers.multi_items())):
             _redact_sdk_error(error, secrets)
         return from_response(error.response, error_object(error.response.content), secrets)
@@ -91,8 +101,11 @@ def _was_sent(cause: BaseException | None) -> bool:
 
 
 def _unreachable(cause: BaseException | None, request: Any, secrets: Secrets) -> errors.TexAPIConnectionError:
-    reason = secrets.redact(f" ({_describe_cause(cause)})" if cause else "")
-    message = _sentence(f"TexAPI could not be reached{reason}.", errors.TexAPIConnectionError.advice)
+    reason = f" ({_describe_cause(cause)})" if cause else ""
+    advice = errors.TexAPIConnectionError.advice
+    if "proxy" in reason.lower():
+        advice = "Check the proxy and its credentials in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY."
+    message = _sentence(f"TexAPI could not be reached{secrets.redact(reason)}.", advice)
     failure = errors.TexAPIConnectionError(message, request=request)
     failure.was_sent = _was_sent(cause)
     return failure

@@ -14,9 +14,12 @@ import time
 import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import openai
 
+from texapi_core import errors
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.settings_checks import AsyncTransport
 from texapi_core.transport.clients import ClientCache, new_async_client, new_pool
@@ -91,6 +94,8 @@ class LoopPools:
                 return shard
         if len(shards) == _MAX_SHARDS:
             return min(shards, key=lambda shard: shard.calls)
+        if transport == "aiohttp":
+            _refuse_socks(settings.base_url)
         shards.append(PoolShard(new_pool(_HTTP_CLIENTS[transport])))
         return shards[-1]
 
@@ -122,6 +127,21 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def _refuse_socks(base_url: str) -> None:
+    """Aiohttp takes a SOCKS proxy for one that speaks HTTP."""
+    address = urlsplit(base_url)
+    proxies = getproxies()
+    proxy = proxies.get(address.scheme) or proxies.get("all", "")
+    if proxy.startswith("socks") and not proxy_bypass(address.hostname or ""):
+        failure = errors.TexAPIConnectionError(
+            f'The environment names a SOCKS proxy for {address.scheme}, which `async_transport="aiohttp"` '
+            'cannot use. Use async_transport="httpx" and pip install "texapi-integrations[socks]".',
+            request=None,
+        )
+        failure.was_sent = failure.is_retryable = False
+        raise failure
 
 
 def _is_idle(shard: PoolShard) -> bool:

@@ -1,0 +1,218 @@
+"""Calls through proxies, over IPv6 and with certificates of one's own, in every call style."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import openai
+import pytest
+import trustme
+
+from tests.conftest import Endpoint
+from tests.faults.network import Front, Proxy
+from tests.faults.ways import WAYS, Way, one_loop, some_ways
+from tests.gateway import Gateway
+from tests.gateway.server import KEY
+from texapi_core import TexAPIConnectionError, TexAPIError
+from texapi_core.transport import clients
+
+_NAMES = [f"{prefix}_proxy" for prefix in ("http", "https", "all", "no")]
+OVER_AIOHTTP = {way.name for way in WAYS if "aiohttp" in way.name}
+
+
+@pytest.fixture(autouse=True)
+def _a_new_pool_without_proxies(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A pool reads the variables when it is made; the loop of each asynchronous call makes its own."""
+    for name in _NAMES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr(clients, "_pool", None)
+    monkeypatch.setattr(clients, "_clients", clients._clients.__class__())
+    yield
+    if clients._pool is not None:
+        clients._pool.close()
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusted(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+
+
+def _server_context(authority: trustme.CA, *, client_certificate: bool = False) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "::1").configure_cert(context)
+    if client_certificate:
+        context.verify_mode = ssl.CERT_REQUIRED
+        authority.configure_trust(context)
+    return context
+
+
+@contextlib.contextmanager
+def _front(endpoint: Endpoint, **how: Any) -> Iterator[Front]:
+    with Front(urlsplit(endpoint.base_url).netloc, **how).running() as front:
+        yield front
+
+
+def _matrix(places: list[Any]) -> list[Any]:
+    return [
+        pytest.param(
+            *place,
+            way,
+            marks=[pytest.mark.combination] * (way not in some_ways(number, WAYS)),
+            id="-".join([*map(str, place), way.name]),
+        )
+        for number, place in enumerate(places)
+        for way in WAYS
+    ]
+
+
+def _call(way: Way, base_url: str, **more: Any) -> str:
+    return way(base_url=base_url, api_key=KEY, max_retries=2, timeout=30, **more).text
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize(
+    ("scheme", "credentials", "tls", "way"),
+    _matrix(
+        [
+            (scheme, credentials, tls)
+            for scheme in ("http", "socks5")
+            for credentials in ("", "credentials")
+            for tls in ("", "TLS")
+        ]
+    ),
+)
+@pytest.mark.filterwarnings(
+    r"ignore:(BasicAuth is|The .proxy_auth. parameter is) deprecated:DeprecationWarning"
+)
+def test_through_a_proxy(
+    scheme: Any,
+    credentials: str,
+    tls: str,
+    way: Way,
+    endpoint: Endpoint,
+    gateway: Gateway,
+    authority: trustme.CA,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    context = _server_context(authority) if tls else None
+    with (
+        _front(endpoint, tls=context) as front,
+        Proxy(scheme=scheme, credentials=bool(credentials)).running() as proxy,
+    ):
+        monkeypatch.setenv("ALL_PROXY", proxy.url())
+        if scheme == "socks5" and way.name in OVER_AIOHTTP:
+            with pytest.raises(TexAPIConnectionError, match=r"SOCKS.*aiohttp"):
+                _call(way, front.base_url)
+            assert gateway.requests == []
+        else:
+            assert _call(way, front.base_url)
+            assert proxy.targets == [f"127.0.0.1:{front.port}"]
+            assert len(gateway.requests) == 1
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    ("scheme", "tls", "way"), _matrix([("http", ""), ("http", "TLS"), ("socks5", ""), ("socks5", "TLS")])
+)
+def test_a_proxy_that_refuses_its_credentials(
+    scheme: Any,
+    tls: str,
+    way: Way,
+    endpoint: Endpoint,
+    gateway: Gateway,
+    authority: trustme.CA,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    context = _server_context(authority) if tls else None
+    with _front(endpoint, tls=context) as front, Proxy(scheme=scheme, credentials=True).running() as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url("wrong-password"))
+        with pytest.raises(TexAPIError, match=r"(?i)proxy") as caught:
+            way(base_url=front.base_url, api_key=endpoint.api_key, max_retries=0)
+
+    assert gateway.requests == proxy.targets == []
+    assert "wrong-password" not in str(caught.value)
+    assert proxy.refused <= 1
+    gc.collect()  # the HTTP library forgets to close a connection whose SOCKS proxy refuses it
+
+
+@pytest.mark.parametrize(("names", "way"), _matrix([("127.0.0.1",), ("*",), ("gateway.invalid,127.0.0.1",)]))
+def test_an_address_in_no_proxy_is_reached_directly(
+    names: str, way: Way, endpoint: Endpoint, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Proxy().running() as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url())
+        monkeypatch.setenv("NO_PROXY", names)
+        assert _call(way, endpoint.base_url)
+
+    assert proxy.targets == []
+    assert len(gateway.requests) == 1
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize(("tls", "way"), _matrix([("",), ("TLS",)]))
+def test_over_ipv6(tls: str, way: Way, endpoint: Endpoint, authority: trustme.CA) -> None:
+    with _front(endpoint, host="::1", tls=_server_context(authority) if tls else None) as front:
+        assert _call(way, front.base_url)
+
+    assert len(front.targets) == 1
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_an_unknown_authority(way: Way, endpoint: Endpoint, gateway: Gateway, authority: trustme.CA) -> None:
+    with (
+        _front(endpoint, tls=_server_context(authority)) as front,
+        pytest.raises(TexAPIConnectionError, match=r"(?i)certificate"),
+    ):
+        way(base_url=front.base_url, api_key=endpoint.api_key, max_retries=0)
+
+    assert gateway.requests == []
+
+
+@contextlib.contextmanager
+def _own_clients(way: Way, context: ssl.SSLContext) -> Iterator[dict[str, Any]]:
+    make = openai.DefaultAioHttpClient if way.name in OVER_AIOHTTP else openai.DefaultAsyncHttpxClient
+    with one_loop() as runner, openai.DefaultHttpxClient(verify=context) as sync:
+        own = make(verify=context)
+        yield {"http_client": sync, "http_async_client": own}
+        runner.run(own.aclose())
+
+
+@pytest.mark.parametrize(("certificate", "way"), _matrix([("",), ("client certificate",)]))
+def test_certificates_by_client(
+    certificate: str, way: Way, endpoint: Endpoint, authority: trustme.CA
+) -> None:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    if certificate:
+        authority.issue_cert("client@example.com").configure_cert(context)
+    server = _server_context(authority, client_certificate=bool(certificate))
+    with _front(endpoint, tls=server) as front, _own_clients(way, context) as own:
+        assert _call(way, front.base_url, **own)
+
+    assert len(front.targets) == 1
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_a_client_certificate_is_missing(
+    way: Way, endpoint: Endpoint, gateway: Gateway, authority: trustme.CA
+) -> None:
+    server = _server_context(authority, client_certificate=True)
+    with _front(endpoint, tls=server) as front, pytest.raises(TexAPIConnectionError):
+        way(base_url=front.base_url, api_key=endpoint.api_key, max_retries=0)
+
+    assert gateway.requests == []
