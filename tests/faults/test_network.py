@@ -23,6 +23,8 @@ from texapi_core import TexAPIConnectionError, TexAPIError
 from texapi_core.transport import clients
 
 _NAMES = [f"{prefix}_proxy" for prefix in ("http", "https", "all", "no")]
+_DEPRECATED = "ignore:(BasicAuth is|The .proxy_auth. parameter is) deprecated:DeprecationWarning"
+"""What the SDK's aiohttp transport uses for the credentials of a proxy."""
 OVER_AIOHTTP = {way.name for way in WAYS if "aiohttp" in way.name}
 
 
@@ -37,6 +39,13 @@ def _a_new_pool_without_proxies(monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     yield
     if clients._pool is not None:
         clients._pool.close()
+
+
+@pytest.fixture
+def _collected() -> Iterator[None]:
+    """The HTTP library does not close a connection whose SOCKS proxy refuses it."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
@@ -94,9 +103,7 @@ def _call(way: Way, base_url: str, **more: Any) -> str:
         ]
     ),
 )
-@pytest.mark.filterwarnings(
-    r"ignore:(BasicAuth is|The .proxy_auth. parameter is) deprecated:DeprecationWarning"
-)
+@pytest.mark.filterwarnings(_DEPRECATED)
 def test_through_a_proxy(
     scheme: Any,
     credentials: str,
@@ -123,8 +130,8 @@ def test_through_a_proxy(
             assert len(gateway.requests) == 1
 
 
-@pytest.mark.usefixtures("trusted")
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("trusted", "_collected")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", _DEPRECATED)
 @pytest.mark.parametrize(
     ("scheme", "tls", "way"), _matrix([("http", ""), ("http", "TLS"), ("socks5", ""), ("socks5", "TLS")])
 )
@@ -146,7 +153,6 @@ def test_a_proxy_that_refuses_its_credentials(
     assert gateway.requests == proxy.targets == []
     assert "wrong-password" not in str(caught.value)
     assert proxy.refused <= 1
-    gc.collect()  # the HTTP library forgets to close a connection whose SOCKS proxy refuses it
 
 
 @pytest.mark.parametrize(("names", "way"), _matrix([("127.0.0.1",), ("*",), ("gateway.invalid,127.0.0.1",)]))

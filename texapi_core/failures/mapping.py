@@ -38,6 +38,7 @@ _NEVER_SENT = frozenset(
 class ProxyError(Exception):
     """What the HTTP library raises where a proxy refuses a tunnel; a request over plain HTTP gets a 407."""
 
+
 _MONEY_CLASSES = (errors.TexAPIInsufficientCreditsError, errors.TexAPISpendingLimitError)
 _MESSAGE_FIELDS = ("message", "detail", "msg", "errors", "error_msg", "status_msg", "status_message", "title")
 
