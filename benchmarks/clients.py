@@ -52,7 +52,10 @@ def history(count: int) -> list[dict[str, Any]]:
             {"role": "tool", "tool_call_id": f"call_{turn}", "content": '{"sky": "' + "clear " * 12 + '"}'},
             {"role": "assistant", "content": "It is mild and clear. " * 8},
         ]
-    return [*messages[: count - 1], {"role": "user", "content": "And now?"}]
+    kept = messages[: count - 1]
+    if "tool_calls" in kept[-1]:
+        kept[-1] = {"role": "assistant", "content": "It is mild and clear. " * 8}
+    return [*kept, {"role": "user", "content": "And now?"}]
 
 
 class Client(ABC):

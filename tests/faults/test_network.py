@@ -150,7 +150,8 @@ def test_a_proxy_that_refuses_its_credentials(
         with pytest.raises(TexAPIError, match=r"(?i)proxy") as caught:
             way(base_url=front.base_url, api_key=endpoint.api_key, max_retries=0)
 
-    assert gateway.requests == proxy.targets == []
+    assert gateway.requests == []
+    assert proxy.targets == []
     assert "wrong-password" not in str(caught.value)
     assert proxy.refused <= 1
 
