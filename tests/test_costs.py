@@ -19,6 +19,7 @@ from benchmarks.clients import ChatTexAPIClient, Client, Sdk, TexAPIClient
 from benchmarks.measure import count_calls, new_connections, stub
 from benchmarks.rows import connected, counted
 from benchmarks.workloads import Workloads
+from texapi_core.transport import clients
 
 MAX_TIMES_THE_SDK = {
     "whole call": {"ChatTexAPI": 0.48, "TexAPI": 0.47},
@@ -60,11 +61,15 @@ class ClosedSdk(Sdk):
 
 @pytest.fixture(scope="module")
 def workloads() -> Iterator[Workloads]:
-    with stub() as server, asyncio.Runner() as runner:
+    # Idle connections of earlier tests would be counted: the pool looks at each of them.
+    with pytest.MonkeyPatch.context() as patch, stub() as server, asyncio.Runner() as runner:
+        patch.setattr(clients, "_pool", None)
+        patch.setattr(clients, "_clients", clients._clients.__class__())
         sdk = ClosedSdk(server.base_url)
-        clients: list[Client] = [sdk, ChatTexAPIClient(server.base_url), TexAPIClient(server.base_url)]
-        yield Workloads(clients, server, runner)
+        measured: list[Client] = [sdk, ChatTexAPIClient(server.base_url), TexAPIClient(server.base_url)]
+        yield Workloads(measured, server, runner)
         runner.run(sdk.close())
+        clients._pool.close()
 
 
 def count(workloads: Workloads, title: str, client: str) -> float:

@@ -43,7 +43,7 @@ def check_api_key(api_key: Any) -> str:
         raise settings_error(f"TexAPI needs an API key. {advice}")
     if not isinstance(api_key, str):
         raise settings_error(f"`api_key` must be a string, not {type(api_key).__name__}. {advice}")
-    if any(character.isspace() for character in api_key):
+    if api_key.split() != [api_key]:
         raise settings_error(
             "`api_key` contains white space or a line break; one read from a file may need `.strip()`. "
             f"{advice}"
