@@ -473,3 +473,21 @@ def test_logs_at_debug(
 
     assert "chat/completions" in caplog.text
     assert_clean(caplog.text, *(record.__dict__ for record in caplog.records))
+
+
+@pytest.mark.parametrize("place", ["body", "stream"])
+def test_a_secret_that_is_a_word_of_an_error_does_not_hide_its_class(
+    gateway: Gateway, chat: ChatTexAPI, place: str
+) -> None:
+    message = {"error": {"type": "api_error", "message": "insufficient balance (1008)"}}
+    if place == "body":
+        gateway.misbehave(Fault(status=500, body=message))
+    else:
+        raw = f"data: {json.dumps(message)}\n\n".encode()
+        gateway.misbehave(Fault(raw=raw, content_type="text/event-stream"))
+
+    with pytest.raises(texapi_core.TexAPIInsufficientCreditsError) as caught:
+        list(chat.stream("Hello", extra_headers={"x-tag": "insufficient balance"}))
+
+    assert "insufficient" not in str(caught.value)
+    assert len(gateway.requests) == 1

@@ -19,6 +19,12 @@ _QUEUED_FAULTS = 0.02
 _TRANSIENT = [
     Fault(status=503, headers={"retry-after-ms": "5"}),
     Fault(status=429, headers={"retry-after-ms": "5"}),
+    Fault(status=500, message="server error", headers={"retry-after-ms": "5"}),
+    Fault(
+        status=429,
+        message="Rate limit reached for requests. Visit the billing page to raise it. Try again in 5ms.",
+        headers={"retry-after-ms": "5"},
+    ),
 ]
 _MAX_GROWTH = 0.05
 """The limit of the memory at the end relative to that after a fifth of the calls."""
@@ -104,13 +110,14 @@ def _figures(gateway: Gateway, calls: int, outcomes: list[Outcome]) -> dict[str,
     answers = [outcome for outcome in outcomes if not outcome.error]
     served = [entry for entry in ledger.values() if entry.completed]
     billed = Counter(user_of[name] for name, entry in ledger.items() if entry.completion_tokens)
-    recovered = sum(entry.status in (429, 503) for entry in ledger.values())
+    transient = sum(entry.status in (429, 500, 503) for entry in ledger.values())
+    final = sum(each.error.startswith("TexAPIInsufficient") for each in outcomes)
     lost = [each for each in outcomes if each.error != each.expected or not (each.error or each.answered)]
     seen = [outcome.tokens or (0, 0) for outcome in answers]
     return {
         "calls": (len(outcomes), len(outcomes) == calls),
         "requests at the server": (len(ledger), True),
-        "failures fixed by a retry": (recovered - _count(outcomes, "TexAPIInsufficientQuotaError"), True),
+        "failures fixed by a retry": (transient - final, True),
         "failures that must not be retried": (sum(bool(each.expected) for each in outcomes), True),
         "answers": (len(answers), len(answers) == len(served)),
         "lost: no answer, no expected error": _none(lost),
@@ -128,10 +135,6 @@ def _figures(gateway: Gateway, calls: int, outcomes: list[Outcome]) -> dict[str,
             sum(tokens[1] for tokens in seen), sum(entry.completion_tokens for entry in served)
         ),
     }
-
-
-def _count(outcomes: list[Outcome], error: str) -> int:
-    return sum(outcome.error == error for outcome in outcomes)
 
 
 def _none(bad: Sequence[object]) -> tuple[int, bool]:

@@ -32,6 +32,16 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
         "TexAPIInsufficientQuotaError",
         "TexAPIInsufficientQuotaError",
     ),
+    "empty balance, in Chinese": (
+        {"status": 429, "body": {"error": {"code": "1113", "message": "余额不足或无可用资源包,请充值。"}}},
+        "TexAPIInsufficientQuotaError",
+        "TexAPIInsufficientQuotaError",
+    ),
+    "empty balance, as a 500": (
+        {"status": 500, "body": {"error": {"type": "api_error", "message": "insufficient balance (1008)"}}},
+        "TexAPIInsufficientCreditsError",
+        "TexAPIInsufficientCreditsError",
+    ),
     "no choices": ({"body": {"choices": []}}, "TexAPIResponseError", "TexAPIResponseError"),
 }
 """Injected by header, so that the affected call is known: the fault, and the error of a whole and of

@@ -83,9 +83,10 @@ def from_openai(error: openai.APIError, secrets: Secrets) -> errors.TexAPIError:
         response = error.response
         if response.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
             return _unreachable(ProxyError("407 Proxy Authentication Required"), error.request, secrets)
+        received = error_object(response.content)
         if secrets.are_in(response.text, str(error.body), str(response.headers.multi_items())):
             _redact_sdk_error(error, secrets)
-        return from_response(error.response, error_object(error.response.content), secrets)
+        return from_response(error.response, received, secrets)
     cause = _aiohttp_cause(error.__cause__)
     is_time_out = cause is None or not _is_from_aiohttp(cause) or isinstance(cause, TimeoutError)
     if is_time_out and isinstance(error, openai.APITimeoutError):
@@ -171,8 +172,9 @@ def _with_body(response: Any, content: bytes = b"", secrets: Secrets = NO_SECRET
 
 def from_response(response: Any, error: Any, secrets: Secrets, inside: str = "") -> errors.TexAPIStatusError:
     """The error for an error object; `inside` says where in an answer of status 200 it was."""
-    error = secrets.redact_json(error)
     error_class = classify(error, None if inside else response.status_code)
+    reason = money_reason(error) if issubclass(error_class, _MONEY_CLASSES) else None
+    error = secrets.redact_json(error)  # a header's value may be a word that decides the class
     details = error if isinstance(error, Mapping) else {}
     names = names_of(error)
     text = _message_of(error)
@@ -182,7 +184,6 @@ def from_response(response: Any, error: Any, secrets: Secrets, inside: str = "")
     happened = f"{what}{f' {name}' if name else ''}: {text}" if text else f"{what} {name}".rstrip()
     retry_after = parse_retry_after(response.headers)
     wait = f"It asks to wait {retry_after:g} seconds." if retry_after is not None else ""
-    reason = money_reason(error) if issubclass(error_class, _MONEY_CLASSES) else None
     advice = ADVICE.get(reason, error_class.advice) if reason else error_class.advice
     exception = error_class(
         _sentence(happened, wait, advice, _id_note(response)),
@@ -205,10 +206,9 @@ def from_answer(
     exception: errors.TexAPIError
     if isinstance(error, ErrorAnswer):
         inside = "in the stream" if streamed else "in the answer"
+        received = error_object(error.error)
         error.error = secrets.redact_json(error.error)  # visible as the context of our error
-        exception = from_response(
-            _with_body(response, secrets=secrets), error_object(error.error), secrets, inside
-        )
+        exception = from_response(_with_body(response, secrets=secrets), received, secrets, inside)
     elif isinstance(error, CutStream):
         happened = "TexAPI's stream ended before the answer did."
         exception = connection_error(errors.TexAPIStreamInterruptedError, happened, response)
