@@ -74,6 +74,10 @@ def answers(model: ChatTexAPI, **config: Any) -> bool:
         ("metadata:customer", {"metadata": {"customer": "a"}}, {"metadata": {"customer": 7}}),
         ("metadata:paid", {"metadata": {"paid": True}}, {"metadata": {"paid": False}}),
         ("metadata:customer", {"metadata": {"customer": 42}}, {}),
+        ("metadata:customer", {"metadata": {"customer": "-"}}, {}),
+        ("metadata:customer", {"metadata": {"customer": "a\0b\ud800"}}, {"metadata": {"customer": "b"}}),
+        ("metadata:share", {"metadata": {"share": 1e-07}}, {"metadata": {"share": 0.1}}),
+        ("tag:-", {"tags": ["-"]}, {"tags": ["--"]}),
     ],
 )
 def test_each_value_of_a_scope_has_the_whole_limit(

@@ -18,6 +18,8 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
+from tests.accounting.filled import call as filled_call
+from tests.accounting.filled import fill as write_filled
 from tests.accounting.mixed_run import ROOT, read_rows
 from tests.waiting import wait_until
 from texapi_core.accounting import open_for_reading, read_usage
@@ -302,3 +304,25 @@ with open_for_reading({url!r}) as engine:
     finally:
         folder.chmod(0o755)
         shutil.rmtree(folder)
+
+
+def test_what_is_in_the_ledger_is_not_rejected_at_the_end(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/usage.db"
+    write_filled(url, [filled_call(100)])
+    with sqlite3.connect(tmp_path / "usage.db") as connection:
+        connection.execute(
+            "CREATE TRIGGER refuses BEFORE INSERT ON texapi_calls WHEN new.request_id = 'bad' "
+            "BEGIN SELECT RAISE(ABORT, 'bad'); END"
+        )
+    connection.close()
+    code = f"""
+from tests.accounting.filled import call
+from texapi_core.accounting.ledger import write_record
+for number in range(50):
+    write_record({url!r}, call(number, request_id="bad" if number == 7 else f"req_{{number}}"))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+    rejected = (tmp_path / "usage.db.rejected.jsonl").read_text().splitlines()
+    assert [json.loads(line)["request_id"] for line in rejected] == ["bad"]
+    assert len(read_rows(url)) == 50

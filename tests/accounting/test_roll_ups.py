@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from tests.accounting.filled import fill
 from tests.accounting.mixed_run import ROOT, read_rows
 from texapi_core.accounting import UsageLine, open_for_reading, read_usage
+from texapi_core.accounting.accounts import value_in_calls
 from texapi_core.accounting.ledger import report, rollups, schema
 from texapi_core.accounting.ledger.spending import read_spending
 from texapi_core.accounting.record import CallLabels, CallRecord
@@ -158,7 +159,7 @@ def test_a_budget_reads_what_the_calls_cost(url: str, scope: str, value: str) ->
     fill(url, records(300))
     since = START + timedelta(hours=5, minutes=1)
     engine = schema.open_ledger(schema.parse_url(url))
-    found = read_spending(engine, scope, value, since)
+    found = read_spending(engine, scope, value_in_calls(value), since)
     engine.dispose()
 
     def is_of(row: dict[str, Any]) -> bool:

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
+from tests.accounting.mixed_run import ROOT, read_rows
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from texapi_core import TexAPIBudgetExceededError, TexAPIServerError
-from texapi_core.accounting import CallRecord, CallRefused, Observer, Sink, StartedCall
+from texapi_core.accounting import (
+    CallRecord,
+    CallRefused,
+    Observer,
+    Sink,
+    StartedCall,
+    add_listener,
+    remove_listener,
+)
 from texapi_core.accounting.record import open_calls
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
 
@@ -212,3 +224,41 @@ async def test_a_call_cancelled_while_a_sink_begins_is_ended(endpoint: Endpoint)
     assert steps[-1] == "end cancelled None"
     assert not open_calls
     assert await asyncio.to_thread(ended.wait, 60)
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
+def test_an_interruption_in_one_sink_leaves_no_other_without_its_end(
+    endpoint: Endpoint, interruption: type[BaseException]
+) -> None:
+    steps.clear()
+
+    def interrupted(record: CallRecord) -> None:
+        raise interruption
+
+    add_listener(interrupted)
+    try:
+        for ask in _asks(endpoint).values():
+            with pytest.raises(interruption):
+                ask()
+    finally:
+        remove_listener(interrupted)
+
+    assert (
+        sum(step.startswith("begin") for step in steps) == sum(step.startswith("end") for step in steps) > 0
+    )
+    assert not open_calls
+
+
+def test_a_process_that_ends_in_its_first_call_ends_and_records_it(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/usage.db"
+    code = f"""
+from langchain_texapi import ChatTexAPI
+model = ChatTexAPI(model={MODEL!r}, usage_ledger={url!r}, **{endpoint.for_langchain()!r})
+stream = model.stream({QUESTION!r})
+next(stream)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
+
+    assert [row["outcome"] for row in read_rows(url)] == ["cancelled"]

@@ -13,6 +13,21 @@ PICO = Decimal(10) ** 12
 OPEN, KNOWN, UNCERTAIN = range(3)
 """States of a reservation: in flight; ended at a known cost; ended, and may have been charged."""
 
+NO_VALUE = "-"
+"""The value of an account for calls without the tag, the metadata or the model that a budget is split by."""
+
+
+def account_value(value: str) -> str:
+    """The value of an account for a value in a call: one of dashes alone gets another, unlike `NO_VALUE`."""
+    return value if value.strip("-") or not value else f"{value}-"
+
+
+def value_in_calls(value: str) -> str | None:
+    """The value in calls for the value of an account, `None` for `NO_VALUE`."""
+    if value == NO_VALUE:
+        return None
+    return value if value.strip("-") or not value else value[:-1]
+
 
 @dataclass(frozen=True, slots=True)
 class Account:

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
-from texapi_core.accounting.accounts import Account, Balance, Crossing, Limit, pico
+from texapi_core.accounting.accounts import NO_VALUE, Account, Balance, Crossing, Limit, account_value, pico
 from texapi_core.accounting.estimate import upper_bound
 from texapi_core.accounting.prices import PriceList
-from texapi_core.accounting.record import CallRecord, Spending, StartedCall
+from texapi_core.accounting.record import CallRecord, Spending, StartedCall, bounded
 from texapi_core.accounting.reservations import (
     MemoryDatabase,
     Reservation,
@@ -32,7 +32,6 @@ from texapi_core.accounting.windows import Window, parse_window
 
 OnLedgerError = Literal["closed", "open"]
 Unpriced = Literal["refuse", "count_tokens"]
-NO_VALUE = "-"
 _PICO = Decimal(10) ** 12
 _MAX_COST = Decimal(4_000_000)
 _MAX_TOKENS = 2**62
@@ -63,14 +62,16 @@ class Budget:
         if kind == "all":
             return ("",)
         if kind == "key":
-            return (call.key_hint,)
+            return (account_value(call.key_hint),)
         if kind == "model":
-            return (call.model or NO_VALUE,)
+            return (account_value(bounded(call.model)) if call.model else NO_VALUE,)
         if kind == "metadata":
-            value = call.labels.metadata.get(name)
-            return (NO_VALUE if value is None else _as_json_text(value),)
+            metadata = call.labels.metadata
+            value = next((metadata[one] for one in metadata if bounded(one) == name), None)
+            return (NO_VALUE if value is None else account_value(_as_json_text(bounded(value))),)
         starts = (f"{name}=", f"{name}:")
-        found = tuple(tag for tag in call.labels.tags if tag == name or tag.startswith(starts))
+        tags = dict.fromkeys(bounded(tag) for tag in call.labels.tags)
+        found = tuple(account_value(tag) for tag in tags if tag == name or tag.startswith(starts))
         return found or (NO_VALUE,)
 
 
@@ -169,7 +170,7 @@ def make_budget(
         max_cost=cost,
         max_tokens_total=tokens,
         window=parse_window(str(window), str(timezone)),
-        scope=str(scope),
+        scope=str(bounded(scope)),
         warnings=fractions,
     )
 

@@ -213,9 +213,17 @@ class CallRecorder(NullRecorder):
             logger.warning("A call could not be recorded.", exc_info=True)
             return None
         self._record_of_end = record
+        interruption: BaseException | None = None
         for observer in reversed(self._observers):
-            if added := self._context.run(_logging_errors, observer.end, record):
+            try:
+                added = self._context.run(_logging_errors, observer.end, record)
+            except BaseException as error:  # e.g. Ctrl-C: the other observers must not wait for ever
+                interruption = interruption or error
+                continue
+            if added:
                 self._metadata = {**self._metadata, **added}
+        if interruption is not None:
+            raise interruption
         return record
 
     def _record(self, error: BaseException | None) -> CallRecord:

@@ -91,7 +91,8 @@ class LedgerSink(Sink, Observer):
     """It may contain a password."""
 
     def begin(self, call: StartedCall) -> Observer:
-        """This object, which keeps no state per call."""
+        """This object, which keeps no state per call; its writer is there when the process exits."""
+        _ledger().writer_of(self.url)
         return self
 
     def end(self, record: CallRecord) -> None:

@@ -105,7 +105,7 @@ def _was_sent(cause: BaseException | None) -> bool:
 def _unreachable(cause: BaseException | None, request: Any, secrets: Secrets) -> errors.TexAPIConnectionError:
     reason = f" ({_describe_cause(cause)})" if cause else ""
     advice = errors.TexAPIConnectionError.advice
-    if "proxy" in reason.lower():
+    if any("Proxy" in base.__name__ for base in type(cause).__mro__):
         advice = "Check the proxy and its credentials in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY."
     message = _sentence(f"TexAPI could not be reached{secrets.redact(reason)}.", advice)
     failure = errors.TexAPIConnectionError(message, request=request)

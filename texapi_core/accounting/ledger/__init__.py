@@ -53,6 +53,11 @@ def write_record(url: str, record: CallRecord) -> None:
     (_writers.get(url) or _new_writer(url)).put(record)
 
 
+def writer_of(url: str) -> LedgerWriter:
+    """The writer of the ledger at `url`, started on first use; it is closed when the process exits."""
+    return _writers.get(url) or _new_writer(url)
+
+
 def flush_ledgers(timeout: float = _EXIT_TIMEOUT) -> bool:
     """Wait up to `timeout` seconds until all ended calls are committed.
 

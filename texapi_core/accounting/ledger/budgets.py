@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from texapi_core.accounting.accounts import value_in_calls
 from texapi_core.accounting.ledger.spending import read_spending
 from texapi_core.accounting.reservation_tables import unrecorded
 from texapi_core.accounting.windows import Window
@@ -62,8 +63,9 @@ def _share(line: BudgetLine) -> Decimal:
 def _lines(engine: sa.Engine, connection: sa.Connection, row: Any, now: datetime) -> Iterator[BudgetLine]:
     window = Window(row["budget_window"], row["timezone"])
     start, end = window.start(now), window.end(now)
-    recorded = read_spending(engine, row["scope"], row["value"], start)
-    of_day = read_spending(engine, row["scope"], row["value"], now - _DAY)
+    value = value_in_calls(row["value"])
+    recorded = read_spending(engine, row["scope"], value, start)
+    of_day = read_spending(engine, row["scope"], value, now - _DAY)
     sums = unrecorded(connection, row["account"], start.timestamp())
     carried = row["carried_at"] >= start.timestamp()
     amounts = (

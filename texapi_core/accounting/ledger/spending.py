@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from texapi_core.accounting.accounts import Account
+from texapi_core.accounting.accounts import Account, value_in_calls
 from texapi_core.accounting.ledger.report import is_summed, pruned_before, snapshot
 from texapi_core.accounting.ledger.rollups import ALL, METADATA
 from texapi_core.accounting.ledger.schema import (
@@ -24,8 +24,6 @@ from texapi_core.accounting.ledger.schema import (
 )
 from texapi_core.accounting.record import Spending
 
-NO_VALUE = "-"
-"""The value of calls without the tag or the metadata that a budget is split by."""
 TAG_SEPARATORS = ("=", ":")
 """Between the name of a tag and its value, e.g. `team=search`."""
 _BUSY_MILLISECONDS = 5_000
@@ -86,13 +84,14 @@ class LedgerDatabase:
 
     def read_ledger(self, account: Account, since: datetime) -> Spending:
         """Spending of the recorded calls of an account since a time."""
-        return read_spending(self._engine, account.scope, account.value, since)
+        return read_spending(self._engine, account.scope, value_in_calls(account.value), since)
 
 
-def read_spending(engine: sa.Engine, scope: str, value: str, since: datetime) -> Spending:
+def read_spending(engine: sa.Engine, scope: str, value: str | None, since: datetime) -> Spending:
     """Spending of the calls with one value of a scope since a time; unknown costs and counts are 0.
 
-    It comes from the roll-ups, and from the calls for the first, incomplete hour.
+    `None` is for the calls without a value. The sum comes from the roll-ups, and from the calls for the
+    first, incomplete hour.
     """
     label = _label_of(scope, value)
     with snapshot(engine) as (connection, _):
@@ -117,28 +116,32 @@ def read_spending(engine: sa.Engine, scope: str, value: str, since: datetime) ->
     return Spending(sum(known, Decimal(0)), int(count or 0) + edge.tokens + uncounted.tokens)
 
 
-def _sum_calls(connection: sa.Connection, scope: str, value: str, period: sa.ColumnElement[bool]) -> Spending:
+def _sum_calls(
+    connection: sa.Connection, scope: str, value: str | None, period: sa.ColumnElement[bool]
+) -> Spending:
     tokens = sa.func.coalesce(calls.c.input_tokens, 0) + sa.func.coalesce(calls.c.output_tokens, 0)
     statement = sa.select(sa.func.sum(calls.c.cost), sa.func.coalesce(sa.func.sum(tokens), 0)).where(period)
-    if (condition := _of_scope(scope, value)) is not None:
+    if (condition := _of_scope(scope, value, is_sqlite=connection.dialect.name == "sqlite")) is not None:
         statement = statement.where(condition)
     cost, count = connection.execute(statement).one()
     return Spending(cost or Decimal(0), int(count))
 
 
-def _label_of(scope: str, value: str) -> tuple[str, str] | None:
+def _label_of(scope: str, value: str | None) -> tuple[str, str] | None:
     """The roll-ups' name and value of a scope, `None` for what they do not have."""
     kind, _, name = scope.partition(":")
+    if kind == "all":
+        return ALL, ""
+    if value is None:
+        return None
     if kind in ("key", "model"):
         return {"key": "key-hint", "model": "requested-model"}[kind], value
     if kind in ("tag", "metadata"):
-        if value == NO_VALUE:
-            return None
         return ("tag" if kind == "tag" else METADATA + name), value
     return ALL, ""
 
 
-def _of_scope(scope: str, value: str) -> sa.ColumnElement[bool] | None:
+def _of_scope(scope: str, value: str | None, *, is_sqlite: bool) -> sa.ColumnElement[bool] | None:
     kind, _, name = scope.partition(":")
     if kind == "key":
         return calls.c.key_hint == value
@@ -146,15 +149,28 @@ def _of_scope(scope: str, value: str) -> sa.ColumnElement[bool] | None:
         return calls.c.model == value
     if kind == "metadata":
         member = sa.cast(calls.c.metadata[name].as_string(), sa.Text)
-        # SQLite has JSON's true and false as 1 and 0.
-        same = {"true": ("true", "1"), "false": ("false", "0")}.get(value, (value,))
-        return member.is_(None) if value == NO_VALUE else member.in_(same)
+        if value is None:
+            return member.is_(None)
+        # SQLite has JSON's true and false as 1 and 0, and spells fractions in its own way.
+        same = member.in_({"true": ("true", "1"), "false": ("false", "0")}.get(value, (value,)))
+        if is_sqlite and (number := _fraction(value)) is not None:
+            return sa.or_(same, calls.c.metadata[name].as_float() == number)
+        return same
     if kind == "tag":
         tag = call_tags.c.tag
         wanted = tag == value
-        if value == NO_VALUE:
+        if value is None:
             starts = [tag.startswith(name + separator, autoescape=True) for separator in TAG_SEPARATORS]
             wanted = sa.or_(tag == name, *starts)
         tagged = sa.exists().where(call_tags.c.call_id == calls.c.call_id, wanted)
-        return ~tagged if value == NO_VALUE else tagged
+        return ~tagged if value is None else tagged
     return None
+
+
+def _fraction(value: str) -> float | None:
+    if value.lstrip("-").isdigit():
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None

@@ -107,7 +107,7 @@ class LedgerWriter:
 
     def close(self, timeout: float) -> None:
         """Write what waits, for up to `timeout` seconds; the rest goes to the file of rejected records."""
-        if self.flush(timeout) or not self._in_hand:
+        if self.flush(timeout):
             return
         waiting = list(self._in_hand)
         try:
@@ -172,10 +172,10 @@ class LedgerWriter:
                 if isinstance(error, LedgerVersionError):
                     for record in batch:
                         self._reject(record, str(error))
-                    return
+                    break
                 if is_of_the_record(error):
                     self._isolate(batch, error)
-                    return
+                    break
                 if pause == _BATCH_SECONDS:
                     reason = getattr(error, "orig", error)
                     logger.warning("The ledger %s cannot be written yet: %s", self._shown_url, reason)
@@ -183,7 +183,9 @@ class LedgerWriter:
                 time.sleep(pause)
                 pause = min(pause * 2, _MAX_RETRY_DELAY)
             else:
-                return
+                break
+        written = {record.call_id for record in batch}
+        self._in_hand = [record for record in self._in_hand if record.call_id not in written]
 
     def _isolate(self, batch: Sequence[CallRecord], error: Exception) -> None:
         if len(batch) == 1:
