@@ -137,3 +137,28 @@ def test_the_two_wrapper_distributions_require_this_version(name: str, extra: st
     assert project["name"] == name
     assert project["version"] == texapi_core.__version__
     assert project["dependencies"] == [f"texapi-integrations[{extra}]=={texapi_core.__version__}"]
+
+
+def test_threads_may_import_the_packages_at_once() -> None:
+    code = """
+import threading
+
+both = threading.Barrier(2)
+failures = []
+
+def run(statement):
+    both.wait()
+    try:
+        exec(statement, {})
+    except Exception as error:
+        failures.append(error)
+
+statements = ["from texapi_core.accounting import add_listener", "from texapi_core import TexAPIError"]
+threads = [threading.Thread(target=run, args=(statement,)) for statement in statements]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert not failures, failures
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -491,3 +491,17 @@ def test_a_secret_that_is_a_word_of_an_error_does_not_hide_its_class(
 
     assert "insufficient" not in str(caught.value)
     assert len(gateway.requests) == 1
+
+
+@pytest.mark.parametrize("kept", [9, 20, 34])
+def test_no_piece_of_a_key_remains_where_a_long_error_is_cut(
+    gateway: Gateway, chat: ChatTexAPI, kept: int
+) -> None:
+    body = b"x" * (2**20 - kept) + KEY.encode() + b"y" * 50
+    gateway.misbehave(Fault(status=400, raw=body, content_type="text/plain"))
+
+    with pytest.raises(texapi_core.TexAPIBadRequestError) as caught:
+        chat.invoke("Hello")
+
+    assert KEY[:8] not in caught.value.response.text[-100:]
+    assert KEY[:8] not in _all_texts(caught.value)

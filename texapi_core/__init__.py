@@ -6,13 +6,9 @@ from typing import TYPE_CHECKING
 
 from texapi_core._lazy import lazy_names
 from texapi_core._version import __version__
-from texapi_core.catalog import ModelCapabilities, ModelInfo, capabilities
-from texapi_core.settings import CallOptions, Settings, resolve_settings
-from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
-from texapi_core.wire.usage import TokenUsage
-from texapi_core.wire.values import ChatChoice, ChatDelta, ChatReply
 
 if TYPE_CHECKING:
+    from texapi_core.catalog import ModelCapabilities, ModelInfo, capabilities
     from texapi_core.chat import acomplete, astream, complete, stream
     from texapi_core.errors import (
         TexAPIAllRoutesFailedError,
@@ -47,6 +43,10 @@ if TYPE_CHECKING:
         TexAPIUnprocessableEntityError,
     )
     from texapi_core.models import alist_models, list_models
+    from texapi_core.settings import CallOptions, Settings, resolve_settings
+    from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
+    from texapi_core.wire.usage import TokenUsage
+    from texapi_core.wire.values import ChatChoice, ChatDelta, ChatReply
 
 __all__ = [
     "CallOptions",
@@ -100,4 +100,15 @@ __all__ = [
     "stream",
 ]
 
-__getattr__ = lazy_names(__name__, __all__, ("texapi_core.errors", "texapi_core.chat", "texapi_core.models"))
+# A package that imports its modules while another thread imports one of them may see it half made.
+_HOMES = (
+    "texapi_core.wire.values",
+    "texapi_core.wire.tool_calls",
+    "texapi_core.wire.usage",
+    "texapi_core.catalog",
+    "texapi_core.settings",
+    "texapi_core.errors",
+    "texapi_core.chat",
+    "texapi_core.models",
+)
+__getattr__ = lazy_names(__name__, __all__, _HOMES)

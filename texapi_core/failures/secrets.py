@@ -33,17 +33,20 @@ class Secrets:
         return Secrets, ()
 
     def are_in(self, *texts: str) -> bool:
-        """Whether one of the texts contains a secret."""
+        """Whether one of the texts contains a secret, or may end in the start of one, where it was cut."""
         for secret in self._values:
             for text in texts:
-                if secret in text:
+                if secret in text or secret[:_MIN_LENGTH] in text[-len(secret) :]:
                     return True
         return False
 
     def redact(self, text: str) -> str:
-        """The text with keys, header values and passwords in URLs replaced by `***`."""
+        """The text with keys, header values and passwords in URLs replaced by `***`, even cut at its end."""
         for secret in self._values:
             text = text.replace(secret, "***")
+            start = text.rfind(secret[:_MIN_LENGTH], max(len(text) - len(secret), 0))
+            if start >= 0 and secret.startswith(text[start:]):
+                text = f"{text[:start]}***"
         return _URL_PASSWORD.sub(r"\1***@", text)
 
     def redact_json(self, value: Any) -> Any:
