@@ -1,4 +1,4 @@
-"""JSON schemas where LangChain's conversion is incomplete: recursion and strictness."""
+"""JSON schemas where LangChain's conversion is incomplete: recursion."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Any
 from langchain_core.tools import BaseTool
 
 from texapi_core.adapter_base.schema_cache import root_object
+from texapi_core.request.schemas import strict_schema
 
-_LISTS = ("anyOf", "allOf", "oneOf", "prefixItems")
-_MAPS = ("properties", "$defs", "definitions")
 _REFERENCE = "#/$defs/"
 
 
@@ -33,26 +32,6 @@ def with_recursion(definition: dict[str, Any], source: Any) -> dict[str, Any]:
     if function.get("strict"):
         schema = strict_schema(schema)
     return {**definition, "function": {**function, "parameters": schema}}
-
-
-def strict_schema(schema: Any) -> Any:
-    """A copy in which objects require all their properties and allow no others, as `strict` demands."""
-    if not isinstance(schema, dict):
-        return schema
-    strict = dict(schema)
-    for name in _MAPS:
-        if isinstance(inner := schema.get(name), dict):
-            strict[name] = {key: strict_schema(each) for key, each in inner.items()}
-    for name in _LISTS:
-        if isinstance(inner := schema.get(name), list):
-            strict[name] = [strict_schema(each) for each in inner]
-    if "items" in schema:
-        strict["items"] = strict_schema(schema["items"])
-    if isinstance(properties := schema.get("properties"), dict):
-        strict["required"] = list(properties)
-    if schema.get("type") == "object" or "properties" in schema:
-        strict["additionalProperties"] = False
-    return strict
 
 
 def _has_gap(schema: Any) -> bool:

@@ -18,7 +18,7 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from langchain_texapi._tools import define_tool
+from langchain_texapi._tools import define_tool, is_schema
 from texapi_core.adapter_base.replies import cut_note
 from texapi_core.adapter_base.roots import ANSWER, wrapped_class, wrapped_schema, wrapped_values
 from texapi_core.wire.text import excerpt, json_objects
@@ -40,7 +40,7 @@ def structured_output(
     """See `ChatTexAPI.with_structured_output`."""
     if schema is None and method != "json_mode":
         raise ValueError(f"`schema` is needed with method={method!r}.")
-    if isinstance(schema, dict) and "properties" in schema and "title" not in schema:
+    if isinstance(schema, dict) and "title" not in schema and is_schema(schema):
         schema = {"title": "answer", **schema}
     is_pydantic_class = isinstance(schema, type) and is_basemodel_subclass(schema)  # of version 2 or 1
     asked = wrapped_class(schema)

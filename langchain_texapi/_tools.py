@@ -8,16 +8,12 @@ from typing import Any
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from langchain_texapi._schemas import strict_schema, with_recursion
+from langchain_texapi._schemas import with_recursion
 from texapi_core.adapter_base.schema_cache import SchemaCache
+from texapi_core.request.schemas import strict_schema
+from texapi_core.request.tools import TOOL_EXTRAS, legal_tools, read_function
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
-
-_TOOL_EXTRAS = ("cache_control", "defer_loading", "async")
-"""Members of `BaseTool.extras` that belong beside the tool's function on the wire."""
-
-_SCHEMA_KEYS = frozenset({"function", "input_schema", "parameters", "properties", "custom"})
-"""One of these is in every dict that describes a function."""
 
 _definitions = SchemaCache()
 """Definitions of classes and functions. LangChain itself keeps those of its `BaseTool`s."""
@@ -27,16 +23,27 @@ _response_schemas = SchemaCache()
 
 def format_tools(tools: Sequence[ToolLike], *, strict: bool | None = None) -> list[dict[str, Any]]:
     """Tool definitions of the wire for functions, classes, tools and dicts of any known form."""
-    return [_format_tool(tool, strict) for tool in tools]
+    return legal_tools([_format_tool(tool, strict) for tool in tools])
 
 
 def _format_tool(tool: ToolLike, strict: bool | None) -> dict[str, Any]:
-    if isinstance(tool, dict) and tool.get("type") and not _SCHEMA_KEYS.intersection(tool):
-        return dict(tool)  # one of the provider's tools, e.g. {"type": "web_search"}
+    if isinstance(tool, Mapping) and _is_providers_own(tool):
+        return dict(tool)
     formatted = define_tool(tool, strict=strict)
-    extras = tool.extras if isinstance(tool, BaseTool) else tool if isinstance(tool, dict) else None
-    found = {name: extras[name] for name in _TOOL_EXTRAS if name in extras} if extras else {}
+    extras = tool.extras if isinstance(tool, BaseTool) else tool if isinstance(tool, Mapping) else None
+    found = {name: extras[name] for name in TOOL_EXTRAS if name in extras} if extras else {}
     return {**formatted, **found}
+
+
+def _is_providers_own(tool: Mapping[str, Any]) -> bool:
+    """Whether this is one of the provider's tools, e.g. `{"type": "web_search"}`."""
+    is_function = isinstance(tool.get("function"), Mapping) or read_function(tool) is not None
+    return not is_function and not is_schema(tool)
+
+
+def is_schema(tool: Mapping[str, Any]) -> bool:
+    """Whether this is a JSON schema without a title, which LangChain refuses by name."""
+    return "properties" in tool or tool.get("type") == "object"
 
 
 def define_tool(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any]:
@@ -45,6 +52,8 @@ def define_tool(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any]
 
 
 def _make_definition(tool: ToolLike, strict: bool | None) -> dict[str, Any]:
+    if isinstance(tool, Mapping):
+        tool = read_function(tool) or tool
     return with_recursion(convert_to_openai_tool(tool, strict=strict), tool)
 
 

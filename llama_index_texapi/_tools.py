@@ -16,6 +16,7 @@ from llama_index.core.tools.types import ToolMetadata
 from llama_index_texapi._streaming import PARTIAL
 from texapi_core.adapter_base.replies import cut_note
 from texapi_core.adapter_base.schema_cache import SchemaCache, root_object
+from texapi_core.request.tools import legal_tools, read_function
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
@@ -23,21 +24,28 @@ if TYPE_CHECKING:
 UNKNOWN_TOOLS = "unknown_tools"
 """Key of a response's `additional_kwargs`: names that the model called without having such a tool."""
 
+_OWN_SIGNATURE = "(*args: Any, **kwargs: Any) -> ~Model\nModel function."
+"""What `get_function_tool` of llama-index-core 0.14 says about a class without a docstring."""
+
 _definitions = SchemaCache()
 
 
 def prepare_tools(
-    tools: Sequence[BaseTool],
+    tools: Sequence[BaseTool | Mapping[str, Any]],
     *,
     tool_choice: str | dict[str, Any] | None,
     tool_required: bool,
     allow_parallel_tool_calls: bool,
 ) -> dict[str, Any]:
-    """The arguments of a chat call that give the model these tools; none when there are no tools."""
+    """The arguments of a chat call that give the model these tools; none when there are no tools.
+
+    A tool may be a dict, of a function or of one of the provider's own tools.
+    """
     if not tools:
         return {}
-    prepared: dict[str, Any] = {"tools": [_tool_spec(tool.metadata) for tool in tools]}
-    names = [spec["function"]["name"] for spec in prepared["tools"]]
+    specs = legal_tools([tool if isinstance(tool, Mapping) else _tool_spec(tool.metadata) for tool in tools])
+    prepared: dict[str, Any] = {"tools": specs}
+    names = [spec["function"]["name"] for spec in specs if "function" in spec]
     choice = resolve_tool_choice(tool_choice, tool_required, names)
     if choice is not None:
         prepared["tool_choice"] = choice
@@ -56,9 +64,15 @@ def _tool_spec(metadata: ToolMetadata) -> dict[str, Any]:
 
 
 def _make_definition(metadata: ToolMetadata) -> dict[str, Any]:
-    """LlamaIndex's definition, completed: it omits the fields of a class that refers to itself."""
+    """LlamaIndex's definition, completed: it omits the fields of a class that refers to itself.
+
+    It describes a class without a docstring by the signature of a function of its own.
+    """
     definition = _with_own_name(metadata)
     parameters = definition["function"]["parameters"]
+    if metadata.description == f"{metadata.name}{_OWN_SIGNATURE}" and metadata.fn_schema is not None:
+        fields = ", ".join(metadata.fn_schema.model_fields)
+        definition["function"]["description"] = f"{metadata.name}: {fields}" if fields else metadata.name
     if "properties" not in parameters and metadata.fn_schema is not None:
         root = root_object(metadata.fn_schema.model_json_schema())
         parameters |= {name: root[name] for name in ("type", "properties", "required") if name in root}
@@ -78,7 +92,7 @@ def program_output_class(tools: Sequence[BaseTool]) -> type[BaseModel] | None:
     return tools[0].metadata.fn_schema if is_program_tool(tools) else None
 
 
-def is_program_tool(tools: Sequence[BaseTool]) -> bool:
+def is_program_tool(tools: Sequence[BaseTool | Mapping[str, Any]]) -> bool:
     """Whether this is the one tool by which LlamaIndex's `FunctionCallingProgram` requests an object."""
     if len(tools) != 1:
         return False
@@ -107,7 +121,7 @@ def resolve_tool_choice(
 
 
 def check_tool_calls(
-    response: ChatResponse, tools: Sequence[BaseTool], *, allow_parallel_tool_calls: bool
+    response: ChatResponse, tools: Sequence[BaseTool | Mapping[str, Any]], *, allow_parallel_tool_calls: bool
 ) -> ChatResponse:
     """The response with one call where only one is allowed, and a list of calls that name no tool.
 
@@ -116,7 +130,7 @@ def check_tool_calls(
     calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
     if not allow_parallel_tool_calls and len(calls) > 1:
         response, calls = _with_calls(response, calls[:1]), calls[:1]
-    names = [tool.metadata.name for tool in tools]
+    names = [_name_of(tool) for tool in tools]
     unknown = [call.tool_name for call in calls if call.tool_name not in names]
     if not unknown:
         return response
@@ -125,6 +139,15 @@ def check_tool_calls(
     return response.model_copy(
         update={"additional_kwargs": {**response.additional_kwargs, UNKNOWN_TOOLS: unknown}}
     )
+
+
+def _name_of(tool: BaseTool | Mapping[str, Any]) -> str | None:
+    """The name of a function; `None` for one of a provider's own tools."""
+    if not isinstance(tool, Mapping):
+        return tool.metadata.name
+    function = read_function(tool) or tool.get("function") or {}
+    name: str | None = function.get("name")
+    return name
 
 
 def _with_calls(response: ChatResponse, calls: Sequence[ToolCallBlock]) -> ChatResponse:

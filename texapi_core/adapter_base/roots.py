@@ -48,9 +48,10 @@ def wrapped_schema(schema: Mapping[str, Any]) -> dict[str, Any] | None:
     """The JSON schema of an object around `schema`, `None` for a schema of an object."""
     if schema.get("type") not in ("array", "string", "number", "integer", "boolean"):
         return None
-    inner = {name: value for name, value in schema.items() if name not in ("$defs", "$schema", "title")}
+    definitions = ("$defs", "definitions")
+    inner = {name: value for name, value in schema.items() if name not in (*definitions, "$schema", "title")}
     around = {"type": "object", "properties": {ANSWER: inner}, "required": [ANSWER]}
-    kept = {name: schema[name] for name in ("$defs", "description") if name in schema}
+    kept = {name: schema[name] for name in (*definitions, "description") if name in schema}
     return {"title": schema.get("title", ANSWER), **kept, **around}
 
 

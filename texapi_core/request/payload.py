@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from texapi_core.request.history import History, attached_to_result, mend_history
 from texapi_core.request.names import with_legal_names, with_legal_schema_name, with_legal_tool_names
+from texapi_core.request.tools import legal_tools, with_legal_response_schema
 
 ReplayReasoning = Literal["auto", "always", "never"]
 """When earlier reasoning is sent back: `auto` is for messages with tool calls, in which DeepSeek, Claude and
@@ -55,9 +56,11 @@ def build_payload(
         payload.setdefault("stream_options", {"include_usage": True})
     for extra_body in extra_bodies:
         payload |= extra_body or {}
+    if tools := payload.get("tools"):
+        payload["tools"] = legal_tools(tools)
     payload, own_names = with_legal_tool_names(payload)
     if "response_format" in payload:
-        payload = with_legal_schema_name(payload)
+        payload = with_legal_schema_name(with_legal_response_schema(payload))
     if payload["messages"] is messages:
         mended = mend_history(messages) if history == "mend" else messages
         payload["messages"] = with_legal_names(list(map(_with_plain_text, mended)), own_names)

@@ -1,0 +1,284 @@
+"""JSON schemas of tools and answers as the strictest providers take them.
+
+One refused schema costs the whole request, and MCP servers send many. By public reports, providers refuse: a
+root without `type: object` or `properties` (OpenAI) or with `anyOf`, `oneOf` or `allOf` (Claude, OpenAI); an
+array without `items`, also a tuple (OpenAI, Gemini); `$schema` and required properties that are not there
+(Gemini); `null`, booleans, unknown types and references to nothing in the place of a schema (OpenAI). An
+object without properties inside another is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+Schema = dict[str, Any]
+
+_TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
+_SYNONYMS = {
+    **{name: name for name in _TYPES},
+    "str": "string",
+    "int": "integer",
+    "float": "number",
+    "double": "number",
+    "bool": "boolean",
+    "list": "array",
+    "tuple": "array",
+    "dict": "object",
+    "none": "null",
+}
+"""Types as handwritten schemas name them, in lower case -> JSON schema's."""
+_REFUSED = frozenset({"$schema", "$id", "$comment"})
+_REFUSED_AT_ROOT = frozenset({"allOf", "anyOf", "oneOf", "$ref", "not", "enum", "const"})
+_MAPS = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
+_LISTS = ("anyOf", "allOf", "oneOf", "prefixItems")
+_SINGLE = ("not", "if", "then", "else", "contains", "propertyNames")
+_SINGLE_OR_BOOLEAN = ("additionalProperties", "additionalItems", "unevaluatedProperties", "unevaluatedItems")
+_MAX_REFERENCES = 16
+_MAX_KNOWN = 512
+
+_known: dict[str, Schema] = {}
+"""The last legal schema by its place: a comparison takes a hundredth of the time of a walk."""
+
+
+def legal_schema(schema: Any, place: str) -> Schema:
+    """The schema of an object that every provider takes: a legal one itself, else a mended copy.
+
+    `None` and `{}` become an object without properties. Alternatives at the root become one object: the
+    properties of all of them, of which it requires what each requires. `place` names the schema in errors.
+
+    Raises:
+        ValueError: a schema of something else than an object.
+    """
+    if place in _known and _known[place] == schema:
+        return schema  # type: ignore[no-any-return] # equal to a schema
+    if schema is not None and not isinstance(schema, Mapping):
+        raise ValueError(f"{place} must be a JSON schema, not {schema!r}. Nothing was sent.")
+    root = _object_root(schema or {})
+    if "properties" not in root and _types_of(root) and "object" not in _types_of(root):
+        raise ValueError(
+            f"{place} must be the schema of an object, not of 'type': {root['type']!r}. Nothing was sent."
+        )
+    mended = _Mender(root).mend_root()
+    if mended != schema or not isinstance(schema, dict):
+        return mended
+    if len(_known) >= _MAX_KNOWN:
+        _known.clear()
+    _known[place] = mended
+    return schema
+
+
+def strict_schema(schema: Any) -> Any:
+    """A copy in which objects require all their properties and allow no others, as `strict` demands."""
+    if not isinstance(schema, dict):
+        return schema
+    strict = dict(schema)
+    for name in ("properties", "$defs", "definitions"):
+        if isinstance(inner := schema.get(name), dict):
+            strict[name] = {key: strict_schema(each) for key, each in inner.items()}
+    for name in _LISTS:
+        if isinstance(inner := schema.get(name), list):
+            strict[name] = [strict_schema(each) for each in inner]
+    if "items" in schema:
+        strict["items"] = strict_schema(schema["items"])
+    if isinstance(properties := schema.get("properties"), dict):
+        strict["required"] = list(properties)
+    if schema.get("type") == "object" or "properties" in schema:
+        strict["additionalProperties"] = False
+    return strict
+
+
+class _Mender:
+    """Makes the copy of a schema whose root is an object. References are looked up in the root."""
+
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+        self._hoisted: dict[str, dict[str, Any]] = {}
+
+    def mend_root(self) -> Schema:
+        mended = self._mend(self._root)
+        mended["type"] = "object"
+        mended.setdefault("properties", {})
+        while self._hoisted:  # a definition may refer to further ones
+            hoisted, self._hoisted = self._hoisted, {}
+            for place, definitions in hoisted.items():
+                self._root = {**self._root, place: {**self._root.get(place, {}), **definitions}}
+                found = {name: self._mend(each) for name, each in definitions.items()}
+                mended[place] = {**mended.get(place, {}), **found}
+        return mended
+
+    def _mend(self, schema: Any) -> Schema:
+        if not isinstance(schema, Mapping):
+            return {"not": {}} if schema is False else {}
+        mended: Schema = {}
+        for name, value in schema.items():
+            if name not in _REFUSED and (kept := self._keyword(name, value)) is not None:
+                mended[name] = kept[0]
+        if "required" in mended and "properties" in mended:
+            there = [name for name in mended["required"] if name in mended["properties"]]
+            if there != mended["required"]:
+                mended["required"] = there
+        if "array" in _types_of(mended) or "prefixItems" in mended or "items" in schema:
+            given = schema.get("items")
+            items = given if isinstance(given, list) else schema.get("prefixItems")
+            if not isinstance(given, Mapping):
+                mended["items"] = _either([self._mend(each) for each in items or ()])
+        return mended
+
+    def _keyword(self, name: str, value: Any) -> tuple[Any] | None:
+        """The value of a keyword; `None` if it has no meaning there."""
+        if name in _MAPS:
+            if not isinstance(value, Mapping):
+                return None
+            return ({key: self._mend(each) for key, each in value.items()},)
+        if name in _LISTS:
+            return ([self._mend(each) for each in value],) if isinstance(value, list) and value else None
+        if name in _SINGLE or name == "items":
+            return (self._mend(value),) if isinstance(value, (Mapping, bool)) else None
+        if name in _SINGLE_OR_BOOLEAN:
+            return (self._mend(value),) if isinstance(value, Mapping) else _if(isinstance(value, bool), value)
+        if name == "$ref":
+            return _if(self._leads_somewhere(value), value)
+        check = _CHECKS.get(name)
+        return (value,) if check is None else check(value)
+
+    def _leads_somewhere(self, reference: Any) -> bool:
+        """Whether a reference has a target in the root; a nested definition is moved there."""
+        if _target(reference, self._root) is not None:
+            return True
+        found = next(_definitions_named(reference, self._root), None)
+        if found is None:
+            return False
+        _, place, name = reference.split("/")
+        self._hoisted.setdefault(place, {})[name] = found
+        return True
+
+
+def _if(is_legal: bool, value: Any) -> tuple[Any] | None:
+    return (value,) if is_legal else None
+
+
+def _legal_type(value: Any) -> tuple[Any] | None:
+    found = [_SYNONYMS.get(each.lower()) for each in _list(value) if isinstance(each, str)]
+    legal = [each for each in found if each is not None]
+    return _if(bool(legal), legal if isinstance(value, list) else legal and legal[0])
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _legal_names(value: Any) -> tuple[Any] | None:
+    return _if(isinstance(value, list) and all(isinstance(each, str) for each in value), value)
+
+
+def _legal_text(value: Any) -> tuple[Any] | None:
+    return None if value is None else (value if isinstance(value, str) else str(value),)
+
+
+_CHECKS: Mapping[str, Callable[[Any], tuple[Any] | None]] = {
+    "type": _legal_type,
+    "required": _legal_names,
+    "enum": lambda value: _if(isinstance(value, list) and bool(value), value),
+    "title": _legal_text,
+    "description": _legal_text,
+}
+
+
+def _types_of(schema: Mapping[str, Any]) -> Sequence[str]:
+    found = _legal_type(schema.get("type"))
+    return _list(found[0]) if found else ()
+
+
+def _object_root(schema: Mapping[str, Any]) -> Schema:
+    """The schema without references and alternatives at its root, which become part of it."""
+    if _REFUSED_AT_ROOT.isdisjoint(schema):
+        return dict(schema)
+    return _flat(schema, schema, _MAX_REFERENCES)
+
+
+def _flat(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Schema:
+    while "$ref" in schema and depth:
+        depth -= 1
+        target = _target(schema["$ref"], root)
+        rest = {name: value for name, value in schema.items() if name != "$ref"}
+        schema = {**target, **rest} if isinstance(target, Mapping) else rest
+    flat = {name: value for name, value in schema.items() if name not in _REFUSED_AT_ROOT}
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        given = schema.get(keyword)
+        if not isinstance(given, list) or not depth:
+            continue
+        branches = [_flat(each, root, depth - 1) for each in given if isinstance(each, Mapping)]
+        objects = [each for each in branches if not _types_of(each) or "object" in _types_of(each)]
+        if not objects:
+            flat.setdefault("type", next((each["type"] for each in branches), None))
+            continue
+        flat.setdefault("type", "object")
+        _merge(flat, objects, all_hold=keyword == "allOf")
+    return flat
+
+
+def _merge(flat: Schema, branches: Sequence[Mapping[str, Any]], *, all_hold: bool) -> None:
+    """Add the properties of branches, of which one or all hold, to a new schema."""
+    properties: dict[str, list[Any]] = {name: [each] for name, each in _map(flat, "properties").items()}
+    for branch in branches:
+        for name, each in _map(branch, "properties").items():
+            properties.setdefault(name, []).append(each)
+        for name in ("$defs", "definitions"):
+            if _map(branch, name):
+                flat[name] = {**_map(branch, name), **_map(flat, name)}
+    flat["properties"] = {
+        name: _either(found, "allOf" if all_hold else "anyOf") for name, found in properties.items()
+    }
+    needed = [[name for name in branch.get("required") or () if isinstance(name, str)] for branch in branches]
+    names = [name for each in needed for name in each] if all_hold else needed[0]
+    kept = [name for name in names if all_hold or all(name in each for each in needed)]
+    if required := list(dict.fromkeys([*(flat.get("required") or ()), *kept])):
+        flat["required"] = required
+
+
+def _map(schema: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = schema.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _either(schemas: Sequence[Any], keyword: str = "anyOf") -> Any:
+    """One schema for several; anything if one of them is."""
+    distinct: list[Any] = []
+    for each in schemas:
+        if each not in distinct:
+            distinct.append(each)
+    if len(distinct) == 1:
+        return distinct[0]
+    if not distinct or (keyword == "anyOf" and {} in distinct):
+        return {}
+    return {keyword: distinct}
+
+
+def _target(reference: Any, root: Any) -> Any:
+    """What a reference such as `#/$defs/Page` leads to, `None` if to nothing."""
+    if not isinstance(reference, str) or not reference.startswith("#"):
+        return None
+    found = root
+    for part in filter(None, reference[1:].split("/")):
+        key = unquote(part).replace("~1", "/").replace("~0", "~")
+        if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
+            found = found[int(key)]
+        else:
+            found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
+def _definitions_named(reference: Any, schema: Any) -> Iterator[Any]:
+    """The definitions with the name of a reference, wherever they are."""
+    if not isinstance(reference, str) or not reference.startswith(("#/$defs/", "#/definitions/")):
+        return
+    if isinstance(schema, Mapping):
+        if (found := _target(reference, schema)) is not None:
+            yield found
+        for each in schema.values():
+            yield from _definitions_named(reference, each)
+    elif isinstance(schema, list):
+        for each in schema:
+            yield from _definitions_named(reference, each)

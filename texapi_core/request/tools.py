@@ -1,0 +1,92 @@
+"""Tools as chat completions take them, from dicts of any known form; a provider's own tools stay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from texapi_core.request.schemas import legal_schema, strict_schema
+
+TOOL_EXTRAS = ("cache_control", "defer_loading", "async")
+"""Members that stand beside a tool's function on the wire."""
+_SCHEMAS = ("parameters", "input_schema", "inputSchema")
+"""Where OpenAI, Anthropic and MCP have the schema of a tool."""
+_TYPES_OF_FUNCTIONS = (None, "function", "custom")
+
+
+def read_function(tool: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The function that a dict describes as OpenAI, Anthropic, Bedrock, MCP or a JSON schema do.
+
+    `None` for any other dict: it is in the form of the wire, or one of the provider's own tools, such as
+    `{"type": "web_search"}`, `{"type": "custom", ...}` without a schema, or `{"google_search": {}}`.
+    """
+    if "function" in tool:
+        return None
+    if isinstance(spec := tool.get("toolSpec"), Mapping):
+        schema = spec.get("inputSchema") or {}
+        return _function(spec, schema.get("json") if isinstance(schema, Mapping) else None)
+    tool_type = tool.get("type")
+    if "name" in tool and tool_type in _TYPES_OF_FUNCTIONS:
+        found = [name for name in _SCHEMAS if name in tool]
+        if found:
+            return _function(tool, tool[found[0]])
+        is_function = tool_type == "function" or (tool_type is None and "description" in tool)
+        return _function(tool) if is_function or tool.keys() == {"name"} else None
+    if "title" in tool and (tool_type in (None, "object") or "properties" in tool):
+        schema = {name: value for name, value in tool.items() if name not in ("title", "description")}
+        return _function({**tool, "name": tool["title"]}, schema)
+    return None
+
+
+_ABSENT: Any = object()
+
+
+def _function(described: Mapping[str, Any], schema: Any = _ABSENT) -> dict[str, Any]:
+    function = {name: described[name] for name in ("name", "description") if name in described}
+    if schema is not _ABSENT:
+        function["parameters"] = schema
+    return {**function, "strict": described["strict"]} if "strict" in described else function
+
+
+def legal_tools(tools: Sequence[Any]) -> list[Any]:
+    """The tools with schemas that every provider takes. Nothing is changed in place.
+
+    Raises:
+        ValueError: the parameters of a tool are no object.
+    """
+    return [_legal_tool(tool) if isinstance(tool, Mapping) else tool for tool in tools]
+
+
+def _legal_tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    function = tool.get("function")
+    if function is None and (function := read_function(tool)) is not None:
+        extras = {name: tool[name] for name in TOOL_EXTRAS if name in tool}
+        tool = {"type": "function", "function": function, **extras}
+    if not isinstance(function, Mapping) or "parameters" not in function:
+        return tool
+    legal = _legal(function, "parameters", f"`parameters` of the tool {function.get('name')!r}")
+    return tool if legal is function else {**tool, "function": legal}
+
+
+def with_legal_response_schema(payload: dict[str, Any]) -> dict[str, Any]:
+    """The payload with a schema of the answer that every provider takes.
+
+    Raises:
+        ValueError: it is not the schema of an object.
+    """
+    response_format = payload["response_format"]
+    named = response_format.get("json_schema") if isinstance(response_format, Mapping) else None
+    if not isinstance(named, Mapping) or "schema" not in named:
+        return payload
+    legal = _legal(named, "schema", f"`response_format`: the schema of {named.get('name')!r}")
+    if legal is named:
+        return payload
+    return {**payload, "response_format": {**response_format, "json_schema": legal}}
+
+
+def _legal(described: Mapping[str, Any], member: str, place: str) -> Mapping[str, Any]:
+    given = described[member]
+    legal = legal_schema(given, place)
+    if legal is given:
+        return described
+    return {**described, member: strict_schema(legal) if described.get("strict") else legal}
