@@ -1,11 +1,10 @@
-"""Strict checks of schemas and media, which only `Gateway(strict=True)` makes."""
+"""The strict check of media: each is labelled as what its first bytes are."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from tests.gateway.refusal import invalid
@@ -17,38 +16,6 @@ _SIGNATURES = {
     "image/webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
 }
 _DATA_URL = re.compile(r"data:(image/[\w.+-]+);base64,(.*)", re.DOTALL)
-
-
-def check_schemas(body: dict[str, Any]) -> None:
-    """Check that the parameters of tools are schemas of objects with properties."""
-    for index, tool in enumerate(body.get("tools") or ()):
-        function = tool["function"]
-        if "parameters" in function:
-            problem = next(_problems(function["parameters"]), None)
-            if problem:
-                raise invalid(
-                    f"tools[{index}].function.parameters",
-                    f"Invalid schema for function '{function['name']}': {problem}",
-                )
-
-
-def _problems(schema: Any, context: tuple[str, ...] = (), *, is_root: bool = True) -> Iterator[str]:
-    if not isinstance(schema, dict):
-        return
-    where = f"In context={context}, "
-    if is_root and schema.get("type") != "object":
-        yield f"schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{schema.get('type')}\"'."
-    if schema.get("type") == "object" and "properties" not in schema and "additionalProperties" not in schema:
-        yield f"{where}object schema missing properties."
-    if schema.get("type") == "array" and not ("items" in schema or "prefixItems" in schema):
-        yield f"{where}array schema missing items."
-    if "$schema" in schema:
-        yield f'{where}Unknown name "$schema": Cannot find field.'
-    for name, inner in (schema.get("properties") or {}).items():
-        yield from _problems(inner, (*context, "properties", name), is_root=False)
-    yield from _problems(schema.get("items"), (*context, "items"), is_root=False)
-    for name, inner in (schema.get("$defs") or {}).items():
-        yield from _problems(inner, (*context, "$defs", name), is_root=False)
 
 
 def check_media(messages: list[dict[str, Any]]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.gateway.check_content import check_media, check_schemas
+from tests.gateway.check_content import check_media
 from tests.gateway.check_messages import check_messages
 from tests.gateway.check_names import check_name
+from tests.gateway.check_schemas import check_schemas
 from tests.gateway.check_tools import check_tool_choice, check_tools
 from tests.gateway.refusal import invalid, unknown_model
 

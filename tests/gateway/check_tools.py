@@ -8,6 +8,8 @@ from tests.gateway.check_names import check_name
 from tests.gateway.models import signs_tool_calls
 from tests.gateway.refusal import invalid
 
+_OWN_TYPES = ("custom", "web_search", "web_search_20250305")
+
 
 def check_tools(body: dict[str, Any]) -> list[str]:
     """Check the declared tools and return their names."""
@@ -19,6 +21,8 @@ def check_tools(body: dict[str, Any]) -> list[str]:
     names: list[str] = []
     for index, tool in enumerate(tools):
         name = _check_tool(tool, f"tools[{index}]")
+        if name is None:
+            continue
         if name in names:
             raise invalid(f"tools[{index}].function.name", f"There are two tools named '{name}'.")
         names.append(name)
@@ -63,8 +67,18 @@ def check_signatures(body: dict[str, Any], signed: list[str]) -> None:
                 )
 
 
-def _check_tool(tool: Any, path: str) -> str:
-    """Check one tool and return its name."""
+def _is_own(tool: Any) -> bool:
+    """Return whether a tool is one that a provider runs itself, or has in a form of its own."""
+    if not isinstance(tool, dict):
+        return False
+    kind = str(tool.get("type", ""))
+    return kind in _OWN_TYPES or kind.startswith("openrouter:") or tool.keys() == {"google_search"}
+
+
+def _check_tool(tool: Any, path: str) -> str | None:
+    """Check one tool and return its name; one of the provider's own has none."""
+    if _is_own(tool):
+        return None
     if not isinstance(tool, dict) or tool.get("type") != "function":
         raise invalid(f"{path}.type", "The type of a tool must be 'function'.")
     function = tool.get("function")

@@ -299,10 +299,41 @@ def image(declared: str, data: str) -> dict[str, Any]:
     return {"messages": [user_with({"type": "image_url", "image_url": url})]}
 
 
-NESTED = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "object"}}}}
+NESTED = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "array"}}}}
 STRICTLY_REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "object without properties": (function({"type": "object"}), "object schema missing properties"),
-    "nested object without properties": (function(NESTED), "('properties', 'a', 'items')"),
+    "nested array without items": (function(NESTED), "('properties', 'a', 'items')"),
+    "tuple without items": (
+        function({"type": "object", "properties": {"a": {"prefixItems": [{}]}}}),
+        "array schema missing items",
+    ),
+    "alternatives at the root": (
+        function({"type": "object", "properties": {}, "anyOf": [{"required": []}]}),
+        "at the top level",
+    ),
+    "null for a list": (function({"type": "object", "properties": {}, "required": None}), "'array'"),
+    "required property that is not there": (
+        function({"type": "object", "properties": {}, "required": ["a"]}),
+        "property is not defined",
+    ),
+    "unknown type": (
+        function({"type": "object", "properties": {"a": {"type": "str"}}}),
+        "'str' is not valid",
+    ),
+    "boolean for a schema": (function({"type": "object", "properties": {"a": True}}), "True is not of type"),
+    "reference to nothing": (
+        function({"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}}}),
+        "was not found in the schema",
+    ),
+    "answer without properties": (
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "f", "schema": {"type": "object"}},
+            }
+        },
+        "Invalid schema for response_format 'f'",
+    ),
     "schema without type": (function({}), "'type: \"object\"'"),
     "array without items": (
         function({"type": "object", "properties": {"a": {"type": "array"}}}),

@@ -2,7 +2,7 @@
 
 One refused schema costs the whole request, and MCP servers send many. By public reports, providers refuse: a
 root without `type: object` or `properties` (OpenAI) or with `anyOf`, `oneOf` or `allOf` (Claude, OpenAI); an
-array without `items`, also a tuple (OpenAI, Gemini); `$schema` and required properties that are not there
+array without `items`, also a tuple (OpenAI, Gemini); `$schema` and required properties without a schema
 (Gemini); `null`, booleans, unknown types and references to nothing in the place of a schema (OpenAI). An
 object without properties inside another is taken.
 """
@@ -35,7 +35,6 @@ _MAPS = ("properties", "patternProperties", "dependentSchemas", "$defs", "defini
 _LISTS = ("anyOf", "allOf", "oneOf", "prefixItems")
 _SINGLE = ("not", "if", "then", "else", "contains", "propertyNames")
 _SINGLE_OR_BOOLEAN = ("additionalProperties", "additionalItems", "unevaluatedProperties", "unevaluatedItems")
-_MAX_REFERENCES = 16
 _MAX_KNOWN = 512
 
 _known: dict[str, Schema] = {}
@@ -97,9 +96,7 @@ class _Mender:
         self._hoisted: dict[str, dict[str, Any]] = {}
 
     def mend_root(self) -> Schema:
-        mended = self._mend(self._root)
-        mended["type"] = "object"
-        mended.setdefault("properties", {})
+        mended = self._mend({**self._root, "type": "object", "properties": _map(self._root, "properties")})
         while self._hoisted:  # a definition may refer to further ones
             hoisted, self._hoisted = self._hoisted, {}
             for place, definitions in hoisted.items():
@@ -115,10 +112,10 @@ class _Mender:
         for name, value in schema.items():
             if name not in _REFUSED and (kept := self._keyword(name, value)) is not None:
                 mended[name] = kept[0]
-        if "required" in mended and "properties" in mended:
-            there = [name for name in mended["required"] if name in mended["properties"]]
-            if there != mended["required"]:
-                mended["required"] = there
+        if "properties" in mended:
+            missing = [name for name in mended.get("required", ()) if name not in mended["properties"]]
+            if missing:
+                mended["properties"] = {**mended["properties"], **{name: {} for name in missing}}
         if "array" in _types_of(mended) or "prefixItems" in mended or "items" in schema:
             given = schema.get("items")
             items = given if isinstance(given, list) else schema.get("prefixItems")
@@ -195,21 +192,22 @@ def _object_root(schema: Mapping[str, Any]) -> Schema:
     """The schema without references and alternatives at its root, which become part of it."""
     if _REFUSED_AT_ROOT.isdisjoint(schema):
         return dict(schema)
-    return _flat(schema, schema, _MAX_REFERENCES)
+    return _flat(schema, schema, frozenset())
 
 
-def _flat(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Schema:
-    while "$ref" in schema and depth:
-        depth -= 1
-        target = _target(schema["$ref"], root)
+def _flat(schema: Mapping[str, Any], root: Mapping[str, Any], followed: frozenset[str]) -> Schema:
+    while "$ref" in schema:
+        reference = str(schema["$ref"])
+        target = None if reference in followed else _target(reference, root)
+        followed |= {reference}
         rest = {name: value for name, value in schema.items() if name != "$ref"}
         schema = {**target, **rest} if isinstance(target, Mapping) else rest
     flat = {name: value for name, value in schema.items() if name not in _REFUSED_AT_ROOT}
     for keyword in ("allOf", "anyOf", "oneOf"):
         given = schema.get(keyword)
-        if not isinstance(given, list) or not depth:
+        if not isinstance(given, list):
             continue
-        branches = [_flat(each, root, depth - 1) for each in given if isinstance(each, Mapping)]
+        branches = [_flat(each, root, followed) for each in given if isinstance(each, Mapping)]
         objects = [each for each in branches if not _types_of(each) or "object" in _types_of(each)]
         if not objects:
             flat.setdefault("type", next((each["type"] for each in branches), None))
@@ -231,11 +229,16 @@ def _merge(flat: Schema, branches: Sequence[Mapping[str, Any]], *, all_hold: boo
     flat["properties"] = {
         name: _either(found, "allOf" if all_hold else "anyOf") for name, found in properties.items()
     }
-    needed = [[name for name in branch.get("required") or () if isinstance(name, str)] for branch in branches]
+    needed = [_names(branch) for branch in branches]
     names = [name for each in needed for name in each] if all_hold else needed[0]
     kept = [name for name in names if all_hold or all(name in each for each in needed)]
-    if required := list(dict.fromkeys([*(flat.get("required") or ()), *kept])):
+    if required := list(dict.fromkeys([*_names(flat), *kept])):
         flat["required"] = required
+
+
+def _names(schema: Mapping[str, Any]) -> list[str]:
+    found = _legal_names(schema.get("required"))
+    return list(found[0]) if found else []
 
 
 def _map(schema: Mapping[str, Any], name: str) -> Mapping[str, Any]:

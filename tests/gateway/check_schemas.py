@@ -1,0 +1,119 @@
+"""The strict check of JSON schemas: what OpenAI, Claude or Gemini refuse by public reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.gateway.refusal import invalid
+
+_TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
+_REFUSED_AT_ROOT = ("oneOf", "anyOf", "allOf", "enum", "not")
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_MAPS = ("properties", "$defs", "definitions", "patternProperties")
+_SCHEMAS = ("items", "not", "contains", "if", "then", "else")
+
+
+def check_schemas(body: dict[str, Any]) -> None:
+    """Check the parameters of tools and the schema of the answer."""
+    for index, tool in enumerate(body.get("tools") or ()):
+        function = tool.get("function", {})
+        if "parameters" in function:
+            named = f"function '{function['name']}'"
+            check_schema(function["parameters"], named, f"tools[{index}].function.parameters")
+    declared = (body.get("response_format") or {}).get("json_schema") or {}
+    if "schema" in declared:
+        check_schema(declared["schema"], f"response_format '{declared['name']}'", "response_format")
+
+
+def check_schema(schema: Any, named: str, path: str = "parameters") -> None:
+    """Check a schema at the root of a tool or an answer."""
+    problem = next(_problems_of_root(schema), None)
+    if problem:
+        raise invalid(path, f"Invalid schema for {named}: {problem}")
+
+
+def _problems_of_root(schema: Any) -> Iterator[str]:
+    if not isinstance(schema, dict):
+        yield f"{schema!r} is not of type 'object'."
+        return
+    if schema.get("type") != "object":
+        yield f"schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{schema.get('type')}\"'."
+    if any(name in schema for name in _REFUSED_AT_ROOT):
+        refused = "/".join(f"'{name}'" for name in _REFUSED_AT_ROOT)
+        yield f"schema must have type 'object' and not have {refused} at the top level."
+    if not isinstance(schema.get("properties"), dict):
+        yield "In context=(), object schema missing properties."
+    yield from _problems(schema, (), schema)
+
+
+def _problems(schema: Any, context: tuple[str, ...], root: dict[str, Any]) -> Iterator[str]:
+    where = f"In context={context}, "
+    if not isinstance(schema, dict):
+        yield f"{where}{schema!r} is not of type 'object'."
+        return
+    for name in ("$schema", "$id"):
+        if name in schema:
+            yield f'{where}Unknown name "{name}": Cannot find field.'
+    yield from _problems_of_types(schema, where)
+    if "required" in schema:
+        yield from _problems_of_required(schema, where)
+    if "$ref" in schema and not _leads_somewhere(schema["$ref"], root):
+        yield f"{where}reference to component '{schema['$ref']}' which was not found in the schema."
+    for name in ("title", "description"):
+        if name in schema and not isinstance(schema[name], str):
+            yield f"{where}{schema[name]!r} is not of type 'string'."
+    for name in ("enum", *_LISTS):
+        if name in schema and not schema[name]:
+            yield f"{where}[] should be non-empty."
+    for place, inner in _inner(schema):
+        yield from _problems(inner, (*context, *place), root)
+
+
+def _problems_of_types(schema: dict[str, Any], where: str) -> Iterator[str]:
+    types = schema["type"] if isinstance(schema.get("type"), list) else [schema.get("type", "object")]
+    if not types or any(each not in _TYPES for each in types):
+        yield f"{where}{schema['type']!r} is not valid under any of the given schemas."
+    if ("array" in types or "prefixItems" in schema) and not isinstance(schema.get("items"), dict):
+        yield f"{where}array schema missing items."
+    if not isinstance(schema.get("additionalProperties", True), dict | bool):
+        yield f"{where}{schema['additionalProperties']!r} is not of type 'object', 'boolean'."
+
+
+def _inner(schema: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name in _MAPS:
+        if not isinstance(schema.get(name, {}), dict):
+            yield (name,), schema[name]
+            continue
+        for key, each in schema.get(name, {}).items():
+            yield (name, key), each
+    for name in _LISTS:
+        for at, each in enumerate(schema.get(name) or ()):
+            yield (name, str(at)), each
+    for name in _SCHEMAS:
+        if name in schema:
+            yield (name,), schema[name]
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield ("additionalProperties",), schema["additionalProperties"]
+
+
+def _problems_of_required(schema: dict[str, Any], where: str) -> Iterator[str]:
+    required = schema["required"]
+    if not isinstance(required, list):
+        yield f"{where}{required!r} is not of type 'array'."
+        return
+    for at, name in enumerate(required):
+        if "properties" in schema and name not in schema["properties"]:
+            yield f"{where}required[{at}]: property is not defined."
+
+
+def _leads_somewhere(reference: Any, root: Any) -> bool:
+    if not isinstance(reference, str) or not reference.startswith("#"):
+        return False
+    for part in reference[1:].split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(root, list):
+            root = dict(enumerate(root)).get(int(key)) if key.isdecimal() else None
+        else:
+            root = root.get(key) if isinstance(root, dict) else None
+    return root is not None
