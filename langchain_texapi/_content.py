@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from texapi_core.accounting.record import logger
+from texapi_core.request.foreign import read_call
+from texapi_core.request.media import as_base64, audio_format, data_url, file_part
+
 Block = Mapping[str, Any]
 Part = dict[str, Any]
 
 CACHE_MARKS = ("cache_control", "prompt_cache_breakpoint")
 """Members of a block that tell a provider where its prompt cache may end."""
-
-_AUDIO_FORMATS = {"x-wav": "wav", "wave": "wav", "mpeg": "mp3", "x-m4a": "m4a", "mp4": "m4a"}
-"""MIME subtype -> `format` of an `input_audio` part where they differ."""
 
 _ELSEWHERE_IN_ASSISTANT = frozenset(
     {
@@ -32,33 +33,34 @@ _ELSEWHERE_IN_ASSISTANT = frozenset(
 """Blocks that an assistant message sends outside of `content`: tool calls, reasoning and refusal have
 separate fields."""
 
-_SERVER_SIDE = (
-    "server_tool_",
-    "mcp_",
-    "web_search_",
-    "web_fetch_",
-    "file_search_",
-    "tool_search_",
-    "code_interpreter_",
-    "code_execution_",
-    "bash_code_execution_",
-    "text_editor_code_execution_",
-    "computer_call",
-    "image_generation_call",
-    "executable_code",
-    "non_standard",
-)
-"""Prefixes of the types of blocks that record what another provider's servers did, as Anthropic, OpenAI
-Responses, Google and LangChain name them. Chat completions cannot carry them, and their results are in
-the text."""
+
+def carried_by_assistant(content: list[Any]) -> list[str | Block]:
+    """The blocks of an earlier answer that are part of its content.
+
+    Each provider has block types of its own, and new ones come: of a block that chat completions cannot
+    carry, only its `text` is kept.
+    """
+    kept: list[str | Block] = []
+    for block in content:
+        if isinstance(block, str) or block.get("type") == "text":
+            kept.append(block)
+        elif str(block.get("type")) not in _ELSEWHERE_IN_ASSISTANT and read_call(block) is None:
+            kept += _carried(block)
+    return kept
 
 
-def is_left_out_of_assistant(block: str | Block) -> bool:
-    """Whether the content of an assistant message is sent without this block."""
-    if isinstance(block, str):
-        return False
-    block_type = str(block.get("type"))
-    return block_type in _ELSEWHERE_IN_ASSISTANT or block_type.startswith(_SERVER_SIDE)
+def _carried(block: Block) -> list[str | Block]:
+    try:
+        _to_part(block, "an earlier answer")
+    except (ValueError, TypeError, AttributeError):
+        logger.debug("A content block of an earlier answer is not sent: %s", _type_of(block))
+        text = block.get("text")
+        return [{"type": "text", "text": text}] if isinstance(text, str) and text else []
+    return [block]
+
+
+def _type_of(block: Block) -> str:
+    return repr(block.get("type") or sorted(map(str, block)))
 
 
 def text_of(content: str | list[Any]) -> str:
@@ -116,8 +118,7 @@ def _audio(block: Block) -> Part:
     data, mime_type = _base64_of(block)
     if data is None:
         raise ValueError("Unsupported content block: 'audio' without `base64` data and `mime_type`.")
-    subtype = (mime_type or "audio/wav").partition("/")[2].partition(";")[0]
-    audio = {"data": data, "format": _AUDIO_FORMATS.get(subtype, subtype)}
+    audio = {"data": as_base64(data), "format": audio_format(mime_type or "audio/wav")}
     return {"type": "input_audio", "input_audio": audio}
 
 
@@ -144,10 +145,8 @@ def _file(block: Block) -> Part:
                 "Unsupported content block: 'file' needs `base64` with `mime_type`, `url` or `file_id`."
             )
         return {"type": "file", "file": {"file_data": url, **file}}
-    mime_type = mime_type or ("text/plain" if block.get("type") == "text-plain" else "application/pdf")
-    default_name = "document.txt" if mime_type.startswith("text/plain") else "document.pdf"
-    file = {"filename": named or default_name, "file_data": f"data:{mime_type};base64,{data}"}
-    return {"type": "file", "file": file}
+    mime_type = mime_type or ("text/plain" if block.get("type") == "text-plain" else None)
+    return file_part(data, mime_type, named)
 
 
 def _document(block: Block) -> Part:
@@ -198,7 +197,7 @@ def _url_of(block: Block, default_mime_type: str) -> str:
         raise ValueError(
             f"Unsupported content block: {block.get('type')!r} needs `url`, or `base64` with `mime_type`."
         )
-    return f"data:{mime_type or default_mime_type};base64,{data}"
+    return data_url(data, mime_type or default_mime_type, default_mime_type.partition("/")[0])
 
 
 def _remote_url_of(block: Block) -> str | None:
@@ -207,10 +206,16 @@ def _remote_url_of(block: Block) -> str | None:
     return url if isinstance(url, str) and url else None
 
 
-def _base64_of(block: Block) -> tuple[str | None, str | None]:
-    """Data and MIME type: v1 `base64`, v0 `data`, Anthropic `source`."""
+def _base64_of(block: Block) -> tuple[str | bytes | None, str | None]:
+    """Data and MIME type: v1 `base64`, v0 `data`, Anthropic `source`; each may be bytes or a data URL."""
     source = block.get("source")
     if isinstance(source, dict):
-        return source.get("data"), source.get("media_type")
-    data = block.get("base64") or (block.get("data") if block.get("source_type") == "base64" else None)
-    return data, block.get("mime_type")
+        data, mime_type = source.get("data"), source.get("media_type")
+    else:
+        data = block.get("base64") or (block.get("data") if block.get("source_type") == "base64" else None)
+        mime_type = block.get("mime_type")
+        if data is None and str(url := block.get("url"))[:5].lower() == "data:":
+            data = url
+    if isinstance(data, str) and data[:5].lower() == "data:":
+        mime_type = data[5:].partition(",")[0].partition(";")[0] or mime_type
+    return data, mime_type

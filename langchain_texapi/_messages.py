@@ -21,9 +21,10 @@ from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.messages.tool import tool_call as parsed_tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from langchain_texapi._content import CACHE_MARKS, is_left_out_of_assistant, text_of, to_parts
+from langchain_texapi._content import CACHE_MARKS, carried_by_assistant, text_of, to_parts
 from langchain_texapi._templates import Template
 from texapi_core.adapter_base.replies import TOOL_CALL_EXTRAS, cut_note, tool_call_extras
+from texapi_core.request.foreign import read_call, read_result, typed
 from texapi_core.request.payload import (
     MessageWithMedia,
     Part,
@@ -59,6 +60,7 @@ def convert_messages(
         ValueError: a message or a content block that chat completions cannot carry, by its name.
     """
     answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
+    answered |= _answered_in_blocks(messages)
     converted: list[MessageWithMedia] = []
     for message in messages:
         if isinstance(message, AIMessage):
@@ -103,23 +105,32 @@ def _role_of(message: BaseMessage) -> str:
 
 
 def _convert_human_message(message: HumanMessage, tool_media: ToolMedia) -> list[MessageWithMedia]:
-    """A user message; Anthropic's `tool_result` blocks in it become tool messages that precede it."""
-    results = [block for block in _blocks(message) if block.get("type") == "tool_result"]
+    """A user message; tool results in it become tool messages that precede it."""
+    results = [(block, result) for block in _blocks(message) if (result := read_result(block)) is not None]
     if not results:
         return [(_convert_message_to_dict(message), [])]
     wire = [
-        tool_message(result.get("tool_use_id"), _result_content(result), tool_media=tool_media)
-        for result in results
+        tool_message(result.id, _result_content(result.content, block), tool_media=tool_media)
+        for block, result in results
     ]
-    rest = [block for block in message.content if block not in results]
+    rest = [typed(block) for block in message.content if all(block is not each for each, _ in results)]
     if rest:
         wire.append((_convert_message_to_dict(message.model_copy(update={"content": rest})), []))
     return wire
 
 
-def _result_content(result: Mapping[str, Any]) -> str | list[Part]:
-    """The content of a `tool_result`; a cache mark on the result goes to its last part."""
-    content = result.get("content") or ""
+def _answered_in_blocks(messages: Sequence[BaseMessage]) -> set[str]:
+    """The ids of calls, or names of tools, whose results are in the content of user messages."""
+    found: set[str] = set()
+    for message in messages:
+        if message.type == "human" and message.content.__class__ is list:
+            results = (read_result(block) for block in _blocks(message))
+            found |= {result.id for result in results if result is not None and result.id}
+    return found
+
+
+def _result_content(content: Any, result: Mapping[str, Any]) -> str | list[Part]:
+    """The content of a result; a cache mark on it goes to its last part."""
     marks = {name: result[name] for name in CACHE_MARKS if result.get(name)}
     blocks = [content] if isinstance(content, str) else content
     plain = all(isinstance(block, str) or _is_plain_text(block) for block in blocks)
@@ -162,7 +173,7 @@ def _wire_refusal(message: AIMessage) -> str | None:
 def _assistant_content(content: str | list[Any]) -> str | list[Part]:
     if isinstance(content, str):
         return content
-    kept = [block for block in content if not is_left_out_of_assistant(block)]
+    kept = carried_by_assistant(content)
     if all(isinstance(block, str) or _is_plain_text(block) for block in kept):
         return text_of(kept)
     return to_parts(kept, where="AIMessage.content")
@@ -176,7 +187,7 @@ def _is_plain_text(block: Mapping[str, Any]) -> bool:
 
 def _wire_tool_calls(message: AIMessage, answered: set[str]) -> list[dict[str, Any]]:
     if not (message.tool_calls or message.invalid_tool_calls):
-        return []
+        return [] if isinstance(message.content, str) else _calls_in_blocks(message, answered)
     extras = _tool_call_extras(message)
     calls = [
         tool_call(call["id"], call["name"], call["args"], extras.get(call["id"] or ""))
@@ -190,6 +201,14 @@ def _wire_tool_calls(message: AIMessage, answered: set[str]) -> list[dict[str, A
         if bad["id"] in answered
     ]
     return calls
+
+
+def _calls_in_blocks(message: AIMessage, answered: set[str]) -> list[dict[str, Any]]:
+    """The calls that another provider's history has in its content alone, if any of them was answered."""
+    calls = [call for block in _blocks(message) if (call := read_call(block)) is not None]
+    if not any(call.id in answered or (not call.id and call.name in answered) for call in calls):
+        return []
+    return [tool_call(call.id, call.name, call.arguments) for call in calls]
 
 
 def _tool_call_extras(message: AIMessage) -> Mapping[str, Any]:

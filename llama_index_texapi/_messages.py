@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import mimetypes
 from collections.abc import Mapping, Sequence
-from io import IOBase
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -23,7 +21,10 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.bridge.pydantic import BaseModel
 
+from texapi_core.accounting.record import logger
 from texapi_core.adapter_base.replies import TOOL_CALL_EXTRAS
+from texapi_core.request.foreign import read_call
+from texapi_core.request.media import as_base64, data_url, file_part
 from texapi_core.request.payload import (
     MessageWithMedia,
     Part,
@@ -69,6 +70,9 @@ def to_openai_message_dicts(
             raise ValueError(f"`messages` must hold `ChatMessage`s, not {type(message).__name__}.")
         role = _ROLES[message.role]
         content = _wire_content(message)
+        if message.additional_kwargs:
+            content = _with_cache_mark(content, message.additional_kwargs)
+            _log_unknown(message.additional_kwargs, role)
         if role == "assistant":
             refusal = message.additional_kwargs.get("refusal")
             wire = assistant_message(
@@ -112,7 +116,7 @@ def _wire_content(message: ChatMessage) -> str | list[Part]:
         elif isinstance(block, CitationBlock) and is_assistant and message.content:
             continue  # a page that the text refers to, not a part of what the model said
         elif not isinstance(block, (ThinkingBlock, ToolCallBlock)):
-            parts += _wire_parts(block)
+            parts += _carried_parts(block) if is_assistant else _wire_parts(block)
     if first_mark is not None:
         if not parts:
             raise ValueError(
@@ -125,10 +129,50 @@ def _wire_content(message: ChatMessage) -> str | list[Part]:
     return parts
 
 
+_KNOWN_KWARGS = frozenset(
+    {
+        *("name", "tool_call_id", "tool_calls", "function_call", "refusal", "cache_control"),
+        "session_id",  # of a memory block
+        "images",  # documents, see `ChatMessage.images`
+        *(TOOL_CALL_EXTRAS, GENERATED_IMAGES),
+    }
+)
+"""The keys of `additional_kwargs` that are sent, or that LlamaIndex puts there for itself."""
+_logged_kwargs: set[str] = set()
+
+
+def _log_unknown(kwargs: Mapping[str, Any], role: str) -> None:
+    """Log each key that is not sent once. Answers have many, which their provider put there."""
+    if role == "assistant" or _KNOWN_KWARGS.issuperset(kwargs):
+        return
+    if unknown := sorted(kwargs.keys() - _KNOWN_KWARGS - _logged_kwargs):
+        _logged_kwargs.update(unknown)
+        logger.warning("`additional_kwargs` of a message has keys that are not sent: %s.", ", ".join(unknown))
+
+
+def _with_cache_mark(content: str | list[Part], kwargs: Mapping[str, Any]) -> str | list[Part]:
+    """The content with the `cache_control` of its message, e.g. of `DocumentContextExtractor`, at its end."""
+    mark = kwargs.get("cache_control")
+    if not mark or not content:
+        return content
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    return [*parts[:-1], {**parts[-1], "cache_control": parts[-1].get("cache_control", mark)}]
+
+
 _SOURCES: Mapping[type, tuple[str, ...]] = {
     ImageBlock: ("image", "path", "url"),
     AudioBlock: ("audio", "path", "url"),
 }
+
+
+def _carried_parts(block: Any) -> list[Part]:
+    """The parts of a block of an earlier answer: its text alone if chat completions cannot carry it."""
+    try:
+        return _wire_parts(block)
+    except ValueError as error:
+        logger.debug("A content block of an earlier answer is not sent. %s", error)
+        text = getattr(block, "text", None)
+        return [{"type": "text", "text": text}] if isinstance(text, str) and text else []
 
 
 def _wire_parts(block: Any) -> list[Part]:
@@ -144,7 +188,7 @@ def _wire_parts(block: Any) -> list[Part]:
         detail = {"detail": block.detail} if block.detail else {}
         return [{"type": "image_url", "image_url": {"url": url, **detail}}]
     if isinstance(block, AudioBlock):
-        audio = _base64_text(block.resolve_audio())
+        audio = as_base64(block.resolve_audio().read())
         return [{"type": "input_audio", "input_audio": {"data": audio, "format": block.format or "wav"}}]
     if isinstance(block, DocumentBlock):
         return [_wire_document(block)]
@@ -161,22 +205,13 @@ def _wire_parts(block: Any) -> list[Part]:
 def _wire_document(block: DocumentBlock) -> Part:
     if block.url and not block.data and not block.path:
         return {"type": "file", "file": {"filename": block.title, "file_data": block.url}}
-    content: bytes = block.resolve_document().read()
-    is_pdf = content.startswith(b"%PDF")
     guessed, _ = mimetypes.guess_type(str(block.path or block.title or ""))
-    mimetype = block.document_mimetype or guessed or ("application/pdf" if is_pdf else "text/plain")
-    data = f"data:{mimetype};base64,{base64.b64encode(content).decode()}"
-    return {"type": "file", "file": {"filename": block.title, "file_data": data}}
+    return file_part(block.resolve_document().read(), block.document_mimetype or guessed, block.title)
 
 
 def _inline_image(block: ImageBlock) -> str:
     guessed, _ = mimetypes.guess_type(str(block.path or ""))
-    mimetype = block.image_mimetype or guessed or "image/png"
-    return f"data:{mimetype};base64,{_base64_text(block.resolve_image())}"
-
-
-def _base64_text(stream: IOBase) -> str:
-    return base64.b64encode(stream.read()).decode()
+    return data_url(block.resolve_image().read(), block.image_mimetype or guessed, "image")
 
 
 def _wire_tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
@@ -205,8 +240,8 @@ def _wire_foreign_tool_call(call: Any) -> dict[str, Any]:
         call = call.model_dump(exclude_none=True)
     if not isinstance(call, Mapping):
         raise ValueError(f"Unsupported tool call in `additional_kwargs`: {type(call).__name__}.")
-    if call.get("type") == "tool_use":  # Anthropic's form
-        return tool_call(call.get("id"), call.get("name"), call.get("input") or {})
+    if (foreign := read_call(call)) is not None:
+        return tool_call(foreign.id, foreign.name, foreign.arguments)
     function = call.get("function") or {}
     if isinstance(function, BaseModel):
         function = function.model_dump(exclude_none=True)

@@ -37,7 +37,6 @@ class Settings:
     models: tuple[str, ...]
     chunk_size: int
     chunk_delay: float
-    strict: bool = False
 
 
 class Application:
@@ -112,7 +111,7 @@ class Application:
             return
         try:
             self._authorize(received)
-            body = check_request(received.body, self._settings.models, strict=self._settings.strict)
+            body = check_request(received.body, self._settings.models)
             self._check_signatures(body)
             completion = self._complete(body)
         except Refusal as refusal:

@@ -23,8 +23,8 @@ def parse_body(raw: bytes) -> Any:
         return None
 
 
-def check_request(body: Any, models: tuple[str, ...], *, strict: bool = False) -> dict[str, Any]:
-    """Return the body of a chat request when it obeys the protocol; ``strict`` adds `check_content`."""
+def check_request(body: Any, models: tuple[str, ...]) -> dict[str, Any]:
+    """Return the body of a chat request when the strictest provider takes it."""
     if not isinstance(body, dict):
         raise invalid(None, "The body of the request must be a JSON object.")
     model = body.get("model")
@@ -37,9 +37,8 @@ def check_request(body: Any, models: tuple[str, ...], *, strict: bool = False) -
     check_tool_choice(body, names)
     _check_settings(body)
     _check_format(body)
-    if strict:
-        check_schemas(body)
-        check_media(body["messages"])
+    check_schemas(body)
+    check_media(body["messages"])
     return body
 
 

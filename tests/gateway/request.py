@@ -35,7 +35,7 @@ class Request:
     """The calls since the last message of the user, with their results."""
 
     def __post_init__(self) -> None:
-        functions = [each["function"] for each in self.body.get("tools") or []]
+        functions = [each["function"] for each in self.body.get("tools") or [] if "function" in each]
         self.tools = {each["name"]: each.get("parameters") or {} for each in functions}
         choice = self.body.get("tool_choice") or "auto"
         if isinstance(choice, dict) and choice["type"] == "allowed_tools":

@@ -36,10 +36,9 @@ class Gateway:
         chunk_size: int = 8,
         chunk_delay: float = 0.0,
         port: int = 0,
-        strict: bool = False,
     ) -> None:
         self._journal = Journal()
-        self._settings = Settings(tuple(keys), tuple(models), chunk_size, chunk_delay, strict)
+        self._settings = Settings(tuple(keys), tuple(models), chunk_size, chunk_delay)
         self._port = port
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None

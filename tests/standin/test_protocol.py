@@ -90,7 +90,10 @@ EXTRAS: dict[str, dict[str, Any]] = {
                     {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}},
                     {"type": "image_url", "image_url": {"url": "https://e.com/a", "detail": "low"}},
                     {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}},
-                    {"type": "file", "file": {"filename": "a.pdf", "file_data": "AA=="}},
+                    {
+                        "type": "file",
+                        "file": {"filename": "a.csv", "file_data": "data:text/csv;base64,AA=="},
+                    },
                     {"type": "file", "file": {"file_id": "file-1"}},
                 ],
             }

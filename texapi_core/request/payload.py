@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from texapi_core.request.history import History, attached_to_result, mend_history
+from texapi_core.request.media import with_legal_media
 from texapi_core.request.names import with_legal_names, with_legal_schema_name, with_legal_tool_names
 from texapi_core.request.tools import legal_tools, with_legal_response_schema
 
@@ -63,7 +64,7 @@ def build_payload(
         payload = with_legal_schema_name(with_legal_response_schema(payload))
     if payload["messages"] is messages:
         mended = mend_history(messages) if history == "mend" else messages
-        payload["messages"] = with_legal_names(list(map(_with_plain_text, mended)), own_names)
+        payload["messages"] = with_legal_names(list(map(_with_legal_content, mended)), own_names)
     if not payload["messages"]:
         raise ValueError("`messages` is empty: a conversation needs at least one message. Nothing was sent.")
     return payload, own_names
@@ -153,8 +154,10 @@ def place_messages(messages: Sequence[MessageWithMedia]) -> list[WireMessage]:
     return [*placed, {"role": "user", "content": media}] if media else placed
 
 
-def _with_plain_text(message: WireMessage) -> WireMessage:
-    """The message with a string for its content, where that loses nothing: many routes take no other.
+def _with_legal_content(message: WireMessage) -> WireMessage:
+    """The message with legal media, and a string for its content where that loses nothing.
+
+    Many routes take nothing else for text.
 
     Several texts stay apart as parts, which every route takes from users; those of a tool become lines.
     A part with another member, e.g. a mark for the prompt cache, stays.
@@ -163,9 +166,9 @@ def _with_plain_text(message: WireMessage) -> WireMessage:
     if type(parts) is not list:
         return message
     if len(parts) > 1 and message["role"] != "tool":
-        return message
+        return with_legal_media(message)
     if any(part.keys() != _TEXT_PART or part["type"] != "text" for part in parts):
-        return message
+        return with_legal_media(message)
     return {**message, "content": "\n".join(part["text"] for part in parts)}
 
 

@@ -1,0 +1,260 @@
+"""Images, sound, video and files of a request, labelled by what their first bytes are.
+
+Providers refuse a picture under another type than its own, e.g. a JPEG that is called `.png`. What was given
+or guessed is used where the bytes say nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import mimetypes
+import re
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+Part = dict[str, Any]
+
+_SIGNATURES: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
+    (re.compile(pattern, re.DOTALL), mime_type)
+    for pattern, mime_type in (
+        (rb"\x89PNG\r\n\x1a\n", "image/png"),
+        (rb"\xff\xd8\xff", "image/jpeg"),
+        (rb"GIF8[79]a", "image/gif"),
+        (rb"RIFF....WEBP", "image/webp"),
+        (rb"BM.{4}\0{4}", "image/bmp"),
+        (rb"II\*\0|MM\0\*", "image/tiff"),
+        (rb"\0\0\x01\0.", "image/x-icon"),
+        (rb"....ftyp(avif|avis|mif1.{4}[a-z0-9]*avif)", "image/avif"),
+        (rb"....ftyp(hei[cxms]|hev[cxms])", "image/heic"),
+        (rb"....ftyp(mif1|msf1)", "image/heif"),
+        (
+            rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?<svg[\s>]",
+            "image/svg+xml",
+        ),
+        (rb"(\xef\xbb\xbf)?\s*%PDF-", "application/pdf"),
+        (rb"RIFF....WAVE", "audio/wav"),
+        (rb"fLaC", "audio/flac"),
+        (rb"\xff[\xf0\xf1\xf8\xf9]", "audio/aac"),
+        (rb"ID3[\x02-\x04]|\xff[\xe2\xe3\xf2\xf3\xfa-\xfd]", "audio/mpeg"),
+        (rb"FORM....AIF[FC]", "audio/aiff"),
+        (rb"#!AMR", "audio/amr"),
+        (rb"....ftypM4[AB] ", "audio/mp4"),
+        (rb"....ftypqt  |....(moov|mdat|wide)", "video/quicktime"),
+        (rb"....ftyp3g", "video/3gpp"),
+        (rb"RIFF....AVI ", "video/x-msvideo"),
+        (rb"FLV\x01", "video/x-flv"),
+        (rb"\0\0\x01[\xb3\xba]", "video/mpeg"),
+    )
+)
+"""The first bytes of a type that holds one kind of media."""
+_CONTAINERS = (
+    (re.compile(rb"....ftyp", re.DOTALL), "video", "mp4"),
+    (re.compile(rb"\x1aE\xdf\xa3"), "video", "webm"),
+    (re.compile(rb"OggS"), "audio", "ogg"),
+    (re.compile(rb"\x30\x26\xb2\x75"), "video", "x-ms-asf"),
+)
+"""Types that hold sound or video: the kind that was asked for, else the usual one."""
+_SNIFFED = 1024
+_OFFICE = "application/vnd.openxmlformats-officedocument."
+_IN_ZIP = {
+    "word/": f"{_OFFICE}wordprocessingml.document",
+    "xl/": f"{_OFFICE}spreadsheetml.sheet",
+    "ppt/": f"{_OFFICE}presentationml.presentation",
+}
+"""A folder in a zip file -> the type of office document that it is."""
+_SAME = {
+    "image/jpg": "image/jpeg",
+    "image/pjpeg": "image/jpeg",
+    "image/x-png": "image/png",
+    "application/x-pdf": "application/pdf",
+    "audio/x-wav": "audio/wav",
+    "audio/wave": "audio/wav",
+    "audio/mp3": "audio/mpeg",
+}
+"""Other names of a type that providers refuse."""
+_UNKNOWN = frozenset({"", "application/octet-stream", "application/zip", "application/x-zip-compressed"})
+_ENDINGS = {
+    "application/pdf": ".pdf",
+    "text/plain": ".txt",
+    "text/csv": ".csv",
+    "text/markdown": ".md",
+    "text/html": ".html",
+    "application/json": ".json",
+    "application/xml": ".xml",
+    "application/msword": ".doc",
+    "application/vnd.ms-excel": ".xls",
+    "application/vnd.ms-powerpoint": ".ppt",
+    "application/rtf": ".rtf",
+    "application/epub+zip": ".epub",
+    **{
+        _IN_ZIP[folder]: ending
+        for folder, ending in (("word/", ".docx"), ("xl/", ".xlsx"), ("ppt/", ".pptx"))
+    },
+}
+"""The usual ending of a type; `mimetypes` depends on the files of the machine."""
+_FORMATS = {"x-wav": "wav", "wave": "wav", "mpeg": "mp3", "x-m4a": "m4a", "mp4": "m4a", "x-flac": "flac"}
+"""MIME subtype -> `format` of an `input_audio` part where they differ."""
+_DEFAULTS = {"image": "image/png", "video": "video/mp4", "audio": "audio/wav"}
+_KINDS = {"image_url": "image", "video_url": "video"}
+_NOT_IN_BASE64 = " \n\r\t-_%"
+_STANDARD = str.maketrans("-_", "+/", " \n\r\t")
+
+
+def media_type(start: bytes, kind: str = "") -> str | None:
+    """The MIME type that the first bytes tell, `None` if they tell none; `kind` is e.g. `audio`."""
+    for signature, mime_type in _SIGNATURES:
+        if signature.match(start):
+            return mime_type
+    for signature, usual, subtype in _CONTAINERS:
+        if signature.match(start):
+            return f"{kind if kind in ('audio', 'video') else usual}/{subtype}"
+    return None
+
+
+def data_url(content: bytes | str, given: str | None = None, kind: str = "") -> str:
+    """Bytes, base64 or a data URL as the data URL that providers take."""
+    if isinstance(content, str) and _is_data_url(content):
+        return legal_data_url(content, kind)
+    return legal_data_url(f"data:{given or ''};base64,{as_base64(content)}", kind)
+
+
+def as_base64(content: bytes | str) -> str:
+    """Bytes, base64 in any alphabet and layout, or the content of a data URL, as plain base64."""
+    if isinstance(content, str):
+        return _content_of(content) if _is_data_url(content) else _plain_base64(content)
+    text = content[:_SNIFFED].translate(None, b" \n\r\t")
+    if media_type(content) is None and re.fullmatch(rb"[A-Za-z0-9+/_=-]+", text):
+        encoded = _plain_base64(content.decode("ascii", "replace"))
+        if media_type(_first_bytes(encoded)) is not None:
+            return encoded  # bytes of base64
+    return base64.b64encode(content).decode()
+
+
+def legal_data_url(url: str, kind: str = "") -> str:
+    """The data URL as plain base64 under the type that its bytes have; the same if it is so already."""
+    parameters = url[len("data:") : url.index(",")].split(";")
+    given = parameters[0].strip().lower()
+    data = _content_of(url)
+    mime_type = media_type(_first_bytes(data), kind) or _SAME.get(given, given)
+    if mime_type in _UNKNOWN:
+        mime_type = _office_type(data) or mime_type or _DEFAULTS.get(kind) or _file_type(data)
+    kept = [each for each in parameters[1:] if mime_type.startswith("text/") and each.strip() != "base64"]
+    return f"data:{';'.join([mime_type, *kept, 'base64'])},{data}"
+
+
+def audio_format(mime_type: str) -> str:
+    """`format` of an `input_audio` part."""
+    subtype = mime_type.lower().rpartition("/")[2].partition(";")[0].strip()
+    return _FORMATS.get(subtype, subtype)
+
+
+def with_legal_media(message: dict[str, Any]) -> dict[str, Any]:
+    """The message with media under the types that their bytes have, and files with names that end so."""
+    content = message["content"]
+    if type(content) is not list:
+        return message
+    parts = [part if part.get("type") == "text" else _legal_part(part) for part in content]
+    return {**message, "content": parts} if parts != content else message
+
+
+def _legal_part(part: Part) -> Part:
+    kind = part.get("type")
+    held = part.get(kind) if isinstance(kind, str) else None
+    if not isinstance(held, Mapping):
+        return part
+    if kind in _KINDS and _is_data_url(held.get("url")):
+        legal = legal_data_url(held["url"], _KINDS[kind])
+        if legal.startswith("data:application/pdf;"):
+            rest = {name: value for name, value in part.items() if name != kind}
+            return {**rest, "type": "file", "file": {"filename": "document.pdf", "file_data": legal}}
+        return {**part, kind: {**held, "url": legal}}
+    if kind == "input_audio" and isinstance(held.get("data"), (str, bytes)):
+        data = as_base64(held["data"])
+        sniffed = media_type(_first_bytes(data), "audio") or ""
+        given = held.get("format")
+        found = audio_format(sniffed if sniffed.startswith("audio/") else str(given or "wav"))
+        return {**part, kind: {**held, "data": data, "format": found}}
+    if kind == "file" and isinstance(held.get("file_data"), (str, bytes)):
+        return {**part, kind: _legal_file(held)}
+    return part
+
+
+def file_part(content: bytes | str, mime_type: str | None, name: str | None) -> Part:
+    """The part of a file, with a name that ends as its type does."""
+    file = {"filename": name or "", "file_data": data_url(content, mime_type or _guessed(name))}
+    return {"type": "file", "file": _legal_file(file)}
+
+
+def _legal_file(file: Mapping[str, Any]) -> dict[str, Any]:
+    data, name = file["file_data"], file.get("filename")
+    if not _is_data_url(data):
+        if isinstance(data, str) and (":" in data[:16] or media_type(_first_bytes(data)) is None):
+            return dict(file)  # an address
+        data = data_url(data, _guessed(name))
+    legal = legal_data_url(data)
+    if not (name and PurePosixPath(name).suffix):
+        name = f"{name or 'document'}{_ending_of(legal[len('data:') : legal.index(';')])}"
+    named = file if "filename" in file else {"filename": name, **file}
+    return {**named, "filename": name, "file_data": legal}
+
+
+def _guessed(name: Any) -> str | None:
+    return mimetypes.guess_type(str(name))[0] if name else None
+
+
+def _ending_of(mime_type: str) -> str:
+    return _ENDINGS.get(mime_type) or mimetypes.guess_extension(mime_type) or ""
+
+
+def _is_data_url(url: Any) -> bool:
+    return isinstance(url, str) and url[:5].lower() == "data:" and "," in url
+
+
+def _content_of(url: str) -> str:
+    """The content of a data URL as plain base64."""
+    comma = url.index(",")
+    content = url[comma + 1 :]
+    if url[:comma].lower().endswith("base64"):
+        return _plain_base64(content)
+    return base64.b64encode(unquote_to_bytes(content)).decode()
+
+
+def _plain_base64(text: str) -> str:
+    """Base64 without line ends, in the standard alphabet, with padding."""
+    if any(char in text for char in _NOT_IN_BASE64):
+        text = (unquote_to_bytes(text).decode("ascii", "replace") if "%" in text else text).translate(
+            _STANDARD
+        )
+    return text + "=" * (-len(text) % 4)
+
+
+def _first_bytes(data: str) -> bytes:
+    with suppress(ValueError):
+        return base64.b64decode(data[:_SNIFFED])
+    return b""
+
+
+def _file_type(data: str) -> str:
+    """The type of a file that nothing tells: text, or what most files are."""
+    start = _first_bytes(data)
+    is_text = bool(start) and b"\0" not in start and "\ufffd" not in start[:-4].decode("utf-8", "replace")
+    return "text/plain" if is_text else "application/pdf"
+
+
+def _office_type(data: str) -> str | None:
+    """The type of an office document, which is a zip file with a folder that tells it."""
+    if not _first_bytes(data).startswith(b"PK\x03\x04"):
+        return None
+    with (
+        suppress(ValueError, zipfile.BadZipFile),
+        zipfile.ZipFile(io.BytesIO(base64.b64decode(data))) as file,
+    ):
+        names = file.namelist()
+        found = (kind for folder, kind in _IN_ZIP.items() if any(name.startswith(folder) for name in names))
+        return next(found, "application/zip")
+    return None
