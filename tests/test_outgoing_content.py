@@ -634,7 +634,6 @@ def test_a_file_has_a_type_and_a_name_that_ends_so(gateway: Gateway, endpoint: E
         {"type": "file", "base64": text, "mime_type": declared},
         {"type": "file", "base64": content, "mime_type": declared},
         {"type": "file", "base64": text, "mime_type": declared, "filename": "Báo cáo"},
-        {"type": "file", "file": {"file_data": f"data:{declared or ''};base64,{text}"}},
     ]
     document = DocumentBlock(data=content, document_mimetype=declared)
 
@@ -643,10 +642,21 @@ def test_a_file_has_a_type_and_a_name_that_ends_so(gateway: Gateway, endpoint: E
 
     files = [file for request in gateway.requests for file in parts_of(request.body, "file")]
     assert [file["filename"] for file in files] == [
-        *(f"document{ending}", f"document{ending}", f"Báo cáo{ending}", f"document{ending}"),
-        f"input_document{ending}",
+        *(f"document{ending}", f"document{ending}", f"Báo cáo{ending}", f"input_document{ending}"),
     ]
-    assert [file["file_data"] for file in files] == [f"data:{mime_type};base64,{text}"] * 5
+    assert [file["file_data"] for file in files] == [f"data:{mime_type};base64,{text}"] * 4
+
+
+def test_a_file_in_openai_s_form_has_the_type_of_its_bytes(gateway: Gateway, endpoint: Endpoint) -> None:
+    """LangChain gives the type of a PDF to each."""
+    contents = [b"%PDF-1.7", office("ppt"), b"a,b\n1,2\n", b"junk\n%PDF-1.4"]
+    urls = [f"data:text/csv;base64,{base64.b64encode(content).decode()}" for content in contents]
+    blocks: list[Any] = [{"type": "file", "file": {"file_data": url}} for url in urls]
+
+    langchain(endpoint).invoke([HumanMessage(blocks)])
+
+    names = [file["filename"] for file in parts_of(sent(gateway), "file")]
+    assert names == ["document.pdf", "document.pptx", "document.txt", "document.pdf"]
 
 
 def test_a_pdf_in_the_place_of_an_image_is_sent_as_a_file(gateway: Gateway, endpoint: Endpoint) -> None:

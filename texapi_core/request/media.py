@@ -140,9 +140,10 @@ def legal_data_url(url: str, kind: str = "") -> str:
     parameters = url[len("data:") : url.index(",")].split(";")
     given = parameters[0].strip().lower()
     data = _content_of(url)
-    mime_type = media_type(_first_bytes(data), kind) or _SAME.get(given, given)
-    if mime_type in _UNKNOWN:
-        mime_type = _office_type(data) or mime_type or _DEFAULTS.get(kind) or _file_type(data)
+    sniffed = media_type(_first_bytes(data), kind)
+    mime_type = sniffed or _SAME.get(given, given)
+    if mime_type in _UNKNOWN or (sniffed is None and mime_type == "application/pdf"):
+        mime_type = _office_type(data) or _DEFAULTS.get(kind) or _file_type(data, mime_type)
     kept = [each for each in parameters[1:] if mime_type.startswith("text/") and each.strip() != "base64"]
     return f"data:{';'.join([mime_type, *kept, 'base64'])},{data}"
 
@@ -239,11 +240,16 @@ def _first_bytes(data: str) -> bytes:
     return b""
 
 
-def _file_type(data: str) -> str:
-    """The type of a file that nothing tells: text, or what most files are."""
+def _file_type(data: str, given: str) -> str:
+    """The type of a file without a signature: text, or what was given, or what most files are.
+
+    LangChain gives the type of a PDF to each file in OpenAI's form.
+    """
     start = _first_bytes(data)
     is_text = bool(start) and b"\0" not in start and "\ufffd" not in start[:-4].decode("utf-8", "replace")
-    return "text/plain" if is_text else "application/pdf"
+    if is_text and b"%PDF-" not in start:
+        return "text/plain"
+    return given or "application/pdf"
 
 
 def _office_type(data: str) -> str | None:
