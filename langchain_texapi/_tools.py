@@ -58,8 +58,8 @@ def _make_definition(tool: ToolLike, strict: bool | None) -> dict[str, Any]:
 
 
 def format_bound_tools(tools: Sequence[ToolLike]) -> list[Any]:
-    """Tools passed to a call: wire definitions unchanged, functions and classes formatted."""
-    return [tool if isinstance(tool, Mapping) else _format_tool(tool, None) for tool in tools]
+    """Tools passed to a call: legal wire definitions unchanged, functions and classes formatted."""
+    return legal_tools([tool if isinstance(tool, Mapping) else _format_tool(tool, None) for tool in tools])
 
 
 def format_tool_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:

@@ -383,7 +383,7 @@ def test_a_function_of_any_form_is_read(gateway: Gateway, endpoint: Endpoint, fo
     given = copy.deepcopy(tool)
 
     langchain(endpoint).bind_tools([tool], tool_choice="ping").invoke([Q])
-    langchain(endpoint).invoke([Q], tools=[tool])
+    langchain(endpoint).invoke([Q], tools=[tool], tool_choice="ping")
     llama_index(endpoint).chat([LI_Q], tools=[tool])
     llama_index(endpoint).chat_with_tools([tool], "Hi", tool_choice="ping")  # type: ignore[list-item]
 
