@@ -41,6 +41,8 @@ CORE = (
 """The parts of texapi_core, lowest layer first; `""` is its `__init__`. Parts on one line share a layer."""
 ADAPTERS = ("langchain_texapi", "llama_index_texapi")
 MAX_IMPORTS_IN_FUNCTIONS = 16
+IMPORT_BY_NAME = ("texapi_core._lazy", "texapi_core.transport.clients")
+"""Lazy public names, and the HTTP library of the SDK that is installed."""
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -107,6 +109,30 @@ def test_no_import_from_a_higher_layer() -> None:
         assert _layer(one.imported) <= _layer(one.importer), f"{one.place} imports {one.imported}"
         package = one.importer.partition(".")[0]
         assert one.imported.partition(".")[0] in ("texapi_core", package)
+
+
+def test_every_module_has_a_layer() -> None:
+    for module in FILES:
+        _layer(module)
+
+
+def test_imports_are_statements() -> None:
+    """Others are not seen by these tests."""
+    for module, path in FILES.items():
+        called = [
+            node.func for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)
+        ]
+        names = {node.id if isinstance(node, ast.Name) else getattr(node, "attr", "") for node in called}
+        assert module in IMPORT_BY_NAME or not names & {"import_module", "__import__"}, module
+
+
+def test_core_knows_no_framework_and_the_protocol_no_sdk() -> None:
+    for one in EVERY:
+        foreign = one.imported.partition(".")[0]
+        if one.importer.startswith("texapi_core"):
+            assert foreign not in ("langchain_core", "llama_index", "tests"), one.place
+        if one.importer.startswith("texapi_core.wire"):
+            assert foreign not in ("openai", "httpx", "sqlalchemy"), one.place
 
 
 def test_no_import_cycle() -> None:
