@@ -18,8 +18,8 @@ from texapi_core.accounting import reservations
 from texapi_core.accounting.accounts import Account, Balance, Limit
 from texapi_core.accounting.ledger.spending import LedgerDatabase
 from texapi_core.accounting.record import Spending
+from texapi_core.accounting.reservation_database import MemoryDatabase
 from texapi_core.accounting.reservations import (
-    MemoryDatabase,
     Reservation,
     ReservationStore,
     Settlement,

@@ -20,8 +20,8 @@ from texapi_core.accounting.accounts import NO_VALUE, Account, Balance, Crossing
 from texapi_core.accounting.estimate import upper_bound
 from texapi_core.accounting.prices import PriceList
 from texapi_core.accounting.record import CallRecord, Spending, StartedCall, bounded
+from texapi_core.accounting.reservation_database import MemoryDatabase
 from texapi_core.accounting.reservations import (
-    MemoryDatabase,
     Reservation,
     ReservationStore,
     Settlement,

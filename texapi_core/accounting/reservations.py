@@ -7,8 +7,6 @@ the call is in the ledger, the ledger's sum replaces it. Without a ledger the da
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,14 +15,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 from texapi_core.accounting.accounts import (
     KNOWN,
     OPEN,
     UNCERTAIN,
-    Account,
     Balance,
     Crossing,
     Limit,
@@ -32,6 +29,7 @@ from texapi_core.accounting.accounts import (
     pico,
 )
 from texapi_core.accounting.record import Spending
+from texapi_core.accounting.reservation_database import Database
 from texapi_core.accounting.reservation_tables import (
     COLUMNS,
     CREATE,
@@ -88,28 +86,6 @@ class Settlement:
 
 Reserved = dict[str, Balance] | tuple[Limit, Balance]
 """The balances with the call reserved, or the limit that it would exceed with its balance."""
-
-
-class Database(Protocol):
-    """Where reservations are kept."""
-
-    is_shared: bool
-    is_postgresql: bool
-
-    def connect(self) -> Any:
-        """A DB-API connection in autocommit mode."""
-        ...
-
-    def disconnect(self) -> None:
-        """Close what was opened beside the connection."""
-
-    def identity(self) -> object:
-        """Changes when the connection no longer leads to the database, e.g. since its file was replaced."""
-        ...
-
-    def read_ledger(self, account: Account, since: datetime) -> Spending:
-        """Spending of the calls that are in the ledger."""
-        ...
 
 
 class ReservationStore:
@@ -403,25 +379,3 @@ class ReservationStore:
             )
             balances[name].add(OPEN, cost, tokens)
         return balances
-
-
-class MemoryDatabase:
-    """Reservations of this process alone."""
-
-    is_shared = False
-    is_postgresql = False
-
-    def connect(self) -> Any:
-        """A database in memory."""
-        return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-
-    def disconnect(self) -> None:
-        """Nothing else is open."""
-
-    def identity(self) -> object:
-        """Never changes."""
-        return os.getpid()
-
-    def read_ledger(self, account: Account, since: datetime) -> Spending:
-        """Nothing: there is no ledger."""
-        return Spending(Decimal(0), 0)

@@ -96,9 +96,7 @@ def _watch_exit() -> None:
     processes = sys.modules.get("multiprocessing")
     if processes is not None and processes.parent_process() is not None:
         # Forked workers end without `atexit`. The module is there: such a process has imported it.
-        from multiprocessing.util import Finalize
-
-        Finalize(None, _at_exit, exitpriority=0)
+        sys.modules["multiprocessing.util"].Finalize(None, _at_exit, exitpriority=0)
 
 
 def _at_exit() -> None:
