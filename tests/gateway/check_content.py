@@ -15,7 +15,7 @@ _SIGNATURES = {
     "image/webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
     "application/pdf": re.compile(rb"%PDF-"),
     "audio/wav": re.compile(rb"RIFF....WAVE", re.DOTALL),
-    "audio/mp3": re.compile(rb"ID3|\xff\xfb"),
+    "audio/mp3": re.compile(rb"ID3[\x02-\x04]|\xff\xfb"),
     "audio/flac": re.compile(rb"fLaC"),
     "video/webm": re.compile(rb"\x1aE\xdf\xa3"),
     "video/mp4": re.compile(rb"....ftyp(isom|mp4)", re.DOTALL),
@@ -74,6 +74,7 @@ def _check_data_url(url: str, path: str, kind: str) -> None:
 
 
 def _check_data(declared: str, data: str, path: str) -> None:
+    declared = declared.replace("audio/mpeg", "audio/mp3")
     actual = _type_of(data, path) or declared
     if actual != declared:
         raise invalid(

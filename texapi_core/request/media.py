@@ -142,7 +142,7 @@ def legal_data_url(url: str, kind: str = "") -> str:
     data = _content_of(url)
     sniffed = media_type(_first_bytes(data), kind)
     mime_type = sniffed or _SAME.get(given, given)
-    if mime_type in _UNKNOWN or (sniffed is None and mime_type == "application/pdf"):
+    if mime_type in _UNKNOWN or "/" not in mime_type or (sniffed is None and mime_type == "application/pdf"):
         mime_type = _office_type(data) or _DEFAULTS.get(kind) or _file_type(data, mime_type)
     kept = [each for each in parameters[1:] if mime_type.startswith("text/") and each.strip() != "base64"]
     return f"data:{';'.join([mime_type, *kept, 'base64'])},{data}"
@@ -193,10 +193,12 @@ def file_part(content: bytes | str, mime_type: str | None, name: str | None) -> 
 
 def _legal_file(file: Mapping[str, Any]) -> dict[str, Any]:
     data, name = file["file_data"], file.get("filename")
+    name = name if isinstance(name, str) else None
     if not _is_data_url(data):
-        if isinstance(data, str) and (":" in data[:16] or media_type(_first_bytes(data)) is None):
+        guessed = _guessed(name)
+        if isinstance(data, str) and (":" in data or not (guessed or media_type(_first_bytes(data)))):
             return dict(file)  # an address
-        data = data_url(data, _guessed(name))
+        data = data_url(data, guessed)
     legal = legal_data_url(data)
     if not (name and PurePosixPath(name).suffix):
         name = f"{name or 'document'}{_ending_of(legal[len('data:') : legal.index(';')])}"
@@ -209,7 +211,9 @@ def _guessed(name: Any) -> str | None:
 
 
 def _ending_of(mime_type: str) -> str:
-    return _ENDINGS.get(mime_type) or mimetypes.guess_extension(mime_type) or ""
+    kind, _, subtype = mime_type.partition("/")
+    usual = f".{_FORMATS.get(subtype, subtype)}" if kind in _DEFAULTS and subtype.isalnum() else ".bin"
+    return _ENDINGS.get(mime_type) or mimetypes.guess_extension(mime_type) or usual
 
 
 def _is_data_url(url: Any) -> bool:
@@ -249,7 +253,7 @@ def _file_type(data: str, given: str) -> str:
     is_text = bool(start) and b"\0" not in start and "\ufffd" not in start[:-4].decode("utf-8", "replace")
     if is_text and b"%PDF-" not in start:
         return "text/plain"
-    return given or "application/pdf"
+    return given if "/" in given else "application/pdf"
 
 
 def _office_type(data: str) -> str | None:
