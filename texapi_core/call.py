@@ -17,7 +17,7 @@ _NO_PAYLOAD: Mapping[str, Any] = {}
 class Call:
     """The input of every step of a call. No step changes it."""
 
-    __slots__ = ("options", "payload", "secrets", "settings")
+    __slots__ = ("max_retries", "options", "payload", "secrets", "settings", "think_tags", "timeout")
 
     def __init__(
         self, settings: Settings, payload: Mapping[str, Any] = _NO_PAYLOAD, options: CallOptions = NO_OPTIONS
@@ -28,6 +28,10 @@ class Call:
         self.options = options
         self.secrets: Secrets = secrets_of(settings, options)
         """To be redacted from answers and errors."""
+        # What one call may set for itself, else the settings.
+        self.timeout = settings.timeout if options.timeout is None else options.timeout
+        self.max_retries = settings.max_retries if options.max_retries is None else options.max_retries
+        self.think_tags = settings.think_tags if options.think_tags is None else options.think_tags
 
 
 class Attempt:

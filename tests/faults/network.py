@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -79,10 +80,7 @@ class Front:
         with socket.create_connection((host.strip("[]"), int(port)), _TIMEOUT) as server:
             client.sendall(reply)
             server.sendall(first)
-            answers = threading.Thread(target=_copy, args=(server, client), daemon=True)
-            answers.start()
-            _copy(client, server)
-            answers.join(_TIMEOUT)
+            _forward_both_ways(client, server)
 
 
 @dataclass
@@ -158,11 +156,16 @@ def _exactly(client: socket.socket, count: int) -> bytes:
     return data
 
 
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while piece := source.recv(65536):
-            target.sendall(piece)
-    _shut(target)
+def _forward_both_ways(client: socket.socket, server: socket.socket) -> None:
+    """Until either leaves. In one thread, since two must not use a TLS connection at once."""
+    other = {client: server, server: client}
+    while True:
+        decrypted = isinstance(client, ssl.SSLSocket) and client.pending()
+        for source in [client] if decrypted else select.select([client, server], [], [], _TIMEOUT)[0]:
+            piece = source.recv(65536)
+            if not piece:
+                return
+            other[source].sendall(piece)
 
 
 def _shut(connection: socket.socket) -> None:

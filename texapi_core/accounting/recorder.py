@@ -311,10 +311,7 @@ def _logging_errors(step: Callable[..., _T], *arguments: object) -> _T | None:
 
 
 def _max_requests(call: Call) -> int:
-    if not call.settings.retry_timeouts:
-        return 1
-    of_call = call.options.max_retries
-    return 1 + (call.settings.max_retries if of_call is None else of_call)
+    return 1 + call.max_retries if call.settings.retry_timeouts else 1
 
 
 def _outcome(reply: ChatReply | None, error: BaseException | None) -> Outcome:

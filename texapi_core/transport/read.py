@@ -93,8 +93,9 @@ class Body:
         self._bytes = bytearray()
         self._tools = ToolNames(call.options.tool_names)
         self._decoder = decoder_of(response, call.settings.max_response_bytes)
-        timeout = call.settings.timeout if call.options.timeout is None else call.options.timeout
-        self.seconds: float | None = timeout if isinstance(timeout, (int, float)) else timeout.read
+        self.seconds: float | None = (
+            call.timeout if isinstance(call.timeout, (int, float)) else call.timeout.read
+        )
         self._deadline = None if self.seconds is None else time.monotonic() + self.seconds
 
     def feed(self, packet: bytes) -> None:
@@ -125,11 +126,9 @@ class Body:
         origin = _origin(self._response, self._call.secrets)
         if not looks_like_sse(body):
             with self._parsing():
-                reply = parse_reply(
-                    parse_json_object(body), **origin, think_tags=reads_think_tags(self._call)
-                )
+                reply = parse_reply(parse_json_object(body), **origin, think_tags=self._call.think_tags)
                 return self._tools.own(reply)
-        secrets, reader = self._call.secrets, StreamReader(think_tags=reads_think_tags(self._call))
+        secrets, reader = self._call.secrets, StreamReader(think_tags=self._call.think_tags)
         try:
             for _ in chain(reader.feed(body), reader.finish()):
                 pass
@@ -171,7 +170,7 @@ class AnswerStream:
         self._max_bytes = call.settings.max_response_bytes
         self._decoder = decoder_of(response, self._max_bytes)
         self._response = response
-        self._reader = StreamReader(think_tags=reads_think_tags(call))
+        self._reader = StreamReader(think_tags=call.think_tags)
         self._tools = ToolNames(call.options.tool_names)
         self._stopped_waiting = False
         self._is_idle = True
@@ -270,12 +269,6 @@ class AnswerStream:
             stalled = mapping.connection_error(TexAPITimeoutError, happened, self._response)
             self.add_partial(stalled)
             raise stalled
-
-
-def reads_think_tags(call: Call) -> bool:
-    """Whether `<think>` in the text of this call's answer is its reasoning."""
-    per_call = call.options.think_tags
-    return call.settings.think_tags if per_call is None else per_call
 
 
 class _Origin(TypedDict):

@@ -31,8 +31,7 @@ class Retries:
 
     def __init__(self, call: Call, *, is_free: bool = False) -> None:
         """`is_free`: the request is never charged."""
-        retries = call.options.max_retries
-        self._last = 1 + (call.settings.max_retries if retries is None else retries)
+        self._last = 1 + call.max_retries
         self._repeats_sent = is_free or call.settings.retry_timeouts
         self._attempt = 1
         self.sent = 0

@@ -70,21 +70,13 @@ def send(call: Call, *, stream: bool = False) -> Any:
         )
         return sent.response
 
-    while True:
+    def request() -> Any:
         try:
-            with _sending(call):
-                try:
-                    response = post(call.payload)
-                except UnicodeEncodeError:  # half of a surrogate pair, e.g. from a PDF
-                    response = post(replace_lone_surrogates(call.payload))
-        except errors.TexAPIError as error:
-            wait = retries.wait_after(error)
-            if wait is None:
-                raise
-        else:
-            call.secrets.redact_request_id(response)
-            return response
-        time.sleep(wait)
+            return post(call.payload)
+        except UnicodeEncodeError:  # half of a surrogate pair, e.g. from a PDF
+            return post(replace_lone_surrogates(call.payload))
+
+    return _repeated(call, retries, request)
 
 
 async def asend(call: Call, *, stream: bool = False) -> AsyncSent:
@@ -113,19 +105,12 @@ async def asend(call: Call, *, stream: bool = False) -> AsyncSent:
 def send_for_models(call: Call) -> Any:
     """The response to `GET /models`. Raises like `send`."""
     retries = Retries(call, is_free=True)
-    while True:
-        try:
-            with _sending(call):
-                options, client = _request_options(call, retries), sync_client(call.settings)
-                sent = client.get(_MODELS, cast_to=object, options=options, stream=True, stream_cls=_Sent)
-        except errors.TexAPIError as error:
-            wait = retries.wait_after(error)
-            if wait is None:
-                raise
-        else:
-            call.secrets.redact_request_id(sent.response)
-            return sent.response
-        time.sleep(wait)
+
+    def request() -> Any:
+        options, client = _request_options(call, retries), sync_client(call.settings)
+        return client.get(_MODELS, cast_to=object, options=options, stream=True, stream_cls=_Sent).response
+
+    return _repeated(call, retries, request)
 
 
 async def asend_for_models(call: Call) -> AsyncSent:
@@ -144,9 +129,26 @@ async def asend_for_models(call: Call) -> AsyncSent:
     )
 
 
+def _repeated(call: Call, retries: Retries, request: Callable[[], Any]) -> Any:
+    """The response to a request, sent until it succeeds or must not be sent again."""
+    while True:
+        try:
+            with _sending(call):
+                response = request()
+        except errors.TexAPIError as error:
+            wait = retries.wait_after(error)
+            if wait is None:
+                raise
+        else:
+            call.secrets.redact_request_id(response)
+            return response
+        time.sleep(wait)
+
+
 async def _in_shard(
     call: Call, retries: Retries, request: Callable[[openai.AsyncOpenAI], Awaitable[AsyncSent]]
 ) -> AsyncSent:
+    """Async twin of `_repeated`, with a connection of the running event loop."""
     while True:
         try:
             with _sending(call):
@@ -195,13 +197,12 @@ def _can_be_sent(payload: Mapping[str, Any]) -> bool:
 
 def _request_options(call: Call, retries: Retries, *, stream: bool = False) -> openai.RequestOptions:
     settings, options = call.settings, call.options
-    timeout = settings.timeout if options.timeout is None else options.timeout
     content_type = "application/json"
     for name, value in options.extra_headers.items() if options.extra_headers else ():
         if name.lower() == "content-type":
             content_type = value
     request: openai.RequestOptions = {
-        "timeout": call_timeout(timeout, max_read=settings.stream_idle_timeout if stream else None),
+        "timeout": call_timeout(call.timeout, max_read=settings.stream_idle_timeout if stream else None),
         "max_retries": 0,  # the SDK would repeat a request that timed out after it was sent
         # Repeated because the client may omit a `content-type` of `OPENAI_CUSTOM_HEADERS`.
         "headers": {"Content-Type": content_type},

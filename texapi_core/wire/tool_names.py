@@ -35,12 +35,12 @@ class ToolNames:
             choices.append(replace(choice, tool_calls=tuple(calls)))
         return replace(reply, choices=tuple(choices))
 
-    def own_in_deltas(self, deltas: Iterable[ChatDelta]) -> list[ChatDelta]:
+    def own_in_deltas(self, deltas: list[ChatDelta]) -> list[ChatDelta]:
         """The deltas with the tools' own names, each of them whole."""
         for delta in deltas:
             if delta.tool_calls:
                 delta.tool_calls = tuple(map(self._own_in_call, delta.tool_calls))
-        return list(deltas)
+        return deltas
 
     def own_at_end(self, deltas: Iterable[ChatDelta]) -> Iterator[ChatDelta]:
         """The last deltas of a stream, and the start of a name that turned out to be none of these."""
