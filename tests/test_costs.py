@@ -24,8 +24,8 @@ from texapi_core.transport import clients
 MAX_TIMES_THE_SDK = {
     "whole call": {"ChatTexAPI": 0.48, "TexAPI": 0.47},
     "whole call, async": {"ChatTexAPI": 0.6, "TexAPI": 0.56},
-    "whole call, 200 messages": {"ChatTexAPI": 0.039, "TexAPI": 0.036},
-    "whole call, 3 tools bound": {"ChatTexAPI": 0.39, "TexAPI": 0.45},
+    "whole call, 200 messages": {"ChatTexAPI": 0.034, "TexAPI": 0.036},
+    "whole call, 3 tools bound": {"ChatTexAPI": 0.4, "TexAPI": 0.46},
     "structured output, whole call": {"ChatTexAPI": 0.31, "TexAPI": 0.44},
     "text chunk": {"ChatTexAPI": 0.23, "TexAPI": 0.21},
     "text chunk, async": {"ChatTexAPI": 0.23, "TexAPI": 0.21},

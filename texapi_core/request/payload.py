@@ -134,7 +134,8 @@ def _split_media(content: Any, tool_media: ToolMedia, substitute: str | None) ->
     texts = [part for part in content if part.get("type") == "text" and part.get("text")]
     if not media:
         return content, []
-    return texts or substitute, media
+    only_text = len(texts) == 1 and texts[0].keys() == {"type", "text"}
+    return texts[0]["text"] if only_text else texts or substitute, media
 
 
 def place_messages(messages: Sequence[MessageWithMedia]) -> list[WireMessage]:

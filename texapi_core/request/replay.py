@@ -40,7 +40,8 @@ def with_generated(message: WireMessage, extras: Mapping[str, Any]) -> WireMessa
     if isinstance(extras.get(SIGNATURES), dict):
         replayed[SIGNATURES] = extras[SIGNATURES]
     if parts != content and parts != _text_parts(content):
-        replayed["content"] = parts or None
+        only_text = len(parts) == 1 and parts[0].keys() == {"type", "text"}
+        replayed["content"] = parts[0]["text"] if only_text else parts or None
     return replayed
 
 
