@@ -69,7 +69,8 @@ def workloads() -> Iterator[Workloads]:
         measured: list[Client] = [sdk, ChatTexAPIClient(server.base_url), TexAPIClient(server.base_url)]
         yield Workloads(measured, server, runner)
         runner.run(sdk.close())
-        clients._pool.close()
+        if clients._pool is not None:
+            clients._pool.close()
 
 
 def count(workloads: Workloads, title: str, client: str) -> float:
