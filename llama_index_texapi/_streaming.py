@@ -7,8 +7,8 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatResponse
 
 from llama_index_texapi._responses import create_chat_response, create_logprobs, from_openai_message
+from texapi_core.wire.pieces import Nesting
 from texapi_core.wire.reasoning import NO_REASONING, Reasoning
-from texapi_core.wire.text import Nesting
 from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
 from texapi_core.wire.values import ChatDelta, ChatReply
 

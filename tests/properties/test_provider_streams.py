@@ -16,9 +16,9 @@ from tests.properties.line import Line
 from tests.properties.strategies import examples
 from texapi_core import ChatReply, TexAPIError, TexAPIResponseError
 from texapi_core.wire.json import parse_json_object
+from texapi_core.wire.pieces import ThinkTags
 from texapi_core.wire.reader import StreamReader
 from texapi_core.wire.reply import parse_reply
-from texapi_core.wire.text import ThinkTags
 from texapi_core.wire.values import ChatDelta
 
 _STOP = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
@@ -218,11 +218,12 @@ _COMPLETION = {
     "body",
     [
         {"code": 200, "msg": "success", "data": _COMPLETION},
+        {"ok": True, "completion_v3": _COMPLETION},
         {"result": _COMPLETION, "success": True, "errors": [], "messages": []},
         {"output": {"choices": _COMPLETION["choices"]}, "usage": _COMPLETION["usage"], "request_id": "r"},
         {"result": {"response": "Hi", "usage": _COMPLETION["usage"]}, "success": True, "errors": []},
     ],
-    ids=["a relay's", "Workers AI", "DashScope's own", "Workers AI, text alone"],
+    ids=["a relay's", "a name not seen before", "Workers AI", "DashScope's own", "Workers AI, text alone"],
 )
 def test_an_envelope_is_unwrapped(body: dict[str, Any]) -> None:
     for reply in (_whole(body), _stream(_events(body))):

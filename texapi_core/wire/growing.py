@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from texapi_core.wire.pieces import GrowingText, ThinkTags, join_members
 from texapi_core.wire.reasoning import NO_REASONING, TEXT_FIELDS, Reasoning, add_thought, join_reasoning
 from texapi_core.wire.reply import (
     Message,
@@ -22,7 +23,6 @@ from texapi_core.wire.reply import (
     timestamp,
     with_usage,
 )
-from texapi_core.wire.text import GrowingText, ThinkTags, join_members
 from texapi_core.wire.tool_calls import ToolCallAssembler, ToolCallDelta
 from texapi_core.wire.usage import TokenUsage, merge_usage
 from texapi_core.wire.values import ChatChoice, ChatDelta, ChatReply

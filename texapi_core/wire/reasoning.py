@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from texapi_core.wire.generated import storable
-from texapi_core.wire.text import join_texts
+from texapi_core.wire.pieces import join_texts
 
 TEXT_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "thought")
 """Fields that hold the text: DeepSeek, Qwen and most gateways; OpenRouter and vLLM; others."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from texapi_core.wire.generated import CONTENT_PARTS, storable
+from texapi_core.wire.pieces import ThinkTags
 from texapi_core.wire.reasoning import (
     NO_CONTENT,
     REASONING_FIELDS,
@@ -21,7 +22,6 @@ from texapi_core.wire.reasoning import (
     read_reasoning,
     split_content,
 )
-from texapi_core.wire.text import ThinkTags
 from texapi_core.wire.tool_calls import read_index, read_tool_calls, tool_call_entries
 from texapi_core.wire.usage import TokenUsage, parse_usage, reported_usage
 from texapi_core.wire.values import ChatChoice, ChatReply, ErrorAnswer, MalformedAnswer
@@ -38,7 +38,6 @@ _KNOWN_CHOICE_FIELDS = frozenset(
     ("index", "message", "delta", "text", "finish_reason", "logprobs", "usage", "error")
 )
 
-_ENVELOPES = ("data", "result", "output", "response")
 _OTHER_PROTOCOLS = {
     "message": "of Anthropic's Messages API",
     "content": "of Anthropic's Messages API",
@@ -92,21 +91,23 @@ def parse_reply(
 def unwrap(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """The chat completion in an envelope, such as `{"code": 200, "data": {...}}`, or `body` itself.
 
-    Relays have `data`, DashScope `output`, Cloudflare's Workers AI `result`, which may hold only a text.
+    Any member may hold it: of relays `data`, of DashScope `output`. Workers AI of Cloudflare has a text in
+    place of choices, in `result` or, streamed, at the top.
     """
     if "choices" in body or body.get("error"):
         return body
-    inner = next((body[name] for name in _ENVELOPES if _is_completion(body.get(name))), body)
-    if not _is_completion(inner):
+    for inner in body.values():
+        if isinstance(inner, dict) and "choices" in inner:
+            return {**_origin(body), **inner}
+    answer = body.get("result", body)
+    if not isinstance(answer, dict) or not isinstance(answer.get("response"), str):
         return body
-    origin = {name: body[name] for name in ("id", "model", "created", "usage") if name in body}
-    inner = {**origin, **inner}
-    text = inner.pop("response", None)
-    return inner if "choices" in inner else {**inner, "choices": [{"index": 0, "message": {"content": text}}]}
+    answer = {**_origin(body), **answer}
+    return {"choices": [{"index": 0, "message": {"content": answer.pop("response")}}], **answer}
 
 
-def _is_completion(value: Any) -> bool:
-    return isinstance(value, dict) and ("choices" in value or isinstance(value.get("response"), str))
+def _origin(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: body[name] for name in ("id", "model", "created", "usage") if name in body}
 
 
 def other_protocol(body: Mapping[str, Any]) -> str | None:

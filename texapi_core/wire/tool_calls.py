@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from texapi_core.wire.generated import storable
-from texapi_core.wire.text import GrowingText, Nesting, join_members
+from texapi_core.wire.pieces import GrowingText, Nesting, join_members
 
 _KNOWN_CALL_FIELDS = frozenset({"index", "id", "type", "function", "name", "arguments"})
 _KNOWN_FUNCTION_FIELDS = frozenset({"name", "arguments"})
