@@ -39,7 +39,7 @@ from texapi_core.accounting.record import Spending
 from texapi_core.accounting.reservations import (
     Reservation,
 )
-from texapi_core.accounting.windows import Window, parse_window
+from texapi_core.accounting.windows import Window
 from texapi_core.cli.commands import app
 
 MODEL = "claude-sonnet-4-6"
@@ -194,12 +194,17 @@ def test_a_wrong_budget_is_named_at_construction(endpoint: Endpoint, bad: dict[s
         ("week", "UTC", "2026-11-29T12:00", "2026-11-23T00:00", "2026-11-30T00:00"),
         ("day", "America/New_York", "2026-11-01T20:00", "2026-11-01T04:00", "2026-11-02T05:00"),
         ("hour", "Asia/Kathmandu", "2026-11-01T12:05", "2026-11-01T11:15", "2026-11-01T12:15"),
+        # The clock there is set back by half an hour at 15:00 UTC, after which hours begin at half past.
+        ("hour", "Australia/Lord_Howe", "2026-04-04T14:50", "2026-04-04T14:00", "2026-04-04T15:00"),
+        ("hour", "Australia/Lord_Howe", "2026-04-04T15:10", "2026-04-04T14:30", "2026-04-04T15:30"),
+        ("hour", "Australia/Lord_Howe", "2026-04-04T15:40", "2026-04-04T15:30", "2026-04-04T16:30"),
+        ("hour", "Australia/Lord_Howe", "2026-10-03T15:40", "2026-10-03T15:00", "2026-10-03T16:00"),
         ("90m", "UTC", "2026-11-01T12:05", "2026-11-01T10:35", None),
     ],
 )
 def test_when_a_window_begins_and_ends(text: str, zone: str, now: str, start: str, end: str | None) -> None:
     moment = datetime.fromisoformat(f"{now}+00:00")
-    window = parse_window(text, zone)
+    window = Window(text, zone)
 
     assert window.start(moment) == datetime.fromisoformat(f"{start}+00:00")
     assert window.end(moment) == (datetime.fromisoformat(f"{end}+00:00") if end else None)

@@ -170,7 +170,17 @@ def test_a_price_file_set_in_the_environment(
         {"m": {"input": "cheap", "output": 1}},
         {"m": {"input": "NaN", "output": 1}},
         {"m": 3},
+        {5: {"input": 1, "output": 1}},
+        {"m": {"input": float("inf"), "output": 1}},
+        {"m": {"input": "1e400000", "output": 1}},
+        {"m": {"input": 10**5000, "output": 1}},
+        {"m": {"input": True, "output": 1}},
+        {"m": {"input": [1], "output": 1}},
+        {"m": {"input": 1, "output": 1, "max_input_tokens": "long"}},
+        5,
+        [],
         "/nowhere/prices.json",
+        "a\0file",
     ],
 )
 def test_invalid_prices_are_an_error_at_construction(endpoint: Endpoint, bad: Any) -> None:
@@ -178,6 +188,25 @@ def test_invalid_prices_are_an_error_at_construction(endpoint: Endpoint, bad: An
         ChatTexAPI(model="m", prices=bad, **endpoint.for_langchain())
     with pytest.raises(ValueError, match=r"price"):
         TexAPI(model="m", prices=bad, **endpoint.for_llama_index())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b"[]",
+        b'{"models": []}',
+        b'{"models": {}, "unpriced": ["m"]}',
+        b'{"models": {"m": {"input": Infinity, "output": 1}}}',
+    ],
+)
+def test_a_file_that_is_no_price_list_is_an_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "prices.json"
+    path.write_bytes(content)
+
+    with pytest.raises(ValueError, match="price"):
+        parse_prices(path)
 
 
 def test_a_bad_file_in_the_environment_is_an_error_that_names_it(

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,7 @@ from texapi_core.accounting import UsageLine, open_for_reading, read_usage
 from texapi_core.accounting.accounts import value_in_calls
 from texapi_core.accounting.ledger import report, rollups, schema
 from texapi_core.accounting.ledger.spending import read_spending
+from texapi_core.accounting.ledger.writer import row_of
 from texapi_core.accounting.record import CallLabels, CallRecord
 from texapi_core.wire.usage import TokenUsage
 
@@ -115,6 +117,52 @@ def test_usage_from_roll_ups_is_that_of_the_calls(url: str) -> None:
     fill(url, records(100, seed=2))
 
     assert_agrees(url)
+
+
+def test_days_before_1970_are_those_of_the_calls(url: str) -> None:
+    """A machine without a clock may begin anywhere."""
+    times = ("1969-12-31T23:59:59.9", "1969-12-31T00:00", "1970-01-01T00:00", "1969-12-30T22:00")
+    moments = [datetime.fromisoformat(f"{time}+00:00") for time in times]
+    fill(url, [replace(one, started_at=time) for one, time in zip(records(4), moments, strict=True)])
+
+    with open_for_reading(url) as engine:
+        found = read_usage(engine, ["day"])
+
+        assert found == from_calls(engine, ["day"], (None, None))
+    assert {line.group[0]: line.calls for line in found} == {
+        "1969-12-30": 1,
+        "1969-12-31": 2,
+        "1970-01-01": 1,
+    }
+
+
+def test_roll_ups_that_another_client_emptied_are_counted_under_labels_that_exist(url: str) -> None:
+    """The writer knows labels by ids, which are gone, or are other labels' now."""
+    engine = schema.open_ledger(schema.parse_url(url))
+    schema.prepare(engine)
+    writer = rollups.RollUps()
+
+    def write(model: str, number: int) -> None:
+        row = {**row_of(records(1)[0]), "call_id": str(number), "model": model, "served_model": model}
+        with engine.begin() as connection:
+            connection.execute(sa.insert(schema.calls), [row])
+            writer.add(connection, [row], {})
+
+    write("first", 1)
+    write("second", 2)
+    with engine.begin() as connection:
+        connection.execute(schema.hours.delete())
+        connection.execute(schema.labels.delete())
+        connection.execute(sa.insert(schema.labels), [{"id": 2, "name": "model", "value": "another"}])
+    write("first", 3)
+    write("second", 4)
+    engine.dispose()
+
+    with open_for_reading(url) as reading:
+        found = {line.group[0]: line.calls for line in read_usage(reading, ["model"])}
+        (every,) = read_usage(reading, [])
+    assert found == {"first": 1, "second": 1}
+    assert every.calls == 2
 
 
 def test_names_of_too_many_values_are_counted_from_the_calls(

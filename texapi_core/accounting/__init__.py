@@ -13,10 +13,9 @@ if TYPE_CHECKING:
         BudgetWarning,
         add_budget_listener,
         flush_budgets,
-        make_budget,
-        parse_budgets,
         remove_budget_listener,
     )
+    from texapi_core.accounting.budget_checks import make_budget, parse_budgets
     from texapi_core.accounting.ledger import check_ledger, flush_ledgers, watch_sigterm
     from texapi_core.accounting.ledger.report import (
         LedgerUnreadableError,
@@ -92,6 +91,6 @@ __all__ = [
     "watch_sigterm",
 ]
 
-_LIGHT = ("record", "prices", "sinks", "budget")
+_LIGHT = ("record", "prices", "sinks", "budget", "budget_checks")
 _WITH_SQLALCHEMY = ("ledger", "ledger.schema", "ledger.report", "ledger.statement")
 __getattr__ = lazy_names(__name__, __all__, [f"{__name__}.{home}" for home in (*_LIGHT, *_WITH_SQLALCHEMY)])

@@ -13,6 +13,8 @@ PICO = Decimal(10) ** 12
 OPEN, KNOWN, UNCERTAIN = range(3)
 """States of a reservation: in flight; ended at a known cost; ended, and may have been charged."""
 
+TAG_SEPARATORS = ("=", ":")
+"""Between the name of a tag and its value, e.g. `team=search`."""
 NO_VALUE = "-"
 """The value of an account for calls without the tag, the metadata or the model that a budget is split by."""
 
@@ -41,7 +43,7 @@ class Account:
     def __post_init__(self) -> None:
         window = self.window
         name = f"{self.scope}\x1f{self.value}\x1f{window.text}\x1f{window.timezone}"
-        object.__setattr__(self, "name", name.replace("\0", "").encode("utf-8", "replace").decode())
+        object.__setattr__(self, "name", name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,20 +6,29 @@ reserve in its database; without one each process counts its own calls.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Literal
 
-from texapi_core.accounting.accounts import NO_VALUE, Account, Balance, Crossing, Limit, account_value, pico
+from texapi_core.accounting.accounts import (
+    NO_VALUE,
+    PICO,
+    TAG_SEPARATORS,
+    Account,
+    Balance,
+    Crossing,
+    Limit,
+    account_value,
+    pico,
+)
 from texapi_core.accounting.estimate import upper_bound
 from texapi_core.accounting.prices import PriceList
-from texapi_core.accounting.record import CallRecord, Spending, StartedCall, bounded
+from texapi_core.accounting.record import CallRecord, Spending, StartedCall, bounded, bounded_text
 from texapi_core.accounting.reservation_database import MemoryDatabase
 from texapi_core.accounting.reservations import (
     Reservation,
@@ -28,15 +37,10 @@ from texapi_core.accounting.reservations import (
     StoreError,
 )
 from texapi_core.accounting.sinks import BudgetUnavailable, CallRefused, LedgerSink, Observer, Sink
-from texapi_core.accounting.windows import Window, parse_window
+from texapi_core.accounting.windows import Window
 
 OnLedgerError = Literal["closed", "open"]
 Unpriced = Literal["refuse", "count_tokens"]
-_PICO = Decimal(10) ** 12
-_MAX_COST = Decimal(4_000_000)
-_MAX_TOKENS = 2**62
-_FIELDS = ("max_cost", "max_tokens_total", "scope", "window", "timezone", "warnings")
-_NOTHING = Spending(Decimal(0), 0)
 _SENDING = nullcontext()
 _DAY = Window("24h")
 
@@ -56,20 +60,23 @@ class Budget:
     warnings: tuple[float, ...] = ()
     """Fractions of the limit at which to warn."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scope", bounded(self.scope))
+
     def values(self, call: StartedCall) -> tuple[str, ...]:
         """The values of the scope that a call has; `-` for none."""
         kind, _, name = self.scope.partition(":")
         if kind == "all":
             return ("",)
         if kind == "key":
-            return (account_value(call.key_hint),)
+            return (account_value(bounded(call.key_hint)),)
         if kind == "model":
             return (account_value(bounded(call.model)) if call.model else NO_VALUE,)
         if kind == "metadata":
             metadata = call.labels.metadata
             value = next((metadata[one] for one in metadata if bounded(one) == name), None)
-            return (NO_VALUE if value is None else account_value(_as_json_text(bounded(value))),)
-        starts = (f"{name}=", f"{name}:")
+            return (NO_VALUE if value is None else account_value(bounded_text(value)),)
+        starts = tuple(name + separator for separator in TAG_SEPARATORS)
         tags = dict.fromkeys(bounded(tag) for tag in call.labels.tags)
         found = tuple(account_value(tag) for tag in tags if tag == name or tag.startswith(starts))
         return found or (NO_VALUE,)
@@ -112,67 +119,6 @@ def remove_budget_listener(listener: BudgetListener) -> None:
     """Undo `add_budget_listener`."""
     global _listeners
     _listeners = tuple(one for one in _listeners if one != listener)
-
-
-def parse_budgets(value: Any, timezone: str = "UTC", warnings: Iterable[float] = ()) -> tuple[Budget, ...]:
-    """The budgets in a list of dicts, or in its JSON. `timezone` and `warnings` are their defaults.
-
-    Raises:
-        ValueError: the value is not a list of budgets; the message says why.
-    """
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise ValueError(f"`budgets` is not JSON: {error}.") from None
-    if isinstance(value, Mapping) or not isinstance(value, (list, tuple)):
-        raise ValueError(
-            '`budgets` is a list such as [{"max_cost": 50, "scope": "tag:team", "window": "month"}].'
-        )
-    return tuple(one if isinstance(one, Budget) else _parse(one, timezone, tuple(warnings)) for one in value)
-
-
-def _parse(row: Any, timezone: str, warnings: tuple[float, ...]) -> Budget:
-    if not isinstance(row, Mapping) or not set(row) <= set(_FIELDS):
-        raise ValueError(f"A budget has the members {', '.join(_FIELDS)}; this is {row!r}.")
-    return make_budget(
-        max_cost=row.get("max_cost"),
-        max_tokens_total=row.get("max_tokens_total"),
-        scope=row.get("scope", "all"),
-        window=row.get("window", "24h"),
-        timezone=row.get("timezone", timezone),
-        warnings=row.get("warnings", warnings),
-    )
-
-
-def make_budget(
-    *, max_cost: Any, max_tokens_total: Any, scope: Any, window: Any, timezone: Any, warnings: Any
-) -> Budget:
-    """A checked budget. Raises `ValueError` for what is wrong."""
-    if max_cost is None and max_tokens_total is None:
-        raise ValueError("A budget needs `max_cost` (USD), `max_tokens_total`, or both.")
-    try:
-        cost = None if max_cost is None else Decimal(str(max_cost))
-        tokens = None if max_tokens_total is None else int(max_tokens_total)
-        fractions = tuple(sorted({float(one) for one in warnings}))
-    except (InvalidOperation, TypeError, ValueError):
-        raise ValueError("`max_cost`, `max_tokens_total` and `warnings` are numbers.") from None
-    if cost is not None and not (cost.is_finite() and 0 <= cost <= _MAX_COST):
-        raise ValueError(f"`max_cost` is from 0 to {_MAX_COST:,} USD, not {max_cost!r}.")
-    if tokens is not None and not 0 <= tokens <= _MAX_TOKENS:
-        raise ValueError(f"`max_tokens_total` is a number of tokens, not {max_tokens_total!r}.")
-    if not all(0 < one <= 1 for one in fractions):
-        raise ValueError("`budget_warnings` are fractions of the budget, such as (0.8, 0.95).")
-    kind, _, name = str(scope).partition(":")
-    if not (scope in ("all", "key", "model") or (kind in ("tag", "metadata") and name)):
-        raise ValueError(f"`budget_scope` is all, key, model, tag:NAME or metadata:NAME, not {scope!r}.")
-    return Budget(
-        max_cost=cost,
-        max_tokens_total=tokens,
-        window=parse_window(str(window), str(timezone)),
-        scope=str(bounded(scope)),
-        warnings=fractions,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,7 +243,7 @@ def _left(limit: Limit, balance: Balance, reserved: Spending) -> Spending:
     """What a limit leaves without the reservation of this call; -1 tokens for no limit of tokens."""
     cost = None
     if limit.max_cost is not None:
-        cost = Decimal(limit.max_cost - balance.total_cost) / _PICO + (reserved.cost or Decimal(0))
+        cost = Decimal(limit.max_cost - balance.total_cost) / PICO + (reserved.cost or Decimal(0))
     tokens = -1
     if limit.max_tokens is not None:
         tokens = limit.max_tokens - balance.total_tokens + reserved.tokens
@@ -322,12 +268,7 @@ def _refusal(limit: Limit, balance: Balance, needed: Spending) -> str:
 
 
 def _usd(amount: int) -> Decimal:
-    return (Decimal(amount) / _PICO).normalize()
-
-
-def _as_json_text(value: Any) -> str:
-    """A metadata value as the ledger's JSON has it in text."""
-    return value if isinstance(value, str) else json.dumps(value)
+    return (Decimal(amount) / PICO).normalize()
 
 
 def _report(crossing: Crossing) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import cache, lru_cache
 from importlib import resources
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
 from texapi_core.catalog import ModelInfo, find_row, normal_name
+from texapi_core.wire.text import shown
 from texapi_core.wire.usage import TokenUsage
 
 _MILLION = 1_000_000
+_MAX_PRICE = Decimal(10) ** 9
 
 logger = logging.getLogger("texapi.prices")
 _PRICES = ("input", "output", "cached_input", "cache_creation")
@@ -162,6 +166,8 @@ def parse_prices(prices: Any) -> PriceList:
         return prices
     if isinstance(prices, Mapping):
         return bundled_prices().with_rows(prices)
+    if not isinstance(prices, (str, os.PathLike)):
+        raise ValueError(f"`prices` is a file, or a dict of the prices of models, not {shown(prices)}.")
     return read_prices(Path(prices))
 
 
@@ -181,8 +187,8 @@ def read_prices(path: Path) -> PriceList:
     except (OSError, ValueError) as error:
         if path in _last_read:
             logger.warning("The price list %s cannot be read again: %s", path, error)
-        elif isinstance(error, OSError):
-            raise ValueError(f"The price list {path} cannot be read: {error.strerror}.") from error
+        elif isinstance(error, (OSError, UnicodeError)):
+            raise ValueError(f"The price list {path} cannot be read: {error}.") from error
         else:
             raise
     return _last_read[path]
@@ -203,21 +209,28 @@ def bundled_prices() -> PriceList:
 def _parse_list(text: str, name: str) -> PriceList:
     try:
         content = json.loads(text, parse_float=Decimal)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"The price list {name} is not JSON: {error}") from None
     if not isinstance(content, dict) or not isinstance(content.get("models"), dict):
         raise ValueError(f'The price list {name} has no "models".')
     unpriced, reasons = content.get("unpriced", {}), content.get("reasons", {})
+    if not (isinstance(unpriced, dict) and isinstance(reasons, dict)):
+        raise ValueError(f'In the price list {name} "unpriced" and "reasons" are objects.')
     return PriceList(
         models=_parse_rows(content["models"]),
-        unpriced={normal_name(name): str(reasons.get(why, why)) for name, why in unpriced.items()},
+        unpriced={normal_name(name): str(reasons.get(str(why), why)) for name, why in unpriced.items()},
         source=str(content.get("source", "")),
         date=str(content.get("date", "")),
     )
 
 
 def _parse_rows(rows: Mapping[str, Any]) -> dict[str, ModelPrice]:
-    return {normal_name(name): _parse_row(name, row) for name, row in rows.items()}
+    parsed = {}
+    for name, row in rows.items():
+        if not isinstance(name, str):
+            raise ValueError(f"A price is given by the name of its model, not by {shown(name)}.")
+        parsed[normal_name(name)] = _parse_row(name, row)
+    return parsed
 
 
 def _parse_row(name: str, row: Any) -> ModelPrice:
@@ -228,14 +241,19 @@ def _parse_row(name: str, row: Any) -> ModelPrice:
             "`cache_creation` (USD per million tokens) and `max_input_tokens`."
         )
     prices: dict[str, Any] = {field: _amount(name, row[field]) for field in _PRICES if field in row}
-    return ModelPrice(**prices, max_input_tokens=row.get("max_input_tokens"))
+    longest = row.get("max_input_tokens")
+    if longest is not None and (type(longest) is not int or longest < 1):
+        raise ValueError(f"`max_input_tokens` of {name!r} is a number of tokens, not {shown(longest)}.")
+    return ModelPrice(**prices, max_input_tokens=longest)
 
 
 def _amount(name: str, value: Any) -> Decimal:
     try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
+        amount = Decimal(str(value)) if isinstance(value, (Number, str)) else Decimal(-1)
+    except (ArithmeticError, ValueError):
         amount = Decimal(-1)
-    if isinstance(value, bool) or not amount.is_finite() or amount < 0:
-        raise ValueError(f"The price of {name!r} is not an amount of USD: {value!r}.")
+    if isinstance(value, bool) or not amount.is_finite() or not 0 <= amount <= _MAX_PRICE:
+        raise ValueError(
+            f"The price of {name!r} is not an amount from 0 to {_MAX_PRICE:,} USD: {shown(value)}."
+        )
     return amount

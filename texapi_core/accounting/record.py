@@ -6,6 +6,7 @@ in the `contextvars` context in which the call began. A record contains no messa
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -76,6 +77,12 @@ def bounded(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return value[:_MAX_LABEL].replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def bounded_text(value: Any) -> str:
+    """A bounded value of metadata as text, as the ledger's JSON spells it."""
+    value = bounded(value)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

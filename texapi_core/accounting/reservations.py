@@ -296,8 +296,8 @@ class ReservationStore:
             for name in names:
                 account = limits[name].account
                 window = account.window
-                value = name.split("\x1f")[1]
-                self._execute(cursor, CREATE, (name, account.scope, value, window.text, window.timezone, ""))
+                row = (name, account.scope, account.value, window.text, window.timezone, "")
+                self._execute(cursor, CREATE, row)
             rows = self._execute(cursor, statement, names).fetchall()
         balances = {row[0]: Balance(*row) for row in rows}
         now = datetime.now(UTC)

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 CALENDAR = ("hour", "day", "week", "month")
 _ROLLING = re.compile(r"([1-9]\d{0,4})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +41,18 @@ class Window:
         return f"this {self.text}" + ("" if self.timezone == "UTC" else f" ({self.timezone})")
 
 
-def parse_window(text: str, timezone: str = "UTC") -> Window:
-    """The window of a text such as `24h` or `month`.
+def is_window(text: str) -> bool:
+    """Whether a text such as `24h` or `month` is a window."""
+    return text in CALENDAR or bool(_ROLLING.fullmatch(text))
 
-    Raises:
-        ValueError: the text is not a window, or the time zone is not known.
-    """
-    if text not in CALENDAR and not _ROLLING.fullmatch(text):
-        raise ValueError(
-            f"`budget_window` is 90m, 24h, 30d, 4w, {', '.join(CALENDAR)} or the like, not {text!r}."
-        )
+
+def is_timezone(name: str) -> bool:
+    """Whether a time zone is known, such as `UTC` or `Asia/Ho_Chi_Minh`."""
     try:
-        ZoneInfo(timezone)
+        ZoneInfo(name)
     except (OSError, ValueError, LookupError):
-        raise ValueError(f"{timezone!r} is not a time zone such as UTC or Asia/Ho_Chi_Minh.") from None
-    return Window(text, timezone)
+        return False
+    return True
 
 
 @lru_cache
@@ -65,9 +63,10 @@ def _length(text: str) -> timedelta:
 def _period(kind: str, timezone: str, now: datetime) -> tuple[datetime, datetime]:
     """Start and end, in UTC, of the calendar period that contains `now`."""
     local = now.astimezone(ZoneInfo(timezone))
-    if kind == "hour":
-        start = local.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
-        return start, start + timedelta(hours=1)
+    if kind == "hour":  # of the clock as it goes now: where it is set by half an hour, hours overlap
+        into = (local.replace(tzinfo=None) - datetime.min) % _HOUR
+        start = now.astimezone(UTC) - into
+        return start, start + _HOUR
     first = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     if kind == "week":
         first -= timedelta(days=first.weekday())

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 import texapi_core.accounting
-from texapi_core.settings_checks import settings_error
+from texapi_core.settings_checks import check_flag, settings_error
 
 if TYPE_CHECKING:
     from texapi_core.accounting import Accounting, Budget, Sink
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 USAGE_LEDGER_ENV = "TEXAPI_USAGE_LEDGER"
 PRICES_ENV = "TEXAPI_PRICES"
 OTEL_ENV = "TEXAPI_OTEL"
-_OFF = ("", "0", "false", "no", "off")
 
 
 def _text(name: str, default: Any = None) -> Callable[[], Any]:
@@ -50,12 +49,13 @@ def _fractions() -> tuple[float, ...]:
         raise settings_error(f"`TEXAPI_BUDGET_WARNINGS` is like 0.8,0.95, not {text!r}.") from None
 
 
-_CHOICES = {"unpriced": ("refuse", "count_tokens"), "on_ledger_error": ("closed", "open")}
+_CHOICES = ("unpriced", "on_ledger_error")
+"""Fields whose text from the environment is one of their `Literal`s."""
 _OF_BUDGETS = {"budget_window", "budget_scope", "budget_timezone"}
 _FROM_ENVIRONMENT: dict[str, Callable[[], Any]] = {
     "usage_ledger": _text(USAGE_LEDGER_ENV),
     "prices": _text(PRICES_ENV),
-    "otel": lambda: os.environ.get(OTEL_ENV, "").strip().lower() not in _OFF,
+    "otel": lambda: check_flag(OTEL_ENV, os.environ.get(OTEL_ENV, "")),
     "max_cost": _number("TEXAPI_MAX_COST", float),
     "max_tokens_total": _number("TEXAPI_MAX_TOKENS_TOTAL", int),
     "budget_window": _text("TEXAPI_BUDGET_WINDOW", "24h"),
@@ -146,6 +146,14 @@ class AccountingParameters(BaseModel):
         description="What to do with calls under a budget while the ledger cannot be written: refuse them "
         "(`closed`), or count in this process (`open`); default the environment's TEXAPI_ON_LEDGER_ERROR.",
     )
+
+    @field_validator("max_cost", "max_tokens_total", mode="before")
+    @classmethod
+    def _check_number(cls, number: Any) -> Any:
+        """`True` is no amount: pydantic would take it for 1."""
+        if isinstance(number, bool):
+            raise ValueError(f"a number, not {number}")
+        return number
 
     @field_validator("prices")
     @classmethod
@@ -241,7 +249,8 @@ class AccountingParameters(BaseModel):
                 '`unpriced="count_tokens"` needs a budget with `max_tokens_total`: nothing else would limit '
                 "calls to models without a price."
             )
-        for name, known in _CHOICES.items():
+        for name in _CHOICES:
+            known = get_args(AccountingParameters.model_fields[name].annotation)
             if getattr(self, name) not in known:
                 raise settings_error(f"`{name}` is {' or '.join(known)}, not {getattr(self, name)!r}.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,18 @@ def excerpt(text: bytes | str, length: int = 200) -> str:
         text = text[: 4 * length].decode("utf-8", "replace")
     line = " ".join(text[: 4 * length].split())
     return printable(line if len(line) <= length else line[: length - 1] + "…")
+
+
+_reprs = reprlib.Repr()
+_reprs.maxstring = _reprs.maxother = 60
+
+
+def shown(value: Any) -> str:
+    """The start of any value as Python writes it, for an error message, however long or deep it is."""
+    try:
+        return printable(_reprs.repr(value))
+    except Exception:  # e.g. an integer of more digits than Python writes
+        return f"this {type(value).__name__}"
 
 
 _JOINERS = "\u200c\u200d"

@@ -10,12 +10,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from texapi_core.accounting.accounts import value_in_calls
+from texapi_core.accounting.accounts import PICO, value_in_calls
 from texapi_core.accounting.ledger.spending import read_spending
 from texapi_core.accounting.reservation_tables import unrecorded
 from texapi_core.accounting.windows import Window
 
-_PICO = Decimal(10) ** 12
 _DAY = timedelta(days=1)
 
 
@@ -69,7 +68,7 @@ def _lines(engine: sa.Engine, connection: sa.Connection, row: Any, now: datetime
     sums = unrecorded(connection, row["account"], start.timestamp())
     carried = row["carried_at"] >= start.timestamp()
     amounts = (
-        ("USD", row["max_cost"], recorded.cost, of_day.cost, 0, row["carried_cost"], _PICO),
+        ("USD", row["max_cost"], recorded.cost, of_day.cost, 0, row["carried_cost"], PICO),
         ("tokens", row["max_tokens"], recorded.tokens, of_day.tokens, 1, row["carried_tokens"], Decimal(1)),
     )
     for unit, cap, in_ledger, in_day, column, carry, one in amounts:

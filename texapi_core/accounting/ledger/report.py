@@ -48,6 +48,8 @@ GROUPINGS = ("model", "day", "key-hint", "tag", f"{METADATA}NAME")
 PRUNED = "pruned"
 _FIRST_HOUR, _LAST_HOUR = -(2**31), 2**31 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIER_DAYS = _EPOCH.toordinal()
+"""From the first day of Python's calendar to 1970."""
 _FOLDED_COLUMNS = (
     "call_id",
     "started_at",
@@ -252,7 +254,8 @@ def is_summed(connection: sa.Connection, name: str) -> bool:
 def _add_roll_ups(
     connection: sa.Connection, groups: Groups, by: Sequence[str], name: str, period: tuple[int, int]
 ) -> None:
-    day = hours.c.hour // 24 if "day" in by else sa.literal(0)
+    # Databases divide towards zero, so what is before 1970 is divided as the time since an earlier day.
+    day = (hours.c.hour + _EARLIER_DAYS * 24) // 24 - _EARLIER_DAYS if "day" in by else sa.literal(0)
     statement = (
         sa.select(labels.c.value, day.label("day"), *_sums())
         .join_from(hours, labels, hours.c.label_id == labels.c.id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -19,6 +18,7 @@ from texapi_core.accounting.ledger.schema import (
     state,
     to_pico,
 )
+from texapi_core.accounting.record import bounded_text
 
 ALL = "all"
 METADATA = "metadata:"
@@ -42,7 +42,7 @@ def values_of(name: str, row: Row, tags: Sequence[str]) -> Sequence[str]:
     """The values by which a call counts under a name: several tags, or one, or no metadata."""
     if name.startswith(METADATA):
         value = row["metadata"].get(name.removeprefix(METADATA))
-        return () if value is None else (_text(value),)
+        return () if value is None else (bounded_text(value),)
     if name == "tag":
         return tags or (NO_GROUP,)
     if name == "model":
@@ -50,10 +50,6 @@ def values_of(name: str, row: Row, tags: Sequence[str]) -> Sequence[str]:
     if name == "requested-model":
         return (row["model"] or NO_GROUP,)
     return ("",) if name == ALL else (row["key_hint"],)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def sums_of(row: Row) -> tuple[int, ...]:
@@ -125,7 +121,9 @@ class RollUps:
 
     def _write(self, connection: sa.Connection, cells: Cells) -> None:
         """In one order in every process, so that none waits for another in a circle."""
-        wanted = sorted({(name, value) for name, value, _ in cells} - self._ids.keys())
+        needed = {(name, value) for name, value, _ in cells}
+        self._forget_gone(connection, needed)
+        wanted = sorted(needed - self._ids.keys())
         too_many = self._add_labels(connection, wanted)
         rows = [
             {"label_id": self._ids[name, value], "hour": hour, **dict(zip(SUMS, sums, strict=True))}
@@ -134,6 +132,16 @@ class RollUps:
         ]
         upsert = _upsert(connection.dialect.name)
         connection.execute(upsert, sorted(rows, key=lambda row: (row["label_id"], row["hour"])))
+
+    def _forget_gone(self, connection: sa.Connection, needed: set[tuple[str, str]]) -> None:
+        """Another client may have emptied the tables. What is there stays until the transaction ends."""
+        ids = sorted(one for label, one in self._ids.items() if label in needed)
+        there = sa.select(labels.c.name, labels.c.value, labels.c.id).where(labels.c.id.in_(ids))
+        locked = there.order_by(labels.c.id).with_for_update(read=True, key_share=True)
+        found = {(name, value): label_id for name, value, label_id in connection.execute(locked)}
+        for label in needed & self._ids.keys():
+            if found.get(label) != self._ids[label]:
+                del self._ids[label]
 
     def _add_labels(self, connection: sa.Connection, wanted: Sequence[tuple[str, str]]) -> set[str]:
         """Learn the ids of labels; the names that have too many."""

@@ -14,12 +14,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.types import TypeDecorator
 
+from texapi_core.accounting.accounts import PICO
+
 SCHEMA_VERSION = 2
 _OLDEST_READABLE = 1
 _BUSY_SECONDS = 30
 """How long SQLite waits for other processes that write to the same file."""
 _CONNECT_SECONDS = 5
-_PICO = Decimal(10) ** 12
 _ADVISORY_LOCK = 0x7E8A91
 """The lock of PostgreSQL under which one process at a time creates or migrates the tables."""
 
@@ -52,12 +53,12 @@ class _UTCDateTime(TypeDecorator[datetime]):
 
 def to_pico(cost: Decimal) -> int:
     """USD in 10⁻¹² USD."""
-    return int((cost * _PICO).to_integral_value())
+    return int((cost * PICO).to_integral_value())
 
 
 def from_pico(cost: int) -> Decimal:
     """10⁻¹² USD in USD."""
-    return Decimal(cost) / _PICO
+    return Decimal(cost) / PICO
 
 
 class _USD(TypeDecorator[Decimal]):

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from texapi_core.accounting.accounts import Account, value_in_calls
+from texapi_core.accounting.accounts import TAG_SEPARATORS, Account, value_in_calls
 from texapi_core.accounting.ledger.report import is_summed, pruned_before, snapshot
 from texapi_core.accounting.ledger.rollups import ALL, METADATA
 from texapi_core.accounting.ledger.schema import (
@@ -24,8 +24,6 @@ from texapi_core.accounting.ledger.schema import (
 )
 from texapi_core.accounting.record import Spending
 
-TAG_SEPARATORS = ("=", ":")
-"""Between the name of a tag and its value, e.g. `team=search`."""
 _BUSY_MILLISECONDS = 5_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
