@@ -18,7 +18,6 @@ from texapi_core.transport.body_end import (
     read_to_end,
     read_to_end_guarded,
 )
-from texapi_core.transport.decode import araw_packets, raw_packets
 from texapi_core.transport.read import AnswerStream, aread_body, read_body, reading
 from texapi_core.transport.send import asend, send
 from texapi_core.wire.values import ChatDelta, ChatReply
@@ -73,7 +72,9 @@ def stream(
                 response = send(call, stream=True)
             answer = AnswerStream(call, response)
             record.opened(response, answer)
-            packets = raw_packets(response)  # keep a reference: dropping it would close the connection
+            packets = answer.decoder.packets(
+                response
+            )  # keep a reference: dropping it would close the connection
             with closing(response):
                 with reading(call, response, answer):
                     for packet in packets:
@@ -106,7 +107,7 @@ async def astream(
                     sent = await asend(call, stream=True)
                 answer = AnswerStream(call, sent.response)
                 record.opened(sent.response, answer)
-                packets = araw_packets(sent.response)
+                packets = answer.decoder.apackets(sent.response)
                 try:
                     with (
                         reading(call, sent.response, answer),

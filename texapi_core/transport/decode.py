@@ -1,7 +1,7 @@
 """The bytes of a body decompressed piece by piece, and counted: a small body may unpack to gigabytes.
 
 `gzip` and `deflate` are decoded here, since the HTTP library of openai 2 unpacks each packet at once. Other
-codings are left to the HTTP library: `raw_packets` then returns its decoded bytes.
+codings are left to the HTTP library: `Decoder.packets` then returns its decoded bytes.
 """
 
 from __future__ import annotations
@@ -20,17 +20,12 @@ class TooManyBytes(ValueError):
     """A body has more bytes than the limit."""
 
 
-def raw_packets(response: Any) -> Iterator[bytes]:
-    """The packets of a response, for the `Decoder` of that response."""
-    packets: Iterator[bytes] = response.iter_bytes() if _is_left_to_library(response) else response.iter_raw()
-    return packets
-
-
-def araw_packets(response: Any) -> AsyncIterator[bytes]:
-    """Async twin of `raw_packets`."""
-    left = _is_left_to_library(response)
-    packets: AsyncIterator[bytes] = response.aiter_bytes() if left else response.aiter_raw()
-    return packets
+def decoder_of(response: Any, limit: int) -> Decoder:
+    """The decoder of the packets of a response."""
+    coding = _coding(response)
+    # A hook of the user may have read the body: then the library has decoded it.
+    is_left_to_library = response.is_stream_consumed or coding not in {"", "identity", *_OWN_CODINGS}
+    return Decoder(None if is_left_to_library else coding, limit)
 
 
 def _coding(response: Any) -> str:
@@ -38,24 +33,27 @@ def _coding(response: Any) -> str:
     return coding.strip().lower()
 
 
-def _is_left_to_library(response: Any) -> bool:
-    """Whether the library decodes the body: in another coding, or read already by a hook of the user."""
-    return response.is_stream_consumed or _coding(response) not in {"", "identity", *_OWN_CODINGS}
-
-
-def decoder_of(response: Any, limit: int) -> Decoder:
-    """The decoder of the packets of a response."""
-    return Decoder("" if _is_left_to_library(response) else _coding(response), limit)
-
-
 class Decoder:
-    """Decodes the packets of one body. Raises `TooManyBytes` beyond `limit` bytes."""
+    """Decodes the packets of one body. Raises `TooManyBytes` beyond `limit` bytes.
 
-    def __init__(self, coding: str, limit: int) -> None:
-        is_ours = coding in _OWN_CODINGS
-        self._decompressor = zlib.decompressobj(zlib.MAX_WBITS | 32) if is_ours else None
+    `coding`: `None` where the HTTP library decodes.
+    """
+
+    def __init__(self, coding: str | None, limit: int) -> None:
+        self._decompressor = zlib.decompressobj(zlib.MAX_WBITS | 32) if coding in _OWN_CODINGS else None
+        self._is_raw = coding is not None
         self._left = limit
         self._at_start = True
+
+    def packets(self, response: Any) -> Iterator[bytes]:
+        """The packets of the response, to be fed."""
+        packets: Iterator[bytes] = response.iter_raw() if self._is_raw else response.iter_bytes()
+        return packets
+
+    def apackets(self, response: Any) -> AsyncIterator[bytes]:
+        """Async twin of `packets`."""
+        packets: AsyncIterator[bytes] = response.aiter_raw() if self._is_raw else response.aiter_bytes()
+        return packets
 
     def feed(self, packet: bytes) -> Iterator[bytes]:
         """The decoded bytes of a packet, in pieces. Raises `zlib.error` for a corrupt body."""

@@ -14,7 +14,7 @@ from texapi_core.call import Call
 from texapi_core.errors import TexAPIError, TexAPITimeoutError
 from texapi_core.failures import mapping
 from texapi_core.failures.secrets import Secrets
-from texapi_core.transport.decode import TooManyBytes, araw_packets, decoder_of, raw_packets
+from texapi_core.transport.decode import TooManyBytes, decoder_of
 from texapi_core.transport.send import AsyncSent
 from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.reader import StreamReader, looks_like_sse
@@ -59,7 +59,7 @@ def read_body(call: Call, response: Any) -> Body:
     body = Body(call, response)
     try:
         with reading(call, response):
-            for packet in raw_packets(response):
+            for packet in body.decoder.packets(response):
                 body.feed(packet)
     finally:
         response.close()
@@ -72,7 +72,7 @@ async def aread_body(call: Call, sent: AsyncSent) -> Body:
     try:
         with reading(call, sent.response):
             async with asyncio.timeout(body.seconds):
-                async for packet in araw_packets(sent.response):
+                async for packet in body.decoder.apackets(sent.response):
                     body.feed(packet)
     finally:
         await sent.aclose()
@@ -92,7 +92,7 @@ class Body:
         self._response = response
         self._bytes = bytearray()
         self._tools = ToolNames(call.options.tool_names)
-        self._decoder = decoder_of(response, call.settings.max_response_bytes)
+        self.decoder = decoder_of(response, call.settings.max_response_bytes)
         self.seconds: float | None = (
             call.timeout if isinstance(call.timeout, (int, float)) else call.timeout.read
         )
@@ -106,7 +106,7 @@ class Body:
             TexAPIResponseTooLargeError: the body exceeds `max_response_bytes`.
         """
         try:
-            for piece in self._decoder.feed(packet):
+            for piece in self.decoder.feed(packet):
                 self._bytes += piece
         except TooManyBytes:
             limit, secrets = self._call.settings.max_response_bytes, self._call.secrets
@@ -168,7 +168,7 @@ class AnswerStream:
         self._keeps_one_call = allows_one_call(call)
         self._idle_limit = call.settings.stream_idle_timeout
         self._max_bytes = call.settings.max_response_bytes
-        self._decoder = decoder_of(response, self._max_bytes)
+        self.decoder = decoder_of(response, self._max_bytes)
         self._response = response
         self._reader = StreamReader(think_tags=call.think_tags)
         self._tools = ToolNames(call.options.tool_names)
@@ -210,7 +210,7 @@ class AnswerStream:
     def _deltas(self, packet: bytes) -> list[ChatDelta]:
         deltas: list[ChatDelta] = []
         try:
-            for piece in self._decoder.feed(packet):
+            for piece in self.decoder.feed(packet):
                 deltas += self._reader.feed(piece)
                 if self._reader.done:
                     break
