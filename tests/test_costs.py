@@ -22,15 +22,15 @@ from benchmarks.workloads import Workloads
 from texapi_core.transport import clients
 
 MAX_TIMES_THE_SDK = {
-    "whole call": {"ChatTexAPI": 0.48, "TexAPI": 0.47},
-    "whole call, async": {"ChatTexAPI": 0.6, "TexAPI": 0.56},
-    "whole call, 200 messages": {"ChatTexAPI": 0.034, "TexAPI": 0.036},
-    "whole call, 3 tools bound": {"ChatTexAPI": 0.4, "TexAPI": 0.46},
-    "structured output, whole call": {"ChatTexAPI": 0.31, "TexAPI": 0.44},
-    "text chunk": {"ChatTexAPI": 0.23, "TexAPI": 0.21},
-    "text chunk, async": {"ChatTexAPI": 0.23, "TexAPI": 0.21},
-    "reasoning chunk": {"ChatTexAPI": 0.265, "TexAPI": 0.255},
-    "tool arguments chunk": {"ChatTexAPI": 0.335, "TexAPI": 0.32},
+    "whole call": {"ChatTexAPI": 0.455, "TexAPI": 0.445},
+    "whole call, async": {"ChatTexAPI": 0.57, "TexAPI": 0.53},
+    "whole call, 200 messages": {"ChatTexAPI": 0.0315, "TexAPI": 0.0335},
+    "whole call, 3 tools bound": {"ChatTexAPI": 0.395, "TexAPI": 0.445},
+    "structured output, whole call": {"ChatTexAPI": 0.305, "TexAPI": 0.425},
+    "text chunk": {"ChatTexAPI": 0.209, "TexAPI": 0.17},
+    "text chunk, async": {"ChatTexAPI": 0.209, "TexAPI": 0.17},
+    "reasoning chunk": {"ChatTexAPI": 0.245, "TexAPI": 0.213},
+    "tool arguments chunk": {"ChatTexAPI": 0.315, "TexAPI": 0.269},
 }
 """Python and C function calls per call or chunk, relative to the SDK's typed call."""
 MAX_CALLS_OF_BINDING = {"ChatTexAPI": 440, "TexAPI": 10}

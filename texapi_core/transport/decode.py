@@ -7,7 +7,7 @@ codings are left to the HTTP library: `Decoder.packets` then returns its decoded
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -55,16 +55,25 @@ class Decoder:
         packets: AsyncIterator[bytes] = response.aiter_raw() if self._is_raw else response.aiter_bytes()
         return packets
 
-    def feed(self, packet: bytes) -> Iterator[bytes]:
+    def feed(self, packet: bytes) -> Iterable[bytes]:
         """The decoded bytes of a packet, in pieces. Raises `zlib.error` for a corrupt body."""
-        if self._decompressor is None:
-            yield self._counted(packet)
-            return
+        if self._decompressor is not None:
+            return self._decompressed(packet)
+        self._left -= len(packet)
+        if self._left < 0:
+            raise TooManyBytes
+        return (packet,)
+
+    def _decompressed(self, packet: bytes) -> Iterator[bytes]:
+        assert self._decompressor is not None
         while packet:
             piece = self._decompress(packet)
             packet = self._decompressor.unconsumed_tail
+            self._left -= len(piece)
+            if self._left < 0:
+                raise TooManyBytes
             if piece:
-                yield self._counted(piece)
+                yield piece
 
     def _decompress(self, packet: bytes) -> bytes:
         assert self._decompressor is not None
@@ -76,12 +85,6 @@ class Decoder:
                 raise
         self._decompressor = zlib.decompressobj(-zlib.MAX_WBITS)  # `deflate` without zlib's header
         return self._decompressor.decompress(packet, _PIECE)
-
-    def _counted(self, piece: bytes) -> bytes:
-        self._left -= len(piece)
-        if self._left < 0:
-            raise TooManyBytes
-        return piece
 
 
 def decode_start(response: Any, body: bytes, limit: int) -> bytes:

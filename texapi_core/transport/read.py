@@ -172,6 +172,7 @@ class AnswerStream:
         self._response = response
         self._reader = StreamReader(think_tags=call.think_tags)
         self._tools = ToolNames(call.options.tool_names)
+        self._renames_tools = bool(self._tools)
         self._stopped_waiting = False
         self._is_idle = True
         self._idle_since = time.monotonic()
@@ -203,7 +204,7 @@ class AnswerStream:
         elif self.first_content is None:
             self.first_content = time.monotonic()
         self._is_idle = not deltas
-        if self._tools:
+        if self._renames_tools:
             deltas = self._tools.own_in_deltas(deltas)
         return list(keep_deltas_of_first_call(deltas)) if self._keeps_one_call else deltas
 

@@ -98,11 +98,11 @@ class StreamState:
         if delta is not None:
             self._reply.raw = chunk
             self._has_choice = True
-            content = delta.get("content")
+            content = delta["content"] if "content" in delta else None
             if (
                 content
                 and self._choice.is_plain
-                and isinstance(content, str)
+                and type(content) is str
                 and _PLAIN_DELTA_FIELDS.issuperset(delta)
             ):
                 self._choice.texts.append(content)
@@ -118,21 +118,26 @@ class StreamState:
         return self._feed_choices(read_choices(chunk), chunk)
 
     def _bare_delta(self, chunk: dict[str, Any]) -> dict[str, Any] | None:
-        """The delta of a chunk in which nothing else is new, as in nearly every one, else `None`."""
-        choices = chunk.get("choices")
-        if not (
-            isinstance(choices, list) and len(choices) == 1 and self._reply.seen_fields.issuperset(chunk)
-        ):
+        """The delta of a chunk in which nothing else is new, as in nearly every one, else `None`.
+
+        Written with `in` and `type`, since `get` and `isinstance` would be ten function calls for each chunk.
+        """
+        choices = chunk["choices"] if "choices" in chunk else None
+        if type(choices) is not list or len(choices) != 1 or not self._reply.seen_fields.issuperset(chunk):
+            return None
+        if ("usage" in chunk and chunk["usage"]) or ("object" in chunk and chunk["object"] == "error"):
             return None
         choice = choices[0]
-        if chunk.get("usage") or chunk.get("object") == "error" or not isinstance(choice, dict):
+        if type(choice) is not dict or not _BARE_CHOICE_FIELDS.issuperset(choice):
             return None
-        if not _BARE_CHOICE_FIELDS.issuperset(choice) or choice.get("index") != self._index:
+        if "index" not in choice or choice["index"] != self._index:
             return None
-        delta = choice.get("delta")
-        if choice.get("finish_reason") or choice.get("logprobs") or not isinstance(delta, dict):
+        if ("finish_reason" in choice and choice["finish_reason"]) or (
+            "logprobs" in choice and choice["logprobs"]
+        ):
             return None
-        return delta if delta and "usage" not in delta else None
+        delta = choice["delta"] if "delta" in choice else None
+        return delta if type(delta) is dict and delta and "usage" not in delta else None
 
     def _feed_choices(self, choices: list[dict[str, Any]], chunk: dict[str, Any]) -> ChatDelta | None:
         mine = None

@@ -93,11 +93,13 @@ def tool_call_entries(message: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def read_index(index: Any) -> int | None:
     """The index of a choice or a tool call; some servers send a float or text."""
+    if type(index) is int:
+        return index
     if isinstance(index, str) and index.isdecimal():
         return int(index[:9])
     if isinstance(index, float) and index.is_integer():
         return int(index)
-    return index if isinstance(index, int) and not isinstance(index, bool) else None
+    return None
 
 
 class ToolCallAssembler:
