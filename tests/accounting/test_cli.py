@@ -16,6 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from tests.accounting.filled import call, fill
+from texapi_core.accounting import read_statement
 from texapi_core.cli.commands import app
 
 RECORDS = [
@@ -186,7 +187,12 @@ def test_a_plot_is_an_image(url: str, tmp_path: Path, by: str, dark: bool) -> No
         (["usage", "--ledger", "URL", "--until", "0001-01-01T00:00+14:00"], 2, "Not a time"),
         (["usage", "--ledger", "URL", "--plot", "/nowhere/usage.png"], 2, "in a folder that exists"),
         (["usage", "--ledger", "URL", "--plot", "usage.gif"], 2, ".png or .svg"),
+        (["usage", "--ledger", "URL", "--since", ""], 2, "Not a time: ''"),
+        (["calls", "--ledger", "URL", "--limit", "99999999999999999999"], 2, "1000000000"),
+        (["budget", "--ledger", "URL", "--check", "--at", "nan"], 2, "or equal to 1"),
         (["ledger", "prune", "--before", "1h", "--ledger", "URL"], 2, "last 24 hours"),
+        (["ledger", "prune", "--before", "", "--ledger", "URL"], 2, "Not a time"),
+        (["ledger", "export", "usage.db", "--ledger", "URL"], 2, ".csv or .parquet"),
         (["ledger", "export", "/nowhere/calls.csv", "--ledger", "URL"], 2, "cannot be written"),
         (["reconcile", "nothing.csv", "--ledger", "URL"], 3, "cannot be read"),
     ],
@@ -255,7 +261,8 @@ def test_control_characters_and_formulas_are_harmless(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/wide.db"
     fill(url, WIDE)
     for shape in ("table", "csv", "raw-csv", "json"):
-        for arguments in (["usage", "--by", "tag"], ["calls"], ["ledger", "info"]):
+        by = "metadata:esc\x1b]0;title\x07\u202e"
+        for arguments in (["usage", "--by", "tag"], ["usage", "--by", by], ["calls"], ["ledger", "info"]):
             said = texapi(*arguments, "--ledger", url, "--format", shape).stdout
             assert all(character.isprintable() or character == "\n" for character in said)
     quoted = texapi("usage", "--by", "tag", "--ledger", url, "--format", "csv").stdout
@@ -435,6 +442,74 @@ def test_a_description_that_is_none_is_rejected(url: str, tmp_path: Path, text: 
     )
 
     assert result.exit_code == 3, result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (AGREES + "req_5,2026-11-20,claude-sonnet-4-6,100,3,0.0004,extra\n", "line 6 has 7 cells"),
+        (AGREES + "req_5,2026-11-20,claude-sonnet-4-6,100,3\n", "line 6 has 5 cells"),
+        (AGREES + ",,,100,3,0.0004\n", "line 6 has neither a request id nor a day and a model"),
+        (AGREES + ",2026-11-20,,100,3,0.0004\n", "line 6 has neither"),
+        (AGREES.replace("Model", "cost_usd"), "2 columns `cost_usd`: rename all but one"),
+    ],
+)
+def test_a_line_that_is_not_whole_is_rejected(url: str, tmp_path: Path, text: str, said: str) -> None:
+    result = reconcile(url, tmp_path / "statement.csv", text)
+
+    assert result.exit_code == 3
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize("charged", ["2026-11-19T00:00:01Z", "2026-11-17T23:59:59Z"])
+def test_a_call_around_midnight_is_not_foreign(tmp_path: Path, charged: str) -> None:
+    """Its line has the time of the charge, or of another clock."""
+    url = f"sqlite:///{tmp_path}/usage.db"
+    fill(url, [call(1, day=18)])
+    heading = AGREES.splitlines()[0]
+    result = reconcile(
+        url, tmp_path / "statement.csv", f"{heading}\nreq_1,{charged},claude-sonnet-4-6,100,10,0.001\n"
+    )
+
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("time", "day"),
+    [
+        ("2026-11-18", "2026-11-18"),
+        ("2026-11-18 23:59", "2026-11-18"),
+        ("2026-11-18T23:59:59.123456789Z", "2026-11-18"),
+        ("2026-11-18 23:59:59 UTC", "2026-11-18"),
+        ("2026-11-18T00:30:00+07:00", "2026-11-17"),
+        ("2026-11-18 00:30:00,5 +0700", "2026-11-17"),
+        ("2026-11-18T20:30:00-05", "2026-11-19"),
+        ("9999-12-31", "9999-12-31"),
+    ],
+)
+def test_the_day_of_a_time_is_that_in_utc(tmp_path: Path, time: str, day: str) -> None:
+    path = tmp_path / "statement.csv"
+    path.write_text(f'id,time,model,cost\nreq_1,"{time}",m,1\n', "utf-8")
+
+    (entry,) = read_statement(path)
+
+    assert entry.day == day
+
+
+@pytest.mark.parametrize("time", ["2026-11-18 10:00 ICT", "2026-11-18 morning", "0001-01-01T00:00+07:00"])
+def test_a_time_of_no_known_zone_is_rejected(url: str, tmp_path: Path, time: str) -> None:
+    result = reconcile(url, tmp_path / "statement.csv", f"id,time,model,cost\nreq_1,{time},m,1\n")
+
+    assert result.exit_code == 3
+    assert "line 2, column 2 (`time`) is not a date or time like 2026-11-18" in result.stderr
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "9999-12-30", "0001-01-01"])
+def test_the_first_and_the_last_day_of_the_calendar_are_days(url: str, tmp_path: Path, day: str) -> None:
+    result = reconcile(url, tmp_path / "statement.csv", f"id,day,model,cost\nreq_x,{day},m,1\n")
+
+    assert result.exit_code == 1, result.output
+    assert [one["kind"] for one in json.loads(result.stdout)] == ["foreign"]
 
 
 def test_a_file_without_the_columns_is_rejected(url: str, tmp_path: Path) -> None:

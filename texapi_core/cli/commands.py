@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -21,8 +22,9 @@ from texapi_core.accounting.ledger import report, statement, upkeep
 from texapi_core.accounting.ledger.budgets import read_budgets
 from texapi_core.accounting.prices import PriceList, parse_prices
 from texapi_core.adapter_base.accounting_parameters import PRICES_ENV, USAGE_LEDGER_ENV
-from texapi_core.cli import output, spending
+from texapi_core.cli import export_file, output, spending
 from texapi_core.cli.doctor.texts import language_of_locale
+from texapi_core.cli.guard import Command, guarded
 from texapi_core.cli.models import read_models
 from texapi_core.settings import env_base_url
 from texapi_core.wire.text import printable
@@ -31,9 +33,30 @@ DIFFERENT = FAULTY = 1
 USAGE_ERROR = 2
 NO_LEDGER = 3
 NO_GATEWAY = 4
+FAILED = 5
+_MAX_LIMIT = 10**9
+_MAX_TIMEOUT = 86_400
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
-app = typer.Typer(
+
+errors = Console(stderr=True, highlight=False)
+
+
+def _stop(code: int, message: str) -> NoReturn:
+    errors.print(printable(message), markup=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+class _App(typer.Typer):
+    """Its subcommands are guarded."""
+
+    def command(self, *arguments: Any, **options: Any) -> Callable[[Command], Command]:
+        """Like typer's."""
+        add = super().command(*arguments, **options)
+        return lambda command: add(guarded(command, functools.partial(_stop, FAILED)))
+
+
+app = _App(
     name="texapi",
     no_args_is_help=True,
     add_completion=False,
@@ -41,9 +64,9 @@ app = typer.Typer(
     help="Usage and cost of TexAPI from the ledger, the models of a key, and a check of the setup.",
     epilog="Exit codes: 0 success; 1 `reconcile` found differences, `doctor` a fault, or `--check` "
     "a budget used up or a fault in the prices; 2 the command was "
-    "not understood; 3 the ledger or the statement cannot be read; 4 the gateway did not answer `models`.",
+    "not understood; 3 the ledger or the statement cannot be read; 4 the gateway did not answer `models`; "
+    "5 the output cannot be written, or the command failed.",
 )
-errors = Console(stderr=True, highlight=False)
 
 
 class Format(StrEnum):
@@ -66,10 +89,13 @@ LedgerOption = Annotated[
     str, typer.Option("--ledger", envvar=USAGE_LEDGER_ENV, help="URL of the ledger.", show_envvar=True)
 ]
 SinceOption = Annotated[
-    str, typer.Option(help="How far back: 90m, 24h, 7d, 4w, or a date such as 2026-11-01 (UTC).")
+    str | None, typer.Option(help="How far back: 90m, 24h, 7d, 4w, or a date such as 2026-11-01 (UTC).")
 ]
-UntilOption = Annotated[str, typer.Option(help="End of the time, in the same form as --since.")]
-TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each answer.")]
+UntilOption = Annotated[str | None, typer.Option(help="End of the time, in the same form as --since.")]
+TimeoutOption = Annotated[
+    float,
+    typer.Option(min=0.1, max=_MAX_TIMEOUT, help="Seconds to wait for each answer."),
+]
 FormatOption = Annotated[
     Format, typer.Option("--format", help="Output format; `raw-csv` leaves formulas as they are.")
 ]
@@ -83,8 +109,8 @@ def _texapi() -> None:
 @app.command()
 def usage(
     ledger: LedgerOption = "",
-    since: SinceOption = "",
-    until: UntilOption = "",
+    since: SinceOption = None,
+    until: UntilOption = None,
     by: Annotated[str, typer.Option(help=f"What to group by: {', '.join(report.GROUPINGS)}.")] = "model",
     format: FormatOption = Format.TABLE,
     plot: Annotated[Path | None, typer.Option(help="Also draw it into this PNG or SVG.")] = None,
@@ -113,10 +139,12 @@ def usage(
 @app.command()
 def calls(
     ledger: LedgerOption = "",
-    since: SinceOption = "",
-    until: UntilOption = "",
+    since: SinceOption = None,
+    until: UntilOption = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only calls without a complete answer.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Maximum number of calls, latest first.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=_MAX_LIMIT, help="Maximum number of calls, latest first.")
+    ] = 20,
     format: FormatOption = Format.TABLE,
 ) -> None:
     """Single calls, with the request ids that support asks for."""
@@ -130,8 +158,8 @@ def calls(
 def reconcile(
     file: Annotated[Path, typer.Argument(metavar="STATEMENT.CSV", help="An export of the gateway.")],
     ledger: LedgerOption = "",
-    since: SinceOption = "",
-    until: UntilOption = "",
+    since: SinceOption = None,
+    until: UntilOption = None,
     columns: Annotated[
         Path | None, typer.Option(help="A TOML file that describes the statement's columns and numbers.")
     ] = None,
@@ -144,7 +172,7 @@ def reconcile(
     except statement.StatementError as error:
         _stop(NO_LEDGER, str(error))
     with _open(ledger) as engine:
-        first, last = statement.days_of(entries)
+        first, last = statement.period_of(entries)
         rows = report.read_charges(engine, since=start or first, until=end or last)
         differences = statement.reconcile(entries, rows, _prices())
     output.print_differences(differences, len(entries), format)
@@ -235,7 +263,7 @@ def doctor(
         raise typer.Exit(FAULTY)
 
 
-ledger_app = typer.Typer(no_args_is_help=True, help="Look after the ledger: info, prune, export.")
+ledger_app = _App(no_args_is_help=True, help="Look after the ledger: info, prune, export.")
 app.add_typer(ledger_app, name="ledger")
 
 
@@ -255,9 +283,7 @@ def prune(
     compact: Annotated[bool, typer.Option("--compact", help="Make an SQLite file smaller.")] = False,
 ) -> None:
     """Delete old calls. Their sums by hour stay in `usage` and in budgets."""
-    moment = _moment(before)
-    if moment is None:
-        _stop(USAGE_ERROR, "Before when? Pass --before 90d.")
+    moment = _parsed_moment(before)
     with _open(ledger):
         pass
     try:
@@ -271,16 +297,20 @@ def prune(
 
 @ledger_app.command()
 def export(
-    path: Annotated[Path, typer.Argument(metavar="FILE.CSV", help="The file to write.")],
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write: .csv or .parquet.")],
     ledger: LedgerOption = "",
-    since: SinceOption = "",
-    until: UntilOption = "",
+    since: SinceOption = None,
+    until: UntilOption = None,
 ) -> None:
-    """Write the calls with their tags and metadata into a CSV file."""
+    """Write the calls with their tags and metadata into a CSV or Parquet file."""
+    if path.suffix.lower() not in export_file.WRITERS:
+        _stop(USAGE_ERROR, f"Calls are written into a .csv or .parquet file, not into {path}.")
     start, end = _moment(since), _moment(until)
     try:
         with _open(ledger) as engine:
-            count = output.write_calls(upkeep.export_calls(engine, start, end), path)
+            count = export_file.write_calls(upkeep.export_calls(engine, start, end), path)
+    except ImportError:
+        _stop(USAGE_ERROR, 'Parquet needs pyarrow: pip install "texapi-integrations[parquet]"')
     except OSError as error:
         _stop(USAGE_ERROR, f"{path} cannot be written: {error}")
     errors.print(f"Wrote {count:,} calls {_period(start, end)} into {path}.", markup=False, soft_wrap=True)
@@ -304,10 +334,12 @@ def _prices() -> PriceList:
         _stop(USAGE_ERROR, f"{error} Correct {PRICES_ENV}.")
 
 
-def _moment(text: str) -> datetime | None:
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else _parsed_moment(text)
+
+
+def _parsed_moment(text: str) -> datetime:
     """The time `7d` ago, or an ISO date or time, by default in UTC."""
-    if not text:
-        return None
     try:
         if ago := re.fullmatch(r"(\d{1,9})([mhdw])", text.strip(), re.ASCII):
             return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
@@ -333,8 +365,3 @@ def _draw(lines: list[report.UsageLine], by: list[str], path: Path, *, dark: boo
         draw_usage(lines, by, path, dark=dark)
     except OSError as error:
         _stop(USAGE_ERROR, f"{path} cannot be written: {error}")
-
-
-def _stop(code: int, message: str) -> NoReturn:
-    errors.print(printable(message), markup=False, soft_wrap=True)
-    raise typer.Exit(code)

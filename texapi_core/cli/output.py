@@ -6,11 +6,10 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, get_args
 
 from rich.cells import cell_len
@@ -88,7 +87,7 @@ def format_cost(cost: Decimal | None, *, unpriced: int = 0) -> str:
 def print_calls(rows: Sequence[Mapping[str, Any]], format: str, period: str) -> None:
     """Calls, one per line."""
     if format != "table":
-        _print_rows([{name: _plain(value) for name, value in row.items()} for row in rows], format)
+        _print_rows([{name: plain(value) for name, value in row.items()} for row in rows], format)
         return
     if not rows:
         _console().print(f"No calls {period}.")
@@ -241,7 +240,7 @@ def _finding_lines(finding: Finding, language: Language) -> Table:
 
 def print_differences(differences: Sequence[Difference], entries: int, format: str) -> None:
     """Differences between ledger and statement, and what they amount to."""
-    rows = [{name: _plain(value) for name, value in asdict(difference).items()} for difference in differences]
+    rows = [{name: plain(value) for name, value in asdict(difference).items()} for difference in differences]
     if format != "table":
         _print_rows(rows, format)
         return
@@ -271,6 +270,7 @@ def _print_table(
     total: bool = False,
 ) -> None:
     """Print rows as a table if no figure, time or id must be cut for it, else as a block for each row."""
+    titles = {name: printable(title) for name, title in titles.items()}
     cells = [{name: printable(cell(row[name])) for name in titles} for row in rows]
     widths = {
         name: max(map(cell_len, [title, *(row[name] for row in cells)])) for name, title in titles.items()
@@ -316,21 +316,24 @@ def print_rows(rows: Iterable[Mapping[str, Any]], format: str, file: TextIO) -> 
     """
     if format == "json":
         text = json.dumps(list(rows), ensure_ascii=False, indent=1)
-        file.write(_UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
+        file.write(_NOT_ASCII.sub(_escaped, text) + "\n")
         return
     quote = _as_it_is if format == "raw-csv" else _without_formula
     writer = None
     for row in rows:
         if writer is None:
             writer = csv.DictWriter(file, fieldnames=list(row), lineterminator="\n")
-            writer.writeheader()
+            writer.writerow({name: printable(name) for name in row})
         writer.writerow({name: quote(value) for name, value in row.items()})
 
 
-_UNPRINTABLE = re.compile(
-    r"[\x7f-\xa0\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
+_NOT_ASCII = re.compile(r"[^\n -~]+")
 _NUMBER = re.compile(r"[+-]?[\d.,]+")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """What cannot be printed, as JSON spells it: `json.dumps` leaves all but ASCII's control characters."""
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in found[0])
 
 
 def _as_it_is(value: Any) -> Any:
@@ -345,29 +348,12 @@ def _without_formula(value: Any) -> Any:
     return f"'{text}" if is_formula and text != "-" else text
 
 
-def write_calls(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
-    """Write calls into a CSV file; how many.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    count = 0
-
-    def counted() -> Iterator[dict[str, Any]]:
-        nonlocal count
-        for count, row in enumerate(rows, 1):  # noqa: B007
-            yield {name: _plain(value) for name, value in row.items()}
-
-    with path.open("w", encoding="utf-8", newline="") as file:
-        print_rows(counted(), "csv", file)
-    return count
-
-
 def _print_rows(rows: Iterable[Mapping[str, Any]], format: str) -> None:
     print_rows(rows, format, sys.stdout)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value of a report as CSV and JSON have it."""
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, (dict, list)):
@@ -378,7 +364,7 @@ def _plain(value: Any) -> Any:
 def print_info(info: LedgerInfo, format: str) -> None:
     """What is in a ledger."""
     fields = {**asdict(info), "rejected_path": str(info.rejected_path), "unsummed": " ".join(info.unsummed)}
-    row = {name: _plain(value) for name, value in fields.items()}
+    row = {name: plain(value) for name, value in fields.items()}
     if format != "table":
         _print_rows([row], format)
         return

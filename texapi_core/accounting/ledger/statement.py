@@ -8,7 +8,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,10 @@ _COST_TOLERANCE = Decimal("0.000001")
 _MAX_COUNT = 10**15
 _MAX_COST = 10**12
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
-_ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d(\D|$)", re.ASCII)
+_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)([T ]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)? ?(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII
+)
+_DAY = timedelta(days=1)
 
 
 class StatementError(Exception):
@@ -93,16 +96,18 @@ def read_format(path: Path) -> StatementFormat:
     try:
         known = tomllib.loads(path.read_text("utf-8"))
         found = StatementFormat(**known)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, RecursionError) as error:
         raise StatementError(f"{path} does not describe a statement: {error}") from None
     if not isinstance(found.columns, dict) or found.columns.keys() - _COLUMNS.keys():
         raise StatementError(f"{path}: `columns` may have {', '.join(_COLUMNS)}.")
     texts = [found.day, found.decimal, found.thousands, found.delimiter, *found.columns.values()]
-    if not all(isinstance(text, str) for text in texts) or (len(found.decimal), len(found.delimiter)) != (
-        1,
-        1,
-    ):
-        raise StatementError(f"{path}: every value is a text, `decimal` and `delimiter` of one character.")
+    if not all(isinstance(text, str) for text in texts):
+        raise StatementError(f"{path}: every value is a text.")
+    if len(found.delimiter) != 1 or found.delimiter in '"\r\n':
+        raise StatementError(f"{path}: `delimiter` is one character such as ; and no quote or line end.")
+    marks = found.decimal + found.thousands
+    if len(found.decimal) != 1 or len(set(marks)) < len(marks) or re.search(r"[\w+-]", marks):
+        raise StatementError(f"{path}: `decimal` is one character such as , and `thousands` another or none.")
     return found
 
 
@@ -118,25 +123,19 @@ def read_statement(path: Path, format: StatementFormat | None = None) -> list[En
             reader = csv.reader(file, delimiter=written.delimiter, strict=True)
             header = next(reader, [])
             read = _Reader(written, header, _find_columns(header, written))
-            return [read.entry(row, reader.line_num) for row in reader if any(row)]
+            return [read.entry(row, reader.line_num) for row in reader if any(map(str.strip, row))]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StatementError(f"{path} cannot be read: {error}") from error
 
 
 def _find_columns(header: Sequence[str], format: StatementFormat) -> dict[str, int]:
-    normal = {
-        re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"): number for number, name in enumerate(header)
-    }
-    columns = {
-        field: normal[candidate]
-        for field, candidates in _COLUMNS.items()
-        for candidate in reversed(candidates)
-        if candidate in normal
-    }
-    for name, column in format.columns.items():
-        if column not in header:
-            raise StatementError(f"The statement has no column `{column}`; it has {', '.join(header)}.")
-        columns[name] = header.index(column)
+    normal = [re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") for name in header]
+    columns: dict[str, int] = {}
+    for name, candidates in _COLUMNS.items():
+        if name in format.columns:
+            columns[name] = _place(format.columns[name], header)
+        elif known := [candidate for candidate in candidates if candidate in normal]:
+            columns[name] = _place(known[0], normal)
     if "request_id" not in columns and not {"day", "model"} <= columns.keys():
         raise StatementError(
             f"A statement needs a column `request_id`, or `day` and `model`; this has {', '.join(header)}."
@@ -146,13 +145,26 @@ def _find_columns(header: Sequence[str], format: StatementFormat) -> dict[str, i
     return columns
 
 
-def days_of(entries: Iterable[Entry]) -> tuple[datetime | None, datetime | None]:
-    """The start of the first day of a statement and the end of its last, `None` if it has no days."""
+def _place(column: str, header: Sequence[str]) -> int:
+    found = [number for number, name in enumerate(header) if name == column]
+    if not found:
+        raise StatementError(f"The statement has no column `{column}`; it has {', '.join(header)}.")
+    if len(found) > 1:
+        raise StatementError(f"The statement has {len(found)} columns `{column}`: rename all but one.")
+    return found[0]
+
+
+def period_of(entries: Iterable[Entry]) -> tuple[datetime | None, datetime | None]:
+    """When the calls of a statement were made, from and until, `None` for no bound.
+
+    A day more than the statement's at each end: a call around midnight may be charged on another day.
+    """
     days = {entry.day for entry in entries if entry.day}
     if not days:
         return None, None
     first, last = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (min(days), max(days)))
-    return first, last + timedelta(days=1)
+    start = first - _DAY if first - datetime.min.replace(tzinfo=UTC) >= _DAY else None
+    return start, last + 2 * _DAY if datetime.max.replace(tzinfo=UTC) - last >= 2 * _DAY else None
 
 
 class _Reader:
@@ -162,15 +174,23 @@ class _Reader:
         self._columns = columns
 
     def entry(self, row: Sequence[str], line: int) -> Entry:
+        if len(row) != len(self._header):
+            raise StatementError(
+                f"The statement's line {line} has {len(row)} cells, and its first line {len(self._header)}."
+            )
         found: dict[str, Any] = dict.fromkeys(_COLUMNS)
         for name, number in self._columns.items():
-            text = row[number].strip() if number < len(row) else ""
+            text = row[number].strip()
             if text:
                 try:
                     found[name] = self._value(name, text)
                 except ValueError as error:
                     where = f"line {line}, column {number + 1} (`{self._header[number]}`)"
                     raise StatementError(f"The statement's {where} is not {error}: {text[:40]!r}.") from None
+        if not (found["request_id"] or (found["day"] and found["model"])):
+            raise StatementError(
+                f"The statement's line {line} has neither a request id nor a day and a model."
+            )
         return Entry(**found)
 
     def _value(self, name: str, text: str) -> Any:
@@ -181,17 +201,13 @@ class _Reader:
         return self._number(text, is_cost=name == "cost")
 
     def _day(self, text: str) -> str:
-        if self._format.day:
-            try:
-                return datetime.strptime(text, self._format.day).date().isoformat()
-            except ValueError:
-                raise ValueError(f"a time like {self._format.day}") from None
+        """The day in UTC, which a time without an offset is taken for."""
+        example = self._format.day or "2026-11-18 or 2026-11-18T09:30:00+07:00"
         try:
-            if _ISO_DAY.match(text):
-                return date.fromisoformat(text[:10]).isoformat()
-        except ValueError:
-            pass
-        raise ValueError("a date like 2026-11-18")
+            moment = datetime.strptime(text, self._format.day) if self._format.day else _parse_time(text)
+            return (moment.astimezone(UTC) if moment.tzinfo else moment).date().isoformat()
+        except (ValueError, OverflowError, re.error):  # re.error: a directive twice
+            raise ValueError(f"a date or time like {example}") from None
 
     def _number(self, text: str, *, is_cost: bool) -> Any:
         plain = text.replace("$", "", 1).removesuffix("USD").strip() if is_cost else text
@@ -209,28 +225,39 @@ class _Reader:
         return int(number)
 
 
+def _parse_time(text: str) -> datetime:
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise ValueError
+    if found[2] is None:
+        return datetime.fromisoformat(text)
+    zone = found[3] or ""
+    clock = text.removesuffix(zone).rstrip().replace(",", ".")
+    return datetime.fromisoformat(clock + zone.replace("UTC", "Z").replace("GMT", "Z"))
+
+
 def reconcile(
     entries: Sequence[Entry], rows: Iterable[Mapping[str, Any]], prices: PriceList | None = None
 ) -> list[Difference]:
     """The differences: by request id for lines that have one, by day and model for the others.
 
     `rows` need `request_id`, `day`, `model`, `served_model`, `outcome`, the tokens and `cost`. Rows of days
-    that the statement does not have are left out. Calls without a complete answer may be free of charge, so
-    the statement may lack them. `prices` gives wrong counts an amount where the statement has no costs.
+    that the statement does not have are left out, unless it has their request. Calls without a complete
+    answer may be free of charge, so the statement may lack them. `prices` gives wrong counts an amount
+    where the statement has no costs.
     """
     days = [entry.day for entry in entries if entry.day]
     first, last = (min(days), max(days)) if days else ("", "9")
-    known = [row for row in rows if first <= row["day"] <= last]
     by_id: dict[str, list[Entry]] = defaultdict(list)
     rest = []
     for entry in entries:
         by_id[entry.request_id].append(entry) if entry.request_id else rest.append(entry)
     ours: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     others = []
-    for row in known:
+    for row in rows:
         if row["request_id"] in by_id:
             ours[row["request_id"]].append(row)
-        else:
+        elif first <= row["day"] <= last:
             others.append(row)
     comparison = _Comparison(prices)
     for request_id, lines in by_id.items():

@@ -23,7 +23,6 @@ from texapi_core.accounting.ledger.schema import (
     parse_url,
     prepare,
     read_versions,
-    sqlite_path,
     state,
 )
 
@@ -59,7 +58,7 @@ def read_info(url: str) -> LedgerInfo:
         LedgerUnreadableError: there is no ledger, or it cannot be read.
     """
     parsed = parse_url(url)
-    path, rejected = sqlite_path(parsed), rejected_path(parsed)
+    rejected = rejected_path(parsed)
     with open_for_reading(url) as engine, snapshot(engine) as (connection, has_roll_ups):
         bounds = sa.select(sa.func.count(), sa.func.min(calls.c.started_at), sa.func.max(calls.c.started_at))
         count, first, last = connection.execute(bounds.select_from(calls)).one()
@@ -68,13 +67,15 @@ def read_info(url: str) -> LedgerInfo:
             uncounted = connection.scalar(sa.select(sa.func.count()).where(calls.c.hour.is_(None)))
             pruned = pruned_before(connection)
             unsummed = tuple(connection.scalars(sa.select(state.c.name).where(state.c.kind == UNSUMMED)))
-        size = sa.select(sa.func.pg_database_size(sa.func.current_database()))
+        size = "pg_database_size(current_database())"
+        if engine.dialect.name == "sqlite":
+            size = "page_count * page_size FROM pragma_page_count, pragma_page_size"
         return LedgerInfo(
             version=read_versions(connection)[0],
             calls=count,
             first=first,
             last=last,
-            bytes=path.stat().st_size if path else connection.scalar(size) or 0,
+            bytes=connection.scalar(sa.text(f"SELECT {size}")) or 0,
             uncounted=uncounted or 0,
             pruned_before=pruned,
             unsummed=unsummed,
