@@ -52,7 +52,7 @@ def carried_by_assistant(content: list[Any]) -> list[str | Block]:
 def _carried(block: Block) -> list[str | Block]:
     try:
         _to_part(block, "an earlier answer")
-    except (ValueError, TypeError, AttributeError):
+    except ValueError:
         logger.debug("A content block of an earlier answer is not sent: %s", _type_of(block))
         text = block.get("text")
         return [{"type": "text", "text": text}] if isinstance(text, str) and text else []
@@ -86,7 +86,12 @@ def _to_part(block: str | Block, where: str) -> Part:
             f"Unsupported content block in {where}: {block_type!r}. Chat completions carry "
             f"{', '.join(sorted(_CONVERTERS))}."
         )
-    part = convert(block)
+    try:
+        part = convert(block)
+    except (TypeError, AttributeError, KeyError) as error:
+        raise ValueError(
+            f"Unsupported content block in {where}: {block_type!r} with a member of another type."
+        ) from error
     extras = block.get("extras")
     for name in CACHE_MARKS:
         if mark := block.get(name) or (isinstance(extras, dict) and extras.get(name)):
@@ -95,7 +100,7 @@ def _to_part(block: str | Block, where: str) -> Part:
 
 
 def _text(block: Block) -> Part:
-    return {"type": "text", "text": block.get("text") or ""}
+    return {"type": "text", "text": str(block.get("text") or "")}
 
 
 def _image_url(block: Block) -> Part:

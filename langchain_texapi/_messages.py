@@ -23,19 +23,20 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from langchain_texapi._content import CACHE_MARKS, carried_by_assistant, text_of, to_parts
 from langchain_texapi._templates import Template
-from texapi_core.adapter_base.replies import TOOL_CALL_EXTRAS, cut_note, tool_call_extras
-from texapi_core.request.foreign import read_call, read_result, typed
+from texapi_core.adapter_base.replies import cut_note, kept_extras, tool_call_extras
+from texapi_core.request.calls import tool_call
+from texapi_core.request.foreign import read_call, read_result, typed, typed_result
 from texapi_core.request.payload import (
     MessageWithMedia,
     Part,
     ReplayReasoning,
     ToolMedia,
     WireMessage,
-    assistant_media,
     assistant_message,
     place_messages,
-    tool_call,
     tool_message,
+    wire_role,
+    with_media_apart,
 )
 from texapi_core.request.replay import with_generated
 from texapi_core.wire.reasoning import DETAIL_FIELDS
@@ -62,20 +63,44 @@ def convert_messages(
     answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
     answered |= _answered_in_blocks(messages)
     converted: list[MessageWithMedia] = []
-    for message in messages:
+    for given in messages:
+        message = _of_own_class(given) if isinstance(given, ChatMessage) else given
         if isinstance(message, AIMessage):
             wire = _convert_ai_message(message, replay_reasoning, answered)
             if message.additional_kwargs:
                 wire = with_generated(wire, message.additional_kwargs)
-            converted.append(assistant_media(wire, tool_media=tool_media))
+            converted.append(with_media_apart(wire, tool_media=tool_media))
         elif isinstance(message, ToolMessage):
             content = _wire_content(message) or ""  # an empty list would be refused
             converted.append(tool_message(message.tool_call_id, content, tool_media=tool_media))
         elif isinstance(message, HumanMessage):
             converted += _convert_human_message(message, tool_media)
         else:
-            converted.append((_convert_message_to_dict(message), []))
+            wire = _convert_message_to_dict(message)
+            converted.append(with_media_apart(wire, tool_media=tool_media))
     return place_messages(converted)
+
+
+def _of_own_class(message: ChatMessage) -> BaseMessage:
+    """The message of a role in text as the message of the class that LangChain has for it."""
+    role, kwargs = wire_role(message.role), message.additional_kwargs
+    name = message.name or kwargs.get("name")
+    about: dict[str, Any] = {
+        "content": message.content,
+        "additional_kwargs": kwargs,
+        "response_metadata": message.response_metadata,
+        "name": str(name) if name else None,
+    }
+    if role == "assistant":
+        return AIMessage(**about)
+    if role == "tool":
+        return ToolMessage(**about, tool_call_id=str(kwargs.get("tool_call_id") or ""))
+    if role == "function":
+        return FunctionMessage(**{**about, "name": str(about["name"] or "")})
+    if role == "user":
+        is_known = message.role.lower() in ("user", "human")
+        return HumanMessage(**{**about, "name": about["name"] or (None if is_known else message.role)})
+    return SystemMessage(**{**about, "additional_kwargs": {**kwargs, "__openai_role__": role}})
 
 
 def _convert_message_to_dict(message: BaseMessage) -> WireMessage:
@@ -88,7 +113,8 @@ def _convert_message_to_dict(message: BaseMessage) -> WireMessage:
 def _wire_content(message: BaseMessage) -> str | list[Part]:
     if isinstance(message.content, str):
         return message.content
-    return to_parts(message.content, where=f"{type(message).__name__}.content")
+    read = typed_result if isinstance(message, (ToolMessage, FunctionMessage)) else typed
+    return to_parts([read(block) for block in message.content], where=f"{type(message).__name__}.content")
 
 
 def _role_of(message: BaseMessage) -> str:
@@ -99,8 +125,6 @@ def _role_of(message: BaseMessage) -> str:
         return "user"
     if isinstance(message, FunctionMessage):
         return "function"
-    if isinstance(message, ChatMessage):
-        return message.role
     raise ValueError(f"Unsupported message type: {type(message).__name__}.")
 
 
@@ -113,7 +137,7 @@ def _convert_human_message(message: HumanMessage, tool_media: ToolMedia) -> list
         tool_message(result.id, _result_content(result.content, block), tool_media=tool_media)
         for block, result in results
     ]
-    rest = [typed(block) for block in message.content if all(block is not each for each, _ in results)]
+    rest = [block for block in message.content if all(block is not each for each, _ in results)]
     if rest:
         wire.append((_convert_message_to_dict(message.model_copy(update={"content": rest})), []))
     return wire
@@ -132,10 +156,10 @@ def _answered_in_blocks(messages: Sequence[BaseMessage]) -> set[str]:
 def _result_content(content: Any, result: Mapping[str, Any]) -> str | list[Part]:
     """The content of a result; a cache mark on it goes to its last part."""
     marks = {name: result[name] for name in CACHE_MARKS if result.get(name)}
-    blocks = [content] if isinstance(content, str) else content
+    blocks = [content] if isinstance(content, str) else [typed_result(block) for block in content]
     plain = all(isinstance(block, str) or _is_plain_text(block) for block in blocks)
     if plain and not (marks and content):
-        return text_of(content)
+        return text_of(blocks)
     parts = to_parts(blocks, where="a tool_result")
     parts[-1] = {**marks, **parts[-1]}
     return parts
@@ -157,7 +181,7 @@ def _convert_ai_message(
     if not may_say_more:
         return wire
     function_call = message.additional_kwargs.get("function_call")
-    if function_call and not wire.get("tool_calls"):
+    if isinstance(function_call, Mapping) and not wire.get("tool_calls"):
         wire["function_call"] = function_call  # what a FunctionMessage answers
     return wire
 
@@ -213,9 +237,9 @@ def _calls_in_blocks(message: AIMessage, answered: set[str]) -> list[dict[str, A
 
 def _tool_call_extras(message: AIMessage) -> Mapping[str, Any]:
     """What a provider put on its tool calls, by their ids."""
-    kept: Mapping[str, Any] | None = message.additional_kwargs.get(TOOL_CALL_EXTRAS)
+    kept = kept_extras(message.additional_kwargs)
     if kept or message.response_metadata.get("model_provider") != MODEL_PROVIDER:
-        return kept or {}
+        return kept
     calls = [block for block in _blocks(message) if block.get("type") == "tool_call" and block.get("id")]
     return {call["id"]: call["extras"] for call in calls if isinstance(call.get("extras"), dict)}
 

@@ -14,16 +14,15 @@ from llama_index.core.base.llms.types import (
     CitationBlock,
     DocumentBlock,
     ImageBlock,
-    MessageRole,
     TextBlock,
     ThinkingBlock,
     ToolCallBlock,
+    VideoBlock,
 )
-from llama_index.core.bridge.pydantic import BaseModel
 
 from texapi_core.accounting.record import logger
-from texapi_core.adapter_base.replies import TOOL_CALL_EXTRAS
-from texapi_core.request.foreign import read_call
+from texapi_core.adapter_base.replies import TOOL_CALL_EXTRAS, kept_extras
+from texapi_core.request.calls import tool_call, wire_call
 from texapi_core.request.media import as_base64, data_url, file_part
 from texapi_core.request.payload import (
     MessageWithMedia,
@@ -31,24 +30,14 @@ from texapi_core.request.payload import (
     ReplayReasoning,
     ToolMedia,
     WireMessage,
-    assistant_media,
     assistant_message,
     place_messages,
-    tool_call,
     tool_message,
+    wire_role,
+    with_media_apart,
 )
 from texapi_core.request.replay import with_generated
 
-_ROLES = {
-    MessageRole.SYSTEM: "system",
-    MessageRole.DEVELOPER: "developer",
-    MessageRole.USER: "user",
-    MessageRole.ASSISTANT: "assistant",
-    MessageRole.CHATBOT: "assistant",
-    MessageRole.MODEL: "assistant",
-    MessageRole.TOOL: "tool",
-    MessageRole.FUNCTION: "function",
-}
 GENERATED_IMAGES = "generated_images"
 """Key of `additional_kwargs`: the images of an answer. LlamaIndex expects its own documents in `images`."""
 
@@ -68,7 +57,7 @@ def to_openai_message_dicts(
     for message in messages:
         if not isinstance(message, ChatMessage):
             raise ValueError(f"`messages` must hold `ChatMessage`s, not {type(message).__name__}.")
-        role = _ROLES[message.role]
+        role = wire_role(message.role)
         content = _wire_content(message)
         if message.additional_kwargs:
             content = _with_cache_mark(content, message.additional_kwargs)
@@ -84,7 +73,7 @@ def to_openai_message_dicts(
             )
             if message.additional_kwargs:
                 wire = with_generated(wire, _generated_extras(message))
-            converted.append(assistant_media(wire, tool_media=tool_media))
+            converted.append(with_media_apart(wire, tool_media=tool_media))
         elif role == "tool":
             tool_call_id = message.additional_kwargs.get("tool_call_id")
             converted.append(tool_message(tool_call_id, content, tool_media=tool_media))
@@ -92,7 +81,7 @@ def to_openai_message_dicts(
             wire = {"role": role, "content": content}
             if name := message.additional_kwargs.get("name"):
                 wire["name"] = name
-            converted.append((wire, []))
+            converted.append(with_media_apart(wire, tool_media=tool_media))
     return place_messages(converted)
 
 
@@ -105,7 +94,7 @@ def _wire_content(message: ChatMessage) -> str | list[Part]:
         return message.blocks[0].text
     parts: list[Part] = []
     first_mark: dict[str, Any] | None = None
-    is_assistant = _ROLES[message.role] == "assistant"
+    is_assistant = wire_role(message.role) == "assistant"
     for block in message.blocks:
         if isinstance(block, CachePoint):
             mark = block.cache_control.model_dump(exclude_none=True)
@@ -125,7 +114,7 @@ def _wire_content(message: ChatMessage) -> str | list[Part]:
             )
         parts[0].setdefault("cache_control", first_mark)
     if all(part.keys() == {"type", "text"} for part in parts):
-        return "".join(part["text"] for part in parts)
+        return "\n".join(part["text"] for part in parts)  # as `.content` shows them
     return parts
 
 
@@ -162,6 +151,7 @@ def _with_cache_mark(content: str | list[Part], kwargs: Mapping[str, Any]) -> st
 _SOURCES: Mapping[type, tuple[str, ...]] = {
     ImageBlock: ("image", "path", "url"),
     AudioBlock: ("audio", "path", "url"),
+    VideoBlock: ("video", "path", "url"),
 }
 
 
@@ -190,6 +180,8 @@ def _wire_parts(block: Any) -> list[Part]:
     if isinstance(block, AudioBlock):
         audio = as_base64(block.resolve_audio().read())
         return [{"type": "input_audio", "input_audio": {"data": audio, "format": block.format or "wav"}}]
+    if isinstance(block, VideoBlock):
+        return [{"type": "video_url", "video_url": {"url": _video_url(block)}}]
     if isinstance(block, DocumentBlock):
         return [_wire_document(block)]
     if isinstance(block, CitableBlock):
@@ -198,7 +190,7 @@ def _wire_parts(block: Any) -> list[Part]:
         return _wire_parts(block.cited_content)
     raise ValueError(
         f"Unsupported content block: {type(block).__name__}. Chat completions carry text, images, "
-        "audio and documents."
+        "audio, video and documents."
     )
 
 
@@ -214,8 +206,15 @@ def _inline_image(block: ImageBlock) -> str:
     return data_url(block.resolve_image().read(), block.image_mimetype or guessed, "image")
 
 
+def _video_url(block: VideoBlock) -> str:
+    if block.url:
+        return str(block.url)
+    guessed, _ = mimetypes.guess_type(str(block.path or ""))
+    return data_url(block.resolve_video().read(), block.video_mimetype or guessed, "video")
+
+
 def _wire_tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
-    extras = message.additional_kwargs.get(TOOL_CALL_EXTRAS) or {}
+    extras = kept_extras(message.additional_kwargs)
     blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
     if blocks:
         return [
@@ -229,26 +228,9 @@ def _wire_tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
         ]
     calls = message.additional_kwargs.get("tool_calls")
     if isinstance(calls, list) and calls:
-        return [_wire_foreign_tool_call(call) for call in calls]
+        return [wire_call(call) for call in calls]
     legacy = message.additional_kwargs.get("function_call")
-    return [_wire_foreign_tool_call({"function": legacy})] if legacy else []
-
-
-def _wire_foreign_tool_call(call: Any) -> dict[str, Any]:
-    """A call as other LLM classes leave it in `additional_kwargs`: a dict or an object of an SDK."""
-    if isinstance(call, BaseModel):
-        call = call.model_dump(exclude_none=True)
-    if not isinstance(call, Mapping):
-        raise ValueError(f"Unsupported tool call in `additional_kwargs`: {type(call).__name__}.")
-    if (foreign := read_call(call)) is not None:
-        return tool_call(foreign.id, foreign.name, foreign.arguments)
-    function = call.get("function") or {}
-    if isinstance(function, BaseModel):
-        function = function.model_dump(exclude_none=True)
-    extras = {k: v for k, v in call.items() if k not in ("id", "type", "function", "index")}
-    if inside := {k: v for k, v in function.items() if k not in ("name", "arguments")}:
-        extras["function"] = inside
-    return tool_call(call.get("id"), function.get("name"), function.get("arguments") or "", extras)
+    return [wire_call({"function": legacy})] if legacy else []
 
 
 def _generated_extras(message: ChatMessage) -> Mapping[str, Any]:

@@ -43,7 +43,7 @@ def prepare_tools(
     """
     if not tools:
         return {}
-    specs = legal_tools([tool if isinstance(tool, Mapping) else _tool_spec(tool.metadata) for tool in tools])
+    specs = legal_tools([_spec(tool, position) for position, tool in enumerate(tools)])
     prepared: dict[str, Any] = {"tools": specs}
     names = [spec["function"]["name"] for spec in specs if "function" in spec]
     choice = resolve_tool_choice(tool_choice, tool_required, names)
@@ -52,6 +52,16 @@ def prepare_tools(
     if not allow_parallel_tool_calls:
         prepared["parallel_tool_calls"] = False
     return prepared
+
+
+def _spec(tool: Any, position: int) -> Mapping[str, Any]:
+    if isinstance(tool, Mapping):
+        return tool
+    if not isinstance(metadata := getattr(tool, "metadata", None), ToolMetadata):
+        raise ValueError(
+            f"`tools[{position}]` must be a tool or a dict, not {type(tool).__name__}. Nothing was sent."
+        )
+    return _tool_spec(metadata)
 
 
 def _tool_spec(metadata: ToolMetadata) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from tests.gateway.check_names import check_name
 from tests.gateway.refusal import invalid
 
 _ROLES = ("system", "developer", "user", "assistant", "tool")
-_USER_PARTS = ("text", "image_url", "input_audio", "file")
+_USER_PARTS = ("text", "image_url", "input_audio", "file", "video_url")
 _ALLOWED_PARTS = {
     "system": ("text",),
     "developer": ("text",),
@@ -18,7 +18,7 @@ _ALLOWED_PARTS = {
     "assistant": ("text", "refusal"),
     "tool": ("text",),
 }
-_IMAGE_SCHEMES = ("http://", "https://", "data:")
+_URL_SCHEMES = ("http://", "https://", "data:")
 
 
 def check_messages(messages: Any) -> None:
@@ -131,11 +131,11 @@ def _check_part(part: Any, path: str, allowed: Collection[str]) -> None:
         raise invalid(f"{path}.type", f"'type' must be one of {', '.join(allowed)}.")
     if kind == "text" and not isinstance(part.get("text"), str):
         raise invalid(f"{path}.text", "A text part needs a string 'text'.")
-    if kind == "image_url":
-        image = part.get("image_url")
-        address = image.get("url") if isinstance(image, dict) else None
-        if not isinstance(address, str) or not address.startswith(_IMAGE_SCHEMES):
-            raise invalid(f"{path}.image_url.url", "An image needs an http, https or data URL.")
+    if kind in ("image_url", "video_url"):
+        held = part.get(kind)
+        address = held.get("url") if isinstance(held, dict) else None
+        if not isinstance(address, str) or not address.startswith(_URL_SCHEMES):
+            raise invalid(f"{path}.{kind}.url", "An image or a video needs an http, https or data URL.")
     if kind == "input_audio":
         _check_fields(part.get("input_audio"), f"{path}.input_audio", ("data", "format"))
     if kind == "file":

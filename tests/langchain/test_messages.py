@@ -58,7 +58,7 @@ PNG = "data:image/png;base64,AAAA"
             {"role": "tool", "content": "t", "tool_call_id": "c1"},
         ),
         (FunctionMessage(content="t", name="f"), {"role": "function", "content": "t", "name": "f"}),
-        (ChatMessage(content="x", role="critic"), {"role": "critic", "content": "x"}),
+        (ChatMessage(content="x", role="critic"), {"role": "user", "name": "critic", "content": "x"}),
     ],
 )
 def test_a_message(message: BaseMessage, wire: dict[str, Any]) -> None:
@@ -133,7 +133,7 @@ def test_a_block_of_a_user_s_message(block: dict[str, Any], part: dict[str, Any]
     ("block", "named"),
     [
         ({"type": "hologram"}, "hologram"),
-        ({"text": "no type"}, "None"),
+        ({"x": "no type"}, "None"),
         ({"type": "image"}, "image"),
         ({"type": "audio", "url": "https://x.example/a.mp3"}, "audio"),
         ({"type": "file"}, "file"),

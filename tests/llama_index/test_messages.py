@@ -54,7 +54,7 @@ def b64(content: bytes) -> str:
         (ChatMessage("a", role="chatbot"), {"role": "assistant", "content": "a"}),
         (ChatMessage("a", role="model"), {"role": "assistant", "content": "a"}),
         (message("user"), {"role": "user", "content": ""}),
-        (message("user", TextBlock(text="a"), TextBlock(text="b")), {"role": "user", "content": "ab"}),
+        (message("user", TextBlock(text="a"), TextBlock(text="b")), {"role": "user", "content": "a\nb"}),
         (message("user", TextBlock(text="a"), name="ann"), {"role": "user", "content": "a", "name": "ann"}),
         (
             message("tool", TextBlock(text="t"), tool_call_id="c1"),
@@ -170,7 +170,7 @@ def test_citable_and_cited_blocks_become_text() -> None:
 
     (wire,) = to_openai_message_dicts([message("user", citable, citation)])
 
-    assert wire["content"] == "ab"
+    assert wire["content"] == "a\nb"
 
 
 def test_a_cache_point_marks_the_preceding_part() -> None:
@@ -213,8 +213,8 @@ def test_a_cache_point_without_a_part_to_mark_is_an_error() -> None:
 
 
 def test_an_unsupported_block_is_named() -> None:
-    with pytest.raises(ValueError, match="Unsupported content block: VideoBlock"):
-        to_openai_message_dicts([message("user", VideoBlock(url="https://x.example/a.mp4"))])
+    with pytest.raises(ValueError, match="Unsupported content block: VideoBlock needs one of video"):
+        to_openai_message_dicts([message("user", VideoBlock())])
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from texapi_core.wire.tool_calls import ToolCall
@@ -15,6 +15,12 @@ def tool_call_extras(calls: Iterable[ToolCall]) -> dict[str, Any]:
     """The members of `additional_kwargs` that keep what a provider put on tool calls."""
     extras = {call.id: dict(call.extras) for call in calls if call.extras}
     return {TOOL_CALL_EXTRAS: extras} if extras else {}
+
+
+def kept_extras(kwargs: Mapping[str, Any]) -> Mapping[Any, Any]:
+    """What `tool_call_extras` kept, by tool call id."""
+    kept = kwargs.get(TOOL_CALL_EXTRAS)
+    return kept if isinstance(kept, Mapping) else {}
 
 
 def cut_note(finish_reason: str | None) -> str:

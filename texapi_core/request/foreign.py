@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 Block = Mapping[str, Any]
+
+_MAX_DEPTH = 200
+_IDS = ("call_id", "toolUseId", "tool_call_id", "tool_use_id", "tool_id", "id")
+_NAMES = ("name", "tool_name", "toolName")
+_ARGUMENTS = ("input", "args", "arguments", "tool_kwargs")
+"""Where OpenAI, Anthropic, Bedrock, Gemini and the frameworks have the parts of a call."""
+_TEXTS = {"json": "json", "custom_tool_call_output": "output"}
+"""Type of a block of a result -> the member with a text, or with what is to be one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +46,45 @@ def read_call(block: Block) -> ForeignCall | None:
         return None
     if not isinstance(name := inner.get("name"), str):
         return None
-    return ForeignCall(_first(inner, "call_id", "toolUseId", "id"), name, _arguments(inner))
+    return ForeignCall(_first(inner, *_IDS), name, arguments_in(inner))
+
+
+def id_in(call: Block) -> Any:
+    """The id of a call, by whatever name, as it was given."""
+    return next((call[name] for name in _IDS if call.get(name)), None)
+
+
+def name_in(call: Block) -> str | None:
+    """The name of the tool that a call names, in the members where these are kept."""
+    found = next((call[name] for name in _NAMES if call.get(name)), None)
+    return None if found is None else str(found)
+
+
+def arguments_in(call: Block) -> Any:
+    """The arguments of a call: an object, or its JSON."""
+    return next((call[name] for name in _ARGUMENTS if call.get(name) is not None), {})
+
+
+def members_of(value: Any) -> Mapping[str, Any] | None:
+    """The members of a dict, or of an object of an SDK or a framework; `None` for other values."""
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, type):
+        return None
+    if callable(dump := getattr(value, "model_dump", None)):
+        return dict(dump(exclude_none=True))
+    if callable(dump := getattr(value, "_asdict", None)):
+        return dict(dump())
+    return vars(value) if hasattr(value, "__dict__") else None
 
 
 def read_result(block: Block) -> ForeignResult | None:
     """The result in a block of Anthropic, Bedrock, Gemini or OpenAI Responses."""
     block_type = block.get("type")
     if block_type == "tool_result":
-        return ForeignResult(block.get("tool_use_id"), block.get("content") or "")
+        content = block.get("content")
+        is_block = isinstance(content, Mapping) and isinstance(content.get("type"), str)
+        return ForeignResult(block.get("tool_use_id"), [content] if is_block else _content(content))
     if block_type == "function_call_output":
         return ForeignResult(block.get("call_id"), _content(block.get("output")))
     if inner := _inner(block, "toolResult"):
@@ -64,24 +104,44 @@ def _first(block: Block, *names: str) -> str | None:
     return next(found, None)
 
 
-def _arguments(call: Block) -> Any:
-    return next((call[name] for name in ("input", "args", "arguments") if call.get(name) is not None), {})
-
-
 def _content(output: Any) -> Any:
+    """The content of a result: a text, or a list of blocks; of any other value the JSON."""
     if output is None or isinstance(output, (str, list)):
         return output or ""
-    return json.dumps(output, ensure_ascii=False, default=str)
+    return _json(output)
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else json_text(value, "The result of a tool")
+
+
+def typed_result(part: Any) -> Any:
+    """A part of a result; a dict without a type is what the tool returned, e.g. a row, and becomes JSON."""
+    found = typed(part)
+    if isinstance(found, Mapping) and "type" not in found:
+        return {"type": "text", "text": _json(found)}
+    return found
 
 
 def typed(part: Any) -> Any:
-    """A part of Gemini or Bedrock, which has no type, as a block with one; any other part unchanged."""
-    if not isinstance(part, Mapping) or "type" in part:
+    """A part of Gemini or Bedrock, which has no type, as a block with one; a provider's text as text.
+
+    Any other part is returned unchanged.
+    """
+    if not isinstance(part, Mapping):
+        return part
+    if (block_type := part.get("type")) == "search_result":
+        marks = {name: value for name, value in part.items() if name == "cache_control"}
+        text = _search_result_text(part)
+        return {"type": "text", "text": text, **marks} if text else part
+    if isinstance(block_type, str) and _TEXTS.get(block_type) in part:
+        return {"type": "text", "text": _json(part[_TEXTS[block_type]])}
+    if "type" in part:
         return part
     if isinstance(part.get("text"), str):
         return {"type": "text", "text": part["text"]}
     if "json" in part:
-        return {"type": "text", "text": _content(part["json"])}
+        return {"type": "text", "text": _json(part["json"])}
     if inline := _inner(part, "inline_data", "inlineData"):
         mime_type = str(inline.get("mime_type") or inline.get("mimeType") or "")
         return _media(mime_type.partition("/")[0].lower(), inline.get("data"), mime_type)
@@ -94,6 +154,15 @@ def typed(part: Any) -> Any:
     return part
 
 
+def _search_result_text(block: Block) -> str:
+    """What a search result of Anthropic says: title, source, and the text of the page."""
+    content = block.get("content")
+    parts = content if isinstance(content, list) else [content]
+    texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
+    lines = [block.get("title"), block.get("source"), *texts]
+    return "\n".join(line for line in lines if isinstance(line, str) and line)
+
+
 _MIME_TYPES = {"image": "image", "document": "application", "video": "video"}
 
 
@@ -101,3 +170,28 @@ def _media(kind: str, data: Any, mime_type: str, name: Any = None) -> Block:
     block_type = kind if kind in ("image", "audio", "video") else "file"
     block = {"type": block_type, "base64": data, "mime_type": mime_type}
     return {**block, "filename": name} if name else block
+
+
+def json_text(value: Any, place: str) -> str:
+    """JSON that every parser reads: other keys than texts, and numbers that are not finite, become text.
+
+    Raises:
+        ValueError: a value that holds itself, or is nested too deeply.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps(_plain(value, place, 0), ensure_ascii=False, default=str, allow_nan=False)
+
+
+def _plain(value: Any, place: str, depth: int) -> Any:
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"{place} cannot be sent as JSON: it holds itself. Nothing was sent.")
+    if isinstance(value, Mapping):
+        return {
+            key if isinstance(key, str) else str(key): _plain(each, place, depth + 1)
+            for key, each in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_plain(each, place, depth + 1) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

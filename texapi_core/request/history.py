@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from texapi_core.accounting.record import logger
+from texapi_core.request.calls import wire_call
 
 History = Literal["mend", "as_is"]
 """What is done about a history that providers refuse: `mend` makes it legal, `as_is` sends it unchanged."""
@@ -20,7 +21,7 @@ WireMessage = dict[str, Any]
 
 NO_RESULT = "No result: the call was interrupted."
 """The result of a call that has none. It does not depend on what follows: prompt caches hold it."""
-_RESULT_ROLES = ("tool", "function")
+RESULT_ROLES = ("tool", "function")
 _NOT_CONTENT = frozenset({"role", "content", "name"})
 
 _Kind = Literal[
@@ -88,7 +89,7 @@ class _Mender:
     def add(self, position: int, message: WireMessage) -> None:
         """Add the next message, which stands at `position`."""
         role = message["role"]
-        if role in _RESULT_ROLES:
+        if role in RESULT_ROLES:
             self._add_result(message)
         elif role == "assistant":
             self._add_answer(position, message)
@@ -205,9 +206,9 @@ def _says_nothing(message: WireMessage) -> bool:
 
 def _without_legacy(message: WireMessage) -> WireMessage:
     """The message with its `function_call` as a tool call."""
-    legacy = {"id": None, "type": "function", "function": message["function_call"]}
     rest = {name: value for name, value in message.items() if name != "function_call"}
-    return {**rest, "tool_calls": message.get("tool_calls") or [legacy]}
+    calls = message.get("tool_calls") or [wire_call({"function": message["function_call"]})]
+    return {**rest, "tool_calls": calls}
 
 
 def _read_calls(message: WireMessage, position: int, taken: set[str]) -> list[_Call]:

@@ -112,7 +112,7 @@ def with_legal_names(
     legal: list[dict[str, Any]] = []
     for message in messages:
         if "name" in message:
-            name = _assign(message["name"], people)
+            name = _assign(str(message["name"]), people)
             if name != message["name"]:
                 message = {**message, "name": name}
         if "tool_calls" in message:
@@ -122,9 +122,13 @@ def with_legal_names(
 
 
 def _with_legal_calls(message: dict[str, Any], tools: dict[Any, str]) -> dict[str, Any]:
-    names = [call["function"].get("name") for call in message["tool_calls"]]
+    calls = message["tool_calls"]
+    names = [call["function"].get("name") for call in calls]
     if all(isinstance(name, str) and _is_legal(name) for name in names):
         return message
-    for name in names:
-        tools.setdefault(name, legal_name(name))
-    return {**message, "tool_calls": [_renamed(call, tools) for call in message["tool_calls"]]}
+    renamed = []
+    for call, given in zip(calls, names, strict=True):
+        own = str(given or "")
+        name = tools.setdefault(own, legal_name(own))
+        renamed.append({**call, "function": {**call["function"], "name": name}})
+    return {**message, "tool_calls": renamed}

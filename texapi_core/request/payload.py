@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from texapi_core.request.history import History, attached_to_result, mend_history
+from texapi_core.request.history import RESULT_ROLES, History, attached_to_result, mend_history
 from texapi_core.request.media import with_legal_media
 from texapi_core.request.names import with_legal_names, with_legal_schema_name, with_legal_tool_names
-from texapi_core.request.tools import legal_tools, with_legal_response_schema
+from texapi_core.request.tools import distinct_tools, legal_tools, with_legal_response_schema
 
 ReplayReasoning = Literal["auto", "always", "never"]
 """When earlier reasoning is sent back: `auto` is for messages with tool calls, in which DeepSeek, Claude and
@@ -22,7 +21,22 @@ Part = dict[str, Any]
 MessageWithMedia = tuple[WireMessage, list[Part]]
 """A message, and the images and files of it that follow in a user message."""
 
-_ATTACHED_TO_ANSWER = "Attached to the assistant's message:"
+_ROLES: Mapping[str, str] = {
+    **{name: name for name in ("system", "developer", "user", "assistant", "tool", "function")},
+    "human": "user",
+    **dict.fromkeys(("ai", "chatbot", "model", "bot"), "assistant"),
+}
+"""Role of a framework's message in lower case -> role of the wire."""
+_ATTACHED = {
+    "assistant": "Attached to the assistant's message:",
+    **dict.fromkeys(("system", "developer"), "Attached to the system message:"),
+}
+_IN_THE_NEXT_MESSAGE = {
+    "assistant": "The answer is in the next message.",
+    **dict.fromkeys(("system", "developer"), "The instruction is in the next message."),
+    **dict.fromkeys(RESULT_ROLES, "The result is in the next message."),
+}
+"""What a message says that has no text beside media."""
 _TEXT_PART = {"type", "text"}
 
 
@@ -58,7 +72,7 @@ def build_payload(
     for extra_body in extra_bodies:
         payload |= extra_body or {}
     if tools := payload.get("tools"):
-        payload["tools"] = legal_tools(tools)
+        payload["tools"] = distinct_tools(legal_tools(tools))
     payload, own_names = with_legal_tool_names(payload)
     if "response_format" in payload:
         payload = with_legal_schema_name(with_legal_response_schema(payload))
@@ -91,51 +105,34 @@ def assistant_message(
     return message
 
 
-def tool_call(
-    id_: str | None, name: str | None, arguments: Any, extras: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """A call in an earlier answer. Arguments other than a JSON object are wrapped: providers refuse them."""
-    if not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False, default=str)
-    elif not _is_json_object(arguments):
-        invalid = {"invalid_arguments": arguments}
-        arguments = json.dumps(invalid, ensure_ascii=False) if arguments.strip() else "{}"
-    beside = dict(extras or {})
-    inside = beside.pop("function", {})
-    function = {**inside, "name": name, "arguments": arguments}
-    return {"id": id_, "type": "function", "function": function, **beside}
-
-
 def tool_message(
     tool_call_id: str | None, content: str | list[Part], *, tool_media: ToolMedia = "user_message"
-) -> tuple[WireMessage, list[Part]]:
-    """A tool result, and the parts of it that must follow in a user message.
+) -> MessageWithMedia:
+    """A tool result, and the parts of it that must follow in a user message."""
+    message = {"role": "tool", "content": content, "tool_call_id": tool_call_id}
+    return with_media_apart(message, tool_media=tool_media)
 
-    Chat completions allow only text in a tool message; images and files would be refused or ignored.
+
+def wire_role(given: str) -> str:
+    """The role of the wire for one of a framework. One of the user's own, e.g. `critic`, is a user."""
+    return _ROLES.get(given.lower(), "user")
+
+
+def with_media_apart(message: WireMessage, *, tool_media: ToolMedia = "user_message") -> MessageWithMedia:
+    """The message, and the images and files of it that must follow in a user message.
+
+    Chat completions allow only text in other messages than users'; media would be refused or ignored.
     """
-    text, media = _split_media(content, tool_media, "The result is in the next message.")
-    return {"role": "tool", "content": text, "tool_call_id": tool_call_id}, media
-
-
-def assistant_media(
-    message: WireMessage, *, tool_media: ToolMedia = "user_message"
-) -> tuple[WireMessage, list[Part]]:
-    """An assistant message, and the images and files of it that must follow in a user message."""
-    substitute = None if message.get("tool_calls") else "The answer is in the next message."
-    text, media = _split_media(message["content"], tool_media, substitute)
-    return {**message, "content": text}, media
-
-
-def _split_media(content: Any, tool_media: ToolMedia, substitute: str | None) -> tuple[Any, list[Part]]:
-    """The text parts, or `substitute` if there are none, and the media parts that must move."""
-    if not isinstance(content, list) or tool_media == "tool_message":
-        return content, []
+    content, role = message["content"], message["role"]
+    if role == "user" or not isinstance(content, list) or tool_media == "tool_message":
+        return message, []
     media = [part for part in content if part.get("type") != "text"]
-    texts = [part for part in content if part.get("type") == "text" and part.get("text")]
     if not media:
-        return content, []
-    only_text = len(texts) == 1 and texts[0].keys() == {"type", "text"}
-    return texts[0]["text"] if only_text else texts or substitute, media
+        return message, []
+    texts = [part for part in content if part.get("type") == "text" and part.get("text")]
+    only_text = len(texts) == 1 and texts[0].keys() == _TEXT_PART
+    substitute = None if message.get("tool_calls") else _IN_THE_NEXT_MESSAGE[role]
+    return {**message, "content": texts[0]["text"] if only_text else texts or substitute}, media
 
 
 def place_messages(messages: Sequence[MessageWithMedia]) -> list[WireMessage]:
@@ -143,13 +140,14 @@ def place_messages(messages: Sequence[MessageWithMedia]) -> list[WireMessage]:
     placed: list[WireMessage] = []
     media: list[Part] = []
     for message, its_media in messages:
-        if media and message["role"] != "tool":
+        role = message["role"]
+        if media and role not in RESULT_ROLES:
             placed.append({"role": "user", "content": media})
             media = []
         placed.append(message)
         if its_media:
-            is_result = message["role"] == "tool"
-            note = attached_to_result(message["tool_call_id"]) if is_result else _ATTACHED_TO_ANSWER
+            is_result = role in RESULT_ROLES
+            note = attached_to_result(message.get("tool_call_id")) if is_result else _ATTACHED[role]
             media = [*media, {"type": "text", "text": note}, *its_media]
     return [*placed, {"role": "user", "content": media}] if media else placed
 
@@ -170,10 +168,3 @@ def _with_legal_content(message: WireMessage) -> WireMessage:
     if any(part.keys() != _TEXT_PART or part["type"] != "text" for part in parts):
         return with_legal_media(message)
     return {**message, "content": "\n".join(part["text"] for part in parts)}
-
-
-def _is_json_object(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False

@@ -52,17 +52,46 @@ def legal_tools(tools: Sequence[Any]) -> list[Any]:
     """The tools with schemas that every provider takes. Nothing is changed in place.
 
     Raises:
-        ValueError: the parameters of a tool are no object.
+        ValueError: a tool is no dict or has no name, or its parameters are no object.
     """
-    return [_legal_tool(tool) if isinstance(tool, Mapping) else tool for tool in tools]
+    return [_legal_tool(tool, position) for position, tool in enumerate(tools)]
 
 
-def _legal_tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+def distinct_tools(tools: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Legal tools, each once.
+
+    Raises:
+        ValueError: two of them have one name.
+    """
+    distinct: list[Mapping[str, Any]] = []
+    by_name: dict[str | None, Any] = {}
+    for position, tool in enumerate(tools):
+        name = tool["function"]["name"] if "function" in tool else None
+        if name is None or name not in by_name:
+            by_name[name] = tool
+            distinct.append(tool)
+        elif by_name[name] != tool:
+            raise ValueError(f"`tools[{position}]` has the name of another: {name!r}. Nothing was sent.")
+    return distinct
+
+
+def _legal_tool(given: Any, position: int) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise ValueError(f"`tools[{position}]` must be a dict, not {type(given).__name__}. Nothing was sent.")
+    tool: Mapping[str, Any] = given
     function = tool.get("function")
     if function is None and (function := read_function(tool)) is not None:
         extras = {name: tool[name] for name in TOOL_EXTRAS if name in tool}
         tool = {"type": "function", "function": function, **extras}
-    if not isinstance(function, Mapping) or "parameters" not in function:
+    if not isinstance(function, Mapping):
+        if function is not None or tool.get("type") == "function":
+            raise ValueError(f"`function` of `tools[{position}]` must be a dict. Nothing was sent.")
+        if not tool or not isinstance(tool.get("type", ""), str):
+            raise ValueError(f"`tools[{position}]` needs a `type` or a `name`. Nothing was sent.")
+        return tool
+    if not isinstance(name := function.get("name"), str) or not name.strip():
+        raise ValueError(f"`tools[{position}]` needs a name, not {name!r}. Nothing was sent.")
+    if "parameters" not in function:
         return tool
     legal = _legal(function, "parameters", f"`parameters` of the tool {function.get('name')!r}")
     return tool if legal is function else {**tool, "function": legal}
