@@ -8,12 +8,10 @@ from typing import Any
 from texapi_core.accounting.record import logger
 from texapi_core.request.foreign import read_call
 from texapi_core.request.media import as_base64, audio_format, data_url, file_part
+from texapi_core.request.prompt_cache import CACHE_MARKS
 
 Block = Mapping[str, Any]
 Part = dict[str, Any]
-
-CACHE_MARKS = ("cache_control", "prompt_cache_breakpoint")
-"""Members of a block that tell a provider where its prompt cache may end."""
 
 _ELSEWHERE_IN_ASSISTANT = frozenset(
     {

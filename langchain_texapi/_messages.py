@@ -21,7 +21,7 @@ from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.messages.tool import tool_call as parsed_tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from langchain_texapi._content import CACHE_MARKS, carried_by_assistant, text_of, to_parts
+from langchain_texapi._content import carried_by_assistant, text_of, to_parts
 from langchain_texapi._templates import Template
 from texapi_core.adapter_base.replies import cut_note, kept_extras, tool_call_extras
 from texapi_core.request.calls import tool_call
@@ -38,6 +38,7 @@ from texapi_core.request.payload import (
     wire_role,
     with_media_apart,
 )
+from texapi_core.request.prompt_cache import CACHE_MARKS
 from texapi_core.request.replay import with_generated
 from texapi_core.wire.reasoning import DETAIL_FIELDS
 from texapi_core.wire.usage import TokenUsage

@@ -377,6 +377,7 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
             arguments.get("extra_body"),
             stream_usage=stream and arguments.get("stream_usage", self.stream_usage),
             history=arguments.get("history", self.history),
+            cache_prompts=arguments.get("cache_prompts", self.cache_prompts),
         )
         if stream and (payload.get("n") or 1) > 1:
             raise ValueError(N_AND_STREAM)

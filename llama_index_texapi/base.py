@@ -330,6 +330,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
             kwargs.get("extra_body"),
             stream_usage=stream and arguments.get("stream_usage", self.stream_usage),
             history=arguments.get("history", self.history),
+            cache_prompts=arguments.get("cache_prompts", self.cache_prompts),
         )
         check_number_of_answers(payload)
         # Tags are read now: a stream may be consumed after the block that sets them has ended.

@@ -41,6 +41,7 @@ VALUES: dict[str, Any] = {
     "unpriced": "count_tokens",
     "on_ledger_error": "open",
     "history": "as_is",
+    "cache_prompts": "1h",
     "replay_reasoning": "never",
     "tool_media": "tool_message",
     "pydantic_program_mode": "openai",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.gateway.check_cache_marks import check_cache_marks
 from tests.gateway.check_content import check_media
 from tests.gateway.check_messages import check_messages
 from tests.gateway.check_names import check_name
@@ -39,6 +40,7 @@ def check_request(body: Any, models: tuple[str, ...]) -> dict[str, Any]:
     _check_format(body)
     check_schemas(body)
     check_media(body["messages"])
+    check_cache_marks(body)
     return body
 
 

@@ -136,5 +136,6 @@ def _charge(entry: LedgerEntry, completion: Completion) -> LedgerEntry:
         prompt_tokens=completion.prompt.total,
         completion_tokens=completion.completion_tokens,
         cached_tokens=completion.prompt.cached,
+        cache_written_tokens=completion.prompt.written or 0,
         reasoning_tokens=completion.reasoning_tokens,
     )

@@ -42,6 +42,8 @@ class LedgerEntry:
     status: int
     completed: bool
     """Whether the whole completion was delivered; always false for a refused request."""
+    cache_written_tokens: int = 0
+    """Tokens of the prompt that were stored because they were marked."""
     era: int = field(default=0, repr=False, compare=False)
     """The journal's era in which the request arrived: a request that ends after a reset is not recorded."""
 

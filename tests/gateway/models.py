@@ -33,6 +33,11 @@ def details_reasoning(model: str) -> bool:
     return model.startswith("claude-")
 
 
+def caches_what_is_marked(model: str) -> bool:
+    """Return whether only marked prompts are cached; other providers cache by themselves."""
+    return model.startswith("claude-")
+
+
 def reasons(model: str, body: dict[str, Any]) -> bool:
     """Return whether the model reasons before it answers this request."""
     if model in ALWAYS_REASONING:

@@ -136,6 +136,7 @@ def test_the_table_has_every_parameter_of_the_constructor() -> None:
         "replay_reasoning",
         "tool_media",
         "history",
+        "cache_prompts",
         *AccountingParameters.model_fields,
     }
     assert set(ChatParameters.model_fields) - never_sent <= sent

@@ -69,6 +69,7 @@ def test_every_parameter_is_tested() -> None:
         "replay_reasoning",
         "tool_media",
         "history",
+        "cache_prompts",
     }
 
     parameters = set(ChatParameters.model_fields) - set(AccountingParameters.model_fields)

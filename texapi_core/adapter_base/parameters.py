@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
 from texapi_core.request.history import History
 from texapi_core.request.payload import ReplayReasoning, ToolMedia
+from texapi_core.request.prompt_cache import CachePrompts
 from texapi_core.settings import CALL_OPTIONS
 from texapi_core.settings_checks import settings_error
 
@@ -86,6 +87,12 @@ class ChatParameters(AccountingParameters):
         description="What is done about a history that providers refuse, e.g. with a call without a result: "
         "`mend` makes it legal, `as_is` sends it unchanged.",
     )
+    cache_prompts: CachePrompts = Field(
+        default=False,
+        description="What is done for prompt caches: `True` marks tools, system message and the end of the "
+        'conversation, as Claude needs it; "5m" or "1h" is how long the marked prompt is kept; "key" sends a '
+        "`prompt_cache_key` instead, for OpenAI's models.",
+    )
 
     @property
     def payload_parameters(self) -> dict[str, Any]:
@@ -95,7 +102,16 @@ class ChatParameters(AccountingParameters):
 
 
 NOT_IN_PAYLOAD = frozenset(
-    {*CALL_OPTIONS, "stream", "stream_usage", "extra_body", "replay_reasoning", "tool_media", "history"}
+    {
+        *CALL_OPTIONS,
+        "stream",
+        "stream_usage",
+        "extra_body",
+        "replay_reasoning",
+        "tool_media",
+        "history",
+        "cache_prompts",
+    }
 )
 """Arguments of one call that are not members of the payload themselves."""
 

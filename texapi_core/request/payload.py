@@ -8,6 +8,7 @@ from typing import Any, Literal
 from texapi_core.request.history import RESULT_ROLES, History, attached_to_result, mend_history
 from texapi_core.request.media import with_legal_media
 from texapi_core.request.names import with_legal_names, with_legal_schema_name, with_legal_tool_names
+from texapi_core.request.prompt_cache import CachePrompts, with_prompt_cache
 from texapi_core.request.tools import distinct_tools, legal_tools, with_legal_response_schema
 
 ReplayReasoning = Literal["auto", "always", "never"]
@@ -46,11 +47,13 @@ def build_payload(
     *extra_bodies: Mapping[str, Any] | None,
     stream_usage: bool = False,
     history: History = "mend",
+    cache_prompts: CachePrompts = False,
 ) -> tuple[dict[str, Any], Mapping[str, str]]:
     """The JSON of one request, and the names of tools in it -> their own names where these are illegal.
 
     `None` values are left out; later `extra_bodies` override earlier members. The history is mended, unless
     it is to be sent `as_is`; names of people, tools and schemas are made legal, and text alone is a string.
+    `cache_prompts` marks it for prompt caches, unless an extra body replaces the messages.
 
     Members without effect are left out too, since strict providers refuse them: empty `tools` with
     `tool_choice` and `parallel_tool_calls`, an empty `stop`, `n` of 1.
@@ -79,6 +82,8 @@ def build_payload(
     if payload["messages"] is messages:
         mended = mend_history(messages) if history == "mend" else messages
         payload["messages"] = with_legal_names(list(map(_with_legal_content, mended)), own_names)
+        if cache_prompts and payload["messages"]:
+            payload = with_prompt_cache(payload, cache_prompts)
     if not payload["messages"]:
         raise ValueError("`messages` is empty: a conversation needs at least one message. Nothing was sent.")
     return payload, own_names
