@@ -63,14 +63,14 @@ class ClosedSdk(Sdk):
 def workloads() -> Iterator[Workloads]:
     # Idle connections of earlier tests would be counted: the pool looks at each of them.
     with pytest.MonkeyPatch.context() as patch, stub() as server, asyncio.Runner() as runner:
-        patch.setattr(clients, "_pool", None)
+        patch.setattr(clients, "_pools", {})
         patch.setattr(clients, "_clients", clients._clients.__class__())
         sdk = ClosedSdk(server.base_url)
         measured: list[Client] = [sdk, ChatTexAPIClient(server.base_url), TexAPIClient(server.base_url)]
         yield Workloads(measured, server, runner)
         runner.run(sdk.close())
-        if clients._pool is not None:
-            clients._pool.close()
+        for pool in clients._pools.values():
+            pool.close()
 
 
 def count(workloads: Workloads, title: str, client: str) -> float:

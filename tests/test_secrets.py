@@ -300,7 +300,7 @@ def test_proxy_passwords(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Passwords of proxies from the environment; a user's own client is covered below."""
     from texapi_core.transport import clients as client
 
-    monkeypatch.setattr(client, "_pool", None)
+    monkeypatch.setattr(client, "_pools", {})
     monkeypatch.setattr(client, "_clients", client._clients.__class__())
     monkeypatch.setenv("ALL_PROXY", f"{scheme}://user:{PROXY}@127.0.0.1:1")
     chat = ChatTexAPI(model="m", base_url="http://gateway.invalid/v1", max_retries=0, timeout=1)

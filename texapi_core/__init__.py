@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     )
     from texapi_core.models import alist_models, list_models
     from texapi_core.settings import CallOptions, Settings, resolve_settings
+    from texapi_core.transport.warm import awarm, warm
     from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
     from texapi_core.wire.usage import TokenUsage
     from texapi_core.wire.values import ChatChoice, ChatDelta, ChatReply
@@ -93,11 +94,13 @@ __all__ = [
     "acomplete",
     "alist_models",
     "astream",
+    "awarm",
     "capabilities",
     "complete",
     "list_models",
     "resolve_settings",
     "stream",
+    "warm",
 ]
 
 # A package that imports its modules while another thread imports one of them may see it half made.
@@ -110,5 +113,6 @@ _HOMES = (
     "texapi_core.errors",
     "texapi_core.chat",
     "texapi_core.models",
+    "texapi_core.transport.warm",
 )
 __getattr__ = lazy_names(__name__, __all__, _HOMES)

@@ -21,6 +21,7 @@ from texapi_core.settings_checks import (
     check_flag,
     check_headers,
     check_http_client,
+    check_keepalive,
     check_max_response_bytes,
     check_max_retries,
     check_timeout,
@@ -40,6 +41,8 @@ CONNECT_TIMEOUT = 10.0
 """Seconds to open a connection, unless `timeout` is shorter or an `openai.Timeout`."""
 DEFAULT_STREAM_IDLE_TIMEOUT = 120.0
 """Seconds between two pieces of content in a stream; keep-alive comments do not count."""
+DEFAULT_KEEPALIVE = 60.0
+"""Seconds that an idle connection is kept: the time between two messages of a chat."""
 DEFAULT_MAX_RETRIES = 2
 DEFAULT_MAX_RESPONSE_BYTES = 128 * 2**20
 """Decoded bytes of an answer or a stream; answers with images take some ten million."""
@@ -54,6 +57,7 @@ class Settings:
     base_url: str = DEFAULT_BASE_URL
     timeout: float | openai.Timeout = DEFAULT_TIMEOUT
     stream_idle_timeout: float | None = DEFAULT_STREAM_IDLE_TIMEOUT
+    keepalive: float = DEFAULT_KEEPALIVE
     max_retries: int = DEFAULT_MAX_RETRIES
     retry_timeouts: bool = False
     max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES
@@ -118,6 +122,7 @@ def resolve_settings(
     max_retries: int,
     retry_timeouts: bool | None = None,
     stream_idle_timeout: float | None = DEFAULT_STREAM_IDLE_TIMEOUT,
+    keepalive: float = DEFAULT_KEEPALIVE,
     max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
     think_tags: bool = False,
     default_headers: Mapping[str, Any] | None = None,
@@ -143,6 +148,7 @@ def resolve_settings(
         base_url=check_base_url(base_url if base_url is not None else env_base_url()),
         timeout=DEFAULT_TIMEOUT if timeout is None else timeout,
         stream_idle_timeout=stream_idle_timeout,
+        keepalive=check_keepalive(keepalive),
         max_retries=check_max_retries(max_retries),
         retry_timeouts=(
             env_retry_timeouts() if retry_timeouts is None else check_flag("retry_timeouts", retry_timeouts)

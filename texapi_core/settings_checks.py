@@ -105,6 +105,13 @@ def check_timeout(name: str, timeout: Any) -> None:
         )
 
 
+def check_keepalive(keepalive: Any) -> float:
+    """Raise `TexAPISettingsError` unless it is a finite number of seconds, 0 or more."""
+    if isinstance(keepalive, (int, float)) and type(keepalive) is not bool and 0 <= keepalive < math.inf:
+        return keepalive
+    raise settings_error(f"`keepalive` must be seconds, 0 or more, not {keepalive!r}.")
+
+
 def check_max_retries(max_retries: Any) -> int:
     """The number of retries, if it is valid."""
     if isinstance(max_retries, bool) or not isinstance(max_retries, int):

@@ -427,7 +427,7 @@ def test_an_unusable_proxy_in_the_environment_raises(
 ) -> None:
     from texapi_core.transport import clients as client
 
-    monkeypatch.setattr(client, "_pool", None)
+    monkeypatch.setattr(client, "_pools", {})
     monkeypatch.setattr(client, "_clients", client._clients.__class__())
     monkeypatch.setenv(variable, "gopher://127.0.0.1:1")
 

@@ -20,7 +20,7 @@ from tests.core.test_client import PAYLOAD, last_reply, settings
 from tests.gateway import Fault, Gateway
 from tests.waiting import await_until, cancel_once
 from texapi_core.settings import Settings
-from texapi_core.transport import clients, event_loops
+from texapi_core.transport import clients
 from texapi_core.transport.event_loops import PoolShard, acquire_shard
 
 
@@ -121,7 +121,7 @@ async def test_idle_shards_are_closed_after_a_burst(
     again = await shards(settings(endpoint), 1)
     assert [shard.pool.is_closed for shard in (first, *others)] == [False] * 3
 
-    monkeypatch.setattr(event_loops, "_MAX_IDLE", 0.0)
+    monkeypatch.setattr(PoolShard, "has_been_idle", lambda shard, _: not shard.calls)
     await texapi_core.acomplete(settings(endpoint), PAYLOAD)
 
     assert again == [first]

@@ -34,11 +34,11 @@ def _a_new_pool_without_proxies(monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     for name in _NAMES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setattr(clients, "_pool", None)
+    monkeypatch.setattr(clients, "_pools", {})
     monkeypatch.setattr(clients, "_clients", clients._clients.__class__())
     yield
-    if clients._pool is not None:
-        clients._pool.close()
+    for pool in clients._pools.values():
+        pool.close()
 
 
 @pytest.fixture

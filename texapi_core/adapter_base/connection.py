@@ -8,8 +8,10 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr
 
+import texapi_core
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
 from texapi_core.settings import (
+    DEFAULT_KEEPALIVE,
     DEFAULT_MAX_RESPONSE_BYTES,
     DEFAULT_MAX_RETRIES,
     DEFAULT_STREAM_IDLE_TIMEOUT,
@@ -66,6 +68,10 @@ class ConnectionParameters(AccountingParameters):
         default=DEFAULT_STREAM_IDLE_TIMEOUT,
         description="Seconds between two pieces of content in a stream; `None` for no limit.",
     )
+    keepalive: float = Field(
+        default=DEFAULT_KEEPALIVE,
+        description="Seconds that an idle connection is kept for the next call; 0 for a new one each time.",
+    )
     max_retries: int = Field(
         default=DEFAULT_MAX_RETRIES,
         description="Retries on 429, 5xx and requests that were never sent; never on an empty balance.",
@@ -111,6 +117,17 @@ class ConnectionParameters(AccountingParameters):
         description='What carries async calls; "aiohttp" (extra `aiohttp`) is faster for many at once.',
     )
 
+    def warm(self) -> None:
+        """Open a connection in the background for the next synchronous call, e.g. before the prompt is built.
+
+        Returns at once, sends one free request, and raises nothing if that fails: the call will.
+        """
+        texapi_core.warm(self._settings())
+
+    async def awarm(self) -> None:
+        """Open a connection for the next call in this event loop, e.g. when a server starts."""
+        await texapi_core.awarm(self._settings())
+
     def _settings(self) -> Settings:
         """The checked settings of the next call; fields may have changed since the last one."""
         api_key, base_url, timeout = self._endpoint(self)
@@ -119,6 +136,7 @@ class ConnectionParameters(AccountingParameters):
             base_url=base_url,
             timeout=timeout,
             stream_idle_timeout=self.stream_idle_timeout,
+            keepalive=self.keepalive,
             max_retries=self.max_retries,
             retry_timeouts=self.retry_timeouts,
             max_response_bytes=self.max_response_bytes,

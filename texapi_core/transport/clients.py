@@ -1,7 +1,7 @@
 """The openai clients, cached by settings; `texapi_core.transport.event_loops` has the async ones.
 
-Models hold settings, never clients, so they can be copied, pickled and used after a fork. All sync clients
-of a process share one connection pool.
+Models hold settings, never clients, so they can be copied, pickled and used after a fork. The sync clients
+of a process share one connection pool for each `keepalive`.
 """
 
 from __future__ import annotations
@@ -98,31 +98,47 @@ class ClientCache(Generic[_Client]):
 
 
 _clients: ClientCache[openai.OpenAI] = ClientCache()
-_pool: Any = None
+_pools: dict[float, Any] = {}
+"""By `keepalive`."""
 _lock = threading.Lock()
 
 
 def sync_client(settings: Settings, options: CallOptions = NO_OPTIONS) -> openai.OpenAI:
     """The client for these settings, created on first use; a new one for a call with `extra_headers`."""
     with _lock:
-        http_client = _shared_pool() if settings.http_client is None else settings.http_client
-        return _clients.get(settings, options, http_client, _new_sync_client)
+        return _clients.get(settings, options, _http_client(settings), _new_sync_client)
 
 
-def _shared_pool() -> Any:
-    """The connection pool of all sync clients of this process, closed at exit."""
-    global _pool
-    if _pool is None:
-        _pool = new_pool(openai.DefaultHttpxClient)
-        atexit.register(_pool.close)
-    return _pool
+def http_client_of(settings: Settings) -> Any:
+    """The HTTP client of sync calls: the user's own, else the connection pool that all share."""
+    with _lock:
+        return _http_client(settings)
 
 
-def new_pool(make: Callable[..., Any]) -> Any:
+def _http_client(settings: Settings) -> Any:
+    return _shared_pool(settings.keepalive) if settings.http_client is None else settings.http_client
+
+
+def _shared_pool(keepalive: float) -> Any:
+    """The connection pool of the sync clients of this process, closed at exit."""
+    pool = _pools.get(keepalive)
+    if pool is None:
+        pool = _pools[keepalive] = new_pool(openai.DefaultHttpxClient, keepalive)
+        atexit.register(pool.close)
+    return pool
+
+
+def new_pool(make: Callable[..., Any], keepalive: float) -> Any:
     """An HTTP client by `make`, without cookies: keys of different accounts may share it."""
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    limits = openai.DEFAULT_CONNECTION_LIMITS
     return make(
         cookies=no_cookies,
+        limits=type(limits)(
+            max_connections=limits.max_connections,
+            max_keepalive_connections=limits.max_keepalive_connections,
+            keepalive_expiry=keepalive,
+        ),
         max_redirects=3,
         verify=_tls_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
     )
@@ -190,9 +206,9 @@ def _headers(settings: Settings) -> Mapping[str, Any]:
 
 def _forget_all_clients() -> None:
     """After a fork the parent's connections are not ours to use."""
-    global _clients, _lock, _pool
+    global _clients, _lock
     _lock = threading.Lock()
-    _pool = None
+    _pools.clear()
     _clients = ClientCache()
 
 

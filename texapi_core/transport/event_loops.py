@@ -32,8 +32,6 @@ _MAX_CALLS: Mapping[AsyncTransport, float] = {"httpx": 16, "aiohttp": math.inf}
 """Concurrent calls in a shard before the next shard opens: httpx scans all connections of a pool for each
 request, and with 100 of them that takes several times as long as the rest of a call."""
 _MAX_SHARDS = 16
-_MAX_IDLE = 5.0
-"""Seconds until a shard without calls is closed, like httpx's keep-alive expiry."""
 
 
 class PoolShard:
@@ -49,8 +47,11 @@ class PoolShard:
 
     def client(self, settings: Settings, options: CallOptions = NO_OPTIONS) -> openai.AsyncOpenAI:
         """The client for these settings, created on first use; a new one for a call with `extra_headers`."""
-        http_client = self.pool if settings.http_async_client is None else settings.http_async_client
-        return self._clients.get(settings, options, http_client, new_async_client)
+        return self._clients.get(settings, options, self.http_client(settings), new_async_client)
+
+    def http_client(self, settings: Settings) -> Any:
+        """The HTTP client of the shard's calls: the user's own, else its connection pool."""
+        return self.pool if settings.http_async_client is None else settings.http_async_client
 
     def release(self) -> None:
         """Count a call as ended."""
@@ -58,13 +59,18 @@ class PoolShard:
         if not self.calls:
             self.idle_since = time.monotonic()
 
+    def has_been_idle(self, seconds: float) -> bool:
+        """Whether the last call ended longer ago: then its connections have expired."""
+        return not self.calls and time.monotonic() - self.idle_since > seconds
+
 
 class LoopPools:
     """The shards of one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = weakref.ref(loop)
-        self._shards: dict[AsyncTransport, list[PoolShard]] = {"httpx": [], "aiohttp": []}
+        self._shards: dict[tuple[AsyncTransport, float], list[PoolShard]] = {}
+        """By transport and `keepalive`."""
         self._custom_clients = PoolShard()
         self._until_shutdown = self._close_at_shutdown()
 
@@ -88,7 +94,7 @@ class LoopPools:
         if settings.http_async_client is not None:
             return self._custom_clients
         transport = settings.async_transport
-        shards = self._shards[transport]
+        shards = self._shards.setdefault((transport, settings.keepalive), [])
         for shard in shards:
             if shard.calls < _MAX_CALLS[transport]:
                 return shard
@@ -96,13 +102,13 @@ class LoopPools:
             return min(shards, key=lambda shard: shard.calls)
         if transport == "aiohttp":
             _refuse_socks(settings.base_url)
-        shards.append(PoolShard(new_pool(_HTTP_CLIENTS[transport])))
+        shards.append(PoolShard(new_pool(_HTTP_CLIENTS[transport], settings.keepalive)))
         return shards[-1]
 
     async def close_idle(self) -> None:
         """Close the idle shards that a burst of calls left behind, except the first one."""
-        for shards in self._shards.values():
-            while len(shards) > 1 and _is_idle(shards[-1]):
+        for (_, keepalive), shards in self._shards.items():
+            while len(shards) > 1 and shards[-1].has_been_idle(keepalive):
                 await shards.pop().pool.aclose()
 
     async def _close_at_shutdown(self) -> AsyncGenerator[None, None]:
@@ -142,10 +148,6 @@ def _refuse_socks(base_url: str) -> None:
         )
         failure.was_sent = failure.is_retryable = False
         raise failure
-
-
-def _is_idle(shard: PoolShard) -> bool:
-    return not shard.calls and time.monotonic() - shard.idle_since > _MAX_IDLE
 
 
 _loops: dict[int, LoopPools] = {}
