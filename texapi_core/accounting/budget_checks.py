@@ -82,7 +82,10 @@ def _check(values: Mapping[str, Any], names: Mapping[str, str]) -> Budget:
     if not isinstance(window, str) or not is_window(window):
         raise wrong("window", f"90m, 24h, 30d, 4w, {', '.join(CALENDAR)} or the like")
     if not isinstance(timezone, str) or not is_timezone(timezone):
-        raise wrong("timezone", "a time zone such as UTC or Asia/Ho_Chi_Minh")
+        raise wrong(
+            "timezone",
+            "a time zone such as UTC or Asia/Ho_Chi_Minh (where the system has none: pip install tzdata)",
+        )
     fractions = [_number(one) for one in warnings] if isinstance(warnings, (list, tuple)) else [None]
     found = sorted({float(one) for one in fractions if one is not None and 0 < one <= 1})
     if len(found) < len(set(fractions)):

@@ -369,7 +369,7 @@ def print_info(info: LedgerInfo, format: str) -> None:
         _print_rows([row], format)
         return
     shown = {
-        name: f"{value:,}" if type(value) is int else "-" if value is None else value
+        name: f"{value:,}" if type(value) is int else "-" if value in (None, "") else value
         for name, value in row.items()
     }
     _print_blocks(_console(), [shown], {name: name.replace("_", " ") for name in row})
