@@ -42,8 +42,8 @@ def structured_output(
         raise ValueError(f"`schema` is needed with method={method!r}.")
     if isinstance(schema, dict) and "title" not in schema and is_schema(schema):
         schema = {"title": "answer", **schema}
-    is_pydantic_class = isinstance(schema, type) and is_basemodel_subclass(schema)  # of version 2 or 1
     asked = wrapped_class(schema)
+    is_pydantic_class = isinstance(asked, type) and is_basemodel_subclass(asked)  # of version 2 or 1
     if isinstance(schema, dict) and (around := wrapped_schema(schema)) is not None:
         asked = around
     is_wrapped = asked is not schema

@@ -33,11 +33,12 @@ from llama_index.core.program.utils import get_program_for_llm, process_streamin
 from llama_index_texapi._streaming import PARTIAL
 from llama_index_texapi._tools import check_tool_calls, is_program_tool, program_output_class, select_tools
 from texapi_core.adapter_base.replies import cut_note
-from texapi_core.adapter_base.roots import Wrapper, unwrapped, wrapped_class, wrapped_values
+from texapi_core.adapter_base.roots import Wrapper, root_model, unwrapped, wrapped_class, wrapped_values
 from texapi_core.adapter_base.schema_cache import SchemaCache, root_object
 from texapi_core.wire.text import excerpt, json_objects
 
 if TYPE_CHECKING:
+    from llama_index.core.llms.structured_llm import StructuredLLM
     from llama_index.core.tools.types import BaseTool
 
 _Answer = TypeVar("_Answer", bound=BaseModel)
@@ -108,6 +109,10 @@ class StructuredOutputLLM(FunctionCallingLLM):
         _dispatcher.event(LLMStructuredPredictEndEvent(output=answer))
         return answer
 
+    def as_structured_llm(self, output_cls: type[BaseModel], **kwargs: Any) -> StructuredLLM:
+        """An LLM whose answers are objects of the class; of `list[X]` they have a `root`."""
+        return super().as_structured_llm(root_model(output_cls), **kwargs)
+
     async def achat_with_tools(
         self,
         tools: Sequence[BaseTool],
@@ -171,6 +176,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> Generator[Any]:
+        output_cls = root_model(output_cls)  # LlamaIndex asserts that no part of a stream is a list
         asked = wrapped_class(output_cls)
         arguments = self._chat_arguments(asked, prompt, llm_kwargs, prompt_args)
         if arguments is not None:
@@ -187,6 +193,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> AsyncGenerator[Any]:
+        output_cls = root_model(output_cls)  # LlamaIndex asserts that no part of a stream is a list
         asked = wrapped_class(output_cls)
         arguments = self._chat_arguments(asked, prompt, llm_kwargs, prompt_args)
         if arguments is not None:
@@ -257,7 +264,7 @@ def object_of(output_cls: type[_Answer], response: ChatResponse) -> _Answer:
     """
     if not any(isinstance(block, ToolCallBlock) for block in response.message.blocks):
         return parse_answer(output_cls, response)
-    first = select_tools(response, strict=True)[0]
+    first = select_tools(response, strict=True, of_any_name=True)[0]
     try:
         return output_cls.model_validate(first.tool_kwargs)
     except ValidationError as error:

@@ -16,13 +16,11 @@ from llama_index.core.tools.types import ToolMetadata
 from llama_index_texapi._streaming import PARTIAL
 from texapi_core.adapter_base.replies import cut_note
 from texapi_core.adapter_base.schema_cache import SchemaCache, root_object
-from texapi_core.request.tools import legal_tools, read_function
+from texapi_core.request.tools import legal_tools
+from texapi_core.wire.values import UNKNOWN_TOOLS
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
-
-UNKNOWN_TOOLS = "unknown_tools"
-"""Key of a response's `additional_kwargs`: names that the model called without having such a tool."""
 
 _OWN_SIGNATURE = "(*args: Any, **kwargs: Any) -> ~Model\nModel function."
 """What `get_function_tool` of llama-index-core 0.14 says about a class without a docstring."""
@@ -133,31 +131,23 @@ def resolve_tool_choice(
 def check_tool_calls(
     response: ChatResponse, tools: Sequence[BaseTool | Mapping[str, Any]], *, allow_parallel_tool_calls: bool
 ) -> ChatResponse:
-    """The response with one call where only one is allowed, and a list of calls that name no tool.
+    """The response with one call where only one is allowed.
 
     A program has one tool, which it forces: whatever name the model used, that tool was meant.
     """
     calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
     if not allow_parallel_tool_calls and len(calls) > 1:
         response, calls = _with_calls(response, calls[:1]), calls[:1]
-    names = [_name_of(tool) for tool in tools]
-    unknown = [call.tool_name for call in calls if call.tool_name not in names]
-    if not unknown:
+    noted = response.additional_kwargs.get(UNKNOWN_TOOLS)
+    if not noted:
         return response
+    kwargs = {name: value for name, value in response.additional_kwargs.items() if name != UNKNOWN_TOOLS}
     if is_program_tool(tools):
-        return _with_calls(response, [call.model_copy(update={"tool_name": names[0]}) for call in calls])
-    return response.model_copy(
-        update={"additional_kwargs": {**response.additional_kwargs, UNKNOWN_TOOLS: unknown}}
-    )
-
-
-def _name_of(tool: BaseTool | Mapping[str, Any]) -> str | None:
-    """The name of a function; `None` for one of a provider's own tools."""
-    if not isinstance(tool, Mapping):
-        return tool.metadata.name
-    function = read_function(tool) or tool.get("function") or {}
-    name: str | None = function.get("name")
-    return name
+        own_name = tools[0].metadata.name  # type: ignore[union-attr] # a program's tool is no dict
+        response = _with_calls(response, [call.model_copy(update={"tool_name": own_name}) for call in calls])
+    elif unknown := [call.tool_name for call in calls if call.tool_name in noted]:
+        kwargs[UNKNOWN_TOOLS] = unknown
+    return response.model_copy(update={"additional_kwargs": kwargs})
 
 
 def _with_calls(response: ChatResponse, calls: Sequence[ToolCallBlock]) -> ChatResponse:
@@ -171,7 +161,7 @@ def _with_calls(response: ChatResponse, calls: Sequence[ToolCallBlock]) -> ChatR
     return response.model_copy(update={"message": message})
 
 
-def select_tools(response: ChatResponse, *, strict: bool) -> list[ToolSelection]:
+def select_tools(response: ChatResponse, *, strict: bool, of_any_name: bool = False) -> list[ToolSelection]:
     """The tool calls of an answer, or of the part of it that has streamed.
 
     Raises:
@@ -181,7 +171,7 @@ def select_tools(response: ChatResponse, *, strict: bool) -> list[ToolSelection]
     finish_reason = response.additional_kwargs.get("finish_reason")
     if not calls and strict:
         raise ValueError(f"Expected at least one tool call. {_describe(response, finish_reason)}")
-    if strict and (unknown := response.additional_kwargs.get(UNKNOWN_TOOLS)):
+    if strict and not of_any_name and (unknown := response.additional_kwargs.get(UNKNOWN_TOOLS)):
         raise ValueError(f"The model called {unknown}, which are none of the tools that it was given.")
     partial = bool(response.additional_kwargs.get(PARTIAL))
     return [_select_tool(call, partial=partial, finish_reason=finish_reason, strict=strict) for call in calls]

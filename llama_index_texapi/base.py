@@ -109,6 +109,8 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
         async_http_client: Any = None,
         **kwargs: Any,
     ) -> None:
+        if kwargs.get("class_name") == type(self).class_name():
+            del kwargs["class_name"]  # from `model_dump`
         refuse_unknown_arguments(type(self).__name__, kwargs, type(self).model_fields)
         kwargs["http_async_client"] = resolve_alias(
             http_async_client=kwargs.get("http_async_client"), async_http_client=async_http_client

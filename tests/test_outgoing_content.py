@@ -407,7 +407,39 @@ SCHEMAS: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "alternatives": (
         {"type": "object", "anyOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]},
-        {"type": "object", "properties": {"a": {}, "b": {}}},
+        {
+            "type": "object",
+            "properties": {"a": {}, "b": {}},
+            "description": "Give the properties of one of these: a (optional); or b (optional).",
+        },
+    ),
+    "alternatives that are told apart": (
+        {
+            "description": "An animal.",
+            "oneOf": [
+                {"properties": {"kind": {"const": "cat"}, "lives": {}}, "required": ["kind", "lives"]},
+                {"properties": {"kind": {"const": "dog"}, "name": {}}, "required": ["kind"]},
+            ],
+        },
+        {
+            "type": "object",
+            "properties": {"kind": {"anyOf": [{"const": "cat"}, {"const": "dog"}]}, "lives": {}, "name": {}},
+            "required": ["kind"],
+            "description": "An animal.\nGive the properties of one of these: "
+            'kind = "cat", lives; or kind = "dog", name (optional).',
+        },
+    ),
+    "alternatives of what is required": (
+        {
+            "type": "object",
+            "properties": {"a": {}, "b": {}},
+            "anyOf": [{"required": ["a"]}, {"required": ["b"]}],
+        },
+        {
+            "type": "object",
+            "properties": {"a": {}, "b": {}},
+            "description": "Give the properties of one of these: a; or b.",
+        },
     ),
     "bare object inside": (
         {"type": "object", "properties": {"a": {"type": "object"}}},

@@ -27,9 +27,11 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms.llm import ToolSelection
 
+from tests.asking import WAYS
 from tests.conftest import Endpoint
 from tests.gateway import Gateway
-from tests.test_outgoing import LI_Q, Q, called, langchain, llama_index
+from tests.gateway.request import Call
+from tests.test_outgoing import LI_Q, Q, ask, called, langchain, llama_index
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(8)).decode()
 IMAGE: dict[str, Any] = {"type": "image", "base64": PNG, "mime_type": "image/png"}
@@ -357,3 +359,31 @@ def test_the_same_tool_twice_is_sent_once(gateway: Gateway, endpoint: Endpoint) 
     langchain(endpoint).invoke([Q], tools=[tool, dict(tool)])
 
     assert gateway.requests[0].body["tools"] == [tool]
+
+
+# Calls of tools that were not given
+
+
+@pytest.mark.parametrize("how", WAYS)
+async def test_a_call_of_an_unknown_tool_is_noted(gateway: Gateway, endpoint: Endpoint, how: str) -> None:
+    """By the same name in both frameworks, whole and streamed."""
+    tool = {"type": "function", "function": {"name": "ns.ping"}}
+    for calls, noted in [
+        ([Call("ns_ping", {}), Call("pong", {})], ["pong"]),
+        ([Call("ns_ping", {})], None),
+    ]:
+        gateway.answer(calls)
+        answer = await ask(how, langchain(endpoint), [Q], tools=[tool])
+        gateway.answer(calls)
+        response = await ask(how, llama_index(endpoint), [LI_Q], tools=[tool])
+
+        assert answer.response_metadata.get("unknown_tools") == noted
+        assert response.additional_kwargs.get("unknown_tools") == noted
+
+
+def test_beside_a_provider_s_own_tool_no_call_is_unknown(gateway: Gateway, endpoint: Endpoint) -> None:
+    gateway.answer([Call("search", {})])
+
+    answer = langchain(endpoint).invoke([Q], tools=[{"google_search": {}}])
+
+    assert "unknown_tools" not in answer.response_metadata

@@ -76,6 +76,7 @@ def _llama_index_trips() -> dict[str, Callable[[TexAPI], Any]]:
     return {
         "JSON": lambda llm: TexAPI.from_json(llm.to_json(), api_key=KEY),
         "dict": lambda llm: TexAPI.from_dict(llm.to_dict(), api_key=KEY),
+        "fields": lambda llm: TexAPI(**llm.model_dump(), api_key=KEY),
         "loader": lambda llm: load_llm({**json.loads(llm.to_json()), "api_key": KEY}),
     }
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from functools import lru_cache
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, RootModel, create_model
@@ -20,6 +22,9 @@ ANSWER = "answer"
 """The one member of the object around such an answer."""
 
 _ILLEGAL_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]+")
+_PLAIN = (list, tuple, set, frozenset, str, int, float, bool)
+_GENERIC = (list, tuple, set, frozenset, Sequence, Union, UnionType, Literal)
+_MAX_NAME = 64
 _wrappers: WeakKeyDictionary[type, type[Wrapper]] = WeakKeyDictionary()
 
 
@@ -28,7 +33,9 @@ class Wrapper(BaseModel):
 
 
 def wrapped_class(answer_class: Any) -> Any:
-    """The class to ask the model for: one with the member `answer` in place of a `RootModel`."""
+    """The class to ask the model for: one with the member `answer` in place of a `RootModel` or `list[X]`."""
+    if is_type_of_values(answer_class):
+        return _wrapper_of_values(answer_class)
     if not (isinstance(answer_class, type) and issubclass(answer_class, RootModel)):
         return answer_class
     schema = root_object(answer_class.model_json_schema())
@@ -44,6 +51,31 @@ def wrapped_class(answer_class: Any) -> Any:
     return wrapper
 
 
+def is_type_of_values(answer_class: Any) -> bool:
+    """Whether this is a type whose values are no objects, e.g. `list[str]` or `str | None`."""
+    return answer_class in _PLAIN or get_origin(answer_class) in _GENERIC
+
+
+def root_model(answer_class: Any) -> Any:
+    """The class itself, or a `RootModel` for a type whose values are no objects: frameworks want a class."""
+    return RootModel[answer_class] if is_type_of_values(answer_class) else answer_class
+
+
+@lru_cache(maxsize=128)
+def _wrapper_of_values(answer_class: Any) -> type[Wrapper]:
+    fields: dict[str, Any] = {ANSWER: (answer_class, ...)}
+    name = _ILLEGAL_IN_NAMES.sub("_", "_".join(_words_of(answer_class))).strip("_")
+    return create_model(name[:_MAX_NAME] or ANSWER, __base__=Wrapper, **fields)
+
+
+def _words_of(hint: Any) -> Iterator[str]:
+    """`list`, `Person` for `list[Person]`."""
+    origin = get_origin(hint)
+    yield str(getattr(origin or hint, "__name__", origin or hint))
+    for each in get_args(hint):
+        yield from _words_of(each)
+
+
 def wrapped_schema(schema: Mapping[str, Any]) -> dict[str, Any] | None:
     """The JSON schema of an object around `schema`, `None` for a schema of an object."""
     if schema.get("type") not in ("array", "string", "number", "integer", "boolean"):
@@ -57,8 +89,11 @@ def wrapped_schema(schema: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def unwrapped(answer: Any, answer_class: type) -> Any:
     """The answer that the user asked for; a part of a streamed one may have none yet."""
-    is_asked = isinstance(answer, answer_class) or wrapped_class(answer_class) is answer_class
-    return answer if is_asked else getattr(answer, ANSWER, None)
+    if wrapped_class(answer_class) is answer_class:
+        return answer
+    if not is_type_of_values(answer_class) and isinstance(answer, answer_class):
+        return answer
+    return getattr(answer, ANSWER, None)
 
 
 def wrapped_values(text: str) -> Iterator[dict[str, Any]]:

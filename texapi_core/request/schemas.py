@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
+from texapi_core.request.foreign import json_text
+
 Schema = dict[str, Any]
 
 _TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
@@ -45,7 +47,8 @@ def legal_schema(schema: Any, place: str) -> Schema:
     """The schema of an object that every provider takes: a legal one itself, else a mended copy.
 
     `None` and `{}` become an object without properties. Alternatives at the root become one object: the
-    properties of all of them, of which it requires what each requires. `place` names the schema in errors.
+    properties of all of them, of which it requires what each requires, and a description that names the
+    alternatives. `place` names the schema in errors.
 
     Raises:
         ValueError: a schema of something else than an object.
@@ -170,7 +173,7 @@ def _legal_names(value: Any) -> tuple[Any] | None:
     return _if(isinstance(value, list) and all(isinstance(each, str) for each in value), value)
 
 
-def _legal_text(value: Any) -> tuple[Any] | None:
+def _legal_text(value: Any) -> tuple[str] | None:
     return None if value is None else (value if isinstance(value, str) else str(value),)
 
 
@@ -234,6 +237,25 @@ def _merge(flat: Schema, branches: Sequence[Mapping[str, Any]], *, all_hold: boo
     kept = [name for name in names if all_hold or all(name in each for each in needed)]
     if required := list(dict.fromkeys([*_names(flat), *kept])):
         flat["required"] = required
+    if not all_hold and (note := _note_on(branches)):
+        flat["description"] = "\n".join(filter(None, [str(flat.get("description") or ""), note]))
+
+
+def _note_on(alternatives: Sequence[Mapping[str, Any]]) -> str:
+    """What the model is told about alternatives that became one object; nothing if they are alike."""
+    sets = [", ".join(_labels(each)) for each in alternatives]
+    differ = all(sets) and len(set(sets)) > 1
+    return f"Give the properties of one of these: {'; or '.join(dict.fromkeys(sets))}." if differ else ""
+
+
+def _labels(schema: Mapping[str, Any]) -> Iterator[str]:
+    properties, required = _map(schema, "properties"), _names(schema)
+    for name in dict.fromkeys([*properties, *required]):
+        each = properties.get(name)
+        if isinstance(each, Mapping) and "const" in each:
+            yield f"{name} = {json_text(each['const'], 'A schema')}"
+        else:
+            yield name if name in required else f"{name} (optional)"
 
 
 def _names(schema: Mapping[str, Any]) -> list[str]:

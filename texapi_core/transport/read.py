@@ -20,7 +20,7 @@ from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.reader import StreamReader, looks_like_sse
 from texapi_core.wire.reply import parse_reply, raise_for_error
 from texapi_core.wire.sse import BYTE_ORDER_MARK
-from texapi_core.wire.tool_names import ToolNames
+from texapi_core.wire.tool_names import ToolNames, note_unknown_tools
 from texapi_core.wire.values import (
     ChatDelta,
     ChatReply,
@@ -118,7 +118,8 @@ class Body:
     def reply(self) -> ChatReply:
         """The parsed answer, with one tool call if the request allows only one."""
         reply = self._parsed()
-        return keep_first_call(reply) if allows_one_call(self._call) else reply
+        reply = keep_first_call(reply) if allows_one_call(self._call) else reply
+        return note_unknown_tools(reply, self._tools, self._call.payload.get("tools"))
 
     def _parsed(self) -> ChatReply:
         """Some gateways stream the answer although the request did not ask for a stream."""
@@ -173,6 +174,7 @@ class AnswerStream:
         self._reader = StreamReader(think_tags=call.think_tags)
         self._tools = ToolNames(call.options.tool_names)
         self._renames_tools = bool(self._tools)
+        self._given_tools = call.payload.get("tools")
         self._stopped_waiting = False
         self._is_idle = True
         self._idle_since = time.monotonic()
@@ -253,7 +255,8 @@ class AnswerStream:
     def reply(self) -> ChatReply:
         """The answer received so far."""
         reply = self._tools.own(self._reader.state.reply(**_origin(self._response, self._secrets)))
-        return keep_first_call(reply) if self._keeps_one_call else reply
+        reply = keep_first_call(reply) if self._keeps_one_call else reply
+        return note_unknown_tools(reply, self._tools, self._given_tools)
 
     def add_partial(self, error: TexAPIError) -> None:
         """Attach the answer received so far to the error that ends the stream."""

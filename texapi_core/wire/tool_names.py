@@ -1,12 +1,33 @@
-"""The own names of tools in an answer to a request in which other names had to stand for them."""
+"""Names of tools in an answer: their own where others were sent, and those that no tool has."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from texapi_core.wire.tool_calls import ToolCallDelta
-from texapi_core.wire.values import ChatDelta, ChatReply
+from texapi_core.wire.values import UNKNOWN_TOOLS, ChatDelta, ChatReply
+
+
+def note_unknown_tools(reply: ChatReply, names: ToolNames, tools: Sequence[Any] | None) -> ChatReply:
+    """The answer with a note of calls that name none of the `tools` of its request.
+
+    There is none where a provider has tools of its own, whose names are not known.
+    """
+    if not tools or not any(choice.tool_calls for choice in reply.choices):
+        return reply
+    functions = [tool["function"] for tool in tools if isinstance(tool, Mapping) and "function" in tool]
+    if len(functions) < len(tools):
+        return reply
+    known = {names.own_name(function.get("name")) for function in functions}
+    choices = []
+    for choice in reply.choices:
+        unknown = [call.name for call in choice.tool_calls if call.name not in known]
+        if unknown:
+            choice = replace(choice, metadata={**choice.metadata, UNKNOWN_TOOLS: unknown})
+        choices.append(choice)
+    return replace(reply, choices=tuple(choices))
 
 
 class ToolNames:
@@ -22,6 +43,10 @@ class ToolNames:
 
     def __bool__(self) -> bool:
         return bool(self._own_names)
+
+    def own_name(self, sent: Any) -> Any:
+        """The own name of the tool that was sent under a name."""
+        return self._own_names.get(sent, sent)
 
     def own(self, reply: ChatReply) -> ChatReply:
         """The answer with the tools' own names."""

@@ -32,6 +32,10 @@ class CutStream(MalformedAnswer):
     """The bytes of a stream ended before the answer did."""
 
 
+UNKNOWN_TOOLS = "unknown_tools"
+"""Member of a choice's metadata: names that the model called without having such a tool."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChatChoice:
     """One answer of the model."""
