@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Mapping, Sequence
+from io import IOBase
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -203,6 +204,8 @@ def _wire_document(block: DocumentBlock) -> Part:
 
 def _inline_image(block: ImageBlock) -> str:
     guessed, _ = mimetypes.guess_type(str(block.path or ""))
+    if isinstance(block.image, IOBase) and block.image.seekable():
+        block.image.seek(0)  # LlamaIndex 0.14.17 reads it when the block is made, and does not go back
     return data_url(block.resolve_image().read(), block.image_mimetype or guessed, "image")
 
 

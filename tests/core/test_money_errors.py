@@ -163,6 +163,9 @@ def _through_the_gateway() -> list[Any]:
     return cases
 
 
+_PATIENT = {"timeout": 60, "stream_idle_timeout": 60}
+
+
 @pytest.mark.parametrize(("row", "is_money", "way"), _through_the_gateway())
 def test_money_is_sent_once_and_the_rest_again(
     gateway: Gateway, endpoint: Endpoint, row: dict[str, Any], is_money: bool, way: Way
@@ -171,7 +174,7 @@ def test_money_is_sent_once_and_the_rest_again(
     gateway.misbehave(fault, times=3)
 
     with pytest.raises(texapi_core.TexAPIStatusError) as caught:
-        way(base_url=endpoint.base_url, api_key=endpoint.api_key, max_retries=2, timeout=60)
+        way(base_url=endpoint.base_url, api_key=endpoint.api_key, max_retries=2, **_PATIENT)
 
     error = caught.value
     assert len(gateway.requests) == (1 if is_money else 3)
@@ -196,6 +199,6 @@ def test_money_inside_an_answer(gateway: Gateway, endpoint: Endpoint, way: Way, 
         gateway.misbehave(Fault(body={"code": 500, "msg": text}))
 
     with pytest.raises(texapi_core.TexAPIInsufficientCreditsError, match="Top up"):
-        way(base_url=endpoint.base_url, api_key=endpoint.api_key, max_retries=2, timeout=60)
+        way(base_url=endpoint.base_url, api_key=endpoint.api_key, max_retries=2, **_PATIENT)
 
     assert len(gateway.requests) == 1
