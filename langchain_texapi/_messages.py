@@ -356,6 +356,7 @@ def response_metadata(
         "request_id": reply.request_id,
         "logprobs": choice.logprobs,
         "cost_details": (reply.raw.get("usage") or {}).get("cost_details"),
+        **reply.cut_fields(choice),
         **(reply.usage.cost_fields() if reply.usage else {}),
         **reply.accounting,
     }
@@ -367,7 +368,7 @@ def response_metadata(
     }
     if choice.reasoning.field not in (None, "reasoning_content"):
         metadata["reasoning_field"] = choice.reasoning.field
-    if choice.finish_reason == "length":
+    if choice.is_cut:
         cut = [call.id for call in choice.tool_calls if call.parse_arguments() is None]
         if cut:
             metadata["truncated_tool_calls"] = cut

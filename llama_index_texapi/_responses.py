@@ -165,6 +165,7 @@ def _response_kwargs(reply: ChatReply, choice: ChatChoice, requested_model: str)
         "cached_tokens": usage.cached_tokens,
         "cache_creation_tokens": usage.cache_creation_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
+        **reply.cut_fields(choice),
         **usage.cost_fields(),
         **reply.accounting,
         "finish_reason": choice.finish_reason,

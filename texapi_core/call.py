@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from texapi_core.accounting.record import logger
@@ -10,8 +11,10 @@ from texapi_core.errors import TexAPIToolChoiceError
 from texapi_core.failures.secrets import Secrets, secrets_of
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.wire.text import printable
+from texapi_core.wire.values import ChatReply
 
 _NO_PAYLOAD: Mapping[str, Any] = {}
+_TOKEN_LIMITS = ("max_completion_tokens", "max_tokens")
 
 
 class Call:
@@ -32,6 +35,20 @@ class Call:
         self.timeout = settings.timeout if options.timeout is None else options.timeout
         self.max_retries = settings.max_retries if options.max_retries is None else options.max_retries
         self.think_tags = settings.think_tags if options.think_tags is None else options.think_tags
+
+    def completed(self, reply: ChatReply) -> ChatReply:
+        """The reply, with the token limit of the request if that cut it, which is logged once per call."""
+        if not any(choice.is_cut for choice in reply.choices):
+            return reply
+        limits = [(name, self.payload[name]) for name in _TOKEN_LIMITS if self.payload.get(name) is not None]
+        name, limit = limits[0] if limits else (None, None)
+        logger.warning(
+            "The answer was cut at %s (finish reason `length`). Request id: %s. %s",
+            f"`{name}={limit}`" if name else "the limit of the model, for `max_tokens` is not set",
+            printable(str(reply.request_id)),
+            "Raise the limit, or ask for a shorter answer." if name else "Ask for a shorter answer.",
+        )
+        return replace(reply, token_limit=limit if isinstance(limit, int) else None)
 
 
 class Attempt:

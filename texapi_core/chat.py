@@ -37,7 +37,7 @@ def complete(settings: Settings, payload: Mapping[str, Any], options: CallOption
             with record.sending():
                 response = send(call)
             record.opened(response)
-            return record.finished(read_body(call, response).reply())
+            return record.finished(call.completed(read_body(call, response).reply()))
 
 
 async def acomplete(
@@ -51,7 +51,7 @@ async def acomplete(
                 with record.sending():
                     sent = await asend(call)
                 record.opened(sent.response)
-                return record.finished((await aread_body(call, sent)).reply())
+                return record.finished(call.completed((await aread_body(call, sent)).reply()))
 
 
 def stream(
@@ -87,7 +87,7 @@ def stream(
                 for delta in answer.finish():
                     attempt.has_begun = True
                     yield delta
-                yield record.finished(answer.reply())
+                yield record.finished(call.completed(answer.reply()))
                 if settings.http_client is None:
                     read_to_end(response)
                 else:
@@ -123,7 +123,7 @@ async def astream(
                     for delta in answer.finish():
                         attempt.has_begun = True
                         yield delta
-                    yield record.finished(answer.reply())
+                    yield record.finished(call.completed(answer.reply()))
                     await aread_to_end(packets)
                 finally:
                     await sent.aclose()

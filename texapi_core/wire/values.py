@@ -52,6 +52,11 @@ class ChatChoice:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Members of the choice without a field above, e.g. `native_finish_reason`, `matched_stop`."""
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the answer ended at a token limit."""
+        return self.finish_reason == "length"
+
 
 @dataclass(frozen=True, slots=True)
 class ChatReply:
@@ -73,6 +78,8 @@ class ChatReply:
     """Top-level members without a field above, e.g. `system_fingerprint`, `service_tier`."""
     raw: Mapping[str, Any] = field(default_factory=dict)
     """The JSON of the whole answer, or of the last chunk of a stream, with the final usage in it."""
+    token_limit: int | None = None
+    """The limit of the request, if it cut an answer."""
     accounting: Mapping[str, Any] = field(default_factory=dict)
     """What accounting adds to the metadata of the answer, e.g. `budget_left`."""
 
@@ -80,6 +87,13 @@ class ChatReply:
     def choice(self) -> ChatChoice:
         """The first answer, which is the only one unless `n` was asked for."""
         return self.choices[0]
+
+    def cut_fields(self, choice: ChatChoice) -> dict[str, Any]:
+        """That the answer was cut, and the limit of the request, for a framework's metadata; else `{}`."""
+        if not choice.is_cut:
+            return {}
+        limit = {} if self.token_limit is None else {"token_limit": self.token_limit}
+        return {"truncated": True, **limit}
 
 
 @dataclass(slots=True)  # not frozen: that takes three times as long to make, and each chunk makes one
