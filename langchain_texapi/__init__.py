@@ -18,9 +18,11 @@ from langchain_texapi.chat_models import ChatTexAPI
 from texapi_core._lazy import lazy_names
 from texapi_core._version import __version__
 
-__all__ = ["ChatTexAPI", "__version__", "register_init_chat_model"]
+__all__ = ["FALLBACK_ERRORS", "ChatTexAPI", "__version__", "register_init_chat_model"]
 
 # So that `except langchain_texapi.TexAPIError` works.
 __getattr__ = lazy_names(
-    __name__, [n for n in texapi_core.__all__ if n.startswith("TexAPI")], ["texapi_core"]
+    __name__,
+    ["FALLBACK_ERRORS", *(n for n in texapi_core.__all__ if n.startswith("TexAPI"))],
+    ["texapi_core"],
 )

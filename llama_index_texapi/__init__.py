@@ -20,7 +20,7 @@ from llama_index_texapi.usage import UsageCounter
 from texapi_core._lazy import lazy_names
 from texapi_core._version import __version__
 
-__all__ = ["TexAPI", "UsageCounter", "__version__"]
+__all__ = ["FALLBACK_ERRORS", "TexAPI", "UsageCounter", "__version__"]
 
 
 def _recognize(_: Any) -> None:
@@ -35,5 +35,7 @@ register_post_import_hook(_recognize, "llama_index.core.llms.loading")
 
 # So that `except llama_index_texapi.TexAPIError` works.
 __getattr__ = lazy_names(
-    __name__, [n for n in texapi_core.__all__ if n.startswith("TexAPI")], ["texapi_core"]
+    __name__,
+    ["FALLBACK_ERRORS", *(n for n in texapi_core.__all__ if n.startswith("TexAPI"))],
+    ["texapi_core"],
 )

@@ -95,6 +95,11 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
     context_window: int | None = Field(
         default=None, ge=1, description="Tokens of context; default by the model table, else 128,000."
     )
+    fallback_models: list[str] = Field(
+        default_factory=list,
+        description="Models to ask instead, in this order, after one of `FALLBACK_ERRORS`; in a stream only "
+        "before its first content.",
+    )
     is_function_calling_model: bool = Field(
         default=True, description="Whether agents and programs may give the model tools."
     )
@@ -337,7 +342,10 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
         check_number_of_answers(payload)
         # Tags are read now: a stream may be consumed after the block that sets them has ended.
         return payload, call_options(
-            arguments, partial(_call_labels, active_instrument_tags.get()), tool_names
+            arguments,
+            partial(_call_labels, active_instrument_tags.get()),
+            tool_names,
+            self.fallback_models,
         )
 
     def _parameters(self, per_call: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""An answer that its token limit cuts says so: one warning per call, and in the message, in every way to ask."""
+"""An answer that its token limit cuts says so: by one warning per call, and in the message."""
 
 from __future__ import annotations
 

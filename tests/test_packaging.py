@@ -30,9 +30,14 @@ def run(code: str) -> str:
 
 
 def test_public_names() -> None:
-    assert langchain_texapi.__all__ == ["ChatTexAPI", "__version__", "register_init_chat_model"]
-    assert llama_index_texapi.__all__ == ["TexAPI", "UsageCounter", "__version__"]
-    assert texapi_core.__all__ == sorted(texapi_core.__all__)
+    assert langchain_texapi.__all__ == [
+        "FALLBACK_ERRORS",
+        "ChatTexAPI",
+        "__version__",
+        "register_init_chat_model",
+    ]
+    assert llama_index_texapi.__all__ == ["FALLBACK_ERRORS", "TexAPI", "UsageCounter", "__version__"]
+    assert texapi_core.__all__ == sorted(texapi_core.__all__, key=lambda name: (not name.isupper(), name))
     for module in PACKAGES.values():
         for name in module.__all__:
             assert getattr(module, name) is not None

@@ -42,6 +42,7 @@ VALUES: dict[str, Any] = {
     "on_ledger_error": "open",
     "history": "as_is",
     "cache_prompts": "1h",
+    "fallback_models": ["b"],
     "replay_reasoning": "never",
     "tool_media": "tool_message",
     "pydantic_program_mode": "openai",

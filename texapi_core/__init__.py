@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from texapi_core.catalog import ModelCapabilities, ModelInfo, capabilities
     from texapi_core.chat import acomplete, astream, complete, stream
     from texapi_core.errors import (
+        FALLBACK_ERRORS,
         TexAPIAllRoutesFailedError,
         TexAPIAuthenticationError,
         TexAPIBadRequestError,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from texapi_core.wire.values import ChatChoice, ChatDelta, ChatReply
 
 __all__ = [
+    "FALLBACK_ERRORS",
     "CallOptions",
     "ChatChoice",
     "ChatDelta",

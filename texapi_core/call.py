@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from texapi_core.accounting.record import logger
-from texapi_core.errors import TexAPIToolChoiceError
+from texapi_core.errors import FALLBACK_ERRORS, TexAPIError, TexAPIToolChoiceError
 from texapi_core.failures.secrets import Secrets, secrets_of
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.wire.text import printable
@@ -20,15 +20,31 @@ _TOKEN_LIMITS = ("max_completion_tokens", "max_tokens")
 class Call:
     """The input of every step of a call. No step changes it."""
 
-    __slots__ = ("max_retries", "options", "payload", "secrets", "settings", "think_tags", "timeout")
+    __slots__ = (
+        "is_fallback",
+        "max_retries",
+        "options",
+        "payload",
+        "secrets",
+        "settings",
+        "think_tags",
+        "timeout",
+    )
 
     def __init__(
-        self, settings: Settings, payload: Mapping[str, Any] = _NO_PAYLOAD, options: CallOptions = NO_OPTIONS
+        self,
+        settings: Settings,
+        payload: Mapping[str, Any] = _NO_PAYLOAD,
+        options: CallOptions = NO_OPTIONS,
+        *,
+        is_fallback: bool = False,
     ) -> None:
         self.settings = settings
         self.payload = payload
         """The JSON of the request, without `stream`."""
         self.options = options
+        self.is_fallback = is_fallback
+        """Whether the model is another one than was asked for first."""
         self.secrets: Secrets = secrets_of(settings, options)
         """To be redacted from answers and errors."""
         # What one call may set for itself, else the settings.
@@ -38,6 +54,8 @@ class Call:
 
     def completed(self, reply: ChatReply) -> ChatReply:
         """The reply, with the token limit of the request if that cut it, which is logged once per call."""
+        if self.is_fallback and reply.model is None:
+            reply = replace(reply, model=self.payload["model"])
         if not any(choice.is_cut for choice in reply.choices):
             return reply
         limits = [(name, self.payload[name]) for name in _TOKEN_LIMITS if self.payload.get(name) is not None]
@@ -55,10 +73,11 @@ class Attempt:
     """The attempts of one call, without I/O: `while True: with attempt as call: ...`.
 
     A call that forces a tool is sent again with `tool_choice="auto"` if the model cannot be forced: Claude
-    refuses a forced tool while it reasons, some routes always do. A refused request costs nothing.
+    refuses a forced tool while it reasons, some routes always do. A refused request costs nothing. A call
+    that failed with one of `FALLBACK_ERRORS` is sent to the next of the `fallback_models`.
 
-    The block returns with its answer. If a forced tool is refused, the error is suppressed, and the next
-    iteration gets the call with `tool_choice="auto"`. Other errors propagate.
+    The block returns with its answer. If there is another attempt, the error is suppressed, and the next
+    iteration gets its call. Other errors propagate.
     """
 
     def __init__(self, call: Call) -> None:
@@ -70,14 +89,39 @@ class Attempt:
         return self._call
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        if not isinstance(error, TexAPIToolChoiceError):
+        if error is None or self.has_begun:
             return False
         call = self._call
-        if self.has_begun or call.payload.get("tool_choice") in (None, "auto", "none"):
+        if isinstance(error, TexAPIToolChoiceError) and _forces_tool(call):
+            self._call = _with_auto_choice(call)
+        elif call.options.fallback_models and isinstance(error, FALLBACK_ERRORS):
+            self._call = _to_next_model(call, error)
+        else:
             return False
-        logger.warning(
-            "The model %s cannot be forced to call a tool; retrying with `tool_choice` set to `auto`.",
-            printable(str(call.payload.get("model"))),
-        )
-        self._call = Call(call.settings, {**call.payload, "tool_choice": "auto"}, call.options)
         return True
+
+
+def _forces_tool(call: Call) -> bool:
+    return call.payload.get("tool_choice") not in (None, "auto", "none")
+
+
+def _with_auto_choice(call: Call) -> Call:
+    logger.warning(
+        "The model %s cannot be forced to call a tool; retrying with `tool_choice` set to `auto`.",
+        printable(str(call.payload.get("model"))),
+    )
+    payload = {**call.payload, "tool_choice": "auto"}
+    return Call(call.settings, payload, call.options, is_fallback=call.is_fallback)
+
+
+def _to_next_model(call: Call, error: TexAPIError) -> Call:
+    model, *others = call.options.fallback_models
+    logger.warning(
+        "The model %s failed (%s, request id %s); the call goes to %s.",
+        printable(str(call.payload.get("model"))),
+        type(error).__name__,
+        printable(str(error.request_id)),
+        printable(model),
+    )
+    options = replace(call.options, fallback_models=tuple(others))
+    return Call(call.settings, {**call.payload, "model": model}, options, is_fallback=True)

@@ -300,3 +300,21 @@ class TexAPIProviderUnavailableError(TexAPIServerError):
     """503 `provider_unavailable`: the provider of this model is down."""
 
     advice = "Try again later, or choose another model."
+
+
+FALLBACK_ERRORS: tuple[type[TexAPIError], ...] = (
+    TexAPIConnectionError,
+    TexAPIResponseError,
+    TexAPIContextLengthError,
+    TexAPIToolChoiceError,
+    TexAPIPermissionDeniedError,
+    TexAPINotFoundError,
+    TexAPIRequestTimeoutError,
+    TexAPIRequestTooLargeError,
+    TexAPIRateLimitError,
+    TexAPIServerError,
+)
+"""Errors that another model may mend.
+
+The others are those of the account, the key, the budget or the request: any model would fail.
+"""

@@ -6,7 +6,7 @@ OpenAI's variables (`OPENAI_*`) are ignored. Importing this module does not impo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,8 @@ class CallOptions:
     """Seconds for this call, or `openai.Timeout`."""
     max_retries: int | None = None
     think_tags: bool | None = None
+    fallback_models: Sequence[str] = ()
+    """Models to ask instead, in this order, after `FALLBACK_ERRORS` before the first content."""
     labels: Callable[[], CallLabels] = CallLabels
     """Returns the labels for the call's record; called only if the call is recorded."""
     tool_names: Mapping[str, str] = field(default_factory=dict)
@@ -175,6 +177,7 @@ def call_options(
     arguments: Mapping[str, Any],
     labels: Callable[[], CallLabels] = CallLabels,
     tool_names: Mapping[str, str] = _SAME_NAMES,
+    fallback_models: Sequence[str] = (),
 ) -> CallOptions:
     """The validated options among the arguments of one call."""
     timeout, max_retries = arguments.get("timeout"), arguments.get("max_retries")
@@ -190,6 +193,7 @@ def call_options(
         timeout=timeout,
         max_retries=None if max_retries is None else check_max_retries(max_retries),
         think_tags=None if think_tags is None else check_flag("think_tags", think_tags),
+        fallback_models=fallback_models,
         labels=labels,
         tool_names=tool_names,
     )
