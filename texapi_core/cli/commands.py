@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import re
 from collections.abc import Callable, Generator
@@ -92,9 +93,18 @@ SinceOption = Annotated[
     str | None, typer.Option(help="How far back: 90m, 24h, 7d, 4w, or a date such as 2026-11-01 (UTC).")
 ]
 UntilOption = Annotated[str | None, typer.Option(help="End of the time, in the same form as --since.")]
+
+
+def _check_number(value: float) -> float:
+    """Some versions of typer take NaN for a number within any range."""
+    if math.isnan(value):
+        raise typer.BadParameter("nan is not a number.")
+    return value
+
+
 TimeoutOption = Annotated[
     float,
-    typer.Option(min=0.1, max=_MAX_TIMEOUT, help="Seconds to wait for each answer."),
+    typer.Option(min=0.1, max=_MAX_TIMEOUT, callback=_check_number, help="Seconds to wait for each answer."),
 ]
 FormatOption = Annotated[
     Format, typer.Option("--format", help="Output format; `raw-csv` leaves formulas as they are.")
@@ -200,7 +210,9 @@ def models(
 def budget(
     ledger: LedgerOption = "",
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 if a budget is used up.")] = False,
-    at: Annotated[float, typer.Option(min=0, max=1, help="The fraction at which --check fails.")] = 1.0,
+    at: Annotated[
+        float, typer.Option(min=0, max=1, callback=_check_number, help="The fraction at which --check fails.")
+    ] = 1.0,
     format: FormatOption = Format.TABLE,
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
