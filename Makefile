@@ -12,7 +12,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test combinations lint format typecheck record notebooks docs dist features matrix bench conformance soak fuzz compare-faults ledger torture screenshots clean
+.PHONY: help demo test combinations lint format typecheck record notebooks docs dist features matrix bench conformance soak fuzz compare-faults models ledger torture screenshots clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -81,6 +81,12 @@ compare-faults: ## Run the fault table on ChatOpenAI and OpenAILike too, and wri
 	.venv-peers/bin/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test langchain-openai llama-index-llms-openai-like
 	@.venv-peers/bin/python -m tests.faults --write
 
+# In a separate environment: the packages are read, not used, so what they depend on is left out.
+models: ## Make the tables of models and prices anew from what the providers' packages ship
+	$(PYTHON) -m venv --clear .venv-models
+	.venv-models/bin/python -m pip install $(PIP_OPTIONS) --no-deps langchain-openai langchain-anthropic langchain-google-genai langchain-xai langchain-deepseek langchain-openrouter litellm
+	@.venv-models/bin/python -m tests.model_table --write
+
 # In a separate environment: atheris has no wheel for every Python.
 FUZZ_SECONDS ?= 3600
 fuzz: ## Fuzz the reading of answers, streams and errors for FUZZ_SECONDS, guided by coverage
@@ -111,4 +117,4 @@ conformance: ## Run the conformance suite for TexAPI and for LlamaIndex's OpenAI
 	.venv-conformance/bin/python -m tests.conformance texapi openai-like
 
 clean: ## Remove the environments created by make
-	rm -rf .venv .venv-conformance .venv-fuzz .venv-peers .venv-openai2 .venv-openai3 .venv-lowest
+	rm -rf .venv .venv-conformance .venv-fuzz .venv-models .venv-peers .venv-openai2 .venv-openai3 .venv-lowest

@@ -24,12 +24,13 @@ from langchain_texapi._arguments import (
     TOOL_PARAMETERS,
     check_model_kwargs,
 )
-from langchain_texapi._call_labels import RecordedChatModel, add_version, call_labels, digest
+from langchain_texapi._call_labels import add_version, call_labels, digest
 from langchain_texapi._errors import model_errors
 from langchain_texapi._messages import MODEL_PROVIDER, convert_messages, create_chat_result
+from langchain_texapi._model_list import ListingChatModel
 from langchain_texapi._profile import TableProfile, model_profile
 from langchain_texapi._streaming import create_chunk
-from texapi_core.adapter_base.connection import ApiKey, BaseUrl, ConnectionParameters, ModelName, Timeout
+from texapi_core.adapter_base.connection import ApiKey, BaseUrl, ModelName, Timeout
 from texapi_core.adapter_base.parameters import (
     ChatParameters,
     Stop,
@@ -39,7 +40,6 @@ from texapi_core.adapter_base.parameters import (
     merge_parameters,
 )
 from texapi_core.adapter_base.schema_cache import with_signature
-from texapi_core.catalog import ModelInfo
 from texapi_core.request.payload import build_payload
 from texapi_core.settings import CallOptions, call_options, env_base_url, refuse_unknown_arguments
 from texapi_core.settings_checks import API_KEY_ENV
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 _env_api_key = secret_from_env(API_KEY_ENV, default=None)
 
 
-class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
+class ChatTexAPI(ChatParameters, ListingChatModel):
     """Chat models behind the TexAPI gateway.
 
     Example:
@@ -313,19 +313,7 @@ class ChatTexAPI(ChatParameters, ConnectionParameters, RecordedChatModel):
         return count_tokens_approximately([text], extra_tokens_per_message=0)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return model_profile(self.model_name)
-
-    # Public methods beyond LangChain's
-
-    def list_models(self) -> list[ModelInfo]:
-        """The models that the key can use."""
-        with model_errors():
-            return texapi_core.list_models(self._settings())
-
-    async def alist_models(self) -> list[ModelInfo]:
-        """The models that the key can use. Async twin of `list_models`."""
-        with model_errors():
-            return await texapi_core.alist_models(self._settings())
+        return model_profile(self.model_name, self.texapi_api_base)
 
     # Internal methods
 

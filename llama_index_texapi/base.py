@@ -45,7 +45,7 @@ from texapi_core.adapter_base.parameters import (
     merge_parameters,
 )
 from texapi_core.adapter_base.schema_cache import with_signature
-from texapi_core.catalog import DEFAULT_CONTEXT_WINDOW, ModelInfo, capabilities
+from texapi_core.catalog import DEFAULT_CONTEXT_WINDOW, MAX_AGE, ModelInfo, capabilities
 from texapi_core.request.payload import build_payload
 from texapi_core.settings import (
     CallOptions,
@@ -143,10 +143,9 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
     @property
     def metadata(self) -> LLMMetadata:
         """What LlamaIndex needs to know to size prompts and run agents. No network."""
-        known = capabilities(self.model)
         parameters = self._parameters({})
-        window = self.context_window or known.context_window or DEFAULT_CONTEXT_WINDOW
         num_output = parameters.get("max_tokens") or parameters.get("max_completion_tokens") or -1
+        window = self.context_window or self._known_window(max(num_output, 0))
         if window - num_output < min(window // 4, _MIN_PROMPT):
             num_output = window - window // 4  # LlamaIndex plans prompts with this: else there is no room
         return LLMMetadata(
@@ -157,6 +156,12 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
             model_name=self.model,
             system_role=MessageRole.SYSTEM,
         )
+
+    def _known_window(self, num_output: int) -> int:
+        """Tokens of prompt and answer. LlamaIndex takes the answer's off; what is left is a prompt's."""
+        known = capabilities(self.model, self.api_base)
+        window = known.context_window or DEFAULT_CONTEXT_WINDOW
+        return min(window, (known.max_input_tokens or window) + num_output)
 
     def to_payload(self) -> dict[str, Any]:
         """What observability events show of this LLM: no key, no header."""
@@ -273,6 +278,21 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
     async def alist_models(self) -> list[ModelInfo]:
         """The models that the key can use. Async twin of `list_models`."""
         return await texapi_core.alist_models(self._settings())
+
+    def refresh_models(self, *, max_age: float = MAX_AGE) -> None:
+        """Use the limits, capabilities and prices in the gateway's list instead of the bundled tables.
+
+        This holds for `metadata` of every LLM of this process with the same address. The list is read
+        again after `max_age` seconds.
+
+        Raises:
+            texapi_core.TexAPIError: see `texapi_core.errors`.
+        """
+        texapi_core.refresh_models(self._settings(), max_age=max_age)
+
+    async def arefresh_models(self, *, max_age: float = MAX_AGE) -> None:
+        """Async twin of `refresh_models`."""
+        await texapi_core.arefresh_models(self._settings(), max_age=max_age)
 
     # Internal methods: not decorated, so that one call of the user makes one event and one span
 

@@ -500,6 +500,7 @@ def test_models_are_listed_with_prices_and_limits(gateway: Gateway) -> None:
         "model": "claude-sonnet-4-6",
         "owned_by": "texapi",
         "context_window": 1000000,
+        "max_input_tokens": 1000000,
         "max_output_tokens": 128000,
         "inputs": "text image pdf",
         "tool_calling": True,
@@ -509,7 +510,8 @@ def test_models_are_listed_with_prices_and_limits(gateway: Gateway) -> None:
         "cached_input_usd": "0.3",
         "output_usd": "15",
     }
-    assert rows["qwen3-235b"]["input_usd"] is rows["qwen3-235b"]["context_window"] is None
+    assert (rows["qwen3-235b"]["input_usd"], rows["qwen3-235b"]["context_window"]) == (None, 131_072)
+    assert rows["gemini-3-pro"]["context_window"] is rows["gemini-3-pro"]["inputs"] is None
 
 
 def test_the_user_s_own_prices_are_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         TexAPIToolChoiceError,
         TexAPIUnprocessableEntityError,
     )
-    from texapi_core.models import alist_models, list_models
+    from texapi_core.models import alist_models, arefresh_models, list_models, refresh_models
     from texapi_core.settings import CallOptions, Settings, resolve_settings
     from texapi_core.transport.warm import awarm, warm
     from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
@@ -95,11 +95,13 @@ __all__ = [
     "__version__",
     "acomplete",
     "alist_models",
+    "arefresh_models",
     "astream",
     "awarm",
     "capabilities",
     "complete",
     "list_models",
+    "refresh_models",
     "resolve_settings",
     "stream",
     "warm",

@@ -1,12 +1,12 @@
-"""Models: the rows of the gateway's list, and the bundled table of capabilities."""
+"""What is known of models: by the bundled table, and by the lists of gateways."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any, TypeVar
 
@@ -14,7 +14,11 @@ DEFAULT_CONTEXT_WINDOW = 128_000
 """Tokens, for a model that is not in the table."""
 
 _Row = TypeVar("_Row")
-_VERSION_SUFFIX = re.compile(r"(-20\d{6}|-20\d\d-\d\d-\d\d|-latest|-preview|:[a-z]+)+$")
+VERSION_SUFFIX = re.compile(r"(-20\d{6}|-20\d\d-\d\d-\d\d|-latest|-preview|:[a-z]+)+$")
+MAX_AGE = 3_600.0
+"""Seconds for which a gateway's list holds, unless a caller says otherwise."""
+_MAX_LIMIT = 10**9
+"""Tokens; a gateway that lists more lists something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,45 +34,174 @@ class ModelInfo:
     """Other members of the gateway's row, e.g. prices."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCapabilities:
     """Capabilities of a model. `None` means unknown."""
 
     context_window: int | None = None
     """Tokens of prompt and answer together."""
+    max_input_tokens: int | None = None
+    """Tokens of the longest prompt: some models keep a part of the window for the answer."""
     max_output_tokens: int | None = None
+    text_inputs: bool | None = None
     image_inputs: bool | None = None
     audio_inputs: bool | None = None
+    video_inputs: bool | None = None
     pdf_inputs: bool | None = None
+    text_outputs: bool | None = None
+    image_outputs: bool | None = None
+    audio_outputs: bool | None = None
+    video_outputs: bool | None = None
     reasoning_output: bool | None = None
     tool_calling: bool | None = None
+    tool_choice: bool | None = None
+    """Whether it can be forced to call a tool."""
     structured_output: bool | None = None
+    """Whether it takes a JSON schema as `response_format`, by all that say something about it."""
+    attachment: bool | None = None
+    temperature: bool | None = None
+    """Whether it takes a temperature."""
+    reasoning_effort_levels: tuple[str, ...] | None = None
+    reasoning_effort_default: str | None = None
+    name: str | None = None
+    """What its maker calls it."""
+    status: str | None = None
+    """E.g. `deprecated`."""
+    release_date: str | None = None
+    last_updated: str | None = None
+    open_weights: bool | None = None
 
 
 UNKNOWN_MODEL = ModelCapabilities()
+FLAGS = (
+    "text_inputs",
+    "image_inputs",
+    "audio_inputs",
+    "video_inputs",
+    "pdf_inputs",
+    "text_outputs",
+    "image_outputs",
+    "audio_outputs",
+    "video_outputs",
+    "reasoning_output",
+    "tool_calling",
+    "tool_choice",
+    "structured_output",
+    "attachment",
+    "temperature",
+)
+"""What the members of `flags` in the table stand for: `+` is true, `-` false, `?` unknown."""
+_SIGNS = {"+": True, "-": False}
 
 
-def capabilities(model: str) -> ModelCapabilities:
-    """The capabilities of `model`, all `None` if it is not in the bundled table. No network, never raises.
+def capabilities(model: str, base_url: str | None = None) -> ModelCapabilities:
+    """What is known of `model`, all `None` if nothing is. No network, never raises.
 
-    The table is `texapi_core/data/models.json`, which names its source and date. It only provides defaults,
-    which every constructor can override.
+    The table is `texapi_core/data/models.json`, which names its sources and date. What the gateway at
+    `base_url` listed in this process takes precedence. Both only provide defaults, which every constructor
+    can override.
     """
-    return find_row(_capability_table(), model) or UNKNOWN_MODEL
+    listed = _of_gateways.get(base_url.rstrip("/")) if base_url and _of_gateways else None
+    return (listed and find_row(listed, model)) or _table_row(model)
+
+
+@lru_cache(maxsize=1024)
+def _table_row(model: str) -> ModelCapabilities:
+    row = find_row(capability_table(), model)
+    return UNKNOWN_MODEL if row is None else read_row(row)
 
 
 def find_row(table: Mapping[str, _Row], model: str) -> _Row | None:
-    """The row of a model in a table keyed by `normal_name`, else the row without its version suffix."""
+    """The row of a model in a table keyed by `normal_name`, else of its name with another version suffix."""
     name = normal_name(model)
-    return table.get(name) or table.get(_VERSION_SUFFIX.sub("", name))
+    plain = VERSION_SUFFIX.sub("", name)
+    found = (table.get(known) for known in (name, plain, f"{plain}-latest", f"{plain}-preview"))
+    return next((row for row in found if row is not None), None)
 
 
 @cache
-def _capability_table() -> dict[str, ModelCapabilities]:
+def capability_table() -> dict[str, dict[str, Any]]:
+    """The rows of the bundled table as they are in the file, by `normal_name`."""
     text = resources.files("texapi_core").joinpath("data/models.json").read_text("utf-8")
-    return {name: ModelCapabilities(**row) for name, row in json.loads(text)["models"].items()}
+    rows: dict[str, dict[str, Any]] = json.loads(text)["models"]
+    return rows
+
+
+def read_row(row: Mapping[str, Any]) -> ModelCapabilities:
+    """The capabilities in a row of the table."""
+    facts = {name: value for name, value in row.items() if name != "flags"}
+    facts |= {name: _SIGNS.get(sign) for name, sign in zip(FLAGS, row.get("flags", ""), strict=False)}
+    facts.setdefault("max_input_tokens", facts.get("context_window"))
+    if levels := facts.get("reasoning_effort_levels"):
+        facts["reasoning_effort_levels"] = tuple(levels.split())
+    return ModelCapabilities(**facts)
 
 
 def normal_name(model: str) -> str:
     """One spelling for `anthropic/claude-sonnet-4.6` and `claude-sonnet-4-6`."""
     return model.lower().rpartition("/")[2].replace(".", "-")
+
+
+# What gateways list
+
+_of_gateways: dict[str, dict[str, ModelCapabilities]] = {}
+"""Base URL -> what is known of the models in its list, with its own facts first."""
+_LIMITS = {
+    "context_window": ("context_window", "context_length", "max_context_length", "max_model_len"),
+    "max_input_tokens": ("max_input_tokens",),
+    "max_output_tokens": ("max_output_tokens", "max_completion_tokens"),
+}
+"""Where a row of a list has limits: names of Groq, OpenRouter and Together, Mistral, vLLM and LiteLLM."""
+_MODALITIES = {"text": "text", "image": "image", "audio": "audio", "video": "video", "file": "pdf"}
+_PARAMETERS = {
+    "tools": "tool_calling",
+    "tool_choice": "tool_choice",
+    "structured_outputs": "structured_output",
+    "reasoning": "reasoning_output",
+    "temperature": "temperature",
+}
+
+
+def note_listed_facts(base_url: str, models: Iterable[ModelInfo]) -> None:
+    """Keep what a gateway's list of models says about them; what it does not say comes from the table."""
+    found = {}
+    for model in models:
+        if facts := _listed_facts(model.extras):
+            found[normal_name(model.id)] = _with_listed(_table_row(model.id), facts)
+    if found:
+        _of_gateways[base_url.rstrip("/")] = found
+
+
+def _with_listed(known: ModelCapabilities, facts: Mapping[str, Any]) -> ModelCapabilities:
+    window = facts.get("context_window")
+    if window and window != known.context_window and "max_input_tokens" not in facts:
+        facts = {**facts, "max_input_tokens": window}
+    return replace(known, **facts)
+
+
+def _listed_facts(extras: Mapping[str, Any]) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    for fact, names in _LIMITS.items():
+        for place in (extras, extras.get("top_provider")):
+            limits = [_limit(place.get(name)) for name in names] if isinstance(place, Mapping) else []
+            if found := next(filter(None, limits), None):
+                facts.setdefault(fact, found)
+    architecture = extras.get("architecture")
+    if isinstance(architecture, Mapping):
+        for way in ("input", "output"):
+            listed = architecture.get(f"{way}_modalities")
+            if isinstance(listed, list) and listed:
+                facts |= {
+                    f"{kind}_{way}s": modality in listed
+                    for modality, kind in _MODALITIES.items()
+                    if way == "input" or kind != "pdf"
+                }
+    parameters = extras.get("supported_parameters")
+    if isinstance(parameters, list) and parameters:
+        facts |= {fact: parameter in parameters for parameter, fact in _PARAMETERS.items()}
+    return facts
+
+
+def _limit(value: Any) -> int | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if is_number and 0 < value <= _MAX_LIMIT else None

@@ -1,12 +1,13 @@
-"""Lists the models of the gateway (`GET /v1/models`)."""
+"""Lists the models of the gateway (`GET /v1/models`), and uses what the list says about them."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from texapi_core.accounting.prices import note_listed_prices
 from texapi_core.call import Call
-from texapi_core.catalog import ModelInfo
+from texapi_core.catalog import MAX_AGE, ModelInfo, note_listed_facts
 from texapi_core.settings import Settings
 from texapi_core.transport.read import aread_body, read_body
 from texapi_core.transport.send import asend_for_models, send_for_models
@@ -17,7 +18,8 @@ _KNOWN_FIELDS = ("id", "object", "owned_by", "created")
 def list_models(settings: Settings) -> list[ModelInfo]:
     """The models that the key can use, from `GET /v1/models`.
 
-    Prices in the list are used from then on in this process, instead of those of the price list.
+    Prices, limits and capabilities in the list are used from then on in this process, instead of those of
+    the bundled tables.
 
     Raises:
         TexAPIError: see `texapi_core.errors`.
@@ -32,9 +34,38 @@ async def alist_models(settings: Settings) -> list[ModelInfo]:
     return _listed(settings, (await aread_body(call, await asend_for_models(call))).model_rows())
 
 
+_read_at: dict[str, float] = {}
+"""Base URL -> when its list was read last, in seconds of the monotonic clock."""
+
+
+def refresh_models(settings: Settings, *, max_age: float = MAX_AGE) -> None:
+    """Read the gateway's list of models, if this process has not in the last `max_age` seconds.
+
+    Prices, limits and capabilities in it are used from then on instead of those of the bundled tables.
+
+    Raises:
+        TexAPIError: see `texapi_core.errors`.
+    """
+    if not _is_fresh(settings, max_age):
+        list_models(settings)
+
+
+async def arefresh_models(settings: Settings, *, max_age: float = MAX_AGE) -> None:
+    """Read the gateway's list of models. Async twin of `refresh_models`."""
+    if not _is_fresh(settings, max_age):
+        await alist_models(settings)
+
+
+def _is_fresh(settings: Settings, max_age: float) -> bool:
+    read_at = _read_at.get(settings.base_url)
+    return read_at is not None and time.monotonic() - read_at < max_age
+
+
 def _listed(settings: Settings, rows: list[Any]) -> list[ModelInfo]:
     models = _parse_models(rows)
     note_listed_prices(settings.base_url, models)
+    note_listed_facts(settings.base_url, models)
+    _read_at[settings.base_url] = time.monotonic()
     return models
 
 

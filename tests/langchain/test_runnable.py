@@ -218,7 +218,7 @@ def test_only_a_known_model_has_a_profile(endpoint: Endpoint) -> None:
     profile = model(endpoint).profile
     assert profile is not None
     assert profile["max_input_tokens"] == 1_000_000
-    assert "structured_output" not in profile
+    assert profile["structured_output"]
     assert model(endpoint, model="never-heard-of").profile is None
     assert model(endpoint, profile={"max_input_tokens": 5}).profile == {"max_input_tokens": 5}
 

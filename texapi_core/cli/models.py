@@ -11,7 +11,7 @@ from texapi_core.accounting.prices import PriceList
 from texapi_core.catalog import ModelInfo, capabilities
 from texapi_core.settings import resolve_settings
 
-_INPUTS = ("image", "pdf", "audio")
+_INPUTS = ("image", "pdf", "audio", "video")
 
 
 def read_models(prices: PriceList, *, name: str = "", timeout: float) -> list[dict[str, Any]]:
@@ -22,17 +22,18 @@ def read_models(prices: PriceList, *, name: str = "", timeout: float) -> list[di
     """
     settings = resolve_settings(api_key=None, base_url=None, timeout=timeout, max_retries=1)
     listed = sorted(texapi_core.list_models(settings), key=lambda model: model.id)
-    return [_row(model, prices) for model in listed if name.lower() in model.id.lower()]
+    return [_row(model, prices, settings.base_url) for model in listed if name.lower() in model.id.lower()]
 
 
-def _row(model: ModelInfo, prices: PriceList) -> dict[str, Any]:
-    known, price = capabilities(model.id), prices.price(model.id)
+def _row(model: ModelInfo, prices: PriceList, base_url: str) -> dict[str, Any]:
+    known, price = capabilities(model.id, base_url), prices.price(model.id)
     can_read = {kind: getattr(known, f"{kind}_inputs") for kind in _INPUTS}
     is_known = any(value is not None for value in can_read.values())
     return {
         "model": model.id,
         "owned_by": model.owned_by,
         "context_window": known.context_window,
+        "max_input_tokens": known.max_input_tokens,
         "max_output_tokens": known.max_output_tokens,
         "inputs": " ".join(["text", *(kind for kind in _INPUTS if can_read[kind])]) if is_known else None,
         "tool_calling": known.tool_calling,
