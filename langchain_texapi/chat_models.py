@@ -354,7 +354,7 @@ class ChatTexAPI(ChatParameters, ListingChatModel):
         parameters = merge_parameters(defaults, per_call)
         if not stream:
             parameters.pop("stream_options", None)
-        payload, tool_names = build_payload(
+        payload, own_names = build_payload(
             parameters,
             convert_messages(
                 messages,
@@ -369,4 +369,6 @@ class ChatTexAPI(ChatParameters, ListingChatModel):
         )
         if stream and (payload.get("n") or 1) > 1:
             raise ValueError(N_AND_STREAM)
-        return payload, call_options(arguments, partial(call_labels, run_manager), tool_names)
+        labels = partial(call_labels, run_manager)
+        # LangGraph's checkpoints refuse larger integers after the answer was paid.
+        return payload, call_options(arguments, labels, own_names, storable_arguments=True)

@@ -345,7 +345,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
         if not stream:
             parameters.pop("stream_options", None)
         check_parameters(arguments)
-        payload, tool_names = build_payload(
+        payload, own_names = build_payload(
             parameters,
             to_openai_message_dicts(
                 messages,
@@ -364,7 +364,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
         return payload, call_options(
             arguments,
             partial(_call_labels, active_instrument_tags.get()),
-            tool_names,
+            own_names,
             self.fallback_models,
         )
 

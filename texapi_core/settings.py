@@ -27,6 +27,7 @@ from texapi_core.settings_checks import (
     check_timeout,
     settings_error,
 )
+from texapi_core.wire.values import SAME_NAMES, OwnNames
 
 if TYPE_CHECKING:
     import openai
@@ -85,8 +86,10 @@ class CallOptions:
     """Models to ask instead, in this order, after `FALLBACK_ERRORS` before the first content."""
     labels: Callable[[], CallLabels] = CallLabels
     """Returns the labels for the call's record; called only if the call is recorded."""
-    tool_names: Mapping[str, str] = field(default_factory=dict)
-    """Names of tools in the payload -> their own names, by which the answer calls them."""
+    own_names: OwnNames = SAME_NAMES
+    """Own names of tools and properties, which the answer has in place of those that were sent."""
+    storable_arguments: bool = False
+    """Whether integers beyond 64 bits in the arguments of calls become text, since a store refuses them."""
 
 
 NO_OPTIONS = CallOptions()
@@ -170,14 +173,13 @@ CALL_OPTIONS = ("extra_headers", "extra_query", "timeout", "max_retries", "think
 """Per-call arguments that change how a request is sent and its answer read, not its payload."""
 
 
-_SAME_NAMES: Mapping[str, str] = {}
-
-
 def call_options(
     arguments: Mapping[str, Any],
     labels: Callable[[], CallLabels] = CallLabels,
-    tool_names: Mapping[str, str] = _SAME_NAMES,
+    own_names: OwnNames = SAME_NAMES,
     fallback_models: Sequence[str] = (),
+    *,
+    storable_arguments: bool = False,
 ) -> CallOptions:
     """The validated options among the arguments of one call."""
     timeout, max_retries = arguments.get("timeout"), arguments.get("max_retries")
@@ -195,7 +197,8 @@ def call_options(
         think_tags=None if think_tags is None else check_flag("think_tags", think_tags),
         fallback_models=fallback_models,
         labels=labels,
-        tool_names=tool_names,
+        own_names=own_names,
+        storable_arguments=storable_arguments,
     )
 
 

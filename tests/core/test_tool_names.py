@@ -6,14 +6,14 @@ import pytest
 
 from texapi_core.wire.tool_calls import ToolCallDelta
 from texapi_core.wire.tool_names import ToolNames
-from texapi_core.wire.values import ChatDelta
+from texapi_core.wire.values import ChatDelta, OwnNames
 
 OWN_NAMES = {"ns_ping": "ns.ping"}
 
 
 def own(*pieces: tuple[int, str | None, str]) -> list[tuple[int, str | None, str]]:
     """The pieces of calls (index, name, arguments) as they are handed on; each is one chunk."""
-    names = ToolNames(OWN_NAMES)
+    names = ToolNames(OwnNames(OWN_NAMES))
     deltas = [ChatDelta(tool_calls=(ToolCallDelta(index, "id", name, text),)) for index, name, text in pieces]
     handed = [delta for each in deltas for delta in names.own_in_deltas([each])] + list(names.own_at_end([]))
     calls = [call for delta in handed for call in delta.tool_calls]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,8 @@ _TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
 _REFUSED_AT_ROOT = ("oneOf", "anyOf", "allOf", "enum", "not")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _MAPS = ("properties", "$defs", "definitions", "patternProperties")
+_PROPERTY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+"""Claude's rule for the properties of a tool."""
 _SCHEMAS = ("items", "not", "contains", "if", "then", "else")
 
 
@@ -20,7 +23,11 @@ def check_schemas(body: dict[str, Any]) -> None:
         function = tool.get("function", {})
         if "parameters" in function:
             named = f"function '{function['name']}'"
-            check_schema(function["parameters"], named, f"tools[{index}].function.parameters")
+            path = f"tools[{index}].function.parameters"
+            check_schema(function["parameters"], named, path)
+            if not all(map(_PROPERTY.fullmatch, function["parameters"]["properties"])):
+                wrong = "Property keys should match pattern '^[a-zA-Z0-9_.-]{1,64}$'"
+                raise invalid(path, f"tools.{index}.custom.input_schema.properties: {wrong}")
     declared = (body.get("response_format") or {}).get("json_schema") or {}
     if "schema" in declared:
         check_schema(declared["schema"], f"response_format '{declared['name']}'", "response_format")

@@ -6,10 +6,13 @@ That is OpenAI's rule; one name beyond it refuses the whole request.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from texapi_core.wire.values import SAME_NAMES, OwnNames
 
 MAX_LENGTH = 64
 _is_legal = re.compile(rf"[a-zA-Z0-9_-]{{1,{MAX_LENGTH}}}").fullmatch
@@ -18,9 +21,8 @@ _UNCOMPOSED = str.maketrans({"đ": "d", "Đ": "D", "ı": "i", "ł": "l", "Ł": "
 """Latin letters that Unicode does not decompose into a letter and a mark."""
 _HASH_LENGTH = 8
 _UNNAMED = "unnamed"
-
-SAME_NAMES: Mapping[str, str] = {}
-"""The mapping of names where none had to change."""
+_ARE_LEGAL_PROPERTIES = re.compile(r"[a-zA-Z0-9_.-]{1,64}(\n[a-zA-Z0-9_.-]{1,64})*").fullmatch
+"""Names of properties, a line for each: Claude's rule."""
 
 
 def legal_name(given: Any) -> str:
@@ -51,12 +53,49 @@ def _assign(name: Any, assigned: dict[Any, str]) -> str:
     return assigned[name]
 
 
-def with_legal_tool_names(payload: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, str]]:
-    """The payload with legal names of tools, and the names that were sent -> the tools' own names."""
-    functions = [_function_of(tool) for tool in payload.get("tools") or ()]
+def with_legal_tool_names(payload: dict[str, Any]) -> tuple[dict[str, Any], OwnNames]:
+    """The payload with legal names of tools and of their properties, and the own names of both."""
+    if not (tools := payload.get("tools")):
+        return payload, SAME_NAMES
+    payload, own_names = _with_legal_names_of_tools(payload, tools)
+    properties: dict[str, Mapping[str, str]] = {}
+    legal = [_with_legal_properties(tool, properties) for tool in payload["tools"]]
+    if not properties:
+        return payload, OwnNames(own_names) if own_names else SAME_NAMES
+    return {**payload, "tools": legal}, OwnNames(own_names, properties)
+
+
+def _with_legal_properties(tool: Any, renamed: dict[str, Mapping[str, str]]) -> Any:
+    """A tool with names of properties that Claude takes; their own names are added to `renamed`."""
+    function = _function_of(tool)
+    schema = function.get("parameters") if function else None
+    if not isinstance(schema, Mapping) or not (properties := schema.get("properties")):
+        return tool
+    if _ARE_LEGAL_PROPERTIES("\n".join(properties)):
+        return tool
+    assigned = {name: name for name in properties if _ARE_LEGAL_PROPERTIES(name) and "\n" not in name}
+    for name in properties:
+        _assign(name, assigned)
+    renamed[function["name"]] = {sent: own for own, sent in assigned.items() if own != sent}
+    legal = {
+        **schema,
+        "properties": {
+            assigned[name]: each if assigned[name] == name else {"title": name, **each}
+            for name, each in properties.items()
+        },
+    }
+    if "required" in schema:
+        legal["required"] = [assigned.get(name, name) for name in schema["required"]]
+    return {**tool, "function": {**function, "parameters": legal}}
+
+
+def _with_legal_names_of_tools(
+    payload: dict[str, Any], tools: Sequence[Any]
+) -> tuple[dict[str, Any], Mapping[str, str]]:
+    functions = [_function_of(tool) for tool in tools]
     names = [function["name"] for function in functions if function and "name" in function]
     if all(isinstance(name, str) and _is_legal(name) for name in names):
-        return payload, SAME_NAMES
+        return payload, {}
     assigned: dict[Any, str] = {name: name for name in names if isinstance(name, str) and _is_legal(name)}
     for name in names:
         _assign(name, assigned)
@@ -100,15 +139,15 @@ def _renamed_choice(choice: dict[str, Any], wire_names: Mapping[Any, str]) -> di
 
 
 def with_legal_names(
-    messages: Sequence[dict[str, Any]], own_names: Mapping[str, str] = SAME_NAMES
+    messages: Sequence[dict[str, Any]], own_names: OwnNames = SAME_NAMES
 ) -> list[dict[str, Any]]:
-    """The messages with legal names of people, agents and called tools.
+    """The messages with legal names of people, agents, called tools and the properties in their arguments.
 
-    `own_names` maps the names that were sent to the tools' own. Names are assigned in the order of the
+    Names are assigned in the order of the
     history: each turn stays a prefix of the next.
     """
     people: dict[Any, str] = {}
-    tools: dict[Any, str] = {own: wire_name for wire_name, own in own_names.items()}
+    tools: dict[Any, str] = {own: wire_name for wire_name, own in own_names.tools.items()}
     legal: list[dict[str, Any]] = []
     for message in messages:
         if "name" in message:
@@ -117,6 +156,8 @@ def with_legal_names(
                 message = {**message, "name": name}
         if "tool_calls" in message:
             message = _with_legal_calls(message, tools)
+            if own_names.properties:
+                message = _with_sent_properties(message, own_names.properties)
         legal.append(message)
     return legal
 
@@ -132,3 +173,21 @@ def _with_legal_calls(message: dict[str, Any], tools: dict[Any, str]) -> dict[st
         name = tools.setdefault(own, legal_name(own))
         renamed.append({**call, "function": {**call["function"], "name": name}})
     return {**message, "tool_calls": renamed}
+
+
+def _with_sent_properties(
+    message: dict[str, Any], properties: Mapping[str, Mapping[str, str]]
+) -> dict[str, Any]:
+    """The message with arguments by the names of properties that are sent."""
+    calls = []
+    for call in message["tool_calls"]:
+        function = call["function"]
+        if own_names := properties.get(function["name"]):
+            sent = {own: name for name, own in own_names.items()}
+            given = json.loads(function["arguments"])
+            arguments = {sent.get(name, name): value for name, value in given.items()}
+            if arguments.keys() != given.keys():
+                text = json.dumps(arguments, ensure_ascii=False)
+                call = {**call, "function": {**function, "arguments": text}}
+        calls.append(call)
+    return {**message, "tool_calls": calls}

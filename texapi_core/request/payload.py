@@ -10,6 +10,7 @@ from texapi_core.request.media import with_legal_media
 from texapi_core.request.names import with_legal_names, with_legal_schema_name, with_legal_tool_names
 from texapi_core.request.prompt_cache import CachePrompts, with_prompt_cache
 from texapi_core.request.tools import distinct_tools, legal_tools, with_legal_response_schema
+from texapi_core.wire.values import OwnNames
 
 ReplayReasoning = Literal["auto", "always", "never"]
 """When earlier reasoning is sent back: `auto` is for messages with tool calls, in which DeepSeek, Claude and
@@ -48,8 +49,8 @@ def build_payload(
     stream_usage: bool = False,
     history: History = "mend",
     cache_prompts: CachePrompts = False,
-) -> tuple[dict[str, Any], Mapping[str, str]]:
-    """The JSON of one request, and the names of tools in it -> their own names where these are illegal.
+) -> tuple[dict[str, Any], OwnNames]:
+    """The JSON of one request, and the own names of what has another one in it.
 
     `None` values are left out; later `extra_bodies` override earlier members. The history is mended, unless
     it is to be sent `as_is`; names of people, tools and schemas are made legal, and text alone is a string.

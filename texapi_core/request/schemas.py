@@ -131,7 +131,7 @@ class _Mender:
         if name in _MAPS:
             if not isinstance(value, Mapping):
                 return None
-            return ({key: self._mend(each) for key, each in value.items()},)
+            return ({str(key): self._mend(each) for key, each in value.items()},)
         if name in _LISTS:
             return ([self._mend(each) for each in value],) if isinstance(value, list) and value else None
         if name in _SINGLE or name == "items":

@@ -91,7 +91,7 @@ class Body:
         self._call = call
         self._response = response
         self._bytes = bytearray()
-        self._tools = ToolNames(call.options.tool_names)
+        self._tools = ToolNames(call.options.own_names, storable=call.options.storable_arguments)
         self.decoder = decoder_of(response, call.settings.max_response_bytes)
         self.seconds: float | None = (
             call.timeout if isinstance(call.timeout, (int, float)) else call.timeout.read
@@ -172,7 +172,7 @@ class AnswerStream:
         self.decoder = decoder_of(response, self._max_bytes)
         self._response = response
         self._reader = StreamReader(think_tags=call.think_tags)
-        self._tools = ToolNames(call.options.tool_names)
+        self._tools = ToolNames(call.options.own_names, storable=call.options.storable_arguments)
         self._renames_tools = bool(self._tools)
         self._given_tools = call.payload.get("tools")
         self._stopped_waiting = False

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from texapi_core.wire.tool_calls import ToolCallDelta
-from texapi_core.wire.values import UNKNOWN_TOOLS, ChatDelta, ChatReply
+from texapi_core.wire.arguments import ArgumentsText
+from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
+from texapi_core.wire.values import SAME_NAMES, UNKNOWN_TOOLS, ChatDelta, ChatReply, OwnNames
 
 
 def note_unknown_tools(reply: ChatReply, names: ToolNames, tools: Sequence[Any] | None) -> ChatReply:
@@ -31,18 +32,24 @@ def note_unknown_tools(reply: ChatReply, names: ToolNames, tools: Sequence[Any] 
 
 
 class ToolNames:
-    """Gives the calls of one answer the tools' own names: `own_names` maps the names that were sent to them.
+    """Gives the calls of one answer the own names of tools and properties.
 
-    False if no name had to change: then there is nothing to do.
+    With `storable`, integers beyond 64 bits in arguments become text. False if there is nothing to do.
     """
 
-    def __init__(self, own_names: Mapping[str, str]) -> None:
-        self._own_names = own_names
+    def __init__(self, own_names: OwnNames = SAME_NAMES, *, storable: bool = False) -> None:
+        self._own_names = own_names.tools
+        self._properties = own_names.properties
+        self._storable = storable
+        self._arguments: dict[int, ArgumentsText | None] = {}
+        """Index of a call -> its arguments, if they may change."""
         self._pieces: dict[int, str] = {}
         """Index of a call -> the start of its name: a stream may split a name."""
+        self._sent: dict[int, str] = {}
+        """Index of a call -> the name by which the model calls the tool."""
 
     def __bool__(self) -> bool:
-        return bool(self._own_names)
+        return bool(self._own_names or self._properties or self._storable)
 
     def own_name(self, sent: Any) -> Any:
         """The own name of the tool that was sent under a name."""
@@ -50,15 +57,24 @@ class ToolNames:
 
     def own(self, reply: ChatReply) -> ChatReply:
         """The answer with the tools' own names."""
-        if not self._own_names or not any(choice.tool_calls for choice in reply.choices):
+        if not self or not any(choice.tool_calls for choice in reply.choices):
             return reply
         choices = []
         for choice in reply.choices:
-            calls = [
-                replace(call, name=self._own_names.get(call.name, call.name)) for call in choice.tool_calls
-            ]
+            calls = [self._own_call(call) for call in choice.tool_calls]
             choices.append(replace(choice, tool_calls=tuple(calls)))
         return replace(reply, choices=tuple(choices))
+
+    def _own_call(self, call: ToolCall) -> ToolCall:
+        arguments = call.arguments
+        if (text := self._text_of(call.name)) is not None:
+            arguments = text.feed(arguments) + text.finish()
+        return replace(call, name=self._own_names.get(call.name, call.name), arguments=arguments)
+
+    def _text_of(self, sent: str) -> ArgumentsText | None:
+        """What changes the arguments of a call of the tool that was sent under a name."""
+        properties = self._properties.get(sent)
+        return ArgumentsText(properties or {}) if properties or self._storable else None
 
     def own_in_deltas(self, deltas: list[ChatDelta]) -> list[ChatDelta]:
         """The deltas with the tools' own names, each of them whole."""
@@ -72,14 +88,29 @@ class ToolNames:
         last = self.own_in_deltas(list(deltas))
         yield from last
         left = [ToolCallDelta(index, None, name, "") for index, name in self._pieces.items()]
+        for index, text in self._arguments.items():
+            if text is not None and (rest := text.finish()):
+                left.append(ToolCallDelta(index, None, None, rest))
         self._pieces = {}
         if left:
             yield ChatDelta(tool_calls=tuple(left), raw=last[-1].raw if last else {})
 
     def _own_in_call(self, call: ToolCallDelta) -> ToolCallDelta:
+        named = self._own_name_in_call(call) if self._own_names or self._properties else call
+        if not call.arguments:
+            return named
+        if call.index not in self._arguments:
+            self._arguments[call.index] = self._text_of(self._sent.get(call.index, ""))
+        if (text := self._arguments[call.index]) is None:
+            return named
+        arguments = text.feed(call.arguments)
+        return named if arguments is call.arguments else replace(named, arguments=arguments)
+
+    def _own_name_in_call(self, call: ToolCallDelta) -> ToolCallDelta:
         if call.name is None and (not call.arguments or call.index not in self._pieces):
             return call
         name = self._pieces.pop(call.index, "") + (call.name or "")
+        self._sent[call.index] = name
         own = self._own_names.get(name)
         if own is None and not call.arguments and any(sent.startswith(name) for sent in self._own_names):
             self._pieces[call.index] = name

@@ -11,6 +11,20 @@ from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
 from texapi_core.wire.usage import TokenUsage
 
 
+@dataclass(frozen=True, slots=True)
+class OwnNames:
+    """What has another name in a request than its own: a provider would refuse that."""
+
+    tools: Mapping[str, str] = field(default_factory=dict)
+    """Name that was sent -> the tool's own."""
+    properties: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Name of the tool that was sent -> name of a property that was sent -> the property's own."""
+
+
+SAME_NAMES = OwnNames()
+"""No name had to change."""
+
+
 class ErrorAnswer(ValueError):
     """The gateway sent an error object in place of an answer."""
 

@@ -1,0 +1,113 @@
+"""Arguments of a call while they stream: the own names of properties, and integers that every store takes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from texapi_core.wire.generated import storable
+
+_SAME: Mapping[str, str] = {}
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_REST_OF_STRING = re.compile(r'(?:[^"\\]|\\.)*', re.DOTALL)
+_NUMBER = re.compile(r"-?[0-9][0-9.eE+-]*|-")
+_PLAIN = re.compile(r'[^"{}\[\],0-9-]+')
+_MAY_BE_LARGE = re.compile(r"[0-9-]\Z|[0-9]{15}")
+"""An integer that goes on in the next piece, or a long one."""
+_INTEGER = re.compile(r"-?[0-9]{18,}")
+
+
+class ArgumentsText:
+    """The JSON text of the arguments of one call, in pieces: `own_names` maps sent properties to their own.
+
+    Pieces pass unchanged, but for a number at the end, which the next piece may continue, and a property.
+    """
+
+    def __init__(self, own_names: Mapping[str, str] = _SAME) -> None:
+        self._own_names = own_names
+        self._unread: list[str] = []
+        """Pieces that went out and were not looked at: without a number at the end, most need not be."""
+        self._held = ""
+        self._depth = 0
+        self._is_in_string = False
+        self._awaits_property = False
+
+    def feed(self, piece: str) -> str:
+        """What a piece lets us emit."""
+        if not (self._held or self._own_names or _MAY_BE_LARGE.search(piece)):
+            self._unread.append(piece)
+            return piece
+        gone = 0
+        if self._unread:
+            unread, self._unread = "".join(self._unread), []
+            self._read(unread, is_last=True)
+            gone = len(self._held)  # half an escape
+        return self._read(piece, is_last=False)[gone:]
+
+    def finish(self) -> str:
+        """What the end adds."""
+        return self._read("", is_last=True) + self._held if self._held else ""
+
+    def _read(self, piece: str, *, is_last: bool) -> str:
+        text, self._held = self._held + piece, ""
+        read: list[str] = []
+        at = 0
+        while at < len(text):
+            if self._is_in_string:
+                token = self._string_piece(text, at)
+            elif text[at] == '"' and self._awaits_property:
+                token = self._property(text, at)
+            else:
+                token = self._value(text, at, is_last)
+            if token is None:
+                self._held = text[at:]
+                break
+            found, written = token
+            at += len(found)
+            read.append(written)
+        return "".join(read)
+
+    def _string_piece(self, text: str, at: int) -> tuple[str, str] | None:
+        end = _REST_OF_STRING.match(text, at).end()  # type: ignore[union-attr] # matches nothing too
+        if text[end : end + 1] == '"':
+            self._is_in_string = False
+            end += 1
+        found = text[at:end]
+        return (found, found) if found else None  # half an escape
+
+    def _property(self, text: str, at: int) -> tuple[str, str] | None:
+        matched = _STRING.match(text, at)
+        if matched is None:
+            return None
+        self._awaits_property = False
+        own = self._own_names.get(_text_of(matched[0]) or "")
+        return matched[0], matched[0] if own is None else json.dumps(own, ensure_ascii=False)
+
+    def _value(self, text: str, at: int, is_last: bool) -> tuple[str, str] | None:
+        if number := _NUMBER.match(text, at):
+            if number.end() == len(text) and not is_last:
+                return None
+            is_large = _INTEGER.fullmatch(number[0]) and isinstance(storable(int(number[0][:4000])), str)
+            return number[0], f'"{number[0]}"' if is_large else number[0]
+        if plain := _PLAIN.match(text, at):
+            return plain[0], plain[0]
+        char = text[at]
+        if char == '"':
+            self._is_in_string = True
+        elif char in "{[":
+            self._depth += 1
+            self._awaits_property = char == "{" and self._depth == 1 and bool(self._own_names)
+        elif char in "}]":
+            self._depth -= 1
+        else:
+            self._awaits_property = self._depth == 1 and bool(self._own_names)
+        return char, char
+
+
+def _text_of(quoted: str) -> str | None:
+    try:
+        text: str = json.loads(quoted)
+    except ValueError:
+        return None
+    return text
