@@ -27,6 +27,7 @@ CORE = (
     "settings_checks",
     "settings",
     "failures.secrets",
+    "failures.traces",
     "call",
     "failures",
     "transport",

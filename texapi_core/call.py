@@ -9,6 +9,7 @@ from typing import Any
 from texapi_core.accounting.record import logger
 from texapi_core.errors import FALLBACK_ERRORS, TexAPIError, TexAPIToolChoiceError
 from texapi_core.failures.secrets import Secrets, secrets_of
+from texapi_core.failures.traces import conceal
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.wire.text import printable
 from texapi_core.wire.values import ChatReply
@@ -77,7 +78,7 @@ class Attempt:
     that failed with one of `FALLBACK_ERRORS` is sent to the next of the `fallback_models`.
 
     The block returns with its answer. If there is another attempt, the error is suppressed, and the next
-    iteration gets its call. Other errors propagate.
+    iteration gets its call. Other errors propagate, without what may hold a secret.
     """
 
     def __init__(self, call: Call) -> None:
@@ -89,6 +90,8 @@ class Attempt:
         return self._call
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if isinstance(error, TexAPIError):
+            conceal(error, self._call.secrets)
         if error is None or self.has_begun:
             return False
         call = self._call

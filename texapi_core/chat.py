@@ -77,8 +77,8 @@ def stream(
             )  # keep a reference: dropping it would close the connection
             with closing(response):
                 with reading(call, response, answer):
-                    for packet in packets:
-                        for delta in answer.feed(packet):
+                    for answer.packet in packets:
+                        for delta in answer.feed(answer.packet):
                             attempt.has_begun = True
                             yield delta
                         if answer.done:
@@ -113,8 +113,8 @@ async def astream(
                         reading(call, sent.response, answer),
                         aclosing_when_silent(sent.response, answer),
                     ):
-                        async for packet in packets:
-                            for delta in answer.feed(packet):
+                        async for answer.packet in packets:
+                            for delta in answer.feed(answer.packet):
                                 attempt.has_begun = True
                                 yield delta
                             if answer.done:

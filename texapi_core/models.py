@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from texapi_core.accounting.prices import note_listed_prices
-from texapi_core.call import Call
+from texapi_core.call import Attempt, Call
 from texapi_core.catalog import MAX_AGE, ModelInfo, note_listed_facts
 from texapi_core.settings import Settings
 from texapi_core.transport.read import aread_body, read_body
@@ -24,14 +24,16 @@ def list_models(settings: Settings) -> list[ModelInfo]:
     Raises:
         TexAPIError: see `texapi_core.errors`.
     """
-    call = Call(settings)
-    return _listed(settings, read_body(call, send_for_models(call)).model_rows())
+    with Attempt(Call(settings)) as call:
+        rows = read_body(call, send_for_models(call)).model_rows()
+    return _listed(settings, rows)
 
 
 async def alist_models(settings: Settings) -> list[ModelInfo]:
     """The models that the key can use. Async twin of `list_models`."""
-    call = Call(settings)
-    return _listed(settings, (await aread_body(call, await asend_for_models(call))).model_rows())
+    with Attempt(Call(settings)) as call:
+        rows = (await aread_body(call, await asend_for_models(call))).model_rows()
+    return _listed(settings, rows)
 
 
 _read_at: dict[str, float] = {}

@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
+from tests.conftest import Endpoint
 from tests.faults.verbatim import Verbatim, VerbatimServer
 from tests.faults.ways import WAYS, Way
 from tests.gateway import Fault, Gateway
 from texapi_core import TexAPIError, resolve_settings
+from texapi_core.accounting import flush_ledgers
 from texapi_core.accounting.record import CallRecord, log_call
 from texapi_core.call import Call
 from texapi_core.cli.output import print_calls
@@ -148,11 +151,11 @@ def _shown(error: BaseException) -> Iterator[str]:
     yield repr(pickle.dumps(error))
 
 
-def _pieces(text: str) -> list[str]:
+def _pieces(text: str, length: int = _PIECE) -> list[str]:
     return [
-        SECRET[at : at + _PIECE]
-        for at in range(len("sk-tex-"), len(SECRET) - _PIECE + 1)
-        if SECRET[at : at + _PIECE] in text
+        SECRET[at : at + length]
+        for at in range(len("sk-tex-"), len(SECRET) - length + 1)
+        if SECRET[at : at + length] in text
     ]
 
 
@@ -163,6 +166,48 @@ def test_no_piece_of_a_secret_at_any_offset(place: str) -> None:
             error = PLACES[place](filling * offset + SECRET + "y" * 40)
             for text in _shown(error):
                 assert not _pieces(text), (offset, filling, text)
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        f"{SECRET[:20]}***",
+        f"***{SECRET[-12:]}",
+        f"{SECRET[9:25]}, wrong",
+        f"{SECRET[:18]}\n{SECRET[18:]}",
+        f"{SECRET[:16]}<b>{SECRET[16:]}</b>",
+        json.dumps(SECRET).replace("L", "\\u004c"),
+    ],
+)
+def test_no_long_piece_of_a_secret(quoted: str) -> None:
+    for place in PLACES.values():
+        for text in _shown(place(quoted)):
+            assert not _pieces(text, 12), text
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_no_name_of_an_answer_shows_a_secret(
+    way: Way, gateway: Gateway, endpoint: Endpoint, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="texapi")
+    secret, ledger = endpoint.api_key, f"sqlite:///{tmp_path / 'calls.db'}"
+    choice = {"index": 0, "finish_reason": secret, "native_finish_reason": secret}
+    named = {"id": f"id-{secret}", "model": secret, "system_fingerprint": secret}
+    if way.streamed:
+        chunk = {**named, "choices": [{**choice, "delta": {"content": "Hi"}}]}
+        raw = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode()
+        gateway.misbehave(Fault(raw=raw, content_type="text/event-stream"))
+    else:
+        gateway.misbehave(Fault(body={**named, "choices": [{**choice, "message": {"content": "Hi"}}]}))
+
+    answered = way(base_url=endpoint.base_url, api_key=secret, timeout=60, usage_ledger=ledger)
+    assert flush_ledgers()
+
+    assert answered.text == "Hi"
+    shown = [record.getMessage() + str(vars(record)) for record in caplog.records]
+    shown += [file.read_bytes().decode("latin-1") for file in tmp_path.iterdir()]
+    assert any("***" in text for text in shown)
+    assert not any(secret in text for text in shown)
 
 
 _UNSAFE = "a\x1b[31mred\x9b1m\r\nforged \u202egnp.exe \u2066x\u2028line\x00\x07end"
@@ -194,6 +239,18 @@ _BROKEN: dict[str, Any] = {
     "cut stream": Fault(raw=_HALF, content_type="text/event-stream"),
     "error event": Fault(raw=_HALF + _event(message="gone"), content_type="text/event-stream"),
     "broken": Verbatim(b"HTTP/1.1 200 OK\r\ncontent-ty"),
+    "no HTTP": Verbatim(f"{SECRET} HTTP\r\n\r\n".encode()),
+    "a bad header": Verbatim(f"HTTP/1.1 200 OK\r\n{SECRET}\r\n\r\n".encode()),
+    "a bad chunk": Verbatim(f"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{SECRET}\r\n".encode()),
+    "a reason": Verbatim(f"HTTP/1.1 401 {SECRET}\r\ncontent-length: 0\r\n\r\n".encode()),
+    "a redirect": Verbatim(
+        f"HTTP/1.1 307 x\r\nlocation: http://{SECRET}.example/\r\ncontent-length: 0\r\n\r\n".encode()
+    ),
+    "a page": Fault(raw=f"<html>{SECRET}</html>".encode(), content_type="text/html"),
+    "an error in an answer": Fault(body={"error": {"message": SECRET}}),
+    "a bad gzip": Fault(
+        raw=SECRET.encode() * 20, content_type="application/json", headers={"content-encoding": "gzip"}
+    ),
 }
 
 
@@ -219,7 +276,7 @@ def test_no_secret_is_in_the_locals_of_our_frames(way: Way, fault: str) -> None:
     captured = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     texts = list(_settled(captured))
     assert texts
-    for text in texts:
+    for text in [*texts, *_shown(caught.value), "".join(traceback.format_exception(caught.value))]:
         assert not _pieces(text), text
         assert _HEADER not in text, text
 

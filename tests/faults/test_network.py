@@ -16,10 +16,11 @@ import trustme
 
 from tests.conftest import Endpoint
 from tests.faults.network import Front, Proxy
+from tests.faults.verbatim import Verbatim, VerbatimServer
 from tests.faults.ways import WAYS, Way, one_loop, some_ways
 from tests.gateway import Gateway
 from tests.gateway.server import KEY
-from texapi_core import TexAPIConnectionError, TexAPIError
+from texapi_core import TexAPIConnectionError, TexAPIError, TexAPIStatusError, TexAPITimeoutError
 from texapi_core.transport import clients
 
 _NAMES = [f"{prefix}_proxy" for prefix in ("http", "https", "all", "no")]
@@ -223,3 +224,22 @@ def test_a_client_certificate_is_missing(
         way(base_url=front.base_url, api_key=endpoint.api_key, max_retries=0)
 
     assert gateway.requests == []
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_an_interim_answer_ends_no_time_limit(way: Way) -> None:
+    with VerbatimServer() as server:
+        server.respond(Verbatim([b"HTTP/1.1 102 Processing\r\n\r\n", 60.0]))
+        with pytest.raises(TexAPITimeoutError):
+            way(base_url=server.base_url, api_key=server.key, max_retries=0, timeout=0.3)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_of_a_redirect_without_an_address_one_mebibyte_is_read(way: Way) -> None:
+    page = b"x" * 2**20
+    with VerbatimServer() as server:
+        server.respond(Verbatim([b"HTTP/1.1 302 Found\r\nconnection: close\r\n\r\n", *[page] * 8]))
+        with pytest.raises(TexAPIStatusError) as caught:
+            way(base_url=server.base_url, api_key=server.key, max_retries=0, timeout=30)
+
+    assert len(caught.value.response.content) <= 2**20

@@ -84,17 +84,23 @@ def from_openai(error: openai.APIError, secrets: Secrets) -> errors.TexAPIError:
         if response.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
             return _unreachable(ProxyError("407 Proxy Authentication Required"), error.request, secrets)
         received = error_object(response.content)
-        if secrets.are_in(response.text, str(error.body), str(response.headers.multi_items())):
+        headers = str(response.headers.multi_items())
+        if secrets.are_in(response.text, str(error.body), headers, response.reason_phrase):
             _redact_sdk_error(error, secrets)
         return from_response(error.response, received, secrets)
     cause = _aiohttp_cause(error.__cause__)
     is_time_out = cause is None or not _is_from_aiohttp(cause) or isinstance(cause, TimeoutError)
     if is_time_out and isinstance(error, openai.APITimeoutError):
-        message = _sentence("TexAPI did not answer in time.", errors.TexAPITimeoutError.advice)
-        failure = errors.TexAPITimeoutError(message, request=error.request)
+        failure = timed_out(error.request)
         failure.was_sent = _was_sent(cause)
         return failure
     return _unreachable(cause, error.request, secrets)
+
+
+def timed_out(request: Any = None) -> errors.TexAPITimeoutError:
+    """The error for an answer that did not begin in time."""
+    message = _sentence("TexAPI did not answer in time.", errors.TexAPITimeoutError.advice)
+    return errors.TexAPITimeoutError(message, request=request)
 
 
 def _was_sent(cause: BaseException | None) -> bool:
@@ -241,6 +247,27 @@ def too_large(limit: int, response: Any, secrets: Secrets) -> errors.TexAPIRespo
     )
     exception.request_id = request_id_of(response)
     return exception
+
+
+def redact_names(reply: ChatReply, secrets: Secrets) -> ChatReply:
+    """The reply with its model, id, finish reasons and metadata redacted, which logs and ledgers show."""
+    names = f"{reply.model} {reply.id} {reply.extras}"
+    for choice in reply.choices:
+        names += f" {choice.finish_reason} {choice.metadata}"
+    if not secrets.are_in(names):
+        return reply
+    redact = secrets.redact_json
+    choices = [
+        replace(choice, finish_reason=redact(choice.finish_reason), metadata=redact(choice.metadata))
+        for choice in reply.choices
+    ]
+    return replace(
+        reply,
+        model=redact(reply.model),
+        id=redact(reply.id),
+        extras=redact(reply.extras),
+        choices=tuple(choices),
+    )
 
 
 def partial_reply(reply: ChatReply, secrets: Secrets) -> ChatReply:

@@ -14,6 +14,10 @@ from texapi_core.wire.text import excerpt
 _URL_PASSWORD = re.compile(r"(//[^/\s:@]*:)[^/\s@]+@")
 _MIN_LENGTH = 8
 """Characters. Shorter header values are words and numbers, not secrets."""
+_MIN_PIECE = 12
+"""Characters of a piece of a secret that is one by itself; at the end of a text, cut, `_MIN_LENGTH` are."""
+_STEP = 6
+"""Every piece of `_MIN_PIECE` characters holds whole six of them from a multiple of six."""
 _REQUEST_ID = "x-request-id"
 """A header that is not secret."""
 
@@ -21,10 +25,11 @@ _REQUEST_ID = "x-request-id"
 class Secrets:
     """The key and the header values of a call. Its repr is `***`, and it pickles empty."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_steps", "_values")
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._values = tuple(sorted(values, key=len, reverse=True))
+        self._steps = tuple({secret[at : at + _STEP] for secret in self._values for at in _offsets(secret)})
 
     def __repr__(self) -> str:
         return "***"
@@ -33,20 +38,20 @@ class Secrets:
         return Secrets, ()
 
     def are_in(self, *texts: str) -> bool:
-        """Whether one of the texts contains a secret, or may end in the start of one, where it was cut."""
-        for secret in self._values:
+        """Whether one of the texts contains a secret or a piece of one."""
+        for step in self._steps:
             for text in texts:
-                if secret in text or secret[:_MIN_LENGTH] in text[-len(secret) :]:
+                if step in text and self.redact(text) != text:
                     return True
         return False
 
     def redact(self, text: str) -> str:
-        """The text with keys, header values and passwords in URLs replaced by `***`, even cut at its end."""
+        """The text with keys, header values, pieces of them, and passwords in URLs replaced by `***`."""
         for secret in self._values:
             text = text.replace(secret, "***")
-            start = text.rfind(secret[:_MIN_LENGTH], max(len(text) - len(secret), 0))
-            if start >= 0 and secret.startswith(text[start:]):
-                text = f"{text[:start]}***"
+            for at in _offsets(secret):
+                if secret[at : at + _STEP] in text:
+                    text = _without_pieces(text, secret, at)
         return _URL_PASSWORD.sub(r"\1***@", text)
 
     def redact_json(self, value: Any) -> Any:
@@ -68,6 +73,29 @@ class Secrets:
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace")
         return excerpt(self.redact(text))
+
+
+def _offsets(secret: str) -> range:
+    return range(0, len(secret) - _STEP + 1, _STEP)
+
+
+def _without_pieces(text: str, secret: str, at: int) -> str:
+    """The text without the pieces of a secret that hold its `_STEP` characters from `at`."""
+    step, parts, read = secret[at : at + _STEP], [], 0
+    found = text.find(step)
+    while found >= 0:
+        start, first = found, at
+        while start > read and first and text[start - 1] == secret[first - 1]:
+            start, first = start - 1, first - 1
+        end, last = found + _STEP, at + _STEP
+        while end < len(text) and last < len(secret) and text[end] == secret[last]:
+            end, last = end + 1, last + 1
+        is_cut = not first and end == len(text)
+        if end - start >= (_MIN_LENGTH if is_cut else _MIN_PIECE):
+            parts += [text[read:start], "***"]
+            read = end
+        found = text.find(step, end)
+    return "".join([*parts, text[read:]])
 
 
 NO_SECRETS = Secrets()

@@ -16,6 +16,8 @@ from texapi_core.transport.decode import decode_start
 
 _REDIRECTS_TO_GET = (301, 302, 303)
 """Redirects that HTTP clients follow with a GET, without the request body."""
+_NOT_AN_ANSWER = 300
+"""Statuses from here on; a redirect without an address is one of them."""
 _MAX_ERROR_BODY = 2**20
 """Bytes of an error's body that are read, compressed and decompressed."""
 
@@ -26,7 +28,7 @@ def inspect_response(response: Any) -> None:
     if response.has_redirect_location and not _is_read(response):
         response.close()  # the HTTP library would read the whole body
         _set_body(response, b"")
-    if response.status_code >= 400:
+    elif response.status_code >= _NOT_AN_ANSWER:
         if not _is_read(response):
             body = bytearray()
             with suppress(Exception), ending_after(read_timeout(response), response):
@@ -47,7 +49,7 @@ async def ainspect_response(response: Any) -> None:
     if response.has_redirect_location and not _is_read(response):
         await response.aclose()
         _set_body(response, b"")
-    if response.status_code >= 400:
+    elif response.status_code >= _NOT_AN_ANSWER:
         if not _is_read(response):
             body = bytearray()
             with suppress(Exception):

@@ -119,6 +119,7 @@ class Body:
         """The parsed answer, with one tool call if the request allows only one."""
         reply = self._parsed()
         reply = keep_first_call(reply) if allows_one_call(self._call) else reply
+        reply = mapping.redact_names(reply, self._call.secrets)
         return note_unknown_tools(reply, self._tools, self._call.payload.get("tools"))
 
     def _parsed(self) -> ChatReply:
@@ -178,6 +179,8 @@ class AnswerStream:
         self._stopped_waiting = False
         self._is_idle = True
         self._idle_since = time.monotonic()
+        self.packet = b""
+        """What was read last: as a local variable it would be in the traceback of an error."""
         self.waiting_since: float | None = self._idle_since
         """When the wait for the next packet began; `None` while the caller processes the last one."""
         self.first_content: float | None = None
@@ -256,6 +259,7 @@ class AnswerStream:
         """The answer received so far."""
         reply = self._tools.own(self._reader.state.reply(**_origin(self._response, self._secrets)))
         reply = keep_first_call(reply) if self._keeps_one_call else reply
+        reply = mapping.redact_names(reply, self._secrets)
         return note_unknown_tools(reply, self._tools, self._given_tools)
 
     def add_partial(self, error: TexAPIError) -> None:

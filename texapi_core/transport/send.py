@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -27,6 +27,7 @@ from texapi_core.wire.surrogates import replace_lone_surrogates
 
 _CHAT = "/chat/completions"
 _MODELS = "/models"
+_UNLIMITED = nullcontext()
 
 
 class _Sent(openai.Stream[object]):
@@ -154,7 +155,8 @@ async def _in_shard(
             with _sending(call):
                 shard = await acquire_shard(call.settings)
                 try:
-                    sent = await request(shard.client(call.settings, call.options))
+                    async with _limited(call):
+                        sent = await request(shard.client(call.settings, call.options))
                 except BaseException:
                     shard.release()
                     raise
@@ -167,6 +169,25 @@ async def _in_shard(
             sent.shard = shard
             return sent
         await asyncio.sleep(wait)
+
+
+def _limited(call: Call) -> AbstractAsyncContextManager[object]:
+    """Limits the wait for the head of an answer: after an interim `1xx` aiohttp would wait for ever."""
+    if call.settings.async_transport != "aiohttp" or call.settings.http_async_client is not None:
+        return _UNLIMITED
+    limit = call_timeout(call.timeout)
+    if limit.connect is None or limit.write is None or limit.read is None:
+        return _UNLIMITED
+    return _head_within(limit.connect + limit.write + limit.read)
+
+
+@asynccontextmanager
+async def _head_within(seconds: float) -> AsyncGenerator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise mapping.timed_out() from None
 
 
 @contextmanager
