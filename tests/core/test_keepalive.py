@@ -62,33 +62,37 @@ def test_an_idle_connection_is_used_again(
     assert len(gateway.connections) == connections
 
 
+@pytest.fixture
+def quiet() -> Iterator[Gateway]:
+    """A gateway to which no other test has a connection."""
+    with Gateway() as gateway:
+        yield gateway
+
+
 @pytest.mark.parametrize("make", [ChatTexAPI, TexAPI])
-def test_a_call_uses_the_connection_that_was_opened_ahead(
-    gateway: Gateway, endpoint: Endpoint, make: Callable[..., Any]
-) -> None:
-    model = make(model="gpt-5.2", base_url=endpoint.base_url, api_key=endpoint.api_key)
+def test_a_call_uses_the_connection_that_was_opened_ahead(quiet: Gateway, make: Callable[..., Any]) -> None:
+    model = make(model="gpt-5.2", base_url=quiet.base_url, api_key=quiet.key)
 
     model.warm()
     _join("texapi-warm")
-    opened = gateway.open_connections
+    opened = quiet.open_connections
     model.invoke("Hello") if make is ChatTexAPI else model.complete("Hello")
 
-    assert (opened, gateway.open_connections) == (1, 1)
+    assert (opened, quiet.open_connections) == (1, 1)
 
 
 @pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
 @pytest.mark.parametrize("make", [ChatTexAPI, TexAPI])
 async def test_an_async_call_uses_the_connection_that_was_opened_ahead(
-    gateway: Gateway, endpoint: Endpoint, make: Callable[..., Any], transport: str
+    quiet: Gateway, make: Callable[..., Any], transport: str
 ) -> None:
-    where = {"base_url": endpoint.base_url, "api_key": endpoint.api_key}
-    model = make(model="gpt-5.2", async_transport=transport, **where)
+    model = make(model="gpt-5.2", base_url=quiet.base_url, api_key=quiet.key, async_transport=transport)
 
     await model.awarm()
-    opened = gateway.open_connections
+    opened = quiet.open_connections
     await (model.ainvoke("Hello") if make is ChatTexAPI else model.acomplete("Hello"))
 
-    assert (opened, gateway.open_connections) == (1, 1)
+    assert (opened, quiet.open_connections) == (1, 1)
 
 
 @pytest.mark.parametrize("make", [ChatTexAPI, TexAPI])
