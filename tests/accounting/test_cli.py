@@ -69,6 +69,7 @@ def test_by_model(url: str) -> None:
             "reasoning_tokens": 0,
             "unpriced": 1,
             "cost_usd": "0.0055",
+            "cache_savings_usd": "0",
         },
         {
             "model": "gpt-5-mini",
@@ -80,6 +81,7 @@ def test_by_model(url: str) -> None:
             "reasoning_tokens": 0,
             "unpriced": 0,
             "cost_usd": "0.0000001",
+            "cache_savings_usd": "0",
         },
         {
             "model": "qwen3-235b",
@@ -91,6 +93,7 @@ def test_by_model(url: str) -> None:
             "reasoning_tokens": 0,
             "unpriced": 1,
             "cost_usd": None,
+            "cache_savings_usd": "0",
         },
     ]
 

@@ -21,7 +21,7 @@ from tests.accounting.filled import fill
 from tests.accounting.mixed_run import ROOT, read_rows
 from texapi_core.accounting import UsageLine, open_for_reading, read_usage
 from texapi_core.accounting.accounts import value_in_calls
-from texapi_core.accounting.ledger import report, rollups, schema
+from texapi_core.accounting.ledger import report, rollups, schema, upkeep
 from texapi_core.accounting.ledger.spending import read_spending
 from texapi_core.accounting.ledger.writer import row_of
 from texapi_core.accounting.record import CallLabels, CallRecord
@@ -72,11 +72,12 @@ def records(count: int, seed: int = 1) -> list[CallRecord]:
                 response_id="x" if known else None,
                 model=model,
                 served_model=model if known else None,
-                usage=TokenUsage(input_tokens=random.randrange(1000), output_tokens=5)
+                usage=TokenUsage(input_tokens=random.randrange(1000), output_tokens=5, cached_tokens=2)
                 if known
                 else TokenUsage(),
                 cost=cost,
                 cost_source=None if cost is None else "prices",
+                cache_savings=cost / 2 if cost else None,
                 key_hint=random.choice(["…abcd", "…efgh"]),
                 labels=CallLabels(
                     tags=tuple(random.sample(["shop", "vip", "-"], random.randrange(3))), metadata=metadata
@@ -90,7 +91,7 @@ def from_calls(engine: sa.Engine, by: Sequence[str], period: Any) -> list[UsageL
     """The usage that the calls alone give."""
     groups: report.Groups = {} if by else {(): [0] * len(schema.SUMS)}
     with engine.connect() as connection:
-        report._add_calls(connection, groups, by, report._in_time(*period))
+        report._add_calls(connection, groups, by, report._in_time(*period), schema.SCHEMA_VERSION)
     return [report._line(group, groups[group]) for group in sorted(groups)]
 
 
@@ -251,7 +252,7 @@ def test_a_ledger_of_version_1_can_be_read_as_it_is(old: str) -> None:
     assert {one.group[0]: one.calls for one in by_tag} == {"-": 40, "shop": 80, "vip": 40}
 
 
-def test_a_ledger_of_version_1_becomes_version_2_in_place(old: str) -> None:
+def test_a_ledger_of_version_1_becomes_the_newest_in_place(old: str) -> None:
     with open_for_reading(old) as engine:
         before = {tuple(by): read_usage(engine, by) for by in GROUPINGS}
     fill(old, [])
@@ -284,6 +285,41 @@ def test_what_a_running_process_of_version_1_writes_later_counts(old: str) -> No
     assert_agrees(old)
 
 
+# Version 2
+
+
+def make_version_2(url: str) -> None:
+    """Take away what version 3 has added."""
+    engine = schema.open_ledger(schema.parse_url(url))
+    with engine.begin() as connection:
+        for table in (schema.calls, schema.hours):
+            connection.exec_driver_sql(f"ALTER TABLE {table.name} DROP COLUMN cache_savings")
+        connection.execute(schema.schema_versions.update().values(version=2))
+    engine.dispose()
+
+
+def test_a_ledger_of_version_2_is_read_as_it_is_and_goes_on_as_the_newest(url: str) -> None:
+    fill(url, records(60))
+    make_version_2(url)
+
+    with open_for_reading(url) as engine:
+        found = {tuple(by): read_usage(engine, by, since=PERIODS[1][0]) for by in GROUPINGS}
+        exported = list(upkeep.export_calls(engine, None, None))
+        assert read_usage(engine, [])[0].calls == len(report.read_calls(engine)) == len(exported) == 60
+        assert {row["cache_savings"] for row in exported} == {None}
+    assert {line.cache_savings for lines in found.values() for line in lines} == {Decimal(0)}
+
+    fill(url, [])
+    with open_for_reading(url) as engine:
+        assert {tuple(by): read_usage(engine, by, since=PERIODS[1][0]) for by in GROUPINGS} == found
+    fill(url, records(60, seed=2))
+    assert_agrees(url)
+    with open_for_reading(url) as engine:
+        (line,) = read_usage(engine, [])
+    saved = [one.cache_savings for one in records(60, seed=2) if one.cache_savings is not None]
+    assert line.cache_savings == sum(map(schema.to_pico, saved)) * Decimal("1e-12") > 0
+
+
 MIGRATES = """
 import sys
 from texapi_core.accounting.ledger.schema import open_ledger, parse_url, prepare
@@ -303,7 +339,7 @@ def test_four_processes_prepare_one_ledger_at_once(url: str, start: str) -> None
 
     assert [process.returncode for process in processes] == [0] * 4, said
     with open_for_reading(url) as engine, engine.connect() as connection:
-        assert schema.read_versions(connection) == [2]
+        assert schema.read_versions(connection) == [schema.SCHEMA_VERSION]
     fill(url, records(30))
     with open_for_reading(url) as engine:
         assert read_usage(engine, [])[0].calls == (150 if start == "old" else 30)
@@ -317,7 +353,10 @@ def make_version_1(url: str) -> None:
     target = sa.create_engine(schema.parse_url(url))
     old = sa.MetaData()
     for table in (schema.schema_versions, schema.calls, schema.call_tags):
-        columns = [sa.Column(c.name, c.type, primary_key=c.primary_key) for c in table.c if c.name != "hour"]
+        later = ("hour", "cache_savings")
+        columns = [
+            sa.Column(c.name, c.type, primary_key=c.primary_key) for c in table.c if c.name not in later
+        ]
         made = sa.Table(table.name, old, *columns)
         made.create(target)
         with source.connect() as reading, target.begin() as writing:
@@ -329,11 +368,11 @@ def make_version_1(url: str) -> None:
 def test_a_newer_version_says_what_to_do(old: str) -> None:
     fill(old, [])
     with sqlite3.connect(old.removeprefix("sqlite:///")) as connection:
-        connection.execute("UPDATE texapi_schema SET version = 3")
+        connection.execute("UPDATE texapi_schema SET version = 4")
     connection.close()
 
     with (
-        pytest.raises(report.LedgerUnreadableError, match=r"version 3; .* Update texapi-integrations"),
+        pytest.raises(report.LedgerUnreadableError, match=r"version 4; .* Update texapi-integrations"),
         open_for_reading(old),
     ):
         pass

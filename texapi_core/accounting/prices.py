@@ -62,6 +62,15 @@ class ModelPrice:
             return None
         return sum((tokens * price for tokens, price in parts if price is not None), Decimal(0)) / _MILLION
 
+    def cache_savings(self, usage: TokenUsage) -> Decimal | None:
+        """USD that the cached tokens of one call cost less than other input; `None` if it is not known."""
+        cached, tokens = usage.cached_tokens, usage.input_tokens
+        if cached is None or tokens is None or self.cached_input is None:
+            return None
+        if self.max_input_tokens is not None and tokens > self.max_input_tokens:
+            return None
+        return cached * (self.input - self.cached_input) / _MILLION
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceList:
@@ -94,8 +103,16 @@ class PriceList:
 
     def cost(self, usage: TokenUsage, *models: str | None) -> Decimal | None:
         """USD for one call's tokens, by the first of `models` that has a price; `None` if unknown."""
-        price = next((price for model in models if (price := self.price(model))), None)
+        price = self._first_price(models)
         return price.cost(usage) if price else None
+
+    def cache_savings(self, usage: TokenUsage, *models: str | None) -> Decimal | None:
+        """USD that the prompt cache saved in one call, by the same price as `cost`; `None` if unknown."""
+        price = self._first_price(models)
+        return price.cache_savings(usage) if price else None
+
+    def _first_price(self, models: Iterable[str | None]) -> ModelPrice | None:
+        return next((price for model in models if (price := self.price(model))), None)
 
     def with_rows(self, rows: Mapping[str, Any]) -> PriceList:
         """A copy of the list in which `rows` are added or replaced."""

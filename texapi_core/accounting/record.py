@@ -138,6 +138,8 @@ class CallRecord:
     """USD."""
     cost_source: CostSource | None = None
     """Whether the gateway reported the cost, or a price list gave it."""
+    cache_savings: Decimal | None = None
+    """USD that reading from the prompt cache saved, by the price list."""
     finish_reason: str | None = None
     error: str | None = None
     """Name of the exception class."""
@@ -207,6 +209,7 @@ def log_fields(record: CallRecord) -> dict[str, Any]:
         "reasoning_tokens": usage.reasoning_tokens,
         "cost": record.cost,
         "cost_source": record.cost_source,
+        "cache_savings": record.cache_savings,
         "finish_reason": record.finish_reason,
         "first_token_ms": record.first_token_ms,
         "total_ms": record.total_ms,

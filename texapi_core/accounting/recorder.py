@@ -194,6 +194,8 @@ class CallRecorder(NullRecorder):
         self._reply = reply
         record = self._end(None)
         usage, added = reply.usage, self._metadata
+        if record and record.cache_savings is not None:
+            added = {**added, "cache_savings": float(record.cache_savings)}
         if record and usage and record.cost is not None and record.cost_source == "prices":
             usage = replace(usage, cost=float(record.cost), cost_is_estimated=True)
         elif not added:
@@ -253,6 +255,9 @@ class CallRecorder(NullRecorder):
             usage=usage,
             cost=cost,
             cost_source=cost_source,
+            cache_savings=self._accounting.cache_savings(
+                usage, served_model, started.model, base_url=started.base_url
+            ),
             finish_reason=reply.choice.finish_reason if reply else None,
             error=type(failure).__name__ if failure else None,
             error_code=_error_code(failure),

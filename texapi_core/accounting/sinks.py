@@ -137,6 +137,12 @@ class Accounting:
         cost = self.prices.of_gateway(base_url).cost(usage, *models)
         return cost, None if cost is None else "prices"
 
+    def cache_savings(self, usage: TokenUsage, *models: str | None, base_url: str = "") -> Decimal | None:
+        """USD that the prompt cache saved, by the price list; `None` if nothing was read or it is unknown."""
+        if not usage.cached_tokens:
+            return None
+        return self.prices.of_gateway(base_url).cache_savings(usage, *models)
+
 
 NO_ACCOUNTING = Accounting(prices=PriceList(models={}))
 

@@ -57,7 +57,11 @@ def _write_parquet(rows: Iterable[Row], path: Path) -> None:
     }
     fields = {one.name: types.get(str(one.type), pyarrow.string()) for one in calls.c if one.name != "hour"}
     schema = pyarrow.schema(
-        {**fields, "cost": pyarrow.decimal128(28, 12), "tags": pyarrow.list_(pyarrow.string())}
+        {
+            **fields,
+            **dict.fromkeys(("cost", "cache_savings"), pyarrow.decimal128(28, 12)),
+            "tags": pyarrow.list_(pyarrow.string()),
+        }
     )
     remaining = ({**row, "metadata": plain(row["metadata"])} for row in rows)
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:

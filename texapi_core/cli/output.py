@@ -59,6 +59,8 @@ def print_usage(lines: Sequence[UsageLine], total: UsageLine, by: str, format: s
         return
     shown = {name: title for name, title in _USAGE_COLUMNS.items() if getattr(total, name) or name == "calls"}
     titles = {"group": by, **shown, "usd": "USD"}
+    if total.cache_savings:
+        titles["saved_usd"] = "saved USD"
     rows = [{"group": line.group[0], **_usage_cells(line)} for line in lines]
     if len(lines) > 1:
         rows.append({"group": "all calls", **_usage_cells(total)})
@@ -68,13 +70,16 @@ def print_usage(lines: Sequence[UsageLine], total: UsageLine, by: str, format: s
         console.print(
             f"The cost of {total.unpriced:,} calls is not known: their model has no price, or no usage came."
         )
+    if total.cache_savings:
+        console.print("saved: what prompt caches took off the price of input.")
     if by == "tag":
         console.print("A call with several tags is in the line of each, and once in the last line.")
 
 
 def _usage_cells(line: UsageLine) -> dict[str, str]:
     counts = {name: f"{getattr(line, name):,}" for name in _USAGE_COLUMNS}
-    return {**counts, "usd": format_cost(line.cost, unpriced=line.unpriced)}
+    usd = format_cost(line.cost, unpriced=line.unpriced)
+    return {**counts, "usd": usd, "saved_usd": format_cost(line.cache_savings)}
 
 
 def format_cost(cost: Decimal | None, *, unpriced: int = 0) -> str:

@@ -34,6 +34,7 @@ from texapi_core.accounting.ledger.schema import (
     call_tags,
     calls,
     check_version,
+    columns_of_calls,
     from_pico,
     hours,
     labels,
@@ -62,9 +63,13 @@ _FOLDED_COLUMNS = (
     "cached_tokens",
     "reasoning_tokens",
     "cost",
+    "cache_savings",
     "key_hint",
     "metadata",
 )
+
+_MONEY = ("cost", "cache_savings")
+"""The sums that are USD."""
 
 Groups = dict[tuple[str, ...], list[int]]
 
@@ -90,6 +95,8 @@ class UsageLine:
     """USD of the calls of known cost, `None` if there are none."""
     unpriced: int
     """Calls whose cost is unknown and may not be zero."""
+    cache_savings: Decimal
+    """USD that reading from prompt caches saved, by the price list."""
 
 
 @contextmanager
@@ -146,11 +153,11 @@ def read_usage(
 
     In a period from which calls were pruned, `since` and `until` count from the start of their hour.
     """
-    with snapshot(engine) as (connection, has_roll_ups):
-        groups = _read_groups(connection, by, since, until) if has_roll_ups else None
+    with snapshot(engine) as (connection, version):
+        groups = _read_groups(connection, by, since, until, version) if version > 1 else None
         if groups is None:
             groups = {}
-            _add_calls(connection, groups, by, _in_time(since, until))
+            _add_calls(connection, groups, by, _in_time(since, until), version)
     if not by and not groups:
         groups[()] = [0] * len(SUMS)
     return [_line(group, groups[group]) for group in sorted(groups)]
@@ -158,8 +165,8 @@ def read_usage(
 
 def read_pruned(engine: Engine) -> datetime | None:
     """The time before which calls were deleted and only their sums remain."""
-    with snapshot(engine) as (connection, has_roll_ups):
-        return pruned_before(connection) if has_roll_ups else None
+    with snapshot(engine) as (connection, version):
+        return pruned_before(connection) if version > 1 else None
 
 
 def read_calls(
@@ -171,9 +178,9 @@ def read_calls(
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
     """Calls from `since` until before `until` as rows of the table, latest first."""
-    with snapshot(engine) as (connection, _):
-        shown = [column for column in calls.c if column.name != "hour"]
-        statement = sa.select(*shown).where(*_in_time(since, until)).order_by(calls.c.started_at.desc())
+    with snapshot(engine) as (connection, version):
+        statement = sa.select(*columns_of_calls(version)).where(*_in_time(since, until))
+        statement = statement.order_by(calls.c.started_at.desc())
         if only_failed:
             statement = statement.where(calls.c.outcome != "ok")
         return [dict(row) for row in connection.execute(statement.limit(limit)).mappings()]
@@ -193,20 +200,24 @@ def read_charges(
 
 
 def as_mapping(line: UsageLine, by: Sequence[str]) -> Mapping[str, Any]:
-    """A line for JSON and CSV output, with the cost as exact decimal text."""
-    fields = {name: getattr(line, name) for name in UsageLine.__slots__ if name not in ("group", "cost")}
-    cost = None if line.cost is None else f"{line.cost:f}"
-    return {**dict(zip(by, line.group, strict=True)), **fields, "cost_usd": cost}
+    """A line for JSON and CSV output, with USD as exact decimal text."""
+    fields = {name: getattr(line, name) for name in UsageLine.__slots__ if name not in ("group", *_MONEY)}
+    usd = {name: getattr(line, name) for name in _MONEY}
+    texts = {f"{name}_usd": None if amount is None else f"{amount:f}" for name, amount in usd.items()}
+    return {**dict(zip(by, line.group, strict=True)), **fields, **texts}
 
 
 @contextmanager
-def snapshot(engine: Engine) -> Generator[tuple[sa.Connection, bool]]:
-    """A connection whose queries all see one state of the ledger, and whether that has roll-ups."""
+def snapshot(engine: Engine) -> Generator[tuple[sa.Connection, int]]:
+    """A connection whose queries all see one state of the ledger, and its version.
+
+    Ledgers have roll-ups from version 2 on.
+    """
     isolation = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
     with engine.connect().execution_options(**isolation) as connection:
         if not isolation:
             connection.exec_driver_sql("BEGIN")
-        yield connection, check_version(read_versions(connection)) > 1
+        yield connection, check_version(read_versions(connection))
 
 
 def _in_time(since: datetime | None, until: datetime | None) -> list[sa.ColumnElement[bool]]:
@@ -215,7 +226,11 @@ def _in_time(since: datetime | None, until: datetime | None) -> list[sa.ColumnEl
 
 
 def _read_groups(
-    connection: sa.Connection, by: Sequence[str], since: datetime | None, until: datetime | None
+    connection: sa.Connection,
+    by: Sequence[str],
+    since: datetime | None,
+    until: datetime | None,
+    version: int,
 ) -> Groups | None:
     """Sums by group, `None` if roll-ups do not have them."""
     names = [name for name in by if name != "day"]
@@ -230,17 +245,17 @@ def _read_groups(
     end = _LAST_HOUR if until is None else (until - _EPOCH) // timedelta(hours=1)
     groups: Groups = {}
     if first < end:
-        _add_roll_ups(connection, groups, by, name, (first, end))
+        _add_roll_ups(connection, groups, by, name, (first, end), version)
         if name.startswith(METADATA):
-            _add_rest(connection, groups, by, (first, end))
+            _add_rest(connection, groups, by, (first, end), version)
         uncounted = calls.c.hour.is_(None)
-        _add_calls(connection, groups, by, [uncounted, *_in_time(_time_of(first), _time_of(end))])
+        _add_calls(connection, groups, by, [uncounted, *_in_time(_time_of(first), _time_of(end))], version)
         edges = [(since, _time_of(first)), (_time_of(end), until)]
     else:
         edges = [(since, until)]
     for start, stop in edges:
         if start is not None and stop is not None and start < stop:
-            _add_calls(connection, groups, by, _in_time(start, stop))
+            _add_calls(connection, groups, by, _in_time(start, stop), version)
     return groups
 
 
@@ -252,12 +267,17 @@ def is_summed(connection: sa.Connection, name: str) -> bool:
 
 
 def _add_roll_ups(
-    connection: sa.Connection, groups: Groups, by: Sequence[str], name: str, period: tuple[int, int]
+    connection: sa.Connection,
+    groups: Groups,
+    by: Sequence[str],
+    name: str,
+    period: tuple[int, int],
+    version: int,
 ) -> None:
     # Databases divide towards zero, so what is before 1970 is divided as the time since an earlier day.
     day = (hours.c.hour + _EARLIER_DAYS * 24) // 24 - _EARLIER_DAYS if "day" in by else sa.literal(0)
     statement = (
-        sa.select(labels.c.value, day.label("day"), *_sums())
+        sa.select(labels.c.value, day.label("day"), *_sums(version))
         .join_from(hours, labels, hours.c.label_id == labels.c.id)
         .where(labels.c.name == name, hours.c.hour >= period[0], hours.c.hour < period[1])
         .group_by(labels.c.value, sa.text("2"))
@@ -267,10 +287,12 @@ def _add_roll_ups(
         _add(groups, group, _joined(sums))
 
 
-def _add_rest(connection: sa.Connection, groups: Groups, by: Sequence[str], period: tuple[int, int]) -> None:
+def _add_rest(
+    connection: sa.Connection, groups: Groups, by: Sequence[str], period: tuple[int, int], version: int
+) -> None:
     """Add the calls without the metadata: a call has at most one value of a name."""
     every: Groups = {}
-    _add_roll_ups(connection, every, ["day" if one == "day" else ALL for one in by], ALL, period)
+    _add_roll_ups(connection, every, ["day" if one == "day" else ALL for one in by], ALL, period, version)
     for group, sums in every.items():
         rest = list(sums)
         for other, theirs in groups.items():
@@ -284,29 +306,36 @@ def _add_rest(connection: sa.Connection, groups: Groups, by: Sequence[str], peri
             )
 
 
-def _sums() -> list[sa.ColumnElement[int]]:
-    """The sums, and that of the cost in two parts: SQLite's integers end at 9.2 million USD."""
-    others = [sa.func.sum(hours.c[name]) for name in SUMS if name != "cost"]
-    return [*others, sa.func.sum(hours.c.cost // 10**6), sa.func.sum(hours.c.cost % 10**6)]
+def _sums(version: int) -> list[sa.ColumnElement[int]]:
+    """The sums, those of USD in two parts: SQLite's integers end at 9.2 million USD."""
+    sums: list[sa.ColumnElement[int]] = []
+    for name in SUMS:
+        column = sa.literal(0) if name == "cache_savings" and version < 3 else hours.c[name]
+        parts = (column // 10**6, column % 10**6) if name in _MONEY else (column,)
+        sums += map(sa.func.sum, parts)
+    return sums
 
 
 def _joined(sums: Sequence[Any]) -> list[int]:
-    *others, millions, ones = map(int, sums)
-    others.insert(SUMS.index("cost"), millions * 10**6 + ones)
-    return others
+    parts = iter(map(int, sums))
+    return [next(parts) * 10**6 + next(parts) if name in _MONEY else next(parts) for name in SUMS]
 
 
 def _add_calls(
-    connection: sa.Connection, groups: Groups, by: Sequence[str], conditions: Sequence[sa.ColumnElement[bool]]
+    connection: sa.Connection,
+    groups: Groups,
+    by: Sequence[str],
+    conditions: Sequence[sa.ColumnElement[bool]],
+    version: int,
 ) -> None:
-    columns = [calls.c[name] for name in _FOLDED_COLUMNS]
+    columns = [column for column in columns_of_calls(version) if column.name in _FOLDED_COLUMNS]
     tags: dict[str, list[str]] = {}
     if "tag" in by:
         statement = sa.select(call_tags).join_from(call_tags, calls).where(*conditions)
         for call_id, tag in connection.execute(statement):
             tags.setdefault(call_id, []).append(tag)
     for values in connection.execute(sa.select(*columns).where(*conditions)):
-        row = dict(zip(_FOLDED_COLUMNS, values, strict=True))
+        row = dict(zip([column.name for column in columns], values, strict=True))
         choices = [_values(name, row, tags.get(row["call_id"], ())) for name in by]
         for group in product(*choices):
             _add(groups, group, sums_of(row))
@@ -343,5 +372,7 @@ def _date(day: int) -> str:
 
 def _line(group: tuple[str, ...], sums: Sequence[int]) -> UsageLine:
     named = dict(zip(SUMS, sums, strict=True))
-    cost, priced = named.pop("cost"), named.pop("priced")
-    return UsageLine(group=group, cost=from_pico(cost) if priced else None, **named)
+    cost, priced, saved = named.pop("cost"), named.pop("priced"), named.pop("cache_savings")
+    return UsageLine(
+        group=group, cost=from_pico(cost) if priced else None, cache_savings=from_pico(saved), **named
+    )

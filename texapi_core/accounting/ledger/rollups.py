@@ -66,6 +66,7 @@ def sums_of(row: Row) -> tuple[int, ...]:
         0 if cost is None else to_pico(cost),
         cost is not None,
         cost is None and not is_refused,
+        0 if row["cache_savings"] is None else to_pico(row["cache_savings"]),
     )
 
 

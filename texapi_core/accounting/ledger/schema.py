@@ -16,7 +16,7 @@ from sqlalchemy.types import TypeDecorator
 
 from texapi_core.accounting.accounts import PICO
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _OLDEST_READABLE = 1
 _BUSY_SECONDS = 30
 """How long SQLite waits for other processes that write to the same file."""
@@ -84,6 +84,7 @@ SUMS = (
     "cost",
     "priced",
     "unpriced",
+    "cache_savings",
 )
 """Columns of the roll-ups. `priced` counts calls of known cost, `unpriced` those of unknown cost."""
 
@@ -110,6 +111,7 @@ calls = sa.Table(
     sa.Column("reasoning_tokens", sa.BigInteger),
     sa.Column("cost", _USD),
     sa.Column("cost_source", sa.Text),
+    sa.Column("cache_savings", _USD),
     sa.Column("finish_reason", sa.Text),
     sa.Column("first_token_ms", sa.Float),
     sa.Column("total_ms", sa.Float, nullable=False),
@@ -152,10 +154,14 @@ hours = sa.Table(
     metadata,
     sa.Column("label_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("hour", sa.Integer, primary_key=True, autoincrement=False),
-    *(sa.Column(name, sa.BigInteger, nullable=False) for name in SUMS),
+    *(sa.Column(name, sa.BigInteger, nullable=False) for name in SUMS if name != "cache_savings"),
+    sa.Column("cache_savings", sa.BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
-"""The roll-ups: sums of the calls of an hour with one label."""
+"""The roll-ups: sums of the calls of an hour with one label.
+
+Processes of version 2 that still run add none to `cache_savings`.
+"""
 
 state = sa.Table(
     "texapi_state",
@@ -271,8 +277,25 @@ def _to_version_2(connection: sa.Connection) -> None:
     metadata.create_all(connection, tables=[labels, hours, state])
 
 
-_MIGRATIONS = {2: _to_version_2}
+def _to_version_3(connection: sa.Connection) -> None:
+    """Add what prompt caches saved, which is not known of earlier calls."""
+    for table, constraint in ((calls, ""), (hours, " NOT NULL DEFAULT 0")):
+        if "cache_savings" not in {found["name"] for found in sa.inspect(connection).get_columns(table.name)}:
+            column = f"cache_savings {table.c.cache_savings.type.compile(connection.dialect)}{constraint}"
+            connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column}")
+
+
+_MIGRATIONS = {2: _to_version_2, 3: _to_version_3}
 """Version -> what makes the tables of the version before it into its own, in the caller's transaction."""
+
+
+def columns_of_calls(version: int) -> list[sa.ColumnElement[Any]]:
+    """What a ledger of a version has of a call; what later versions added is `NULL`."""
+    return [
+        sa.null().label(column.name) if column.name == "cache_savings" and version < 3 else column
+        for column in calls.c
+        if column.name != "hour"
+    ]
 
 
 def read_versions(connection: sa.Connection) -> list[int]:

@@ -18,6 +18,8 @@ from texapi_core.accounting.ledger.schema import (
     begin_writing,
     call_tags,
     calls,
+    check_version,
+    columns_of_calls,
     hours,
     open_ledger,
     parse_url,
@@ -59,11 +61,11 @@ def read_info(url: str) -> LedgerInfo:
     """
     parsed = parse_url(url)
     rejected = rejected_path(parsed)
-    with open_for_reading(url) as engine, snapshot(engine) as (connection, has_roll_ups):
+    with open_for_reading(url) as engine, snapshot(engine) as (connection, version):
         bounds = sa.select(sa.func.count(), sa.func.min(calls.c.started_at), sa.func.max(calls.c.started_at))
         count, first, last = connection.execute(bounds.select_from(calls)).one()
         uncounted, pruned, unsummed = count, None, ()
-        if has_roll_ups:
+        if version > 1:
             uncounted = connection.scalar(sa.select(sa.func.count()).where(calls.c.hour.is_(None)))
             pruned = pruned_before(connection)
             unsummed = tuple(connection.scalars(sa.select(state.c.name).where(state.c.kind == UNSUMMED)))
@@ -71,7 +73,7 @@ def read_info(url: str) -> LedgerInfo:
         if engine.dialect.name == "sqlite":
             size = "page_count * page_size FROM pragma_page_count, pragma_page_size"
         return LedgerInfo(
-            version=read_versions(connection)[0],
+            version=version,
             calls=count,
             first=first,
             last=last,
@@ -139,9 +141,9 @@ def export_calls(
     """The calls from `since` until before `until` with their tags, oldest first, one at a time."""
     period = [calls.c.started_at >= since] if since else []
     period += [calls.c.started_at < until] if until else []
-    shown = [column for column in calls.c if column.name != "hour"]
-    statement = sa.select(*shown).where(*period).order_by(calls.c.started_at)
     with engine.connect() as reading, engine.connect() as tagging:
+        columns = columns_of_calls(check_version(read_versions(reading)))
+        statement = sa.select(*columns).where(*period).order_by(calls.c.started_at)
         for batch in reading.execution_options(yield_per=500).execute(statement).mappings().partitions():
             ids = [row["call_id"] for row in batch]
             tags: dict[str, list[str]] = {}

@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from functools import cache
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -322,10 +323,8 @@ def row_of(record: CallRecord) -> dict[str, Any]:
     for name in _COUNTS:
         count = row[name]
         row[name] = count if isinstance(count, int) and 0 <= count <= _MAX_COUNT else None
-    cost = record.cost
-    if cost is None or not cost.is_finite() or abs(cost) > _MAX_COST:
-        cost = None
-    row["cost"], row["cost_source"] = cost, None if cost is None else row["cost_source"]
+    row["cost"], row["cache_savings"] = _usd(record.cost), _usd(record.cache_savings)
+    row["cost_source"] = None if row["cost"] is None else row["cost_source"]
     metadata = record.labels.metadata
     return {
         **row,
@@ -336,6 +335,10 @@ def row_of(record: CallRecord) -> dict[str, Any]:
         "metadata": {bounded(str(name)): bounded(value) for name, value in metadata.items()},
         "hour": hour_of({"started_at": record.started_at}),
     }
+
+
+def _usd(amount: Decimal | None) -> Decimal | None:
+    return None if amount is None or not amount.is_finite() or abs(amount) > _MAX_COST else amount
 
 
 def _tags_of(record: CallRecord) -> list[str]:
