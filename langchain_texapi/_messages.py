@@ -351,6 +351,7 @@ def response_metadata(
         "model_provider": MODEL_PROVIDER,
         "model_name": reply.model or requested_model,
         "finish_reason": choice.finish_reason,
+        "normalized_finish_reason": choice.normalized_finish_reason,
         "id": reply.id,
         "created": reply.created,
         "request_id": reply.request_id,

@@ -72,6 +72,7 @@ def test_an_answer(recorded: Endpoint, way: Way) -> None:
         "model_provider": "texapi",
         "model_name": "claude-sonnet-4-6",
         "finish_reason": "stop",
+        "normalized_finish_reason": "stop",
         "id": "chatcmpl-000001",
         "created": 1790000000,
         "request_id": "req_000001",

@@ -271,6 +271,34 @@ def test_a_refusal(gateway: Gateway, endpoint: Endpoint, way: Way, output_versio
     assert sent == {"role": "assistant", "content": None, "refusal": "I cannot help."}
 
 
+@pytest.mark.parametrize(
+    ("reason", "delta", "normal"),
+    [
+        ("stop", {"content": "Hi."}, "stop"),
+        ("end_turn", {"content": "Hi."}, "stop"),
+        ("MAX_TOKENS", {"content": "Hi."}, "length"),
+        ("length", call(0, "{}", id="a", type="function", name="f"), "length"),
+        ("stop", call(0, "{}", id="a", type="function", name="f"), "tool_call"),
+        ("tool_calls", call(0, "{}", id="a", type="function", name="f"), "tool_call"),
+        ("SAFETY", {"content": ""}, "content_filter"),
+        ("stop", {"refusal": "No."}, "refusal"),
+        ("of tomorrow", {"content": "Hi."}, None),
+    ],
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_finish_reason_has_one_word_for_each_meaning(
+    gateway: Gateway, endpoint: Endpoint, way: Way, reason: str, delta: dict[str, Any], normal: str | None
+) -> None:
+    message = {"role": "assistant", "content": None, **delta}
+    answer = Fault(body={"choices": [{"index": 0, "message": message, "finish_reason": reason}]})
+    gateway.misbehave(streamed(delta, finish_reason=reason) if way in STREAMED else answer)
+
+    metadata = way(model(endpoint), "Hello").response_metadata
+
+    assert metadata["finish_reason"] == reason
+    assert metadata.get("normalized_finish_reason") == normal
+
+
 def test_events_of_a_refusal(gateway: Gateway, endpoint: Endpoint) -> None:
     gateway.misbehave(streamed({"role": "assistant", "refusal": "I cannot "}, {"refusal": "help."}))
     events, message = _events(model(endpoint), asynchronous=False)

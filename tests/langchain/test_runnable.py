@@ -17,7 +17,14 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.exceptions import ModelError
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage, trim_messages
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+    trim_messages,
+)
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.rate_limiters import BaseRateLimiter
@@ -212,6 +219,23 @@ def test_trimming_a_history_keeps_its_document(endpoint: Endpoint) -> None:
     kept = trim_messages(history, max_tokens=20_000, token_counter=model(endpoint), strategy="last")
 
     assert kept == history
+
+
+def test_a_system_message_is_sent_where_it_sits_as_the_profile_says(endpoint: Endpoint) -> None:
+    chat = model(endpoint)
+    history = [HumanMessage("Hello"), AIMessage("Hi."), SystemMessage("Be brief."), HumanMessage("And?")]
+
+    sent = chat._get_request_payload(history)["messages"]
+
+    assert chat.profile is not None
+    assert chat.profile["mid_conversation_system_messages"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "system", "user"]
+
+
+def test_what_an_agent_notes_on_its_own_messages_is_not_sent(endpoint: Endpoint) -> None:
+    note = HumanMessage("Done.", additional_kwargs={"lc_source": "task", "lc_data": {"id": 1}})
+
+    assert model(endpoint)._get_request_payload([note])["messages"] == [{"role": "user", "content": "Done."}]
 
 
 def test_only_a_known_model_has_a_profile(endpoint: Endpoint) -> None:

@@ -50,6 +50,19 @@ UNKNOWN_TOOLS = "unknown_tools"
 """Member of a choice's metadata: names that the model called without having such a tool."""
 
 
+_NORMAL_REASONS = {
+    **dict.fromkeys(("stop", "end_turn", "stop_sequence", "eos", "eos_token", "complete"), "stop"),
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
+    **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call"), "tool_call"),
+    **dict.fromkeys(
+        ("content_filter", "safety", "recitation", "blocklist", "prohibited_content", "spii", "sensitive"),
+        "content_filter",
+    ),
+    "refusal": "refusal",
+}
+"""Finish reasons of OpenAI, Anthropic, Mistral, Together, Gemini and Z.ai -> one word for each meaning."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChatChoice:
     """One answer of the model."""
@@ -65,6 +78,17 @@ class ChatChoice:
     """Members of the message without a field above, e.g. `annotations`, `audio`, `images`."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Members of the choice without a field above, e.g. `native_finish_reason`, `matched_stop`."""
+
+    @property
+    def normalized_finish_reason(self) -> str | None:
+        """`stop`, `length`, `tool_call`, `content_filter` or `refusal`, `None` for another reason.
+
+        A refusal and tool calls count although the provider says `stop`.
+        """
+        reason = _NORMAL_REASONS.get((self.finish_reason or "").lower())
+        if reason is not None and self.refusal:
+            return "refusal"
+        return "tool_call" if reason == "stop" and self.tool_calls else reason
 
     @property
     def is_cut(self) -> bool:
