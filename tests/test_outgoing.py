@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 from llama_index.core.base.llms.types import ChatMessage, TextBlock, ThinkingBlock, ToolCallBlock
+from llama_index.core.llms import LLM
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
@@ -96,7 +97,7 @@ HISTORIES: dict[str, tuple[list[Any], list[Any]]] = {
 
 async def ask(how: str, model: Any, messages: list[Any], **kwargs: Any) -> Any:
     """The whole answer of either framework's model."""
-    if isinstance(model, TexAPI):
+    if isinstance(model, LLM):
         if how == "whole":
             return model.chat(messages, **kwargs)
         if how == "awhole":

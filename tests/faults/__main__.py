@@ -1,5 +1,7 @@
 """`python -m tests.faults`: run the fault table on this project's classes and their peers, as Markdown.
 
+The table of what applications hold (`outgoing.py`) runs too; with `--outgoing` it runs alone.
+
 The peers are `ChatOpenAI` and `OpenAILike`, if installed: `make compare-faults`.
 """
 
@@ -15,13 +17,14 @@ import sys
 import time
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import openai
 from langchain_core.exceptions import ModelError
 
+from tests.faults import outgoing
 from tests.faults.case import Case, Seen
 from tests.faults.table import GROUPS, concerns
 from tests.faults.verbatim import Verbatim, VerbatimServer
@@ -46,7 +49,7 @@ _PACKAGES = (
 def _chat_openai(**where: Any) -> Any:
     chat_openai = importlib.import_module("langchain_openai").ChatOpenAI
     limit = {"stream_chunk_timeout": 0.4} if "stream_chunk_timeout" in chat_openai.model_fields else {}
-    return chat_openai(model="gpt-5.2", stream_usage=True, **limit, **where)
+    return chat_openai(model="gpt-5.2", stream_usage=True, use_responses_api=False, **limit, **where)
 
 
 def _open_ai_like(*, base_url: str, **where: Any) -> Any:
@@ -115,20 +118,28 @@ def main() -> int:
     """Print the table; return 1 if a class of this project fails a row."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("subjects", nargs="*", help=f"some of {', '.join(SUBJECTS)}; default all installed")
+    parser.add_argument("--outgoing", action="store_true", help="run the table of what is sent alone")
     parser.add_argument("--write", action="store_true", help="put the table into docs/faults.md")
     arguments = parser.parse_args()
     chosen = arguments.subjects or [name for name in SUBJECTS if _is_installed(SUBJECTS[name][2])]
     results: dict[str, dict[tuple[str, str, str], str]] = {}
-    with Gateway() as gateway, VerbatimServer() as verbatim, one_loop(), _quiet():
+    sent: dict[str, dict[tuple[str, str, str], str]] = {}
+    with Gateway() as gateway, VerbatimServer() as verbatim, one_loop() as runner, _quiet():
         for name in chosen:
-            results[name] = _run(name, gateway, verbatim)
-    table = _table(results)
-    if arguments.write:
-        rewrite_part("faults.md", "faults", table)
-    else:
-        sys.stdout.write(table)
-    ours = [wrong for name in ("ChatTexAPI", "TexAPI") for wrong in results.get(name, {}).values() if wrong]
-    return 1 if ours else 0
+            number = 0 if SUBJECTS[name][0] is langchain_ways else 1
+            sent[name] = outgoing.run(SUBJECTS[name][1], gateway, runner, number=number)
+            if not arguments.outgoing:
+                results[name] = _run(name, gateway, verbatim)
+    tables = {"outgoing": _table(sent, outgoing.GROUPS, "###")}
+    if not arguments.outgoing:
+        tables["faults"] = _table(results, GROUPS, "##")
+    for part, table in tables.items():
+        if arguments.write:
+            rewrite_part("faults.md", part, table)
+        else:
+            sys.stdout.write(table)
+    ours = [found.get(name, {}).values() for name in ("ChatTexAPI", "TexAPI") for found in (sent, results)]
+    return 1 if any(wrong for wrongs in ours for wrong in wrongs) else 0
 
 
 def _run(name: str, gateway: Gateway, verbatim: VerbatimServer) -> dict[tuple[str, str, str], str]:
@@ -175,22 +186,24 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def _table(results: dict[str, dict[tuple[str, str, str], str]]) -> str:
+def _table(
+    results: dict[str, dict[tuple[str, str, str], str]], groups: Mapping[str, Mapping[str, Any]], level: str
+) -> str:
     lines = [
         f"Run on {datetime.date.today().isoformat()} with {_versions()}.\n",
         f"| Group | Rows | {' | '.join(results)} |",
         f"| --- | --- |{' --- |' * len(results)}",
     ]
-    for group in GROUPS:
+    for group in groups:
         cells = [
             _share(wrong for key, wrong in outcomes.items() if key[0] == group)
             for outcomes in results.values()
         ]
-        lines.append(f"| {group} | {len(GROUPS[group])} | {' | '.join(cells)} |")
+        lines.append(f"| {group} | {len(groups[group])} | {' | '.join(cells)} |")
     shares = [_share(outcomes.values()) for outcomes in results.values()]
-    lines.append(f"| all | {sum(map(len, GROUPS.values()))} | {' | '.join(shares)} |")
+    lines.append(f"| all | {sum(map(len, groups.values()))} | {' | '.join(shares)} |")
     for name, outcomes in results.items():
-        lines += _failures(name, outcomes)
+        lines += _failures(name, outcomes, level)
     return "\n".join(lines) + "\n"
 
 
@@ -200,14 +213,14 @@ def _share(outcomes: Any) -> str:
     return f"{right} of {len(wrongs)} ({100 * right // len(wrongs)} %)"
 
 
-def _failures(name: str, outcomes: dict[tuple[str, str, str], str]) -> list[str]:
+def _failures(name: str, outcomes: dict[tuple[str, str, str], str], level: str) -> list[str]:
     rows: dict[str, Counter[str]] = defaultdict(Counter)
     for (_, row, way), wrong in outcomes.items():
         if wrong:
             rows[wrong][f"{row} ({way})"] += 1
     if not rows:
         return []
-    lines = [f"\n## What `{name}` does differently\n"]
+    lines = [f"\n{level} What `{name}` does differently\n"]
     for wrong, where in sorted(rows.items(), key=lambda item: -len(item[1])):
         by_row: dict[str, list[str]] = defaultdict(list)
         for place in where:
