@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain
@@ -175,6 +176,28 @@ def test_no_description_of_a_statement_ends_in_a_traceback(folder: Path, describ
     arguments = ("reconcile", "statement.csv", "--ledger", "LEDGER", "--columns", "any.toml")
 
     assert invoke(folder, *arguments).exit_code in (0, 1, 3)
+
+
+def test_calls_of_any_time_and_name_are_reported_and_drawn(folder: Path, tmp_path: Path) -> None:
+    """A machine's clock may be anywhere, and a model's name is the gateway's."""
+    path = tmp_path / "odd.db"
+    times = (datetime(1, 1, 1), datetime(1969, 12, 31), datetime(9999, 12, 31, 23, 59, 59))
+    names = ("$\\frac{", "_" * 300, "m\x1b[31m")
+    odd = [
+        replace(call(number, model=name), started_at=time.replace(tzinfo=UTC))
+        for number, (time, name) in enumerate(zip(times, names, strict=True))
+    ]
+    fill(f"sqlite:///{path}", odd)
+    for command in (
+        ["usage", "--by", "day", "--plot", str(tmp_path / "odd.png")],
+        ["usage", "--by", "model", "--plot", str(tmp_path / "odd.svg")],
+        ["usage", "--since", "0001-01-01", "--until", "9998-12-30"],
+        ["calls"],
+        ["ledger", "info"],
+        ["ledger", "export", str(tmp_path / "odd.parquet")],
+        ["ledger", "prune", "--before", "1969-12-31T12:00"],
+    ):
+        assert invoke(folder, *command, "--ledger", f"sqlite:///{path}").exit_code == 0, command
 
 
 def test_a_failure_of_the_command_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ from texapi_core.wire.text import printable
 
 _MAX_SERIES = 7
 _MAX_BARS = 20
+_MAX_DAYS = 1_000
+_MAX_LABEL = 50
 _OTHERS = "others"
 _COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a800", "#999999")
 """Okabe and Ito's colour-blind safe palette, for light and dark backgrounds."""
@@ -70,7 +72,7 @@ def _draw_days(axes: Any, amounts: Mapping[tuple[str, ...], float | None]) -> No
     below = [0.0] * len(days)
     for (model, of_day), color in zip(series.items(), _COLORS, strict=False):
         heights = [of_day.get(day, 0.0) for day in days]
-        axes.bar(range(len(days)), heights, bottom=below, label=model, color=color, width=0.8)
+        axes.bar(range(len(days)), heights, bottom=below, label=_label(model), color=color, width=0.8)
         below = [bottom + height for bottom, height in zip(below, heights, strict=True)]
     step = max(1, -(-len(days) // 12))
     axes.set_xticks(range(0, len(days), step), [day[5:] for day in days[::step]])
@@ -80,11 +82,19 @@ def _draw_days(axes: Any, amounts: Mapping[tuple[str, ...], float | None]) -> No
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 
 
+def _label(name: str) -> str:
+    """A name that leaves room for the bars. Matplotlib leaves those that begin with `_` out of legends."""
+    text = name if len(name) <= _MAX_LABEL else f"{name[: _MAX_LABEL - 1]}…"
+    return f" {text}" if text.startswith("_") else text
+
+
 def _every_day(days: Sequence[str]) -> list[str]:
-    """All days from the first to the last, including days without calls."""
+    """All days from the first to the last, but those without calls where a wrong clock makes too many."""
     if not days:
         return []
     first, last = date.fromisoformat(min(days)), date.fromisoformat(max(days))
+    if (last - first).days > _MAX_DAYS:
+        return sorted(set(days))
     return [(first + timedelta(n)).isoformat() for n in range((last - first).days + 1)]
 
 
@@ -93,7 +103,9 @@ def _draw_bars(axes: Any, amounts: Mapping[str, float | None], *, is_cost: bool)
     shown, rest = ranked[:_MAX_BARS], ranked[_MAX_BARS:]
     if rest:
         shown.append((_OTHERS, sum(amount or 0 for _, amount in rest)))
-    bars = axes.barh([name for name, _ in shown], [amount or 0 for _, amount in shown], color=_COLORS[0])
+    places = range(len(shown))
+    bars = axes.barh(places, [amount or 0 for _, amount in shown], color=_COLORS[0])
+    axes.set_yticks(places, [_label(name) for name, _ in shown])
     digits = 4 if is_cost else 0
     labels = ["unknown" if amount is None else f"{amount:,.{digits}f}" for _, amount in shown]
     axes.bar_label(bars, labels, padding=4)
