@@ -6,14 +6,22 @@ Copying in C makes no calls, so each shape is also read at a size at which quadr
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
+import openai
 import pytest
 
+from texapi_core import resolve_settings
+from texapi_core.call import Call
+from texapi_core.transport.read import Body
+from texapi_core.wire.arguments import ArgumentsText
 from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.reader import StreamReader
 from texapi_core.wire.reply import parse_reply
@@ -238,3 +246,40 @@ def test_sound_in_many_pieces() -> None:
     _read_stream(body)
 
     assert time.process_time() - start < 8
+
+
+@pytest.mark.parametrize("coding", ["", "gzip"])
+def test_a_whole_answer_is_copied_once(coding: str) -> None:
+    """Its bytes and its text are in memory, and no more of either at the same time."""
+    text = "abcdefgh ij" * 10**6
+    body = json.dumps({"choices": [{"message": {"content": text}}]}).encode()
+    sent = gzip.compress(body, 1) if coding else body
+    packets = [sent[at : at + 2**16] for at in range(0, len(sent), 2**16)]
+    http = import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
+    response = http.Response(
+        200, headers={"content-encoding": coding} if coding else {}, stream=http.ByteStream(b"")
+    )
+    call = Call(resolve_settings(api_key="sk-tex-1", base_url=None, timeout=60, max_retries=0))
+    del text
+
+    tracemalloc.start()
+    try:
+        read = Body(call, response)
+        while packets:
+            read.feed(packets.pop(0))
+        reply = read.reply()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert len(reply.choice.text) > 0.99 * len(body)
+    assert peak < 2.3 * len(body)
+
+
+def test_a_large_integer_is_found_at_any_place() -> None:
+    number = "123456789012345678901"
+    for before in range(30):
+        for after in ("}", "5}"):
+            text = f'{{"a": "{"x" * before}", "n": {number}{after}'
+            read = ArgumentsText()
+            assert json.loads(read.feed(text) + read.finish())["n"] == number + after[:-1]

@@ -90,7 +90,7 @@ class Body:
     def __init__(self, call: Call, response: Any) -> None:
         self._call = call
         self._response = response
-        self._bytes = bytearray()
+        self._pieces: list[bytes] = []
         self._tools = ToolNames(call.options.own_names, storable=call.options.storable_arguments)
         self.decoder = decoder_of(response, call.settings.max_response_bytes)
         self.seconds: float | None = (
@@ -107,7 +107,7 @@ class Body:
         """
         try:
             for piece in self.decoder.feed(packet):
-                self._bytes += piece
+                self._pieces += (piece,)
         except TooManyBytes:
             limit, secrets = self._call.settings.max_response_bytes, self._call.secrets
             raise mapping.too_large(limit, self._response, secrets) from None
@@ -159,7 +159,8 @@ class Body:
             raise mapping.from_answer(error, self._response, self._call.secrets) from None
 
     def _text(self) -> bytes:
-        return bytes(self._bytes).removeprefix(BYTE_ORDER_MARK).strip()
+        self._pieces = [b"".join(self._pieces)]  # one copy at a time: a body may have megabytes
+        return self._pieces[0].removeprefix(BYTE_ORDER_MARK).strip()
 
 
 class AnswerStream:

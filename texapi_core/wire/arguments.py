@@ -13,8 +13,9 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _REST_OF_STRING = re.compile(r'(?:[^"\\]|\\.)*', re.DOTALL)
 _NUMBER = re.compile(r"-?[0-9][0-9.eE+-]*|-")
 _PLAIN = re.compile(r'[^"{}\[\],0-9-]+')
-_MAY_BE_LARGE = re.compile(r"[0-9-]\Z|[0-9]{15}")
-"""An integer that goes on in the next piece, or a long one."""
+_TWO_DIGITS, _LONG = re.compile(r"[0-9]{2}"), re.compile(r"[0-9]{15}")
+_SAMPLE = 7
+"""Of 15 digits in a row at least two are left, side by side, where each seventh character is taken."""
 _INTEGER = re.compile(r"-?[0-9]{18,}")
 
 
@@ -35,7 +36,7 @@ class ArgumentsText:
 
     def feed(self, piece: str) -> str:
         """What a piece lets us emit."""
-        if not (self._held or self._own_names or _MAY_BE_LARGE.search(piece)):
+        if not (self._held or self._own_names or _may_hold_large(piece)):
             self._unread.append(piece)
             return piece
         gone = 0
@@ -103,6 +104,14 @@ class ArgumentsText:
         else:
             self._awaits_property = self._depth == 1 and bool(self._own_names)
         return char, char
+
+
+def _may_hold_large(piece: str) -> bool:
+    """Whether a piece may hold a large integer, or ends in a number that the next one continues."""
+    if piece and piece[-1] in "0123456789-":
+        return True
+    # A sample first: looking at each character of a long text would stall an event loop.
+    return _TWO_DIGITS.search(piece[::_SAMPLE]) is not None and _LONG.search(piece) is not None
 
 
 def _text_of(quoted: str) -> str | None:
