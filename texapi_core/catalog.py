@@ -63,6 +63,8 @@ class ModelCapabilities:
     """Whether it takes a temperature."""
     reasoning_effort_levels: tuple[str, ...] | None = None
     reasoning_effort_default: str | None = None
+    image_tokens: str | None = None
+    """How it counts images, see `texapi_core.request.image_tokens`."""
     name: str | None = None
     """What its maker calls it."""
     status: str | None = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import pickle
+import struct
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -169,7 +171,7 @@ def test_tokens_are_counted_offline(endpoint: Endpoint) -> None:
 
     assert 5 <= plain <= 30
     assert with_tools > plain
-    assert chat.get_num_tokens("a" * 400) == 101
+    assert chat.get_num_tokens("word " * 100) == 88
     assert model(endpoint, custom_get_token_ids=lambda text: [1] * len(text)).get_num_tokens("abc") == 3
 
 
@@ -181,9 +183,15 @@ def test_a_trailing_slash_of_the_address_does_not_change_the_cache_key() -> None
 
 
 LONG = "A" * 400_000
+TEXT = "word " * 1000
+PICTURE = (
+    "data:image/png;base64,"
+    + base64.b64encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 200, 200)).decode()
+)
+"""As far as its size."""
 TEXT_DOCUMENT = {
     "type": "document",
-    "source": {"type": "text", "media_type": "text/plain", "data": "a" * 4000},
+    "source": {"type": "text", "media_type": "text/plain", "data": TEXT},
 }
 
 
@@ -196,14 +204,19 @@ TEXT_DOCUMENT = {
         ({"type": "input_audio", "input_audio": {"data": LONG, "format": "mp3"}}, 1000),
         ({"type": "document", "source": {"type": "base64", "data": LONG}}, 1000),
         ({"type": "video", "url": "https://x.example/a.mp4"}, 1000),
-        ({"type": "image", "base64": LONG, "mime_type": "image/png"}, 85),
-        ({"type": "tool_result", "content": [{"type": "image", "base64": LONG}]}, 85),
-        ({"type": "text-plain", "text": "a" * 4000}, 1000),
-        (TEXT_DOCUMENT, 1000),
-        ({"type": "text", "text": "a" * 4000}, 1000),
+        ({"type": "image", "base64": LONG, "mime_type": "image/png"}, 1369),
+        ({"type": "tool_result", "content": [{"type": "image", "base64": LONG}]}, 1369),
+        ({"type": "image_url", "image_url": {"url": PICTURE}}, 64),
+        ({"type": "image", "source": {"type": "base64", "data": PICTURE}}, 64),
+        ({"type": "image", "url": "https://x.example/a.png"}, 1369),
+        ({"type": "reasoning", "reasoning": TEXT}, 880),
+        ({"type": "tool_call", "name": "f", "args": {}, "id": "a"}, 0),
+        ({"type": "text-plain", "text": TEXT}, 880),
+        (TEXT_DOCUMENT, 880),
+        ({"type": "text", "text": TEXT}, 880),
     ],
 )
-def test_media_count_a_fixed_number_of_tokens(endpoint: Endpoint, block: Any, tokens: int) -> None:
+def test_each_kind_of_block_counts(endpoint: Endpoint, block: Any, tokens: int) -> None:
     chat = model(endpoint)
     without = chat.get_num_tokens_from_messages([HumanMessage([{"type": "text", "text": ""}])])
     message = HumanMessage([block])

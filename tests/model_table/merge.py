@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.model_table.images import image_rule
 from tests.model_table.sources import (
     LITELLM,
     PROFILES,
@@ -100,6 +101,8 @@ def _merge_model(name: str, sources: Mapping[str, Facts], differ: dict[str, dict
         if found := stated(fact):
             row[fact] = decide(fact, found)
     _agree(row)
+    if row.get("image_inputs") and (rule := image_rule(name)):
+        row["image_tokens"] = rule
     for fact in _EFFORTS:
         if row.get("reasoning_output") and (found := stated(fact)):
             row[fact] = next(iter(found.values()))
