@@ -387,3 +387,32 @@ def test_beside_a_provider_s_own_tool_no_call_is_unknown(gateway: Gateway, endpo
     answer = langchain(endpoint).invoke([Q], tools=[{"google_search": {}}])
 
     assert "unknown_tools" not in answer.response_metadata
+
+
+# Media of another kind than they are called
+
+KINDS = {
+    "a video called an image": ("image", b"\0\0\0\x18ftypisom", "video_url"),
+    "a sound called an image": ("image", b"ID3\x03\0", "input_audio"),
+    "a PDF called an image": ("image", b"%PDF-1.7", "file"),
+    "a PDF called a video": ("video", b"%PDF-1.7", "file"),
+    "an image called a video": ("video", b"\x89PNG\r\n\x1a\n", "image_url"),
+    "an image called a sound": ("audio", b"\x89PNG\r\n\x1a\n", "image_url"),
+    "a table called an image": ("image", b"a,b\n", "file"),
+}
+
+
+@pytest.mark.parametrize("case", KINDS)
+def test_media_are_sent_as_the_kind_that_they_are(gateway: Gateway, endpoint: Endpoint, case: str) -> None:
+    called_kind, content, part_type = KINDS[case]
+    label = "text/csv" if content == b"a,b\n" else f"{called_kind}/png"
+    block = {"type": called_kind, "base64": base64.b64encode(content).decode(), "mime_type": label}
+
+    langchain(endpoint).invoke(
+        [HumanMessage([{**block, "extras": {"cache_control": {"type": "ephemeral"}}}])]
+    )
+
+    (part,) = sent(gateway)[0]["content"]
+    assert part["type"] == part_type
+    assert part["cache_control"] == {"type": "ephemeral"}
+    assert base64.b64encode(content).decode() in json.dumps(part[part_type])

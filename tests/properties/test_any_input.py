@@ -38,8 +38,10 @@ from tests.gateway.check_request import check_request
 from tests.gateway.refusal import Refusal
 from tests.properties.line import Line
 from tests.properties.strategies import examples, json_values, texts
+from tests.test_outgoing_content import FILES, IMAGES, SOUNDS
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
+MEDIA = [*IMAGES.values(), *SOUNDS.values(), *(file[0] for file in FILES.values())]
 Record = namedtuple("Record", "id name args")
 
 odd_values: Any = st.recursive(
@@ -289,3 +291,57 @@ def test_any_tools(send: Send, line: Line, how: str, tools: list[Any]) -> None:
         check_or_refused(
             send, lambda messages: llm.chat_with_tools(tools, chat_history=messages), [LlamaMessage("Hi")]
         )
+
+
+LABELS: Any = st.sampled_from(
+    [
+        *("image/png", "image/jpeg", "IMAGE/JPG", "audio/mpeg", "audio/wav", "video/mp4", "application/pdf"),
+        *("text/csv", "text/plain; charset=utf-8", "application/octet-stream", "x", "", None),
+    ]
+)
+ENDINGS: Any = st.sampled_from([None, "a", "a.png", "a.pdf", "a.csv", "tên.docx", ".pdf", "a b.xyz"])
+CONTENTS: Any = st.sampled_from(MEDIA) | st.binary(min_size=1, max_size=60)
+
+
+def _langchain_media(kind: str, content: bytes, label: str | None, name: str | None) -> list[Any]:
+    data = base64.b64encode(content).decode()
+    url = f"data:{label or ''};base64,{data}"
+    return [
+        {"type": kind, "base64": data, "mime_type": label, "filename": name},
+        {"type": kind, "source_type": "base64", "data": data, "mime_type": label},
+        {"type": kind, "source": {"type": "base64", "data": data, "media_type": label}},
+        {"type": kind, "url": url, "mime_type": label},
+        {"type": "image_url", "image_url": {"url": url}},
+        {"type": "file", "file": {"file_data": url, "filename": name}},
+        {"type": "input_audio", "input_audio": {"data": data, "format": str(label).rpartition("/")[2]}},
+    ]
+
+
+def _llama_media(content: bytes, label: str | None, name: str | None) -> list[Any]:
+    return [
+        ImageBlock(image=content, image_mimetype=label),
+        AudioBlock(audio=content, format=label),
+        VideoBlock(video=content, video_mimetype=label),
+        DocumentBlock(data=content, document_mimetype=label, title=name),
+    ]
+
+
+@examples
+@given(
+    kind=st.sampled_from(["image", "audio", "video", "file", "document"]),
+    content=CONTENTS,
+    label=LABELS,
+    name=ENDINGS,
+    at=st.integers(0, 100),
+    role=st.sampled_from(["user", "tool", "system", "assistant"]),
+)
+def test_any_bytes_of_any_label(
+    send: Send, line: Line, kind: str, content: bytes, label: str | None, name: str | None, at: int, role: str
+) -> None:
+    blocks = _langchain_media(kind, content, label, name)
+    said = ChatMessage(content=[blocks[at % len(blocks)]], role=role, additional_kwargs={"tool_call_id": "a"})
+    check_or_refused(send, line.chat_texapi.invoke, [said, HumanMessage("And now?")])
+
+    llama = _llama_media(content, label, name)
+    message = LlamaMessage(role=role, blocks=[llama[at % 4]], additional_kwargs={"tool_call_id": "a"})
+    check_or_refused(send, line.texapi.chat, [message, LlamaMessage("And now?")])

@@ -144,7 +144,8 @@ def legal_data_url(url: str, kind: str = "") -> str:
     mime_type = sniffed or _SAME.get(given, given)
     if mime_type in _UNKNOWN or "/" not in mime_type or (sniffed is None and mime_type == "application/pdf"):
         mime_type = _office_type(data) or _DEFAULTS.get(kind) or _file_type(data, mime_type)
-    kept = [each for each in parameters[1:] if mime_type.startswith("text/") and each.strip() != "base64"]
+    stripped = [each.strip() for each in parameters[1:]]
+    kept = [each for each in stripped if mime_type.startswith("text/") and each not in ("", "base64")]
     return f"data:{';'.join([mime_type, *kept, 'base64'])},{data}"
 
 
@@ -170,19 +171,33 @@ def _legal_part(part: Part) -> Part:
         return part
     if kind in _KINDS and _is_data_url(held.get("url")):
         legal = legal_data_url(held["url"], _KINDS[kind])
-        if legal.startswith("data:application/pdf;"):
-            rest = {name: value for name, value in part.items() if name != kind}
-            return {**rest, "type": "file", "file": {"filename": "document.pdf", "file_data": legal}}
+        if not legal.startswith(f"data:{_KINDS[kind]}/"):
+            return _part_of_another_kind(part, legal)
         return {**part, kind: {**held, "url": legal}}
     if kind == "input_audio" and isinstance(held.get("data"), (str, bytes)):
         data = as_base64(held["data"])
         sniffed = media_type(_first_bytes(data), "audio") or ""
+        if sniffed and not sniffed.startswith("audio/"):
+            return _part_of_another_kind(part, f"data:{sniffed};base64,{data}")
         given = held.get("format")
         found = audio_format(sniffed if sniffed.startswith("audio/") else str(given or "wav"))
         return {**part, kind: {**held, "data": data, "format": found}}
     if kind == "file" and isinstance(held.get("file_data"), (str, bytes)):
         return {**part, kind: _legal_file(held)}
     return part
+
+
+def _part_of_another_kind(part: Part, url: str) -> Part:
+    """The part of the kind that a data URL is of, e.g. of a file for a PDF that is called an image."""
+    rest = {name: value for name, value in part.items() if name != part["type"]}
+    mime_type, _, data = url[len("data:") :].partition(";base64,")
+    kind = mime_type.partition("/")[0]
+    if kind in ("image", "video"):
+        return {**rest, "type": f"{kind}_url", f"{kind}_url": {"url": url}}
+    if kind == "audio":
+        sound = {"data": data, "format": audio_format(mime_type)}
+        return {**rest, "type": "input_audio", "input_audio": sound}
+    return {**rest, "type": "file", "file": _legal_file({"file_data": url})}
 
 
 def file_part(content: bytes | str, mime_type: str | None, name: str | None) -> Part:
