@@ -18,7 +18,7 @@ from tests.faults.ways import WAYS, Way
 from tests.gateway import Fault, Gateway
 from texapi_core.failures.classify import classify, error_object
 from texapi_core.failures.money import money_reason
-from texapi_core.wire.reply import raise_for_error
+from texapi_core.wire.error_answers import raise_for_error
 from texapi_core.wire.values import ErrorAnswer
 
 _ROWS = json.loads(resources.files("texapi_core").joinpath("data/money_errors.json").read_text("utf-8"))

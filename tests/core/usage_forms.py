@@ -211,4 +211,17 @@ FORMS = (
         ({"prompt_tokens": 15, "completion_tokens": 16, "cost": "0.2", "currency": "CNY"},),
         TokenUsage(15, 16, 31),
     ),
+    Form(
+        "a total that leaves no room for the reasoning",
+        "what the total does not hold was not billed",
+        (
+            {
+                "prompt_tokens": 10,
+                "completion_tokens": 5,
+                "total_tokens": 15,
+                "completion_tokens_details": {"reasoning_tokens": 200},
+            },
+        ),
+        TokenUsage(10, 5, 15, reasoning_tokens=5),
+    ),
 )

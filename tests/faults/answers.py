@@ -12,16 +12,28 @@ from typing import Any
 
 from tests.faults.case import OK, USAGE, Case, Seen, called, document, raw, whole
 from tests.faults.verbatim import Verbatim
+from tests.gateway import Fault
 
 _DOCUMENT = json.dumps(document({"content": "ok"})).encode()
 _F = ("f", {"x": 1})
 _CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+_HUGE = b"9" * 5000
+"""More digits than Python reads as an integer."""
 _MANY_FIELDS: dict[str, Any] = {
     "mood": {"a": [1]},
     "annotations": [],
     "audio": None,
     "reasoning_content": None,
     "provider_specific_fields": {"x": None},
+}
+_F_OF_OLLAMA = {"name": "f", "arguments": {"x": 1}}
+_OLLAMA = {
+    "model": "m",
+    "created_at": "2026-11-01T00:00:00Z",
+    "message": {"role": "assistant", "content": "ok"},
+    "done": True,
+    "prompt_eval_count": 3,
+    "eval_count": 2,
 }
 _TWO_ANSWERS: list[dict[str, Any]] = [
     {"index": 1, "message": {"role": "assistant", "content": "no"}, "finish_reason": "stop"},
@@ -126,6 +138,35 @@ ANSWERS: dict[str, Case] = {
     "usage in Anthropic's names": Case(
         whole({"content": "ok"}, usage={"input_tokens": 3, "output_tokens": 2}), OK
     ),
+    # What stands beside the answer
+    "error null as text": Case(whole({"content": "ok"}, error="null"), OK),
+    "error false": Case(whole({"content": "ok"}, error=False), OK),
+    "error of success": Case(whole({"content": "ok"}, error={"code": "success", "message": "ok"}), OK),
+    "error of code 200": Case(whole({"content": "ok"}, error={"code": 200, "message": "Success!"}), OK),
+    "code 200 and a message": Case(whole({"content": "ok"}, code=200, msg="success"), OK),
+    "an error beside a whole answer": Case(
+        whole({"content": "ok"}, error={"code": 502, "message": "the log could not be written"}), OK
+    ),
+    "an error in the choice of a whole answer": Case(
+        whole({}, choices=[{**_TWO_ANSWERS[1], "error": {"message": "no audit"}}]), OK
+    ),
+    "a huge integer": Case(raw(_DOCUMENT.replace(b"{", b'{"x": -' + _HUGE + b", ", 1)), OK),
+    "a huge integer in the usage": Case(
+        raw(_DOCUMENT.replace(b'"prompt_tokens"', b'"x": ' + _HUGE + b', "prompt_tokens"')), OK
+    ),
+    "created a huge integer": Case(
+        raw(json.dumps(document({"content": "ok"}, created="?")).encode().replace(b'"?"', _HUGE)), OK
+    ),
+    "finish reason false": Case(whole({"content": "ok"}, finish_reason=False), OK),
+    # Envelopes
+    "in a list": Case(Fault(body=json.dumps([document({"content": "ok"})])), OK),
+    "under body": Case(Fault(body={"statusCode": 200, "body": document({"content": "ok"})}), OK),
+    "as text under body": Case(Fault(body={"body": _DOCUMENT.decode(), "error": "null"}), OK),
+    "in two envelopes": Case(Fault(body={"code": 0, "data": {"body": [document({"content": "ok"})]}}), OK),
+    "of Ollama's API": Case(Fault(body=_OLLAMA), OK),
+    "of Ollama's API, a call": Case(
+        Fault(body={**_OLLAMA, "message": {"tool_calls": [{"function": _F_OF_OLLAMA}]}}), Seen("", [_F])
+    ),
     # Tool calls
     "tool call": Case(
         whole(called(name="f", arguments='{"x": 1}'), finish_reason="tool_calls"), Seen("", [_F])
@@ -155,6 +196,15 @@ ANSWERS: dict[str, Case] = {
     "arguments a string in a string": Case(whole(called(name="f", arguments='"x"')), Seen("", [("f", None)])),
     "arguments cut at the limit": Case(
         whole(called(name="f", arguments='{"path": "/ho'), finish_reason="length"), Seen("", [("f", None)])
+    ),
+    "no arguments at the limit": Case(
+        whole(called(name="f", arguments=""), finish_reason="length"), Seen("", [("f", None)])
+    ),
+    "arguments null at the limit": Case(
+        whole(called(name="f", arguments=None), finish_reason="length"), Seen("", [("f", None)])
+    ),
+    "arguments null as text, filtered": Case(
+        whole(called(name="f", arguments="null"), finish_reason="content_filter"), Seen("", [("f", None)])
     ),
     "call without id": Case(
         whole(called({"function": {"name": "f", "arguments": '{"x": 1}'}})), Seen("", [_F])

@@ -58,6 +58,25 @@ NO_ANSWERS: dict[str, Case] = {
     "choices missing": Case(whole({}, choices=...), TexAPIResponseError, says="without"),
     "choices a text": Case(Fault(body={"choices": "ok"}), TexAPIResponseError, says="without"),
     "choices of nulls": Case(Fault(body={"choices": [None]}), TexAPIResponseError, says="without"),
+    "of Gemini's API": Case(
+        Fault(body={"candidates": [{"content": {"parts": [{"text": "ok"}]}}]}),
+        TexAPIResponseError,
+        says="Gemini",
+    ),
+    "of Gemini's API, in a list": Case(
+        Fault(body='[{"candidates": []}, {"candidates": []}]'), TexAPIResponseError, says="Gemini"
+    ),
+    "of Bedrock's API": Case(
+        Fault(body={"output": {"message": {"content": [{"text": "ok"}]}}, "stopReason": "end_turn"}),
+        TexAPIResponseError,
+        says="Bedrock",
+    ),
+    "a message in place of choices": Case(
+        Fault(body={"message": {"role": "assistant", "content": []}}), TexAPIResponseError, says="without"
+    ),
+    "a success without an answer": Case(
+        Fault(body={"code": 200, "message": "ok", "error": {"code": 0}}), TexAPIResponseError, says="without"
+    ),
     "broken gzip": Case(raw(b"no gzip", content_encoding="gzip"), TexAPIConnectionError),
     "gzip cut short": Case(raw(gzip.compress(_DOCUMENT * 50)[:60], content_encoding="gzip"), TexAPIError),
     "error object": Case(

@@ -17,6 +17,7 @@ _TORN = event({"content": "Đà Nẵng 🏖"}) + END
 _KEEP_ALIVES: list[bytes | float] = [0.1, b": x\n\n"] * 15
 _NO_ENVELOPE = event({"content": "ok"}, id=..., object=..., created=..., model=...)
 _ZIPPED = gzip.compress(PLAIN)
+_IN_MEMBERS = gzip.compress(PLAIN[:100]) + gzip.compress(PLAIN[100:])
 
 
 def events(*pieces: bytes | float, content_type: str = STREAM, **headers: str) -> Any:
@@ -454,6 +455,7 @@ STREAMS: dict[str, Case] = {
     "content type JSON": Case(events(PLAIN, content_type="application/json"), OK),
     "content type text, streamed": Case(events(PLAIN, content_type="text/plain"), OK),
     "gzip, streamed": Case(events(_ZIPPED, content_encoding="gzip"), OK),
+    "gzip in two members": Case(events(_IN_MEMBERS, content_encoding="gzip"), OK),
     "gzip byte by byte": Case(
         events(*(_ZIPPED[at : at + 1] for at in range(len(_ZIPPED))), content_encoding="gzip"), OK
     ),

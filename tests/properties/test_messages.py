@@ -49,11 +49,11 @@ def test_llama_index_answers(line: Line, answer: Answer) -> None:
 
 
 def _normalized_blocks(message: ChatMessage) -> list[Any]:
-    """The blocks; invalid JSON arguments go back wrapped, because providers refuse them bare."""
+    """The blocks; invalid JSON arguments go back wrapped, because providers refuse them bare; none as {}."""
     blocks = [block.model_dump() for block in message.blocks]
     for block in blocks:
         if isinstance(bare := block.get("tool_kwargs"), str):
-            block["tool_kwargs"] = {"invalid_arguments": bare}
+            block["tool_kwargs"] = {"invalid_arguments": bare} if bare else {}
         block.pop("num_tokens", None)
     return blocks
 

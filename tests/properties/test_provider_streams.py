@@ -11,49 +11,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from llama_index.core.base.llms.types import ChatMessage
 
 from tests.properties.line import Line
+from tests.properties.reading import COMPLETION, STOP, delta_events, events, read_stream, read_whole
 from tests.properties.strategies import examples
-from texapi_core import ChatReply, TexAPIError, TexAPIResponseError
-from texapi_core.wire.json import parse_json_object
+from texapi_core import TexAPIError, TexAPIResponseError
 from texapi_core.wire.pieces import ThinkTags
-from texapi_core.wire.reader import StreamReader
-from texapi_core.wire.reply import parse_reply
-from texapi_core.wire.values import ChatDelta
-
-_STOP = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-
-
-def _events(*chunks: Any) -> bytes:
-    return b"".join(b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in chunks) + b"data: [DONE]\n\n"
-
-
-def _deltas(*deltas: dict[str, Any], end: str | None = "stop") -> bytes:
-    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": end}]}
-    return _events(*({"choices": [{"index": 0, "delta": delta}]} for delta in deltas), last)
-
-
-def _read(body: bytes, *, think_tags: bool = False) -> tuple[list[ChatDelta], ChatReply]:
-    reader = StreamReader(think_tags=think_tags)
-    deltas = [*reader.feed(body), *reader.finish()]
-    return deltas, reader.state.reply(request_id=None, headers={})
-
-
-def _stream(body: bytes, *, think_tags: bool = False) -> ChatReply:
-    """The reply, after a check that its deltas add up to it."""
-    deltas, reply = _read(body, think_tags=think_tags)
-    assert "".join(delta.text for delta in deltas) == reply.choice.text
-    assert "".join(delta.reasoning.text for delta in deltas) == reply.choice.reasoning.text
-    for index, call in enumerate(reply.choice.tool_calls):
-        pieces = [piece for delta in deltas for piece in delta.tool_calls if piece.index == index]
-        assert "".join(piece.arguments for piece in pieces) == call.arguments
-    return reply
-
-
-def _whole(body: Any, *, think_tags: bool = False) -> ChatReply:
-    document = parse_json_object(json.dumps(body).encode())
-    return parse_reply(document, request_id=None, headers={}, think_tags=think_tags)
-
 
 _CITATION = {"type": "url_citation", "url_citation": {"url": "https://a", "title": "A"}}
 _OTHER = {"type": "url_citation", "url_citation": {"url": "https://b", "title": "B"}}
@@ -69,7 +33,7 @@ _OTHER = {"type": "url_citation", "url_citation": {"url": "https://b", "title": 
     ],
 )
 def test_annotations(lists: list[list[Any]], kept: list[Any]) -> None:
-    reply = _stream(_deltas(*({"content": "x", "annotations": each} for each in lists)))
+    reply = read_stream(delta_events(*({"content": "x", "annotations": each} for each in lists)))
 
     assert reply.choice.extras == {"annotations": kept}
 
@@ -78,7 +42,7 @@ def test_annotations_beside_the_delta_of_a_chunk_that_is_not_the_last() -> None:
     """BerriAI/litellm#23662"""
     choice = {"index": 0, "delta": {"content": "x"}, "annotations": [_CITATION]}
 
-    reply = _stream(_events({"choices": [choice]}, _STOP))
+    reply = read_stream(events({"choices": [choice]}, STOP))
 
     assert reply.choice.metadata == {"annotations": [_CITATION]}
 
@@ -107,7 +71,7 @@ def _argument_deltas(*pieces: str, **members: Any) -> list[dict[str, Any]]:
     ],
 )
 def test_arguments(pieces: list[str], arguments: str) -> None:
-    (call,) = _stream(_deltas(*_argument_deltas(*pieces), end="tool_calls")).choice.tool_calls
+    (call,) = read_stream(delta_events(*_argument_deltas(*pieces), end="tool_calls")).choice.tool_calls
 
     assert call.arguments == arguments
 
@@ -140,7 +104,7 @@ def test_arguments(pieces: list[str], arguments: str) -> None:
 )
 @pytest.mark.parametrize("field", ["content", "reasoning_content"])
 def test_texts_that_may_be_cumulative(field: str, pieces: list[str], text: str) -> None:
-    choice = _stream(_deltas(*({field: piece} for piece in pieces))).choice
+    choice = read_stream(delta_events(*({field: piece} for piece in pieces))).choice
 
     assert (choice.text or choice.reasoning.text) == text
 
@@ -149,9 +113,19 @@ def test_an_id_that_is_null_as_text_starts_no_call() -> None:
     """zed-industries/zed#54058"""
     pieces = _argument_deltas('{"a"', ": 1}", "", id="null")
 
-    (call,) = _stream(_deltas(*pieces, end="tool_calls")).choice.tool_calls
+    (call,) = read_stream(delta_events(*pieces, end="tool_calls")).choice.tool_calls
 
     assert (call.id, call.arguments) == ("c1", '{"a": 1}')
+
+
+def test_a_name_that_is_null_as_text_starts_no_call() -> None:
+    pieces = _argument_deltas('{"a"', ": 1}", "")
+    for piece in pieces[1:]:
+        piece["tool_calls"][0]["function"]["name"] = "null"
+
+    (call,) = read_stream(delta_events(*pieces, end="tool_calls")).choice.tool_calls
+
+    assert (call.name, call.arguments) == ("f", '{"a": 1}')
 
 
 @pytest.mark.parametrize(
@@ -160,16 +134,16 @@ def test_an_id_that_is_null_as_text_starts_no_call() -> None:
 def test_an_empty_piece_after_whole_arguments_is_no_call(entry: dict[str, Any]) -> None:
     pieces = [*_argument_deltas('{"a": 1}'), {"tool_calls": [entry]}]
 
-    assert len(_stream(_deltas(*pieces, end="tool_calls")).choice.tool_calls) == 1
+    assert len(read_stream(delta_events(*pieces, end="tool_calls")).choice.tool_calls) == 1
 
 
 @pytest.mark.parametrize("calls", [{}, [{}], [], None, [{"index": 0}]])
 @pytest.mark.parametrize("name", ["tool_calls", "function_call"])
 def test_an_empty_call_is_none_whole_and_streamed(name: str, calls: Any) -> None:
     message = {"content": "x", name: calls}
-    whole = _whole({"choices": [{"message": message, "finish_reason": "stop"}]})
+    whole = read_whole({"choices": [{"message": message, "finish_reason": "stop"}]})
 
-    assert whole.choice.tool_calls == _stream(_deltas(message)).choice.tool_calls == ()
+    assert whole.choice.tool_calls == read_stream(delta_events(message)).choice.tool_calls == ()
 
 
 @pytest.mark.parametrize(
@@ -177,13 +151,13 @@ def test_an_empty_call_is_none_whole_and_streamed(name: str, calls: Any) -> None
 )
 def test_a_finish_reason_alone_is_an_empty_answer(choice: dict[str, Any]) -> None:
     """pydantic/pydantic-ai#3300"""
-    for reply in (_whole({"choices": [choice]}), _stream(_events({"choices": [choice]}))):
+    for reply in (read_whole({"choices": [choice]}), read_stream(events({"choices": [choice]}))):
         assert (reply.choice.text, reply.choice.finish_reason) == ("", "stop")
 
 
 def test_a_stream_without_a_finish_reason_says_so(line: Line, caplog: pytest.LogCaptureFixture) -> None:
     """QuantumNous/new-api#7066"""
-    line.send(_deltas({"content": "Hello"}, end=None))
+    line.send(delta_events({"content": "Hello"}, end=None))
     with caplog.at_level(logging.WARNING, "texapi"):
         first, *rest = line.chat_texapi.stream("Hello")
         responses = list(line.texapi.stream_complete("Hello"))
@@ -198,7 +172,7 @@ def test_a_stream_without_a_finish_reason_says_so(line: Line, caplog: pytest.Log
 
 @pytest.mark.parametrize("arguments", [(), ("",), ('{"path": "/ho',), ('{"a": 1',)])
 def test_cut_arguments_are_never_a_call(line: Line, arguments: Sequence[str]) -> None:
-    line.send(_deltas(*_argument_deltas("", *arguments), end=None))
+    line.send(delta_events(*_argument_deltas("", *arguments), end=None))
     first, *rest = line.chat_texapi.stream("Hello")
     message: Any = sum(rest, first)
 
@@ -207,33 +181,52 @@ def test_cut_arguments_are_never_a_call(line: Line, arguments: Sequence[str]) ->
     assert line.stream().choice.tool_calls[0].parse_arguments() is None
 
 
-_COMPLETION = {
-    "id": "c1",
-    "choices": [{"index": 0, "message": {"content": "Hi"}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
-}
+@pytest.mark.parametrize("arguments", [(), ("",), (" ",), ("null",)])
+@pytest.mark.parametrize("end", ["length", "content_filter", "SAFETY", None])
+def test_a_call_cut_before_its_arguments_is_none(line: Line, arguments: Sequence[str], end: str) -> None:
+    line.send(delta_events(*_argument_deltas("", *arguments), end=end))
+    first, *rest = line.chat_texapi.stream("Hello")
+    message: Any = sum(rest, first)
+    *_, response = line.texapi.stream_chat([ChatMessage("Hello")])
+
+    assert message.tool_calls == []
+    with pytest.raises(ValueError, match="no JSON object"):
+        line.texapi.get_tool_calls_from_response(response)
+
+
+@pytest.mark.parametrize("end", ["stop", "tool_calls", "STOP", "end_turn"])
+def test_a_call_without_arguments_is_one_where_the_model_ended(line: Line, end: str) -> None:
+    line.send(delta_events(*_argument_deltas(""), end=end))
+    first, *rest = line.chat_texapi.stream("Hello")
+    message: Any = sum(rest, first)
+    *_, response = line.texapi.stream_chat([ChatMessage("Hello")])
+
+    assert [call["args"] for call in message.tool_calls] == [{}]
+    assert [call.tool_kwargs for call in line.texapi.get_tool_calls_from_response(response)] == [{}]
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        {"code": 200, "msg": "success", "data": _COMPLETION},
-        {"ok": True, "completion_v3": _COMPLETION},
-        {"result": _COMPLETION, "success": True, "errors": [], "messages": []},
-        {"output": {"choices": _COMPLETION["choices"]}, "usage": _COMPLETION["usage"], "request_id": "r"},
-        {"result": {"response": "Hi", "usage": _COMPLETION["usage"]}, "success": True, "errors": []},
+        {"code": 200, "msg": "success", "data": COMPLETION},
+        {"ok": True, "completion_v3": COMPLETION},
+        {"result": COMPLETION, "success": True, "errors": [], "messages": []},
+        {"output": {"choices": COMPLETION["choices"]}, "usage": COMPLETION["usage"], "request_id": "r"},
+        {"result": {"response": "Hi", "usage": COMPLETION["usage"]}, "success": True, "errors": []},
     ],
     ids=["a relay's", "a name not seen before", "Workers AI", "DashScope's own", "Workers AI, text alone"],
 )
 def test_an_envelope_is_unwrapped(body: dict[str, Any]) -> None:
-    for reply in (_whole(body), _stream(_events(body))):
+    for reply in (read_whole(body), read_stream(events(body))):
         assert reply.choice.text == "Hi"
         assert reply.usage is not None
         assert reply.usage.total_tokens == 3
 
 
 def test_texts_of_workers_ai_are_a_stream() -> None:
-    assert _stream(_events({"response": "Hel"}, {"response": "lo"}, {"response": ""})).choice.text == "Hello"
+    assert (
+        read_stream(events({"response": "Hel"}, {"response": "lo"}, {"response": ""})).choice.text == "Hello"
+    )
 
 
 @pytest.mark.parametrize(
@@ -290,8 +283,10 @@ def test_an_error_event_is_the_error(line: Line, body: bytes) -> None:
 )
 def test_think_tags(content: str, reasoning: str, text: str) -> None:
     """lmstudio-ai/lmstudio-bug-tracker#649: whole, and streamed by the character."""
-    whole = _whole({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}, think_tags=True)
-    streamed = _stream(_deltas(*({"content": character} for character in content)), think_tags=True)
+    whole = read_whole(
+        {"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}, think_tags=True
+    )
+    streamed = read_stream(delta_events(*({"content": character} for character in content)), think_tags=True)
 
     for choice in (whole.choice, streamed.choice):
         assert (choice.reasoning.text, choice.text) == (reasoning, text)
@@ -325,7 +320,7 @@ def test_think_tags_are_an_option_of_the_model_and_of_a_call(line: Line, per_cal
     texapi = line.texapi.model_copy(update=default)
     option: dict[str, Any] = {"think_tags": True} if per_call else {}
     whole = json.dumps({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}).encode()
-    for body in (whole, _deltas({"content": content[:3]}, {"content": content[3:]})):
+    for body in (whole, delta_events({"content": content[:3]}, {"content": content[3:]})):
         line.send(body)
         first, *rest = chat_texapi.stream("Hello", **option)
         *_, last = texapi.stream_complete("Hello", **option)

@@ -17,7 +17,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, Literal, Protocol
 
-from texapi_core.wire.reply import text_or_none
+from texapi_core.wire.choices import text_or_none
 from texapi_core.wire.text import printable
 from texapi_core.wire.usage import TokenUsage
 

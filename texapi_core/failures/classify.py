@@ -9,8 +9,8 @@ from typing import Any
 
 from texapi_core import errors
 from texapi_core.failures.money import money_class, money_reason
+from texapi_core.wire.error_answers import is_container
 from texapi_core.wire.json import is_deep
-from texapi_core.wire.reply import is_container
 
 _Status = type[errors.TexAPIStatusError]
 

@@ -7,12 +7,15 @@ codings are left to the HTTP library: `Decoder.packets` then returns its decoded
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
 _PIECE = 2**16
 """Most bytes that are decompressed at a time."""
+_SLICE = 2**12
+"""Bytes of later gzip members that are fed at a time, since the end of each copies what comes after it."""
+_GZIP = b"\x1f\x8b"
 _OWN_CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 
 
@@ -44,6 +47,8 @@ class Decoder:
         self._is_raw = coding is not None
         self._left = limit
         self._at_start = True
+        self._after_member: bytes | None = None
+        """The first two bytes after the end of a gzip member, `None` inside of one."""
 
     def packets(self, response: Any) -> Iterator[bytes]:
         """The packets of the response, to be fed."""
@@ -65,6 +70,15 @@ class Decoder:
         return (packet,)
 
     def _decompressed(self, packet: bytes) -> Iterator[bytes]:
+        if self._after_member is None:
+            packet = yield from self._in_member(packet)
+        for start in range(0, len(packet), _SLICE):
+            rest = packet[start : start + _SLICE]
+            while rest:
+                rest = yield from self._in_member(self._next_member(rest))
+
+    def _in_member(self, packet: bytes) -> Generator[bytes, None, bytes]:
+        """The decoded bytes of a packet, which returns what comes after the end of the gzip member."""
         assert self._decompressor is not None
         while packet:
             piece = self._decompress(packet)
@@ -74,6 +88,22 @@ class Decoder:
                 raise TooManyBytes
             if piece:
                 yield piece
+        if not self._decompressor.eof or self._after_member is not None:
+            return b""
+        self._after_member = b""
+        return self._decompressor.unused_data
+
+    def _next_member(self, rest: bytes) -> bytes:
+        """The start of another gzip member, `b""` where there is none: padding and junk are ignored."""
+        if self._after_member is None:
+            return rest
+        rest = (self._after_member + rest).lstrip(b"\0")
+        if rest.startswith(_GZIP):
+            self._after_member = None
+            self._decompressor = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            return rest
+        self._after_member = rest[:2]
+        return b""
 
     def _decompress(self, packet: bytes) -> bytes:
         assert self._decompressor is not None

@@ -16,9 +16,10 @@ from texapi_core.failures import mapping
 from texapi_core.failures.secrets import Secrets
 from texapi_core.transport.decode import TooManyBytes, decoder_of
 from texapi_core.transport.send import AsyncSent
+from texapi_core.wire.error_answers import raise_for_error
 from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.reader import StreamReader, looks_like_sse
-from texapi_core.wire.reply import parse_reply, raise_for_error
+from texapi_core.wire.reply import parse_reply
 from texapi_core.wire.sse import BYTE_ORDER_MARK
 from texapi_core.wire.tool_names import ToolNames, note_unknown_tools
 from texapi_core.wire.values import (

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from texapi_core.wire.choices import read_finish_reason, text_or_none, was_cut
+from texapi_core.wire.error_answers import raise_for_error_object, raise_for_groq_error
 from texapi_core.wire.pieces import GrowingText, ThinkTags, join_members
 from texapi_core.wire.reasoning import NO_REASONING, TEXT_FIELDS, Reasoning, add_thought, join_reasoning
 from texapi_core.wire.reply import (
@@ -14,12 +16,8 @@ from texapi_core.wire.reply import (
     find_usage,
     logprobs_of,
     message_extras,
-    raise_for_error_object,
-    raise_for_groq_error,
-    read_finish_reason,
     read_message,
     reply_extras,
-    text_or_none,
     timestamp,
     with_usage,
 )
@@ -142,7 +140,7 @@ class GrowingChoice:
             text="".join(self.texts) + self._text.held,
             reasoning=join_reasoning(self._reasoning),
             refusal="".join(self._refusals),
-            tool_calls=self.tool_calls.tool_calls(is_cut=self.finish_reason is None),
+            tool_calls=self.tool_calls.tool_calls(is_cut=was_cut(self.finish_reason)),
             finish_reason=self.finish_reason,
             logprobs=self._logprobs or None,
             extras=_join_pieces(self._extras),
@@ -165,9 +163,9 @@ class GrowingReply:
         self.seen_fields = set(_CHUNK_FIELDS)
         """Members that a later chunk can only repeat."""
 
-    def record_envelope(self, chunk: Mapping[str, Any]) -> None:
+    def record_envelope(self, chunk: Mapping[str, Any], *, has_content: bool) -> None:
         """Take the members of a chunk beside its `choices`. Raises `ErrorAnswer` for an error."""
-        raise_for_error_object(chunk)
+        raise_for_error_object(chunk, has_content=has_content)
         for name, value in chunk.items():
             if value is None or name in _CHUNK_FIELDS:
                 continue

@@ -7,9 +7,8 @@ from typing import Any
 
 import jiter
 
-from texapi_core.wire.reply import raise_for_error_object
 from texapi_core.wire.surrogates import may_hold_lone_surrogates, replace_lone_surrogates
-from texapi_core.wire.text import excerpt
+from texapi_core.wire.text import excerpt, integer_or_text
 from texapi_core.wire.values import MalformedAnswer
 
 _MAX_DEPTH = 200
@@ -21,7 +20,8 @@ _UNREADABLE = object()
 def parse_json_object(text: bytes, *, keep_surrogates: bool = False) -> dict[str, Any]:
     """The JSON object in `text`, or `MalformedAnswer` with the start of what came instead.
 
-    Lone surrogates become U+FFFD unless `keep_surrogates` is true.
+    Google and some relays send errors and answers in a list. Lone surrogates become U+FFFD unless
+    `keep_surrogates` is true, and integers of too many digits for Python become text.
     """
     try:
         value = jiter.from_json(text)  # comes with the openai SDK, and takes a quarter of json's time
@@ -29,8 +29,10 @@ def parse_json_object(text: bytes, *, keep_surrogates: bool = False) -> dict[str
         value = _parse_what_jiter_refuses(text, keep_surrogates=keep_surrogates)
     if isinstance(value, dict):
         return value
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        raise_for_error_object(value[0])  # Google sends errors in a list
+    if isinstance(value, list) and value and isinstance(first := value[0], dict):
+        is_first_of_many = len(value) > 1 and "choices" in first
+        if not is_first_of_many:
+            return first
     raise MalformedAnswer("JSON that is no object", text)
 
 
@@ -38,7 +40,7 @@ def _parse_what_jiter_refuses(text: bytes, *, keep_surrogates: bool) -> Any:
     """Python's json accepts lone surrogates and UTF-16; it also accepts nesting that is too deep."""
     try:
         # Not strict: an unescaped tab or line end loses nothing.
-        value = json.loads(text, strict=False)
+        value = json.loads(text, strict=False, parse_int=integer_or_text)
     except (ValueError, RecursionError):
         value = _UNREADABLE
     if value is _UNREADABLE:  # raised here, since json's error holds the text, which may quote a secret

@@ -6,8 +6,8 @@ import contextlib
 import re
 from collections.abc import Iterator
 
+from texapi_core.wire.error_answers import raise_for_error_object
 from texapi_core.wire.json import parse_json_object
-from texapi_core.wire.reply import raise_for_error_object
 from texapi_core.wire.sse import BYTE_ORDER_MARK, ServerSentEvent, SSEDecoder
 from texapi_core.wire.stream import StreamState, parse_error
 from texapi_core.wire.values import ChatDelta, CutStream, ErrorAnswer, MalformedAnswer

@@ -6,17 +6,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from texapi_core.wire.choices import choice_index, read_choices
+from texapi_core.wire.error_answers import is_error, other_protocol, raise_for_error, raise_for_failed_choice
 from texapi_core.wire.growing import GrowingChoice, GrowingReply
 from texapi_core.wire.json import parse_json_object
-from texapi_core.wire.reply import (
-    choice_index,
-    other_protocol,
-    raise_for_error,
-    raise_for_failed_choice,
-    read_choices,
-    read_message,
-    unwrap,
-)
+from texapi_core.wire.reply import read_message, unwrap
 from texapi_core.wire.sse import ServerSentEvent
 from texapi_core.wire.surrogates import (
     join_split_surrogates,
@@ -111,7 +105,7 @@ class StreamState:
         if "choices" not in chunk:
             chunk = dict(unwrap(chunk))
         if not self._reply.seen_fields.issuperset(chunk) or chunk.get("object") == "error":
-            self._reply.record_envelope(chunk)
+            self._reply.record_envelope(chunk, has_content=self._choice.has_content)
         if chunk.get("usage") or "usage_metadata" in chunk:
             chunk = self._reply.record_usage(chunk)
         self._reply.raw = chunk
@@ -166,7 +160,7 @@ class StreamState:
     def _feed_choice(self, choice: dict[str, Any], chunk: dict[str, Any]) -> ChatDelta | None:
         self._has_choice = True
         if choice.get("finish_reason") or choice.get("error"):
-            raise_for_error(chunk)
+            raise_for_error(chunk, has_content=self._choice.has_content)
             self._choice.record_end(choice)
         if not _BARE_CHOICE_FIELDS.issuperset(choice):
             self._choice.add_metadata(choice)
@@ -191,7 +185,7 @@ class StreamState:
     def _feed_delta(
         self, delta: Mapping[str, Any], logprobs: Mapping[str, Any] | None, chunk: Mapping[str, Any]
     ) -> ChatDelta | None:
-        if delta.get("error"):
+        if is_error(delta.get("error")) and not self.has_finished:
             raise ErrorAnswer(delta["error"])
         return self._choice.add(read_message(delta), logprobs, chunk)
 

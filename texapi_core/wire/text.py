@@ -11,6 +11,8 @@ from typing import Any
 _OBJECT_START = re.compile(r'\{(?=\s*["}])')
 _MAX_WORK = 16
 """Characters that may be read in vain, per character of a text."""
+_MAX_DIGITS = 640
+"""Python reads integers of that many digits under any limit that a program may set."""
 
 
 def excerpt(text: bytes | str, length: int = 200) -> str:
@@ -56,6 +58,14 @@ def _spelled(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def integer_or_text(digits: str) -> int | str:
+    """An integer of JSON; its text where Python would refuse it, or take quadratic time for it."""
+    return int(digits) if len(digits) <= _MAX_DIGITS else digits
+
+
+_DECODER = json.JSONDecoder(parse_int=integer_or_text)
+
+
 def json_objects(text: str) -> Iterator[dict[str, Any]]:
     """The outermost JSON objects in a text, in order: bare, in a fence or between sentences.
 
@@ -66,7 +76,7 @@ def json_objects(text: str) -> Iterator[dict[str, Any]]:
     while start and work > 0:
         end = start.start() + 1
         try:
-            value, end = json.JSONDecoder().raw_decode(text, start.start())
+            value, end = _DECODER.raw_decode(text, start.start())
             yield value
         except json.JSONDecodeError as error:
             work -= error.pos - start.start() + error.pos // 16  # the error counts the lines before it

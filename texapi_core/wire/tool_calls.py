@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from texapi_core.wire.choices import NULLS, read_index, was_cut
 from texapi_core.wire.generated import storable
 from texapi_core.wire.pieces import GrowingText, Nesting, join_members
 
@@ -15,8 +16,6 @@ _KNOWN_CALL_FIELDS = frozenset({"index", "id", "type", "function", "name", "argu
 _KNOWN_FUNCTION_FIELDS = frozenset({"name", "arguments"})
 _NO_ARGUMENTS = frozenset({"{}", "null"})
 """Placeholders: there are no arguments, or they are still to come."""
-_NO_IDS = ("null", "None")
-"""What some relays send for an id that is null (zed-industries/zed#54058)."""
 _MAX_NAME = 1000
 """Characters. No tool has a longer name; further pieces of one are ignored."""
 
@@ -72,12 +71,14 @@ class ToolCallDelta:
     extras: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_tool_calls(entries: Sequence[Mapping[str, Any]]) -> tuple[ToolCall, ...]:
+def read_tool_calls(
+    entries: Sequence[Mapping[str, Any]], finish_reason: str | None = None
+) -> tuple[ToolCall, ...]:
     """The tool calls of a whole message."""
     assembler = ToolCallAssembler()
     assembler.feed(entries)
     assembler.finish()
-    return assembler.tool_calls()
+    return assembler.tool_calls(is_cut=finish_reason is not None and was_cut(finish_reason))
 
 
 def tool_call_entries(message: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -89,17 +90,6 @@ def tool_call_entries(message: Mapping[str, Any]) -> list[dict[str, Any]]:
         return [entry for entry in entries if isinstance(entry, dict)]
     function_call = message.get("function_call")
     return [{"function": function_call}] if isinstance(function_call, dict) else []
-
-
-def read_index(index: Any) -> int | None:
-    """The index of a choice or a tool call; some servers send a float or text."""
-    if type(index) is int:
-        return index
-    if isinstance(index, str) and index.isdecimal():
-        return int(index[:9])
-    if isinstance(index, float) and index.is_integer():
-        return int(index)
-    return None
 
 
 class ToolCallAssembler:
@@ -138,7 +128,7 @@ class ToolCallAssembler:
         calls = []
         for call in self._calls:
             arguments = call.arguments
-            is_open = is_cut and not arguments.strip()
+            is_open = is_cut and (call.is_null or not arguments.strip())
             calls.append(ToolCall(call.id, call.name, arguments, call.extras, is_open))
         return tuple(calls)
 
@@ -219,8 +209,8 @@ def _read_fragment(entry: Mapping[str, Any]) -> _Fragment:
             extras = {**extras, "function": storable(inside)}
     return _Fragment(
         read_index(entry.get("index")),
-        "" if not id_ or id_ in _NO_IDS else str(id_),
-        name if isinstance(name, str) else "",
+        "" if not id_ or id_ in NULLS else str(id_),
+        name if isinstance(name, str) and name not in NULLS else "",
         _arguments_text(function.get("arguments", entry.get("arguments"))),
         extras,
     )
@@ -257,6 +247,8 @@ class PartialToolCall:
         self._buffer: list[str] = []
         """Arguments not emitted yet: later ones may replace them, or they may be JSON inside JSON."""
         self._whole = _WholeObject()
+        self.is_null = False
+        """Whether the arguments were null as text."""
 
     @property
     def arguments(self) -> str:
@@ -309,6 +301,7 @@ class PartialToolCall:
     def finish(self) -> ToolCallDelta | None:
         """What the end of the stream adds: a missing id, `""` as a missing name, buffered arguments."""
         new_id = None if self.id else f"call_{uuid.uuid4().hex[:24]}"
+        self.is_null = self._buffer == ["null"]
         arguments = self._held_arguments() or _unbuffered("".join(self._buffer))
         self._buffer = []
         if self.name and not (new_id or arguments):

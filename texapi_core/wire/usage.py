@@ -11,11 +11,13 @@ _PLACES: dict[str, tuple[tuple[str, str], ...]] = {
         (_ITSELF, "prompt_tokens"),
         (_ITSELF, "input_tokens"),
         (_ITSELF, "prompt_token_count"),
+        (_ITSELF, "prompt_eval_count"),
     ),
     "output_tokens": (
         (_ITSELF, "completion_tokens"),
         (_ITSELF, "output_tokens"),
         (_ITSELF, "candidates_token_count"),
+        (_ITSELF, "eval_count"),
     ),
     "total_tokens": ((_ITSELF, "total_tokens"), (_ITSELF, "total_token_count")),
     "cached_tokens": (
@@ -44,7 +46,8 @@ _PLACES: dict[str, tuple[tuple[str, str], ...]] = {
 
 The first number that is not zero wins.
 `prompt_cache_hit_tokens` is DeepSeek's, `cache_read_input_tokens` and `cache_creation_input_tokens`
-are Anthropic's, `cache_write_tokens` is OpenRouter's, `*_token_count` is Google's.
+are Anthropic's, `cache_write_tokens` is OpenRouter's, `*_token_count` is Google's,
+`*eval_count` Ollama's.
 """
 _COSTS: tuple[tuple[str, str, float], ...] = (
     (_ITSELF, "cost", 1.0),  # https://openrouter.ai/docs/use-cases/usage-accounting
@@ -155,6 +158,9 @@ def _reconciled(usage: TokenUsage, *, has_cache_outside: bool = False) -> TokenU
     )
     cache = read + written
     is_plain = input_ is not None and output is not None and input_ + output == total
+    if is_plain and reasoning > (output or 0):  # what does not fit into the total was not billed
+        reasoning = output or 0
+        usage = replace(usage, reasoning_tokens=output)
     if is_plain and not has_cache_outside and cache <= (input_ or 0) and reasoning <= (output or 0):
         return usage
     inputs, outputs = _readings(input_, (read, written, cache)), _readings(output, (reasoning,))
