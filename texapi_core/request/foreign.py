@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 Block = Mapping[str, Any]
 
 _MAX_DEPTH = 200
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+"""Where an object is in memory, in its text."""
 _IDS = ("call_id", "toolUseId", "tool_call_id", "tool_use_id", "tool_id", "id")
 _NAMES = ("name", "tool_name", "toolName")
 _ARGUMENTS = ("input", "args", "arguments", "tool_kwargs")
@@ -175,13 +178,21 @@ def _media(kind: str, data: Any, mime_type: str, name: Any = None) -> Block:
 def json_text(value: Any, place: str) -> str:
     """JSON that every parser reads: other keys than texts, and numbers that are not finite, become text.
 
+    It is the same in every process: sets are sorted, and no object has its address in it.
+
     Raises:
         ValueError: a value that holds itself, or is nested too deeply.
     """
     try:
-        return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
+        return json.dumps(value, ensure_ascii=False, default=_stable, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
-        return json.dumps(_plain(value, place, 0), ensure_ascii=False, default=str, allow_nan=False)
+        return json.dumps(_plain(value, place, 0), ensure_ascii=False, default=_stable, allow_nan=False)
+
+
+def _stable(value: Any) -> Any:
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=lambda each: json.dumps(each, default=_stable))
+    return _ADDRESS.sub("", str(value))
 
 
 def _plain(value: Any, place: str, depth: int) -> Any:

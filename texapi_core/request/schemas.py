@@ -124,6 +124,9 @@ class _Mender:
             items = given if isinstance(given, list) else schema.get("prefixItems")
             if not isinstance(given, Mapping):
                 mended["items"] = _either([self._mend(each) for each in items or ()])
+        if mended.get("uniqueItems") is True and isinstance(default := mended.get("default"), list):
+            # A set, whose order differs between processes: each would write a prompt cache of its own.
+            mended["default"] = sorted(default, key=lambda each: json_text(each, "A schema"))
         return mended
 
     def _keyword(self, name: str, value: Any) -> tuple[Any] | None:
