@@ -42,7 +42,7 @@ from texapi_core.request.prompt_cache import CACHE_MARKS
 from texapi_core.request.replay import with_generated
 from texapi_core.wire.reasoning import DETAIL_FIELDS
 from texapi_core.wire.usage import TokenUsage
-from texapi_core.wire.values import ChatChoice, ChatReply
+from texapi_core.wire.values import CUT, ChatChoice, ChatReply
 
 MODEL_PROVIDER = "texapi"
 
@@ -357,7 +357,6 @@ def response_metadata(
         "request_id": reply.request_id,
         "logprobs": choice.logprobs,
         "cost_details": (reply.raw.get("usage") or {}).get("cost_details"),
-        **reply.cut_fields(choice),
         **(reply.usage.cost_fields() if reply.usage else {}),
         **reply.accounting,
     }
@@ -369,7 +368,8 @@ def response_metadata(
     }
     if choice.reasoning.field not in (None, "reasoning_content"):
         metadata["reasoning_field"] = choice.reasoning.field
-    if choice.is_cut:
+    if choice.finish_reason == CUT:
+        metadata |= reply.cut_fields()
         cut = [call.id for call in choice.tool_calls if call.parse_arguments() is None]
         if cut:
             metadata["truncated_tool_calls"] = cut

@@ -33,7 +33,7 @@ from texapi_core.wire.generated import (
 from texapi_core.wire.reasoning import Reasoning
 from texapi_core.wire.tool_calls import ToolCall
 from texapi_core.wire.usage import TokenUsage
-from texapi_core.wire.values import ChatChoice, ChatReply
+from texapi_core.wire.values import CUT, ChatChoice, ChatReply
 
 
 def from_openai_message(
@@ -165,7 +165,7 @@ def _response_kwargs(reply: ChatReply, choice: ChatChoice, requested_model: str)
         "cached_tokens": usage.cached_tokens,
         "cache_creation_tokens": usage.cache_creation_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
-        **reply.cut_fields(choice),
+        **(reply.cut_fields() if choice.finish_reason == CUT else {}),
         **usage.cost_fields(),
         **reply.accounting,
         "finish_reason": choice.finish_reason,

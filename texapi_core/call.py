@@ -12,7 +12,7 @@ from texapi_core.failures.secrets import Secrets, secrets_of
 from texapi_core.failures.traces import conceal
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.wire.text import printable
-from texapi_core.wire.values import ChatReply
+from texapi_core.wire.values import CUT, ChatReply
 
 _NO_PAYLOAD: Mapping[str, Any] = {}
 _TOKEN_LIMITS = ("max_completion_tokens", "max_tokens")
@@ -57,7 +57,10 @@ class Call:
         """The reply, with the token limit of the request if that cut it, which is logged once per call."""
         if self.is_fallback and reply.model is None:
             reply = replace(reply, model=self.payload["model"])
-        if not any(choice.is_cut for choice in reply.choices):
+        for choice in reply.choices:
+            if choice.finish_reason == CUT:
+                break
+        else:
             return reply
         limits = [(name, self.payload[name]) for name in _TOKEN_LIMITS if self.payload.get(name) is not None]
         name, limit = limits[0] if limits else (None, None)

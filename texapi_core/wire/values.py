@@ -25,6 +25,10 @@ SAME_NAMES = OwnNames()
 """No name had to change."""
 
 
+CUT = "length"
+"""The finish reason of an answer that ended at a token limit."""
+
+
 class ErrorAnswer(ValueError):
     """The gateway sent an error object in place of an answer."""
 
@@ -90,11 +94,6 @@ class ChatChoice:
             return "refusal"
         return "tool_call" if reason == "stop" and self.tool_calls else reason
 
-    @property
-    def is_cut(self) -> bool:
-        """Whether the answer ended at a token limit."""
-        return self.finish_reason == "length"
-
 
 @dataclass(frozen=True, slots=True)
 class ChatReply:
@@ -126,10 +125,8 @@ class ChatReply:
         """The first answer, which is the only one unless `n` was asked for."""
         return self.choices[0]
 
-    def cut_fields(self, choice: ChatChoice) -> dict[str, Any]:
-        """That the answer was cut, and the limit of the request, for a framework's metadata; else `{}`."""
-        if not choice.is_cut:
-            return {}
+    def cut_fields(self) -> dict[str, Any]:
+        """That an answer was cut, and the limit of the request, for a framework's metadata."""
         limit = {} if self.token_limit is None else {"token_limit": self.token_limit}
         return {"truncated": True, **limit}
 
