@@ -99,6 +99,7 @@ _PICKLED = frozenset(
         "reason",
         "advice",
         "was_sent",
+        "was_stale",
         "is_retryable",
     }
 )
@@ -145,6 +146,8 @@ class TexAPIConnectionError(TexAPIError, openai.APIConnectionError):
     advice = "Check the network and `base_url`, then try again."
     was_sent = True
     """Whether the request may have reached the gateway, which may then charge for it."""
+    was_stale = False
+    """Whether the gateway closed an idle connection as the request was sent over it."""
 
     def __init__(self, message: str, *, request: Any) -> None:
         super().__init__(message=message, request=request)

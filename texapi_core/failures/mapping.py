@@ -35,6 +35,10 @@ _NEVER_SENT = frozenset(
 """Errors of httpx and aiohttp that come before the whole request was written."""
 
 
+_STALE = "StaleConnection"
+"""The error of `texapi_core.transport.stale`, behind the one that the HTTP library makes of it."""
+
+
 class ProxyError(Exception):
     """What the HTTP library raises where a proxy refuses a tunnel; a request over plain HTTP gets a 407."""
 
@@ -116,6 +120,7 @@ def _unreachable(cause: BaseException | None, request: Any, secrets: Secrets) ->
     message = _sentence(f"TexAPI could not be reached{secrets.redact(reason)}.", advice)
     failure = errors.TexAPIConnectionError(message, request=request)
     failure.was_sent = _was_sent(cause)
+    failure.was_stale = cause is not None and type(cause.__cause__).__name__ == _STALE
     return failure
 
 

@@ -22,6 +22,7 @@ import openai
 
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.transport.hooks import ainspect_response, inspect_response
+from texapi_core.transport.stale import watch
 
 _MAX_CLIENTS = 64
 """Size of a cache; the least recently used client is dropped first. Clients are small: they own no pool."""
@@ -132,7 +133,7 @@ def new_pool(make: Callable[..., Any], keepalive: float) -> Any:
     """An HTTP client by `make`, without cookies: keys of different accounts may share it."""
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
     limits = openai.DEFAULT_CONNECTION_LIMITS
-    return make(
+    pool = make(
         cookies=no_cookies,
         limits=type(limits)(
             max_connections=limits.max_connections,
@@ -142,6 +143,8 @@ def new_pool(make: Callable[..., Any], keepalive: float) -> Any:
         max_redirects=3,
         verify=_tls_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
     )
+    watch(pool)
+    return pool
 
 
 @lru_cache(maxsize=4)

@@ -20,6 +20,8 @@ FIRST_WAIT = 0.5
 """Seconds before the first retry if the server names no time; doubled for each further one."""
 _MAX_WAIT = 8.0
 _JITTER = 0.25
+_MAX_STALE = 10
+"""Idle connections in a row that a server may close as the request is sent."""
 RETRY_COUNT = "x-stainless-retry-count"
 """Header in which the openai SDK sends the number of earlier requests: here `Retries.sent`."""
 
@@ -27,18 +29,26 @@ RETRY_COUNT = "x-stainless-retry-count"
 class Retries:
     """The attempts of one request."""
 
-    __slots__ = ("_attempt", "_last", "_repeats_sent", "sent")
+    __slots__ = ("_attempt", "_last", "_repeats_sent", "_stale", "sent")
 
     def __init__(self, call: Call, *, is_free: bool = False) -> None:
         """`is_free`: the request is never charged."""
         self._last = 1 + call.max_retries
         self._repeats_sent = is_free or call.settings.retry_timeouts
         self._attempt = 1
+        self._stale = 0
         self.sent = 0
         """Failed attempts that may have reached the gateway."""
 
     def wait_after(self, error: errors.TexAPIError) -> float | None:
-        """Seconds to wait before the next attempt, `None` if the error is final."""
+        """Seconds to wait before the next attempt, `None` if the error is final.
+
+        A stale connection is replaced whatever `max_retries` is: the request has not been tried yet.
+        """
+        if getattr(error, "was_stale", False) and self._stale < _MAX_STALE:
+            self._stale += 1
+            logger.info("the gateway had closed an idle connection; the request goes over a new one")
+            return 0.0
         if self._attempt >= self._last or not self._is_repeatable(error):
             return None
         if not isinstance(error, errors.TexAPIConnectionError) or error.was_sent:

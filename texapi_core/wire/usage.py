@@ -115,8 +115,10 @@ def parse_usage(usage: Any) -> TokenUsage | None:
     """
     if not isinstance(usage, dict):
         return None
-    objects = {name: details for name in _DETAILS if isinstance(details := usage.get(name), dict)}
-    objects[_ITSELF] = usage
+    objects = {_ITSELF: usage}
+    for name in _DETAILS:
+        if name in usage and isinstance(usage[name], dict):
+            objects[name] = usage[name]
     counts: dict[str, Any] = {field: _first_count(objects, places) for field, places in _PLACES.items()}
     cost = _cost(usage)
     if cost is None and all(count is None for count in counts.values()):
@@ -194,7 +196,10 @@ def _readings(count: int | None, parts: tuple[int, ...]) -> list[int]:
 def _first_count(objects: dict[str, dict[str, Any]], places: tuple[tuple[str, str], ...]) -> int | None:
     found = None
     for place, name in places:
-        if (value := objects.get(place, {}).get(name)) is not None:
+        if place in objects and name in objects[place]:
+            value = objects[place][name]
+            if value is None:
+                continue
             count = _count(value)
             if count:
                 return count
@@ -206,8 +211,10 @@ def _cost(usage: dict[str, Any]) -> float | None:
     """The cost in USD, in the first place that has one that is not zero."""
     found = None
     for place, name, units in _COSTS:
-        holder = usage.get(place) if place else usage
-        if isinstance(holder, dict) and name in holder and _is_usd(usage) and _is_usd(holder):
+        if place and place not in usage:
+            continue
+        holder = usage[place] if place else usage
+        if type(holder) is dict and name in holder and _is_usd(usage) and _is_usd(holder):
             amount = _number(holder[name], _MAX_COST * units)
             if amount:
                 return amount / units
@@ -256,8 +263,8 @@ def reported_usage(reported: Any, usage: TokenUsage) -> dict[str, Any]:
 def _with_counts(members: dict[str, Any], place: str, usage: TokenUsage) -> dict[str, Any]:
     kept = {}
     for name, value in members.items():
-        if (field := _FIELD_AT.get((place, name))) is not None:
-            value = None if value is None else getattr(usage, field)
+        if (place, name) in _FIELD_AT:
+            value = None if value is None else getattr(usage, _FIELD_AT[place, name])
         elif isinstance(value, dict):
             value = _with_counts(value, f"{place}.{name}" if place else name, usage)
         elif isinstance(value, (int, float)) and not 0 <= value <= _MAX_COUNT * _MAX_COST:

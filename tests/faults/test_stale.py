@@ -1,0 +1,181 @@
+"""A server that closes an idle connection as the next request is sent over it, in every way of asking."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import openai
+import pytest
+
+import texapi_core
+from tests.core.test_client import PAYLOAD
+from tests.gateway.server import KEY
+from texapi_core import TexAPIConnectionError, resolve_settings
+from texapi_core.transport import clients
+from texapi_core.transport.stale import _Backend, watch
+
+_ANSWER = b'{"choices": [{"message": {"content": "Hi"}}]}'
+_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+_TIMEOUT = 30.0
+
+
+@dataclass
+class Server:
+    """Answers, and then does with the idle connection what `idle` says."""
+
+    idle: Callable[[socket.socket], None]
+    read: int = 0
+    """Requests that were read to their end."""
+    connections: int = 0
+    port: int = 0
+    _open: list[socket.socket] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Server]:
+        with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+            self.port = listener.getsockname()[1]
+            accepting = threading.Thread(target=self._accept, args=(listener,), daemon=True)
+            accepting.start()
+            try:
+                yield self
+            finally:
+                listener.shutdown(socket.SHUT_RDWR)
+                accepting.join(_TIMEOUT)
+                for connection in self._open:
+                    connection.close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            connection.settimeout(_TIMEOUT)
+            self.connections += 1
+            self._open.append(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            self.read_request(connection)
+            connection.sendall(_HEAD % len(_ANSWER) + _ANSWER)
+            self.idle(connection)
+
+    def read_request(self, connection: socket.socket) -> None:
+        """Read one request, body included."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += connection.recv(65536) or b"\r\n\r\n"
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = next(
+            (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
+        )
+        while len(body) < length:
+            body += connection.recv(65536)
+        self.read += 1
+
+
+@pytest.fixture(autouse=True)
+def _no_pool_of_earlier_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(clients, "_pools", {})
+    monkeypatch.setattr(clients, "_clients", clients._clients.__class__())
+    yield
+    for pool in clients._pools.values():
+        pool.close()
+
+
+def _settings(server: Server, **more: Any) -> Any:
+    return resolve_settings(
+        api_key=KEY,
+        base_url=f"http://127.0.0.1:{server.port}/v1",
+        timeout=_TIMEOUT,
+        **{"max_retries": 0, **more},
+    )
+
+
+def _sync(server: Server, times: int, wait: float, **more: Any) -> None:
+    for _ in range(times):
+        assert texapi_core.complete(_settings(server, **more), PAYLOAD).choice.text == "Hi"
+        time.sleep(wait)
+
+
+async def _async(server: Server, times: int, wait: float, **more: Any) -> None:
+    for _ in range(times):
+        assert (await texapi_core.acomplete(_settings(server, **more), PAYLOAD)).choice.text == "Hi"
+        time.sleep(wait)  # noqa: ASYNC251 # the loop sees what the server does meanwhile as it sends
+
+
+def _close_after(seconds: float) -> Callable[[socket.socket], None]:
+    def close(connection: socket.socket) -> None:
+        time.sleep(seconds)
+        connection.close()
+
+    return close
+
+
+def _close_with_the_request_unread(connection: socket.socket) -> None:
+    connection.recv(1, socket.MSG_PEEK)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "times", [30, pytest.param(1000, marks=[pytest.mark.combination, pytest.mark.timeout(600)])]
+)
+@pytest.mark.parametrize("wait", [0.002, 0.0022])
+async def test_no_call_fails_at_the_moment_of_closing(times: int, wait: float) -> None:
+    with Server(_close_after(0.002)).running() as server:
+        await _async(server, times, wait)
+        _sync(server, times, wait)
+
+        assert server.read == 2 * times
+
+
+async def test_no_call_fails_where_the_request_came_and_was_not_read() -> None:
+    with Server(_close_with_the_request_unread).running() as server:
+        await _async(server, 10, 0)
+        _sync(server, 10, 0)
+
+        assert server.read == server.connections == 20
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_request_that_was_read_is_not_sent_again(asynchronous: bool) -> None:
+    def read_and_close(connection: socket.socket) -> None:
+        server.read_request(connection)
+        connection.close()
+
+    with Server(read_and_close).running() as server:
+        with pytest.raises(TexAPIConnectionError) as caught:  # noqa: PT012
+            if asynchronous:
+                await _async(server, 2, 0, max_retries=2)
+            else:
+                _sync(server, 2, 0, max_retries=2)
+
+        assert server.read == 2
+        assert caught.value.was_sent
+        assert not caught.value.was_stale
+
+
+def test_a_new_connection_that_is_closed_is_an_error() -> None:
+    def close(connection: socket.socket) -> None:
+        connection.close()
+
+    server = Server(close)
+    server._serve = _close_with_the_request_unread  # type: ignore[method-assign]
+    with server.running(), pytest.raises(TexAPIConnectionError):
+        _sync(server, 1, 0)
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("make", [openai.DefaultHttpxClient, openai.DefaultAsyncHttpxClient])
+def test_the_http_library_still_has_the_places_that_are_used(make: Callable[[], Any]) -> None:
+    pool = make()
+    watch(pool)
+
+    assert type(pool._transport._pool._network_backend).__module__ == _Backend.__module__

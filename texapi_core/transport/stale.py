@@ -1,0 +1,167 @@
+"""Tells that a server closed an idle connection while a request was on its way to it.
+
+Every server closes idle connections some time. A request that is sent in the same moment fails like one that
+broke while the model ran, but was never read: it can be sent over a new connection, and costs nothing. The
+proof is in the kernel, which knows what the server's kernel has acknowledged.
+
+The HTTP library has no public place to look at a connection before it closes it, so `watch` wraps the backend
+of its pool. Where the attributes are missing, such requests fail with an error, as they do over aiohttp.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+import time
+from typing import Any
+
+_SECONDS = 1.0
+"""A server that resets a connection later than this after the request may have read it."""
+_COUNTERS = struct.Struct("=120xQ72xQQ")
+"""Of Linux's `struct tcp_info`: bytes acknowledged, sent, and sent again."""
+
+
+def watch(http_client: Any) -> None:
+    """Let the connections of an HTTP client of the SDK raise `StaleConnection` where it applies."""
+    for transport in (http_client._transport, *http_client._mounts.values()):
+        pool: Any = getattr(transport, "_pool", None)
+        backend = getattr(pool, "_network_backend", None)
+        if backend is not None:
+            library: Any = sys.modules[type(backend).__module__.partition(".")[0]]  # httpcore, or httpcore2
+            stale = type("StaleConnection", (library.WriteError,), {})
+            is_sync = isinstance(backend, library.NetworkBackend)
+            pool._network_backend = (_Backend if is_sync else _AsyncBackend)(backend, stale)
+
+
+class _Evidence:
+    """What one connection has sent and received."""
+
+    def __init__(self, stream: Any, stale: type[Exception]) -> None:
+        self._stream = stream
+        self._stale = stale
+        self._was_used = False
+        self._written_at: float | None = None
+        """When the last bytes of a request were written; `None` since the answer began."""
+
+    def get_extra_info(self, info: str) -> Any:
+        """As of the connection."""
+        return self._stream.get_extra_info(info)
+
+    def _received(self) -> None:
+        self._was_used, self._written_at = True, None
+
+    def _check(self, error: Exception | None = None) -> None:
+        """Raise `StaleConnection` if the request that was written was never read.
+
+        Who has read a request does not reset its connection, so a reset is enough, if it comes at once.
+        """
+        if not self._was_used or self._written_at is None:
+            return
+        if _is_reset(error):
+            was_read = time.monotonic() - self._written_at > _SECONDS
+        else:
+            was_read = error is not None or _all_acknowledged(self.get_extra_info("socket"))
+        if not was_read:
+            raise self._stale("the server closed the connection before the request came") from error
+
+
+class _Stream(_Evidence):
+    def read(self, *arguments: Any, **named: Any) -> bytes:
+        try:
+            data: bytes = self._stream.read(*arguments, **named)
+        except Exception as error:
+            self._check(error)
+            raise
+        if not data:
+            self._check()
+        elif self._written_at is not None:
+            self._received()
+        return data
+
+    def write(self, *arguments: Any, **named: Any) -> None:
+        self._written_at = time.monotonic()
+        self._stream.write(*arguments, **named)
+
+    def start_tls(self, *arguments: Any, **named: Any) -> _Stream:
+        return _Stream(self._stream.start_tls(*arguments, **named), self._stale)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _AsyncStream(_Evidence):
+    async def read(self, *arguments: Any, **named: Any) -> bytes:
+        try:
+            data: bytes = await self._stream.read(*arguments, **named)
+        except Exception as error:
+            self._check(error)
+            raise
+        if not data:
+            self._check()
+        elif self._written_at is not None:
+            self._received()
+        return data
+
+    async def write(self, *arguments: Any, **named: Any) -> None:
+        self._written_at = time.monotonic()
+        await self._stream.write(*arguments, **named)
+
+    async def start_tls(self, *arguments: Any, **named: Any) -> _AsyncStream:
+        return _AsyncStream(await self._stream.start_tls(*arguments, **named), self._stale)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class _Backend:
+    def __init__(self, backend: Any, stale: type[Exception]) -> None:
+        self._backend = backend
+        self._stale = stale
+
+    def connect_tcp(self, *arguments: Any, **named: Any) -> _Stream:
+        return _Stream(self._backend.connect_tcp(*arguments, **named), self._stale)
+
+    def connect_unix_socket(self, *arguments: Any, **named: Any) -> _Stream:
+        return _Stream(self._backend.connect_unix_socket(*arguments, **named), self._stale)
+
+    def sleep(self, seconds: float) -> None:
+        self._backend.sleep(seconds)
+
+
+class _AsyncBackend:
+    def __init__(self, backend: Any, stale: type[Exception]) -> None:
+        self._backend = backend
+        self._stale = stale
+
+    async def connect_tcp(self, *arguments: Any, **named: Any) -> _AsyncStream:
+        return _AsyncStream(await self._backend.connect_tcp(*arguments, **named), self._stale)
+
+    async def connect_unix_socket(self, *arguments: Any, **named: Any) -> _AsyncStream:
+        return _AsyncStream(await self._backend.connect_unix_socket(*arguments, **named), self._stale)
+
+    async def sleep(self, seconds: float) -> None:
+        await self._backend.sleep(seconds)
+
+
+def _is_reset(error: BaseException | None) -> bool:
+    """Whether the connection was reset: by the operating system's error behind the HTTP library's."""
+    while error is not None:
+        if isinstance(error, ConnectionError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _all_acknowledged(connection: socket.socket | None) -> bool:
+    """Whether the other side may have received all that was sent; `True` where the system does not tell."""
+    option = getattr(socket, "TCP_INFO", None)
+    if connection is None or option is None:
+        return True
+    try:
+        info = connection.getsockopt(socket.IPPROTO_TCP, option, 256)
+        acknowledged, sent, again = _COUNTERS.unpack_from(info)
+    except (OSError, struct.error):
+        return True
+    # The count of what is acknowledged may have the byte of the handshake in it.
+    return bool(sent - again - acknowledged <= 1)
