@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
 from tests.conftest import Endpoint
+from tests.properties.strategies import examples
 from texapi_core import TexAPISettingsError
 from texapi_core.accounting import budget_checks, parse_budgets
 from texapi_core.accounting.windows import Window
@@ -20,7 +21,7 @@ from texapi_core.accounting.windows import Window
 MODEL = "claude-sonnet-4-6"
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples
 @given(
     st.sampled_from(["hour", "day", "week", "month", "90m"]),
     st.sampled_from(["UTC", "Australia/Lord_Howe", "Asia/Ho_Chi_Minh", "America/New_York", "Africa/Cairo"]),
@@ -71,7 +72,7 @@ def _anything() -> st.SearchStrategy[Any]:
     return st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), words, st.text(max_size=5))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples
 @given(
     st.dictionaries(st.sampled_from(budget_checks._MEMBERS), _anything() | st.lists(_anything(), max_size=2))
 )

@@ -19,11 +19,13 @@ from pyarrow import parquet
 from typer.testing import CliRunner
 
 from tests.accounting.filled import call, fill
+from tests.properties.strategies import examples
 from texapi_core.cli import output
 from texapi_core.cli.commands import FAILED, app
 
-unhurried = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+of_one_folder = settings(
+    examples,
+    suppress_health_check=[*examples.suppress_health_check, HealthCheck.function_scoped_fixture],
 )
 COMMANDS = (
     ["usage"],
@@ -123,7 +125,7 @@ some_options = st.lists(st.tuples(st.sampled_from(OPTIONS), words).map(list), ma
 some_flags = st.lists(st.sampled_from(FLAGS).map(lambda flag: [flag]), max_size=2)
 
 
-@unhurried
+@of_one_folder
 @given(
     st.sampled_from(COMMANDS),
     st.sampled_from(LEDGERS),
@@ -153,7 +155,7 @@ def test_no_arguments_end_in_a_traceback(
         assert all(one.isprintable() or one == "\n" for one in result.stdout)
 
 
-@unhurried
+@of_one_folder
 @given(
     st.text(st.sampled_from("id,day,model,cost\n\r\"0123456789-:TZ+.$\0\x1b;'"), max_size=60)
     | st.binary(max_size=30)
@@ -168,7 +170,7 @@ def test_no_statement_ends_in_a_traceback(folder: Path, content: str | bytes) ->
 toml_values = st.text(max_size=3) | st.sampled_from(["%d %d", "%", "%Q", "%z", ";", "\n"])
 
 
-@unhurried
+@of_one_folder
 @given(st.dictionaries(st.sampled_from(["day", "decimal", "thousands", "delimiter"]), toml_values))
 def test_no_description_of_a_statement_ends_in_a_traceback(folder: Path, described: dict[str, str]) -> None:
     lines = [
