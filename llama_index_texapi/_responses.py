@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -36,12 +37,32 @@ from texapi_core.wire.usage import TokenUsage
 from texapi_core.wire.values import CUT, ChatChoice, ChatReply
 
 
+@dataclass(frozen=True, slots=True)
+class MadeToolCalls:
+    """Tool calls in the forms that a message keeps them in."""
+
+    blocks: list[ToolCallBlock] = field(default_factory=list)
+    of_sdk: list[Any] = field(default_factory=list)
+    """Each in the form of the openai SDK, which LlamaIndex's programs, counters and tracers look for."""
+    extras: dict[str, Any] = field(default_factory=dict)
+    """Members of `additional_kwargs`."""
+
+
+def make_tool_calls(calls: Sequence[ToolCall]) -> MadeToolCalls:
+    """Tool calls of a whole answer."""
+    return MadeToolCalls(
+        [tool_call_block(call) for call in calls],
+        [sdk_tool_call(call) for call in calls],
+        tool_call_extras(calls),
+    )
+
+
 def from_openai_message(
     *,
     text: str,
     reasoning: Reasoning,
     reasoning_tokens: int | None,
-    tool_calls: Sequence[ToolCall],
+    tool_calls: MadeToolCalls | None,
     refusal: str,
     extras: Mapping[str, Any],
 ) -> ChatMessage:
@@ -49,7 +70,7 @@ def from_openai_message(
     blocks: list[Any] = []
     if reasoning.text or reasoning.details:
         blocks.append(_thinking_block(reasoning, reasoning_tokens))
-    if text or not tool_calls:
+    if text or tool_calls is None:
         blocks.append(TextBlock(text=text))
     additional_kwargs: dict[str, Any] = {}
     if extras:
@@ -57,10 +78,10 @@ def from_openai_message(
         additional_kwargs = {GENERATED_IMAGES if k == "images" else k: v for k, v in extras.items()}
     if refusal:
         additional_kwargs["refusal"] = refusal
-    if tool_calls:
-        blocks += [_tool_call_block(call) for call in tool_calls]
-        additional_kwargs["tool_calls"] = [_sdk_tool_call(call) for call in tool_calls]
-        additional_kwargs |= tool_call_extras(tool_calls)
+    if tool_calls is not None:
+        blocks += tool_calls.blocks
+        additional_kwargs["tool_calls"] = [*tool_calls.of_sdk]
+        additional_kwargs |= tool_calls.extras
     return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=additional_kwargs)
 
 
@@ -94,7 +115,8 @@ def _thinking_block(reasoning: Reasoning, reasoning_tokens: int | None) -> Think
     return ThinkingBlock(content=reasoning.text, num_tokens=reasoning_tokens, additional_information=origin)
 
 
-def _tool_call_block(call: ToolCall) -> ToolCallBlock:
+def tool_call_block(call: ToolCall) -> ToolCallBlock:
+    """A call as a block; arguments that are no JSON object stay text."""
     arguments = call.parse_arguments()
     return ToolCallBlock(
         tool_call_id=call.id,
@@ -103,8 +125,8 @@ def _tool_call_block(call: ToolCall) -> ToolCallBlock:
     )
 
 
-def _sdk_tool_call(call: ToolCall) -> Any:
-    """The form of the openai SDK, which LlamaIndex's programs, counters and tracers look for."""
+def sdk_tool_call(call: ToolCall) -> Any:
+    """A call in the form of the openai SDK."""
     sdk = _sdk_types()
     beside = dict(call.extras)
     function = sdk.Function(name=call.name, arguments=call.arguments, **beside.pop("function", {}))
@@ -131,7 +153,7 @@ def create_chat_response(
         text=choice.text,
         reasoning=choice.reasoning,
         reasoning_tokens=reply.usage.reasoning_tokens if reply.usage else None,
-        tool_calls=choice.tool_calls,
+        tool_calls=make_tool_calls(choice.tool_calls) if choice.tool_calls else None,
         refusal=choice.refusal,
         extras=choice.extras,
     )

@@ -6,7 +6,15 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatResponse
 
-from llama_index_texapi._responses import create_chat_response, create_logprobs, from_openai_message
+from llama_index_texapi._responses import (
+    MadeToolCalls,
+    create_chat_response,
+    create_logprobs,
+    from_openai_message,
+    sdk_tool_call,
+    tool_call_block,
+)
+from texapi_core.adapter_base.replies import TOOL_CALL_EXTRAS, kept_extras
 from texapi_core.wire.pieces import Nesting
 from texapi_core.wire.reasoning import NO_REASONING, Reasoning
 from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
@@ -21,6 +29,8 @@ class ResponseStream:
 
     LlamaIndex reads usage and the final answer from the last response of a stream, so the reply always
     makes one more response, with an empty delta. Log probabilities are given once, with their delta.
+
+    A tool call is made again only when it has grown: the responses share the blocks of the others.
     """
 
     def __init__(self, *, requested_model: str) -> None:
@@ -29,6 +39,7 @@ class ResponseStream:
         self._reasoning_text = ""
         self._refusal = ""
         self._tool_calls: list[_PartialToolCall] = []
+        self._made_calls: MadeToolCalls | None = None
         self._logprobs_given = 0
 
     def feed(self, item: ChatDelta | ChatReply) -> ChatResponse:
@@ -41,16 +52,14 @@ class ResponseStream:
         self._reasoning_text += item.reasoning.text
         self._refusal += item.refusal
         for call_delta in item.tool_calls:
-            while len(self._tool_calls) <= call_delta.index:
-                self._tool_calls.append(_PartialToolCall())
-            self._tool_calls[call_delta.index].add(call_delta)
+            self._add_tool_call(call_delta)
         logprobs = create_logprobs(item.logprobs)
         self._logprobs_given += len(logprobs or ())
         message = from_openai_message(
             text=self._text,
             reasoning=Reasoning(self._reasoning_text) if self._reasoning_text else NO_REASONING,
             reasoning_tokens=None,
-            tool_calls=[call.as_tool_call() for call in self._tool_calls],
+            tool_calls=self._made_calls,
             refusal=self._refusal,
             extras={},
         )
@@ -60,6 +69,20 @@ class ResponseStream:
         return ChatResponse(
             message=message, raw=item.raw, delta=item.text, logprobs=logprobs, additional_kwargs=kwargs
         )
+
+    def _add_tool_call(self, delta: ToolCallDelta) -> None:
+        index, made = delta.index, self._made_calls
+        if made is None:
+            made = self._made_calls = MadeToolCalls()
+        if index == len(self._tool_calls):
+            self._tool_calls.append(_PartialToolCall())
+        partial = self._tool_calls[index]
+        partial.add(delta)
+        call = partial.as_tool_call()
+        made.blocks[index : index + 1] = (tool_call_block(call),)
+        made.of_sdk[index : index + 1] = (sdk_tool_call(call),)
+        if delta.extras:
+            made.extras[TOOL_CALL_EXTRAS] = {**kept_extras(made.extras), call.id: call.extras}
 
 
 class _PartialToolCall:

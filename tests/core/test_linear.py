@@ -18,6 +18,8 @@ from typing import Any
 import openai
 import pytest
 
+from langchain_texapi._streaming import create_chunk
+from llama_index_texapi._streaming import ResponseStream
 from texapi_core import resolve_settings
 from texapi_core.call import Call
 from texapi_core.transport.read import Body
@@ -26,6 +28,7 @@ from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.reader import StreamReader
 from texapi_core.wire.reply import parse_reply
 from texapi_core.wire.text import json_objects
+from texapi_core.wire.values import ChatDelta, ChatReply
 
 _Shape = Callable[[int], Iterator[dict[str, Any]]]
 """The deltas of a stream of about a size."""
@@ -110,14 +113,18 @@ def _stream(shape: _Shape, n: int) -> bytes:
     )
 
 
-def _read_stream(body: bytes) -> None:
+def _items(body: bytes) -> Iterator[ChatDelta | ChatReply]:
     reader = StreamReader()
     for start in range(0, len(body), 1000):
-        reader.feed(body[start : start + 1000])
-    reader.feed(b"data: [DONE]\n\n")
-    for _ in reader.finish():
+        yield from reader.feed(body[start : start + 1000])
+    yield from reader.feed(b"data: [DONE]\n\n")
+    yield from reader.finish()
+    yield reader.state.reply(request_id=None, headers={})
+
+
+def _read_stream(body: bytes) -> None:
+    for _ in _items(body):
         pass
-    reader.state.reply(request_id=None, headers={})
 
 
 def _message_chunks(n: int) -> bytes:
@@ -203,12 +210,14 @@ _WORK = {
 }
 
 
-def _count_calls(work: Callable[[], Any]) -> int:
+def _count_calls(work: Callable[[], Any], packages: tuple[str, ...] = ("",)) -> int:
+    """The calls that the code of these packages makes, or of all."""
     count = 0
 
     def note(frame: Any, event: str, argument: Any) -> None:
         nonlocal count
-        count += event in ("call", "c_call")
+        if event in ("call", "c_call"):
+            count += frame.f_globals.get("__name__", "").startswith(packages)
 
     before = sys.getprofile()
     sys.setprofile(note)
@@ -223,6 +232,30 @@ def _count_calls(work: Callable[[], Any]) -> int:
 def test_function_calls_grow_in_proportion_to_the_bytes(name: str) -> None:
     _count_calls(_WORK[name](10))  # what is imported or cached on first use
     few, many = (_count_calls(_WORK[name](n)) for n in (200, 800))
+
+    assert many < 4.4 * few + 100
+
+
+def _read_for_langchain(body: bytes) -> None:
+    for item in _items(body):
+        create_chunk(item, "m", with_headers=False)
+
+
+def _read_for_llama_index(body: bytes) -> None:
+    responses = ResponseStream(requested_model="m")
+    for item in _items(body):
+        responses.feed(item)
+
+
+@pytest.mark.parametrize("read", [_read_for_langchain, _read_for_llama_index])
+@pytest.mark.parametrize("shape", _STREAMS.values(), ids=_STREAMS)
+def test_what_a_framework_is_given_takes_calls_in_proportion_too(
+    shape: _Shape, read: Callable[[bytes], None]
+) -> None:
+    """Calls of this project's code: LlamaIndex itself looks at all blocks of each partial response."""
+    own = ("texapi_core", "langchain_texapi", "llama_index_texapi")
+    work = _on(read, _streaming(shape))
+    few, many = (_count_calls(work(n), own) for n in (50, 200))
 
     assert many < 4.4 * few + 100
 

@@ -55,11 +55,12 @@ def raise_for_error_object(body: Mapping[str, Any], *, has_content: bool = False
     An answer that is complete is none, whatever stands beside it.
     """
     error = body.get("error")
-    failed = is_error(error)
+    failed = error and is_error(error)
     is_named = body.get("object") == "error" or body.get("type") == "error"
     if body.get("base_resp") and not body.get("choices"):
         raise_for_base_resp(body["base_resp"])
-    if not (failed or is_named or _is_flat_error(body)):
+    is_flat = _ANSWER_FIELDS.isdisjoint(body) and _is_flat_error(body)
+    if not (failed or is_named or is_flat):
         return
     if any(is_complete(choice, has_content=has_content) for choice in read_choices(body)):
         return
@@ -69,7 +70,7 @@ def raise_for_error_object(body: Mapping[str, Any], *, has_content: bool = False
 
 
 def _is_flat_error(body: Mapping[str, Any]) -> bool:
-    if _ERROR_FIELDS.isdisjoint(body) or not _ANSWER_FIELDS.isdisjoint(body) or other_protocol(body):
+    if _ERROR_FIELDS.isdisjoint(body) or other_protocol(body):
         return False
     told = {name: value for name, value in body.items() if name in _ERROR_FIELDS or name == "code"}
     return not is_message(body.get("message")) and is_error(told)
@@ -119,10 +120,10 @@ def raise_for_groq_error(body: Mapping[str, Any]) -> None:
 def raise_for_failed_choice(choice: Mapping[str, Any], *, has_content: bool = False) -> None:
     """Raise `ErrorAnswer` when a choice holds an error, or ends with one."""
     for holder in (choice, choice.get("delta"), choice.get("message")):
-        if isinstance(holder, dict) and is_error(holder.get("error")):
+        if isinstance(holder, dict) and (error := holder.get("error")) and is_error(error):
             if is_complete(choice, has_content=has_content):
                 return
-            raise ErrorAnswer(holder["error"])
+            raise ErrorAnswer(error)
     finish_reason = read_finish_reason(choice)
     if finish_reason in _FAILED:
         named = "an error" if finish_reason == "error" else repr(finish_reason)

@@ -185,8 +185,8 @@ class StreamState:
     def _feed_delta(
         self, delta: Mapping[str, Any], logprobs: Mapping[str, Any] | None, chunk: Mapping[str, Any]
     ) -> ChatDelta | None:
-        if is_error(delta.get("error")) and not self.has_finished:
-            raise ErrorAnswer(delta["error"])
+        if (error := delta.get("error")) and is_error(error) and not self.has_finished:
+            raise ErrorAnswer(error)
         return self._choice.add(read_message(delta), logprobs, chunk)
 
     def finish(self) -> ChatDelta | None:
