@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.tools import FunctionTool
 from llama_index.retrievers.bm25 import BM25Retriever
 
+from benchmarks import prompt_caching
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
 from tests.conftest import Endpoint
@@ -243,3 +245,11 @@ def test_models_that_cache_by_themselves_take_the_marks(gateway: Gateway, endpoi
         ask_both(endpoint, {"cache_prompts": True}, {"model": model})
 
     assert all(cached(gateway)[1::2])
+
+
+def test_the_figures_of_the_documentation_are_those_of_the_benchmark() -> None:
+    page = Path(__file__).parents[1] / "docs" / "prompt-caching.md"
+    found = list(prompt_caching.rows())
+
+    assert len(found) == 4
+    assert "\n".join(found) in page.read_text("utf-8")
