@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from texapi_core.accounting.record import logger
-from texapi_core.request.foreign import read_call
+from texapi_core.request.foreign import read_call, typed_result
 from texapi_core.request.media import as_base64, audio_format, data_url, file_part
 from texapi_core.request.prompt_cache import CACHE_MARKS
 
@@ -67,6 +67,25 @@ def text_of(content: str | list[Any]) -> str:
         return content
     texts = [block if isinstance(block, str) else block.get("text") for block in content]
     return "".join(text for text in texts if isinstance(text, str))
+
+
+def is_plain_text(block: Mapping[str, Any]) -> bool:
+    """Whether a block is a text without a cache mark."""
+    extras = block.get("extras")
+    marked = any(block.get(name) or (isinstance(extras, dict) and extras.get(name)) for name in CACHE_MARKS)
+    return block.get("type") == "text" and not marked
+
+
+def result_content(content: Any, result: Mapping[str, Any]) -> str | list[Part]:
+    """The content of a result; a cache mark on it goes to its last part."""
+    marks = {name: result[name] for name in CACHE_MARKS if result.get(name)}
+    blocks = [content] if isinstance(content, str) else [typed_result(block) for block in content]
+    plain = all(isinstance(block, str) or is_plain_text(block) for block in blocks)
+    if plain and not (marks and content):
+        return text_of(blocks)
+    parts = to_parts(blocks, where="a tool_result")
+    parts[-1] = {**marks, **parts[-1]}
+    return parts
 
 
 def to_parts(content: list[Any], *, where: str) -> list[Part]:

@@ -21,7 +21,13 @@ from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.messages.tool import tool_call as parsed_tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from langchain_texapi._content import carried_by_assistant, text_of, to_parts
+from langchain_texapi._content import (
+    carried_by_assistant,
+    is_plain_text,
+    result_content,
+    text_of,
+    to_parts,
+)
 from langchain_texapi._templates import Template
 from texapi_core.adapter_base.replies import cut_note, kept_extras, tool_call_extras
 from texapi_core.request.calls import tool_call
@@ -38,7 +44,6 @@ from texapi_core.request.payload import (
     wire_role,
     with_media_apart,
 )
-from texapi_core.request.prompt_cache import CACHE_MARKS
 from texapi_core.request.replay import with_generated
 from texapi_core.wire.reasoning import DETAIL_FIELDS
 from texapi_core.wire.usage import TokenUsage
@@ -135,7 +140,7 @@ def _convert_human_message(message: HumanMessage, tool_media: ToolMedia) -> list
     if not results:
         return [(_convert_message_to_dict(message), [])]
     wire = [
-        tool_message(result.id, _result_content(result.content, block), tool_media=tool_media)
+        tool_message(result.id, result_content(result.content, block), tool_media=tool_media)
         for block, result in results
     ]
     rest = [block for block in message.content if all(block is not each for each, _ in results)]
@@ -152,18 +157,6 @@ def _answered_in_blocks(messages: Sequence[BaseMessage]) -> set[str]:
             results = (read_result(block) for block in _blocks(message))
             found |= {result.id for result in results if result is not None and result.id}
     return found
-
-
-def _result_content(content: Any, result: Mapping[str, Any]) -> str | list[Part]:
-    """The content of a result; a cache mark on it goes to its last part."""
-    marks = {name: result[name] for name in CACHE_MARKS if result.get(name)}
-    blocks = [content] if isinstance(content, str) else [typed_result(block) for block in content]
-    plain = all(isinstance(block, str) or _is_plain_text(block) for block in blocks)
-    if plain and not (marks and content):
-        return text_of(blocks)
-    parts = to_parts(blocks, where="a tool_result")
-    parts[-1] = {**marks, **parts[-1]}
-    return parts
 
 
 def _convert_ai_message(
@@ -199,15 +192,9 @@ def _assistant_content(content: str | list[Any]) -> str | list[Part]:
     if isinstance(content, str):
         return content
     kept = carried_by_assistant(content)
-    if all(isinstance(block, str) or _is_plain_text(block) for block in kept):
+    if all(isinstance(block, str) or is_plain_text(block) for block in kept):
         return text_of(kept)
     return to_parts(kept, where="AIMessage.content")
-
-
-def _is_plain_text(block: Mapping[str, Any]) -> bool:
-    extras = block.get("extras")
-    marked = any(block.get(name) or (isinstance(extras, dict) and extras.get(name)) for name in CACHE_MARKS)
-    return block.get("type") == "text" and not marked
 
 
 def _wire_tool_calls(message: AIMessage, answered: set[str]) -> list[dict[str, Any]]:

@@ -27,11 +27,9 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms.llm import ToolSelection
 
-from tests.asking import WAYS
 from tests.conftest import Endpoint
 from tests.gateway import Gateway
-from tests.gateway.request import Call
-from tests.test_outgoing import LI_Q, Q, ask, called, langchain, llama_index
+from tests.test_outgoing import LI_Q, Q, called, langchain, llama_index
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(8)).decode()
 IMAGE: dict[str, Any] = {"type": "image", "base64": PNG, "mime_type": "image/png"}
@@ -317,76 +315,6 @@ def test_texts_of_llama_index_have_the_border_that_content_shows(
 
     assert said.content == "12\n34"
     assert sent(gateway)[1]["content"].endswith("12\n34")
-
-
-# Tools
-
-ILLEGAL_TOOLS: dict[str, tuple[list[Any], str]] = {
-    "no name": ([{"type": "function", "function": {"name": ""}}], r"`tools\[0\]` needs a name, not ''"),
-    "a name of blanks": ([{"type": "function", "function": {"name": " "}}], r"`tools\[0\]` needs a name"),
-    "a number for a name": (
-        [{"type": "function", "function": {"name": 5}}],
-        r"`tools\[0\]` needs a name, not 5",
-    ),
-    "no function": ([{"type": "function"}], r"`function` of `tools\[0\]`"),
-    "nothing": ([{}], r"`tools\[0\]` needs a `type`"),
-    "one name for two": (
-        [{"type": "function", "function": {"name": "f", "description": str(n)}} for n in range(2)],
-        r"`tools\[1\]` has the name of another: 'f'",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", ILLEGAL_TOOLS)
-def test_a_tool_that_no_provider_takes_is_named(gateway: Gateway, endpoint: Endpoint, case: str) -> None:
-    tools, error = ILLEGAL_TOOLS[case]
-
-    with pytest.raises(ValueError, match=error):
-        langchain(endpoint).invoke([Q], tools=tools)
-    with pytest.raises(ValueError, match=error):
-        llama_index(endpoint).chat([LI_Q], tools=tools)
-    assert gateway.requests == []
-
-
-def test_an_object_that_is_no_tool_is_named(endpoint: Endpoint) -> None:
-    with pytest.raises(ValueError, match=r"`tools\[0\]` must be a tool or a dict, not SimpleNamespace"):
-        llama_index(endpoint).chat_with_tools([SimpleNamespace(name="f")], "Hi")  # type: ignore[list-item]
-
-
-def test_the_same_tool_twice_is_sent_once(gateway: Gateway, endpoint: Endpoint) -> None:
-    tool = {"type": "function", "function": {"name": "f"}}
-
-    langchain(endpoint).invoke([Q], tools=[tool, dict(tool)])
-
-    assert gateway.requests[0].body["tools"] == [tool]
-
-
-# Calls of tools that were not given
-
-
-@pytest.mark.parametrize("how", WAYS)
-async def test_a_call_of_an_unknown_tool_is_noted(gateway: Gateway, endpoint: Endpoint, how: str) -> None:
-    """By the same name in both frameworks, whole and streamed."""
-    tool = {"type": "function", "function": {"name": "ns.ping"}}
-    for calls, noted in [
-        ([Call("ns_ping", {}), Call("pong", {})], ["pong"]),
-        ([Call("ns_ping", {})], None),
-    ]:
-        gateway.answer(calls)
-        answer = await ask(how, langchain(endpoint), [Q], tools=[tool])
-        gateway.answer(calls)
-        response = await ask(how, llama_index(endpoint), [LI_Q], tools=[tool])
-
-        assert answer.response_metadata.get("unknown_tools") == noted
-        assert response.additional_kwargs.get("unknown_tools") == noted
-
-
-def test_beside_a_provider_s_own_tool_no_call_is_unknown(gateway: Gateway, endpoint: Endpoint) -> None:
-    gateway.answer([Call("search", {})])
-
-    answer = langchain(endpoint).invoke([Q], tools=[{"google_search": {}}])
-
-    assert "unknown_tools" not in answer.response_metadata
 
 
 # Media of another kind than they are called

@@ -67,6 +67,23 @@ async def test_properties_have_legal_names_on_the_wire_alone(
         assert json.loads(sent["function"]["arguments"]) == SENT
 
 
+def test_references_lead_to_the_new_names(gateway: Gateway, endpoint: Endpoint) -> None:
+    properties = {"tên": {"type": "string"}, "b": {"$ref": "#/properties/t%C3%AAn"}}
+    tool = {"name": "f", "input_schema": {"type": "object", "properties": properties}}
+
+    langchain(endpoint).invoke([Q], tools=[tool])
+
+    sent = gateway.requests[0].body["tools"][0]["function"]["parameters"]["properties"]
+    assert sent["b"] == {"$ref": "#/properties/ten"}
+
+
+def test_what_json_does_not_hold_is_named_by_its_place(endpoint: Endpoint) -> None:
+    said = HumanMessage([{"type": "image_url", "image_url": {"url": "https://x.example", "x": {1}}}])
+
+    with pytest.raises(ValueError, match=r"because of `\.messages\[1\]\.content\[0\]\.image_url\.x`"):
+        langchain(endpoint).invoke([Q, said])
+
+
 class Đơn(BaseModel):
     """An order."""
 

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from texapi_core.wire.values import SAME_NAMES, OwnNames
 
@@ -23,6 +24,7 @@ _HASH_LENGTH = 8
 _UNNAMED = "unnamed"
 _ARE_LEGAL_PROPERTIES = re.compile(r"[a-zA-Z0-9_.-]{1,64}(\n[a-zA-Z0-9_.-]{1,64})*").fullmatch
 """Names of properties, a line for each: Claude's rule."""
+_TO_PROPERTIES = "#/properties/"
 
 
 def legal_name(given: Any) -> str:
@@ -77,16 +79,29 @@ def _with_legal_properties(tool: Any, renamed: dict[str, Mapping[str, str]]) -> 
     for name in properties:
         _assign(name, assigned)
     renamed[function["name"]] = {sent: own for own, sent in assigned.items() if own != sent}
-    legal = {
-        **schema,
-        "properties": {
-            assigned[name]: each if assigned[name] == name else {"title": name, **each}
-            for name, each in properties.items()
-        },
+    legal = _with_references(schema, assigned)
+    legal["properties"] = {
+        assigned[name]: each if assigned[name] == name else {"title": name, **each}
+        for name, each in legal["properties"].items()
     }
     if "required" in schema:
         legal["required"] = [assigned.get(name, name) for name in schema["required"]]
     return {**tool, "function": {**function, "parameters": legal}}
+
+
+def _with_references(value: Any, assigned: Mapping[str, str]) -> Any:
+    """A copy of a schema whose references lead to properties by their new names."""
+    if isinstance(value, list):
+        return [_with_references(each, assigned) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    copied = {name: _with_references(each, assigned) for name, each in value.items()}
+    reference = copied.get("$ref")
+    if isinstance(reference, str) and reference.startswith(_TO_PROPERTIES):
+        name, *rest = reference.removeprefix(_TO_PROPERTIES).split("/")
+        own = unquote(name).replace("~1", "/").replace("~0", "~")
+        copied["$ref"] = _TO_PROPERTIES + "/".join([assigned.get(own, name), *rest])
+    return copied
 
 
 def _with_legal_names_of_tools(

@@ -29,6 +29,9 @@ _CHAT = "/chat/completions"
 _MODELS = "/models"
 _UNLIMITED = nullcontext()
 
+_MAX_DEPTH = 20
+"""Levels of a payload down to which an error names the place."""
+
 
 class _Sent(openai.Stream[object]):
     """A stream class that gets the response from the SDK unread."""
@@ -201,19 +204,29 @@ def _sending(call: Call) -> Generator[None]:
     except openai.APIError as error:
         raise mapping.from_openai(error, call.secrets) from error
     except Exception as error:
-        if not _can_be_sent(call.payload):
+        if (place := _unsendable_place(call.payload)) is not None:
             raise errors.TexAPISettingsError(
-                f"The request cannot be sent as JSON: {error}. Nothing was sent."
+                f"The request cannot be sent as JSON, because of `{place}`: {error}. Nothing was sent."
             ) from error
         raise mapping.not_sent(error, call.secrets) from error
 
 
-def _can_be_sent(payload: Mapping[str, Any]) -> bool:
+def _unsendable_place(value: Any, depth: int = 0) -> str | None:
+    """Where a payload holds what JSON cannot, e.g. `.messages[0].content`; `None` if nowhere."""
     try:
-        json.dumps(payload, ensure_ascii=False, allow_nan=False).encode()
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError):
-        return False
-    return True
+        members: Any = ()
+        if isinstance(value, Mapping):
+            members = ((f".{name}", each) for name, each in value.items())
+        elif isinstance(value, (list, tuple)):
+            members = ((f"[{at}]", each) for at, each in enumerate(value))
+        if depth < _MAX_DEPTH:
+            for name, each in members:
+                if (place := _unsendable_place(each, depth + 1)) is not None:
+                    return f"{name}{place}"
+        return ""
+    return None
 
 
 def _request_options(call: Call, retries: Retries, *, stream: bool = False) -> openai.RequestOptions:
