@@ -218,7 +218,7 @@ def test_blocks_reach_the_model(gateway: Gateway, make: Any, kind: str) -> None:
 
 
 def test_blocks_that_cannot_are_named(make: Any) -> None:
-    video = VideoBlock(url="https://example.com/a.mp4")
+    video = VideoBlock()
 
     with pytest.raises(ValueError, match="VideoBlock"):
         make().chat([ChatMessage(role="user", blocks=[video])])
