@@ -78,11 +78,12 @@ def test_a_human_in_the_loop(gateway: Gateway, endpoint: Endpoint, decision: str
     _all_were_taken(gateway)
 
 
-def test_a_history_that_is_summarised(gateway: Gateway, endpoint: Endpoint) -> None:
+@pytest.mark.parametrize("trigger", [("messages", 4), ("fraction", 0.00005)])
+def test_a_history_that_is_summarised(gateway: Gateway, endpoint: Endpoint, trigger: Any) -> None:
     agent: Any = create_agent(
         _model(endpoint),
         [look_up],
-        middleware=[SummarizationMiddleware(_model(endpoint), trigger=("messages", 4), keep=("messages", 1))],
+        middleware=[SummarizationMiddleware(_model(endpoint), trigger=trigger, keep=("messages", 1))],
         checkpointer=InMemorySaver(),
     )
     for name in ("Ann", "Bob", "Eve"):

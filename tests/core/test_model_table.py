@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from importlib import resources
 from typing import Any, get_type_hints
 
@@ -107,6 +109,18 @@ def test_a_model_is_in_both_tables_or_has_a_reason() -> None:
         assert capabilities(name) is not capabilities("no-such-model"), name
 
 
+@pytest.mark.parametrize("package", ["langchain_texapi", "llama_index_texapi"])
+def test_an_import_reads_no_table(package: str) -> None:
+    code = f"""
+import {package}
+from texapi_core.catalog import capability_table
+assert not capability_table.cache_info().currsize
+assert capability_table()
+"""
+
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_both_tables_name_sources_of_one_day() -> None:
     models, prices = _table("models.json"), _table("prices.json")
 
@@ -146,7 +160,10 @@ def test_the_maker_decides_what_a_model_can_do() -> None:
 
     assert decide("image_inputs", says)
     assert not decide("image_inputs", {**says, "langchain-xai": False})
-    assert not decide("structured_output", {**says, "langchain-xai": True})
+    assert decide("structured_output", {**says, "langchain-xai": True}) is False
+    assert decide("structured_output", {"langchain-openrouter": True}) is None
+    assert decide("structured_output", {"langchain-openrouter": True, "litellm": True})
+    assert decide("temperature", {}) is None
 
 
 def test_the_smaller_answer_and_the_disagreement_are_kept() -> None:

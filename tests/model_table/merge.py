@@ -98,8 +98,8 @@ def _merge_model(name: str, sources: Mapping[str, Facts], differ: dict[str, dict
     if inputs:
         row |= limits_of(inputs, outputs)
     for fact in FLAGS:
-        if found := stated(fact):
-            row[fact] = decide(fact, found)
+        if (decided := decide(fact, stated(fact))) is not None:
+            row[fact] = decided
     _agree(row)
     if row.get("image_inputs") and (rule := image_rule(name)):
         row["image_tokens"] = rule
@@ -120,15 +120,18 @@ def limits_of(inputs: list[int], outputs: list[int]) -> Facts:
     return {"context_window": window, "max_input_tokens": longest}
 
 
-def decide(fact: str, found: Mapping[str, bool]) -> bool:
+def decide(fact: str, found: Mapping[str, bool]) -> bool | None:
     """What is true of a model: what its maker's package says, then litellm by its maker, then the router.
 
-    `structured_output` is only true where nobody denies it: an agent then relies on it.
+    Agents rely on `structured_output`: it is only true where nobody denies it, and not on the word of the
+    router alone, whose hosts differ.
     """
+    if fact == "structured_output" and all(found.values()):
+        return True if found.keys() - {ROUTER} else None
     if fact == "structured_output":
-        return all(found.values())
+        return False
     order = sorted(found, key=lambda source: (source == ROUTER, source == LITELLM))
-    return found[order[0]]
+    return found[order[0]] if order else None
 
 
 def _agree(row: Facts) -> None:

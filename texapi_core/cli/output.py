@@ -113,7 +113,7 @@ def _cell(value: Any) -> str:
 
 _MODEL_COLUMNS = {
     "model": "model",
-    "context_window": "context",
+    "max_input_tokens": "longest prompt",
     "max_output_tokens": "longest answer",
     "inputs": "reads",
     "tool_calling": "tools",
