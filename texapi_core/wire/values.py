@@ -89,7 +89,10 @@ class ChatChoice:
 
         A refusal and tool calls count although the provider says `stop`.
         """
-        reason = _NORMAL_REASONS.get((self.finish_reason or "").lower())
+        given = self.finish_reason
+        if given is None:
+            return None
+        reason = _NORMAL_REASONS[given] if given in _NORMAL_REASONS else _NORMAL_REASONS.get(given.lower())
         if reason is not None and self.refusal:
             return "refusal"
         return "tool_call" if reason == "stop" and self.tool_calls else reason
