@@ -5,6 +5,7 @@ OpenAI's variables (`OPENAI_*`) are ignored. Importing this module does not impo
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -206,8 +207,6 @@ def refuse_unknown_arguments(class_name: str, arguments: Iterable[str], known: C
     """Raise `TexAPISettingsError` for an unknown constructor argument, which may be a costly typo."""
     for name in arguments:
         if name not in known:
-            import difflib  # slow to import, and only this error needs it
-
             guess = difflib.get_close_matches(name, known, n=1)
             hint = f"Did you mean `{guess[0]}`? " if guess else ""
             raise settings_error(
