@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from texapi_core import errors
-from texapi_core.failures.money import money_class, money_reason
+from texapi_core.failures.money import Reason, money_class, money_reason
+from texapi_core.failures.wording import plain
 from texapi_core.wire.error_answers import is_container
 from texapi_core.wire.json import is_deep
 
@@ -48,6 +50,18 @@ _CONTEXT_LENGTH_PATTERN = re.compile(
 """Messages for a request too long for the model, which have no common code: OpenAI, Anthropic, LiteLLM,
 Google, Bedrock, vLLM."""
 _MAX_WRAPPERS = 6
+_MAX_DOCUMENTS = 50
+_ENVELOPES = ("response", "data", "result", "body", "fault", "base_resp", "header")
+"""Members that hold the error where the object itself has neither an error nor a message."""
+_DESCRIPTIONS = frozenset({"error", "errors", "message", "msg", "detail", "error_msg", "status_msg"})
+_KNOWN_NAMES = _DESCRIPTIONS.union(_ENVELOPES, ("code", "type", "param", "status"))
+
+_PART_OF_AN_ANSWER = re.compile(
+    r'"(?:choices|content|output|output_text|delta|candidates|response|parts|reasoning_content)\\{0,8}"'
+)
+_MAX_PAGE = 20_000
+_MAX_WORDS = 1000
+"""Characters of a page, and of what it shows, that may be an error."""
 
 _CLASS_BY_STATUS: dict[int, _Status] = {
     400: errors.TexAPIBadRequestError,
@@ -68,11 +82,16 @@ def classify(error: Any, status: int | None) -> _Status:
 
     `status` is None for an error inside an answer or a stream; a numeric `code` then replaces it.
     """
+    return classify_as(money_reason(error), error, status)
+
+
+def classify_as(reason: Reason | None, error: Any, status: int | None) -> _Status:
+    """`classify` for an error whose money reason is known."""
     names = names_of(error)
     if status is None:
         status = next((int(name) for name in names if re.fullmatch("[1-5][0-9][0-9]", name)), None)
     named = [_CLASS_BY_TYPE[name] for name in names if name in _CLASS_BY_TYPE]
-    if errors.TexAPIContextLengthError not in named and (reason := money_reason(error)):
+    if reason is not None and errors.TexAPIContextLengthError not in named:
         return money_class(reason, status)
     for name in names:
         error_class = _CLASS_BY_TYPE.get(name)
@@ -88,6 +107,21 @@ def classify(error: Any, status: int | None) -> _Status:
     if status is None or status >= 500:
         return errors.TexAPIServerError
     return _CLASS_BY_STATUS.get(status, errors.TexAPIStatusError)
+
+
+def is_error_about_money(text: bytes | str) -> bool:
+    """Whether what came in place of an answer is an error about money: text, a page, cut or quoted JSON.
+
+    What a model may have said is not searched, and a long page on something else neither.
+    """
+    body = parse_body(text)
+    shown = body if isinstance(body, str) else json.dumps(body)
+    if not 0 < len(shown) < _MAX_PAGE or _PART_OF_AN_ANSWER.search(shown):
+        return False
+    is_json = shown.startswith(("{", "[", '"'))
+    if not is_json and len(plain(shown)) > _MAX_WORDS:
+        return False
+    return money_reason(body, is_error=is_json) is not None
 
 
 def is_transient(status: int | None) -> bool:
@@ -115,27 +149,39 @@ def names_of(error: Any) -> list[str]:
     return [text for text in texts if text not in ("", "none", "null")]
 
 
+def parse_body(body: bytes | str) -> Any:
+    """The JSON in a response body, a list if there are several documents, else its text."""
+    text = _decode(body) if isinstance(body, bytes) else body
+    documents: list[Any] = []
+    while len(documents) < _MAX_DOCUMENTS and (found := _leading_json(text)) is not None:
+        value, text = found
+        documents.append(value)
+    if text.strip():
+        documents.append(text)
+    return documents[0] if len(documents) == 1 else documents or ""
+
+
 def error_object(body: Any) -> Any:
     """The unwrapped error in a response body, or its text if it is not JSON.
 
-    The protocol has `{"error": {...}}`; providers also send it flat, in a list, nested or as a JSON string.
+    The protocol has `{"error": {...}}`; providers also send it flat, in a list, nested, as a JSON string, in
+    an envelope such as `{"data": {...}}`, or with names in capitals.
     """
     value = body
     for _ in range(_MAX_WRAPPERS):
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "replace")
-        if isinstance(value, str):
-            parsed = _parse_leading_json(value)
-            if parsed is None:
-                return value
+        if isinstance(value, (bytes, str)):
+            parsed = parse_body(value)
+            if isinstance(parsed, str) and _leading_json(parsed) is None:
+                return parsed
             value = parsed
         elif isinstance(value, list) and value:
-            value = value[0]
+            value = next((one for one in value if isinstance(one, Mapping) and _describes(one)), value[0])
         elif isinstance(value, Mapping):
+            value = _in_small_letters(value)
             inner = _inner_error(value)
             if inner is None:
                 return value
-            if isinstance(inner, str) and _parse_leading_json(inner) is None:
+            if isinstance(inner, str) and _leading_json(inner) is None:
                 named = {"type": inner} if inner.isidentifier() else {}
                 return {**named, **value, "message": value.get("message") or inner}
             value = {**_own_members(value), **_without_nulls(inner)} if isinstance(inner, Mapping) else inner
@@ -147,7 +193,26 @@ def error_object(body: Any) -> Any:
 def _inner_error(value: Mapping[str, Any]) -> Any:
     """The wrapped error, `None` if the object is the error itself. A bool or number as `error` is a flag."""
     names = ("error",) if _own_members(value) else ("error", "errors", "detail")
-    return next((value[name] for name in names if value.get(name) and is_container(value[name])), None)
+    for name in names:
+        if value.get(name) and is_container(value[name]):
+            return value[name]
+    if value.get("message"):
+        return None
+    envelopes = (value[name] for name in _ENVELOPES if isinstance(value.get(name), Mapping))
+    return next((one for one in envelopes if _describes(one)), None)
+
+
+def _describes(value: Mapping[str, Any]) -> bool:
+    """Whether an object is an error or holds one, seen from its names."""
+    return not _DESCRIPTIONS.isdisjoint(name.lower() for name in value)
+
+
+def _in_small_letters(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object with the names that matter here in small letters: Tencent and AWS use capitals."""
+    known = {name: name.lower() for name in value if name.lower() in _KNOWN_NAMES}
+    if all(name == small for name, small in known.items()):
+        return value
+    return {known.get(name, name): member for name, member in value.items()}
 
 
 def _own_members(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,16 +222,30 @@ def _own_members(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_nulls(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: member for name, member in value.items() if member is not None}
+    return {name: member for name, member in _in_small_letters(value).items() if member is not None}
 
 
-def _parse_leading_json(text: str) -> Any:
-    """The JSON object, list or string that a text begins with, else `None`."""
+def _leading_json(text: str) -> tuple[Any, str] | None:
+    """The JSON object, list or string that a text begins with, and the text after it, else `None`."""
     text = text.lstrip("\ufeff \t\r\n")
     if not text.startswith(("{", "[", '"')):
         return None
     try:
-        value, _ = json.JSONDecoder().raw_decode(text)
+        value, end = json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):
         return None
-    return None if is_deep(value) else value
+    return None if is_deep(value) else (value, text[end:])
+
+
+def _decode(body: bytes) -> str:
+    """The text of a body: UTF-8 or UTF-16, or GB 18030, in which some Chinese providers write."""
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in body[:2]:
+        return body.decode(json.detect_encoding(body), "replace")
+    try:
+        return codecs.getincrementaldecoder("utf-8")().decode(body)  # the body may be cut inside a character
+    except UnicodeDecodeError:
+        pass
+    try:
+        return codecs.getincrementaldecoder("gb18030")().decode(body)
+    except UnicodeDecodeError:
+        return body.decode("utf-8", "replace")

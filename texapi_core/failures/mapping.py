@@ -14,9 +14,16 @@ from typing import Any, TypeVar
 import openai
 
 from texapi_core import errors
-from texapi_core.failures.classify import classify, error_object, names_of
+from texapi_core.failures.classify import (
+    classify_as,
+    error_object,
+    is_error_about_money,
+    names_of,
+    parse_body,
+)
 from texapi_core.failures.money import ADVICE, money_reason
 from texapi_core.failures.secrets import NO_SECRETS, Secrets
+from texapi_core.failures.wording import request_texts
 from texapi_core.wire.text import excerpt, printable
 from texapi_core.wire.values import ChatReply, CutStream, ErrorAnswer, MalformedAnswer
 
@@ -87,7 +94,7 @@ def from_openai(error: openai.APIError, secrets: Secrets) -> errors.TexAPIError:
         response = error.response
         if response.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
             return _unreachable(ProxyError("407 Proxy Authentication Required"), error.request, secrets)
-        received = error_object(response.content)
+        received = parse_body(response.content)
         headers = str(response.headers.multi_items())
         if secrets.are_in(response.text, str(error.body), headers, response.reason_phrase):
             _redact_sdk_error(error, secrets)
@@ -181,10 +188,13 @@ def _with_body(response: Any, content: bytes = b"", secrets: Secrets = NO_SECRET
     )
 
 
-def from_response(response: Any, error: Any, secrets: Secrets, inside: str = "") -> errors.TexAPIStatusError:
-    """The error for an error object; `inside` says where in an answer of status 200 it was."""
-    error_class = classify(error, None if inside else response.status_code)
-    reason = money_reason(error) if issubclass(error_class, _MONEY_CLASSES) else None
+def from_response(response: Any, body: Any, secrets: Secrets, inside: str = "") -> errors.TexAPIStatusError:
+    """The error for a body that is one; `inside` says where in an answer of status 200 it was."""
+    error = error_object(body)
+    reason = money_reason(body, lambda: request_texts(response.request))
+    error_class = classify_as(reason, error, None if inside else response.status_code)
+    if not issubclass(error_class, _MONEY_CLASSES):
+        reason = None
     error = secrets.redact_json(error)  # a header's value may be a word that decides the class
     details = error if isinstance(error, Mapping) else {}
     names = names_of(error)
@@ -215,10 +225,14 @@ def from_answer(
 ) -> errors.TexAPIError:
     """The error for an answer that `texapi_core.wire` rejected."""
     exception: errors.TexAPIError
+    inside = "in the stream" if streamed else "in the answer"
     if isinstance(error, ErrorAnswer):
-        inside = "in the stream" if streamed else "in the answer"
-        received = error_object(error.error)
+        received = error.error
         error.error = secrets.redact_json(error.error)  # visible as the context of our error
+        exception = from_response(_with_body(response, secrets=secrets), received, secrets, inside)
+    elif isinstance(error, MalformedAnswer) and is_error_about_money(error.text):
+        received = parse_body(error.text)
+        error.text = secrets.excerpt(error.text)
         exception = from_response(_with_body(response, secrets=secrets), received, secrets, inside)
     elif isinstance(error, CutStream):
         happened = "TexAPI's stream ended before the answer did."

@@ -61,12 +61,23 @@ def raise_for_error_object(body: Mapping[str, Any], *, has_content: bool = False
         raise_for_base_resp(body["base_resp"])
     is_flat = _ANSWER_FIELDS.isdisjoint(body) and _is_flat_error(body)
     if not (failed or is_named or is_flat):
+        if _ANSWER_FIELDS.isdisjoint(body) and not other_protocol(body):
+            raise_for_wrapped_error(body)
         return
     if any(is_complete(choice, has_content=has_content) for choice in read_choices(body)):
         return
     if failed and is_container(error):
         raise ErrorAnswer(error)
     raise ErrorAnswer({name: body[name] for name in body if name not in _NO_PART_OF_ERRORS})
+
+
+def raise_for_wrapped_error(body: Mapping[str, Any]) -> None:
+    """Raise `ErrorAnswer` for `{"Error": {...}}` and for an `error` inside any member."""
+    for name, value in body.items():
+        members = value.items() if isinstance(value, dict) else ()
+        for inner_name, inner in ((name, value), *members):
+            if inner_name.lower() in ("error", "errors") and is_container(inner) and is_error(inner):
+                raise ErrorAnswer(inner)
 
 
 def _is_flat_error(body: Mapping[str, Any]) -> bool:
