@@ -145,6 +145,10 @@ def _with_cache_mark(content: str | list[Part], kwargs: Mapping[str, Any]) -> st
     mark = kwargs.get("cache_control")
     if not mark or not content:
         return content
+    if not isinstance(mark, Mapping) or not isinstance(mark.get("type"), str):
+        raise ValueError(
+            f'`cache_control` of a message must be {{"type": "ephemeral"}}, not {mark!r}. Nothing was sent.'
+        )
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
     return [*parts[:-1], {**parts[-1], "cache_control": parts[-1].get("cache_control", mark)}]
 
