@@ -78,12 +78,19 @@ def test_a_human_in_the_loop(gateway: Gateway, endpoint: Endpoint, decision: str
     _all_were_taken(gateway)
 
 
-@pytest.mark.parametrize("trigger", [("messages", 4), ("fraction", 0.00005)])
-def test_a_history_that_is_summarised(gateway: Gateway, endpoint: Endpoint, trigger: Any) -> None:
+@pytest.mark.parametrize(
+    ("trigger", "is_own_count"),
+    [(("messages", 4), False), (("fraction", 5e-5), False), (("fraction", 5e-5), True)],
+)
+def test_a_history_that_is_summarised(
+    gateway: Gateway, endpoint: Endpoint, trigger: Any, is_own_count: bool
+) -> None:
+    model = _model(endpoint)
+    counter: Any = {"token_counter": model.get_num_tokens_from_messages} if is_own_count else {}
     agent: Any = create_agent(
-        _model(endpoint),
+        model,
         [look_up],
-        middleware=[SummarizationMiddleware(_model(endpoint), trigger=trigger, keep=("messages", 1))],
+        middleware=[SummarizationMiddleware(model, trigger=trigger, keep=("messages", 1), **counter)],
         checkpointer=InMemorySaver(),
     )
     for name in ("Ann", "Bob", "Eve"):

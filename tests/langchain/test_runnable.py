@@ -19,6 +19,7 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.exceptions import ModelError
+from langchain_core.language_models import ModelProfile
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -241,7 +242,8 @@ def test_a_system_message_is_sent_where_it_sits_as_the_profile_says(endpoint: En
     sent = chat._get_request_payload(history)["messages"]
 
     assert chat.profile is not None
-    assert chat.profile["mid_conversation_system_messages"]
+    member = "mid_conversation_system_messages"
+    assert chat.profile.get(member, False) == (member in ModelProfile.__annotations__)
     assert [message["role"] for message in sent] == ["user", "assistant", "system", "user"]
 
 
