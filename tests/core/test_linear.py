@@ -22,6 +22,7 @@ from langchain_texapi._streaming import create_chunk
 from llama_index_texapi._streaming import ResponseStream
 from texapi_core import resolve_settings
 from texapi_core.call import Call
+from texapi_core.failures.money import money_reason
 from texapi_core.transport.read import Body
 from texapi_core.wire.arguments import ArgumentsText
 from texapi_core.wire.json import parse_json_object
@@ -201,12 +202,22 @@ def _objects(text: str) -> list[Any]:
     return list(json_objects(text))
 
 
+_ERRORS: dict[str, Callable[[int], Any]] = {
+    "words": lambda n: {"message": "limit balance exceeded, try again in 1 " * n},
+    "members": lambda n: {f"m{number}": "no balance check" for number in range(n)},
+    "sentences": lambda n: {"message": "The limit was. Exceeded? " * n},
+    "quoted requests": lambda n: {"message": '{"messages": [{"content": "a"}]} ' * n},
+    "requests that never end": lambda n: {"message": '"messages": [{"content": "' * n},
+    "escapes": lambda n: {"message": "\\u4f59\\\\n%e4&#20313;" * n},
+}
+
 _WORK = {
     **{f"stream: {name}": _on(_read_stream, _streaming(shape)) for name, shape in _STREAMS.items()},
     **{f"bytes: {name}": _on(_read_broken, make) for name, make in _BODIES.items()},
     **{f"text: {name}": _on(_objects, make) for name, make in _TEXTS.items()},
     "whole: calls": _on(_read_whole, _whole_calls),
     "whole: parts": _on(_read_whole, _whole_parts),
+    **{f"error: {name}": _on(money_reason, make) for name, make in _ERRORS.items()},
 }
 
 

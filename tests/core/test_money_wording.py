@@ -50,14 +50,22 @@ def _as_body(value: Any) -> bytes:
 
 
 def test_wordings_of_money_are_sent_once() -> None:
-    assert len(_WORDINGS["money"]) > 250
+    assert len(_WORDINGS["money"]) > 400
     assert [body for body in _WORDINGS["money"] if not _is_money(_as_body(body))] == []
 
 
 def test_wordings_of_rates_and_failures_are_retried() -> None:
-    """None of more than 130 is taken for money, though most mention billing, plans, credits or a balance."""
-    assert len(_WORDINGS["rates"]) > 130
+    """None of more than 200 is taken for money, though most mention billing, plans, credits or a balance."""
+    assert len(_WORDINGS["rates"]) > 200
     assert [body for body in _WORDINGS["rates"] if not _is_retried(_as_body(body))] == []
+
+
+@pytest.mark.parametrize("code", ["invalid_request_error", "authentication_error", None])
+def test_errors_about_keys_models_and_requests_are_not_money(code: str | None) -> None:
+    errors = [{"error": {"message": text, "code": code}} for text in _WORDINGS["others"]]
+    assert len(errors) > 100
+
+    assert [error for error in errors if money_reason(error)] == []
 
 
 _UPSELLS = (
@@ -75,7 +83,7 @@ _UPSELLS = (
 
 
 def test_rates_with_any_offer_are_retried() -> None:
-    """1,330 texts: each of a rate or a failure with each sentence about money that says no lack of it."""
+    """2,600 texts: each of a rate or a failure with each sentence about money that says no lack of it."""
     wrong = []
     for body, offer in product(_WORDINGS["rates"], _UPSELLS):
         message = error_object(body).get("message") or json.dumps(body, ensure_ascii=False)
@@ -214,6 +222,15 @@ def test_a_402_in_the_body_counts_at_every_status(error: dict[str, Any]) -> None
 )
 def test_the_reason_fits_the_words(text: str, reason: str) -> None:
     assert money_reason({"message": text}) == reason
+
+
+@pytest.mark.parametrize(
+    ("wait", "is_money"), [("12s", False), (30, False), ("0s", True), (86400, True), ("602639s", True)]
+)
+def test_a_quota_with_a_short_wait_is_a_rate(wait: Any, is_money: bool) -> None:
+    error = {"message": "You exceeded your current quota, please check your plan and billing details."}
+
+    assert (money_reason({"error": {**error, "details": [{"retryDelay": wait}]}}) is not None) is is_money
 
 
 _PROMPTS = (

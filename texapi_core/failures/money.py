@@ -38,7 +38,9 @@ ADVICE: dict[Reason, str] = {
 _NAME_MEMBERS = frozenset(
     {"code", "type", "reason", "status", "errorcode", "statuscode", "errcode", "httpstatus", "httpcode"}
 )
-_WAIT_MEMBERS = frozenset({"retrydelay", "retryafter", "retryafterms", "retryafterseconds"})
+_WAIT_MEMBERS = frozenset({"retrydelay", "retryafter", "retryafterseconds"})
+_SHORT_WAIT = re.compile(r"(?!0+s?$)\d{1,3}(?:\.\d{1,9})?s?")
+"""Less than 1,000 seconds, and not none."""
 
 _STRONG: dict[str, frozenset[str]] = {
     "money": frozenset({"exhausted", "none", "nothing", "reached", "ended"}),
@@ -59,7 +61,7 @@ _STATES = frozenset({"exhausted", "none", "nothing", "reached", "ended"})
 _ONLY_OF_MONEY = frozenset({"no", "low", "have any", "have enough"})
 """States that a budget has in other senses: "at no cost"."""
 _BEFORE = {"exhausted": 3, "none": 4, "reached": 4}
-_AFTER = {"exhausted": 6, "nothing": 2, "reached": 4, "ended": 5}
+_AFTER = {"exhausted": 6, "nothing": 2, "reached": 6, "ended": 5}
 """State -> words that may stand between it and its thing, where it comes before or after the thing."""
 
 
@@ -115,7 +117,7 @@ def money_reason(
         if length > MAX_TEXT:
             break
         length += len(text) + 1
-        waits = waits or (name in _WAIT_MEMBERS and bool(text.strip("0 ")))
+        waits = waits or (name in _WAIT_MEMBERS and _SHORT_WAIT.fullmatch(text) is not None)
         if name in _NAME_MEMBERS:
             names.append(text)
         else:
