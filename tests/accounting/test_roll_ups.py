@@ -320,6 +320,28 @@ def test_a_ledger_of_version_2_is_read_as_it_is_and_goes_on_as_the_newest(url: s
     assert line.cache_savings == sum(map(schema.to_pico, saved)) * Decimal("1e-12") > 0
 
 
+def test_what_a_running_process_of_version_2_writes_later_counts(url: str) -> None:
+    """It names the columns that it knows, in the calls and in the sums of an hour."""
+    fill(url, records(20))
+    make_version_2(url)
+    fill(url, [])
+    engine = schema.open_ledger(schema.parse_url(url))
+    tables = (schema.calls, "'late-' || call_id"), (schema.hours, "label_id + 100000")
+    with engine.begin() as connection:
+        for table, first_value in tables:
+            first, *others = [column.name for column in table.c if column.name != "cache_savings"]
+            names = ", ".join(others)
+            connection.exec_driver_sql(
+                f"INSERT INTO {table.name} ({first}, {names}) SELECT {first_value}, {names} FROM {table.name}"
+            )
+        found = connection.execute(sa.select(sa.func.count(), sa.func.sum(schema.hours.c.cache_savings)))
+        count, savings = found.one()
+    engine.dispose()
+
+    assert count > 20
+    assert savings == 0
+
+
 MIGRATES = """
 import sys
 from texapi_core.accounting.ledger.schema import open_ledger, parse_url, prepare
