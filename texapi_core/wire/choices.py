@@ -24,14 +24,15 @@ def read_choices(body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def message_of(choice: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The message of a whole choice; some servers send a delta, or only the text."""
+    """The message of a choice; some servers send a delta, or only the text, in place of a message."""
     for name in ("message", "delta"):
         message = choice.get(name)
-        if isinstance(message, dict):
-            return message or {"content": None}
+        if message and isinstance(message, dict):
+            return message
     if isinstance(choice.get("text"), str):
         return {"content": choice["text"]}
-    return {"content": None} if read_finish_reason(choice) else None  # the model said nothing
+    said_nothing = isinstance(choice.get("message", choice.get("delta")), dict) or read_finish_reason(choice)
+    return {"content": None} if said_nothing else None
 
 
 def choice_index(choice: Mapping[str, Any]) -> int:

@@ -96,6 +96,9 @@ class StreamReader:
         if self._failure is not None:
             raise self._failure
         yield from self.state.read_deferred_chunks()
+        half = self.state.read_half_characters()
+        if half is not None:
+            yield half
         if self._decoder.stray_lines and not self.state.has_finished:
             self._raise_for_stray_lines(self._decoder.stray_lines)
         last = self.state.finish()

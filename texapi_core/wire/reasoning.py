@@ -110,21 +110,24 @@ def join_reasoning(parts: Sequence[Reasoning]) -> Reasoning:
     return Reasoning(
         "".join(part.text for part in parts),
         next((part.field for part in parts if part.text and part.field), None),
-        _merge_details(fragment for part in parts for fragment in part.details),
+        _merge_details(part.details for part in parts),
         next((part.details_field for part in reversed(parts) if part.details), None),
     )
 
 
-def _merge_details(fragments: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+def _merge_details(chunks: Iterable[Sequence[Mapping[str, Any]]]) -> tuple[dict[str, Any], ...]:
     """Fragments of a stream merged by type and index: texts are joined, of other members the last one stays.
 
+    Of fragments without an index, only the first of a chunk continues the last one of the chunk before.
     The provider refuses the next turn of the conversation unless a signature is the same to the byte.
     """
     merged: list[dict[str, Any]] = []
     texts: dict[tuple[int, str], list[str]] = {}
     by_index: dict[Any, int] = {}
-    for fragment in fragments:
+    for fragment, is_first in ((fragment, not at) for chunk in chunks for at, fragment in enumerate(chunk)):
         place = _fragment_to_grow(merged, by_index, fragment)
+        if not is_first and fragment.get("index") is None:
+            place = None
         if place is None:
             place = len(merged)
             merged.append({})

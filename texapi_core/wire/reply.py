@@ -129,7 +129,7 @@ def parse_choice(
 ) -> ChatChoice:
     """A choice of a whole answer, `members` being its message."""
     message = read_message(members)
-    text, reasoning = message.text or _string(choice.get("text")), message.reasoning
+    text, reasoning = message.text, message.reasoning
     if think_tags:
         tags = ThinkTags()
         thought, text = map("".join, zip(tags.add(text), tags.finish(), strict=True))

@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from texapi_core.wire.choices import choice_index, read_choices
+from texapi_core.wire.choices import choice_index, message_of, read_choices
 from texapi_core.wire.error_answers import is_error, other_protocol, raise_for_error, raise_for_failed_choice
 from texapi_core.wire.growing import GrowingChoice, GrowingReply
 from texapi_core.wire.json import parse_json_object
+from texapi_core.wire.reasoning import TEXT_FIELDS
 from texapi_core.wire.reply import read_message, unwrap
 from texapi_core.wire.sse import ServerSentEvent
 from texapi_core.wire.surrogates import (
@@ -22,6 +23,8 @@ from texapi_core.wire.values import ChatDelta, ChatReply, CutStream, ErrorAnswer
 
 _DONE = b"[DONE]"
 _BARE_CHOICE_FIELDS = frozenset({"index", "delta", "finish_reason", "logprobs"})
+_TEXT_FIELDS = frozenset({"content", "refusal", *TEXT_FIELDS})
+"""Members of a delta whose texts are joined."""
 _PLAIN_DELTA_FIELDS = frozenset({"role", "content"})
 
 
@@ -82,7 +85,7 @@ class StreamState:
         chunk = parse_json_object(data, keep_surrogates=True)
         for choice in read_choices(chunk):
             if choice_index(choice) == 0 and isinstance(delta := choice.get("delta"), dict):
-                join_split_surrogates(delta, self._pending_surrogates)
+                join_split_surrogates(delta, _TEXT_FIELDS, self._pending_surrogates)
         whole: dict[str, Any] = replace_lone_surrogates(chunk)
         return whole
 
@@ -158,7 +161,7 @@ class StreamState:
         self._reply.raw = last
 
     def _feed_choice(self, choice: dict[str, Any], chunk: dict[str, Any]) -> ChatDelta | None:
-        self._has_choice = True
+        self._has_choice = self._has_choice or message_of(choice) is not None
         if choice.get("finish_reason") or choice.get("error"):
             raise_for_error(chunk, has_content=self._choice.has_content)
             self._choice.record_end(choice)
@@ -166,19 +169,22 @@ class StreamState:
             self._choice.add_metadata(choice)
         if "usage" in choice and not chunk.get("usage"):
             self._reply.record_usage(chunk)
-        delta = choice.get("delta")
-        if not delta or not isinstance(delta, dict):
-            message = choice.get("message")
-            delta = self._delta_of(message) if isinstance(message, dict) else {"content": choice.get("text")}
+        delta = self._delta_of(choice)
         if "usage" in delta and not chunk.get("usage"):
             self._reply.record_usage(chunk)
         logprobs = self._choice.add_logprobs(choice) if choice.get("logprobs") else None
         return self._feed_delta(delta, logprobs, chunk)
 
-    def _delta_of(self, message: dict[str, Any]) -> dict[str, Any]:
-        """A message as the delta that it stands for: it is one, or it repeats the deltas before it."""
-        if self._message_is_delta or not self._choice.has_content:
-            self._message_is_delta = True
+    def _delta_of(self, choice: dict[str, Any]) -> dict[str, Any]:
+        """The delta of a choice, or what its message stands for: a delta, or all of them repeated."""
+        delta, message = choice.get("delta"), choice.get("message")
+        has_content = self._choice.has_content
+        if isinstance(delta, dict) and delta and (has_content or not message):
+            return delta
+        if not message or not isinstance(message, dict):
+            return message_of({**choice, "message": None}) or {}
+        if self._message_is_delta or not has_content:
+            self._message_is_delta = not delta
             return message
         return self._choice.unseen_part(message)
 
@@ -188,6 +194,13 @@ class StreamState:
         if (error := delta.get("error")) and is_error(error) and not self.has_finished:
             raise ErrorAnswer(error)
         return self._choice.add(read_message(delta), logprobs, chunk)
+
+    def read_half_characters(self) -> ChatDelta | None:
+        """The delta of characters whose second half has not come by the end of the stream."""
+        pending, self._pending_surrogates = self._pending_surrogates, {}
+        if not pending:
+            return None
+        return self._feed_delta(dict.fromkeys(pending, "�"), None, self._reply.raw)
 
     def finish(self) -> ChatDelta | None:
         """What the end of the stream adds, see `GrowingChoice.finish`.

@@ -7,7 +7,7 @@ of them. Text with a lone surrogate can be neither printed nor sent back.
 from __future__ import annotations
 
 import re
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 from typing import Any
 
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -27,10 +27,12 @@ def replace_lone_surrogates(value: Any) -> Any:
     return [replace_lone_surrogates(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def join_split_surrogates(members: MutableMapping[str, Any], pending: MutableMapping[str, str]) -> None:
+def join_split_surrogates(
+    members: MutableMapping[str, Any], fields: Collection[str], pending: MutableMapping[str, str]
+) -> None:
     """Join surrogate pairs that are split over chunks. `pending`: field -> the high surrogate at its end."""
     for name, value in members.items():
-        if isinstance(value, str) and value:
+        if isinstance(value, str) and value and name in fields:
             text = pending.pop(name, "") + value
             if "\ud800" <= text[-1] <= "\udbff":
                 pending[name] = text[-1]

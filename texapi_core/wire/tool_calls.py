@@ -72,13 +72,13 @@ class ToolCallDelta:
 
 
 def read_tool_calls(
-    entries: Sequence[Mapping[str, Any]], finish_reason: str | None = None
+    entries: Sequence[Mapping[str, Any]], finish_reason: str | None = "stop"
 ) -> tuple[ToolCall, ...]:
     """The tool calls of a whole message."""
     assembler = ToolCallAssembler()
     assembler.feed(entries)
     assembler.finish()
-    return assembler.tool_calls(is_cut=finish_reason is not None and was_cut(finish_reason))
+    return assembler.tool_calls(is_cut=was_cut(finish_reason))
 
 
 def tool_call_entries(message: Mapping[str, Any]) -> list[dict[str, Any]]:
