@@ -208,6 +208,7 @@ _ERRORS: dict[str, Callable[[int], Any]] = {
     "sentences": lambda n: {"message": "The limit was. Exceeded? " * n},
     "quoted requests": lambda n: {"message": '{"messages": [{"content": "a"}]} ' * n},
     "requests that never end": lambda n: {"message": '"messages": [{"content": "' * n},
+    "backslashes in a request": lambda n: {"message": '"messages": [' + "\\" * 50 * n},
     "escapes": lambda n: {"message": "\\u4f59\\\\n%e4&#20313;" * n},
 }
 

@@ -268,6 +268,19 @@ def test_a_prompt_that_an_error_quotes_is_not_searched(
     assert len(gateway.requests) == 2
 
 
+@pytest.mark.parametrize("quote", _QUOTES)
+def test_a_prompt_about_any_wording_is_not_searched(quote: str) -> None:
+    """Each of more than 400 wordings, alone and after a question in two languages."""
+    for body in _WORDINGS["money"]:
+        wording = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+        for question in ("", "Explain this error to me, please: ", "这个错误是什么意思: "):
+            prompt = question + wording
+            if len(prompt) < 24 or (quote == "shouted" and "'" in prompt):  # that ends the quoted value
+                continue
+            error = json.loads(json.dumps({"error": _QUOTES[quote](prompt)}))
+            assert money_reason(error, [prompt].copy) is None, prompt
+
+
 @pytest.mark.parametrize("prompt", [*_PROMPTS, "Insufficient balance", "balance", "What is money?"])
 def test_an_error_that_the_prompt_quotes_is_still_money(
     gateway: Gateway, endpoint: Endpoint, prompt: str

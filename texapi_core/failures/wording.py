@@ -13,6 +13,14 @@ from typing import Any
 MAX_TEXT = 100_000
 """Characters of an error that are searched."""
 
+_MAX_NUMBER = 10**12
+"""No code is larger, and Python writes no number of thousands of digits."""
+_MIN_QUOTE = 24
+_MIN_HEAD = 12
+_MAX_HEAD = 40
+"""Characters of a text of the request that an error may quote, and of its start by which it is found."""
+_MAX_ASKED = 500
+"""Texts of the request that are looked for."""
 _QUOTING_MEMBERS = frozenset({"input", "messages", "prompt", "failed_generation", "request", "request_body"})
 """Members in which errors quote the user's request."""
 _REQUEST_PARAMETERS = ("messages", "input", "prompt", "tools")
@@ -22,7 +30,7 @@ _QUOTED = re.compile(
     r"|\bcontent\s?=\s?(?=[\"'])"
 )
 """What stands before a value of the request, quoted as JSON or as Python writes it."""
-_BRACKET_OR_QUOTE = re.compile(r"(\\*)([\"'])|[\[\]{}]")
+_BRACKET_OR_QUOTE = re.compile(r"(\\{0,64})([\"'])|[\[\]{}]")
 
 _ESCAPED_CHARACTER = re.compile(r"\\{1,64}u([0-9a-fA-F]{4})")
 _ESCAPED_SPACE = re.compile(r"\\{1,64}[nrt]")
@@ -84,7 +92,7 @@ def texts_of(error: Any) -> Iterator[tuple[str, str]]:
                 inner += [(name, item) for item in value]
             elif isinstance(value, str):
                 yield name, _without_request(value[:MAX_TEXT])
-            elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            elif isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _MAX_NUMBER:
                 yield name, str(value)
         level = inner
 
@@ -121,11 +129,6 @@ def _end_of_value(text: str, start: int) -> int:
     return len(text)
 
 
-_MIN_QUOTE = 24
-_MAX_HEAD = 40
-_MAX_ASKED = 500
-
-
 def request_texts(request: Any) -> list[str]:
     """The texts of a request, by which an error that quotes one is recognised; `[]` if they are unknown."""
     try:
@@ -153,10 +156,9 @@ def without_quotes(text: str, asked: list[str]) -> str:
     A text that is nothing but one of them stays: users ask about the error that they got.
     """
     for one in asked:
-        head = plain(one[:_MAX_HEAD]).strip(" .,|")
-        if len(one) > _MAX_HEAD:
-            head = head.rpartition(" ")[0]
-        at = text.find(head) if len(head) >= _MIN_QUOTE else -1
+        start = plain(one[: 4 * _MAX_HEAD]).strip(" .,|")
+        head = start[:_MAX_HEAD]
+        at = text.find(head) if len(head) >= _MIN_HEAD else -1
         if at < 0:
             continue
         whole, end = plain(one[: 2 * len(text)]).strip(" .,|"), at + len(head)
