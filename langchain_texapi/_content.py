@@ -7,8 +7,9 @@ from typing import Any
 
 from texapi_core.accounting.record import logger
 from texapi_core.request.foreign import read_call, typed_result
-from texapi_core.request.media import as_base64, audio_format, data_url, file_part
+from texapi_core.request.media import as_base64, data_url, file_part
 from texapi_core.request.prompt_cache import CACHE_MARKS
+from texapi_core.wire.media_types import audio_format
 
 Block = Mapping[str, Any]
 Part = dict[str, Any]

@@ -358,7 +358,7 @@ PICTURE = "data:image/png;base64,iVBORw0KGgo="
 GENERATED: dict[str, Any] = {
     "content": "Done.",
     "images": [{"type": "image_url", "image_url": {"url": PICTURE}}],
-    "audio": {"id": "audio_1", "data": "UklGRgAA", "transcript": "Done.", "expires_at": 2**40},
+    "audio": {"id": "audio_1", "data": "UklGRiQAAABXQVZF", "transcript": "Done.", "expires_at": 2**40},
     "annotations": [
         {"type": "url_citation", "url_citation": {"url": "https://a.vn/", "title": "A", "end_index": 4}},
         {"type": "file_citation", "file_id": "f"},
@@ -396,7 +396,7 @@ def test_citations_images_and_sound_are_standard_blocks(
     assert text == {"type": "text", "text": "Done.", "annotations": [citation, other]}
     assert image == {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}
     assert (sound["base64"], sound["mime_type"], sound["extras"]["id"]) == (
-        "UklGRgAA",
+        "UklGRiQAAABXQVZF",
         "audio/wav",
         "audio_1",
     )

@@ -244,7 +244,7 @@ def test_sound_cited_pages_and_origin_are_where_llama_index_has_a_place(
     message = {
         "role": "assistant",
         "content": "Done.",
-        "audio": {"id": "audio_1", "data": "UklGRgAA", "transcript": "Done.", "expires_at": 2**40},
+        "audio": {"id": "audio_1", "data": "UklGRiQAAABXQVZF", "transcript": "Done.", "expires_at": 2**40},
         "annotations": [{"type": "url_citation", "url_citation": {"url": "https://a.vn/", "end_index": 4}}],
     }
     choice = {"index": 0, "delta" if way in STREAMS else "message": message, "finish_reason": "stop"}
@@ -258,7 +258,7 @@ def test_sound_cited_pages_and_origin_are_where_llama_index_has_a_place(
 
     assert isinstance(response, ChatResponse)
     _, sound, cited = response.message.blocks
-    assert sound == AudioBlock(audio=b"UklGRgAA", format="wav")
+    assert sound == AudioBlock(audio=b"UklGRiQAAABXQVZF", format="wav")
     assert isinstance(cited, CitationBlock)
     assert isinstance(cited.cited_content, TextBlock)
     assert (cited.source, cited.cited_content.text) == ("https://a.vn/", "Done")

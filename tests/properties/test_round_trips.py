@@ -45,7 +45,7 @@ def _sounds(draw: st.DrawFn) -> dict[str, Any]:
     expires_at = draw(st.sampled_from([1, int(time.time()) + 10**6]))
     sound = {
         "id": "audio_1",
-        "data": draw(st.sampled_from(["UklGRgAA", "AAAA"])),
+        "data": draw(st.sampled_from(["UklGRiQAAABXQVZF", "AAAA"])),
         "transcript": draw(some_text),
     }
     return {**sound, "expires_at": expires_at}
@@ -277,7 +277,7 @@ def _check_once(messages: list[dict[str, Any]], message: dict[str, Any]) -> None
     if audio := message.get("audio"):
         by_id = [each for each in answers if each.get("audio") == {"id": audio["id"]}]
         assert len(by_id) + sum(part["type"] == "input_audio" for part in parts) <= 1
-        if not by_id and audio["data"] == "UklGRgAA":
+        if not by_id and audio["data"] == "UklGRiQAAABXQVZF":
             assert any(part["type"] == "input_audio" for part in parts)
     if not answers:  # an answer that says nothing is left out
         parts = message["content"] if isinstance(message["content"], list) else []

@@ -17,49 +17,10 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from texapi_core.wire.media_types import SNIFFED, audio_format, first_bytes, media_type
+
 Part = dict[str, Any]
 
-_SIGNATURES: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
-    (re.compile(pattern, re.DOTALL), mime_type)
-    for pattern, mime_type in (
-        (rb"\x89PNG\r\n\x1a\n", "image/png"),
-        (rb"\xff\xd8\xff", "image/jpeg"),
-        (rb"GIF8[79]a", "image/gif"),
-        (rb"RIFF....WEBP", "image/webp"),
-        (rb"BM.{4}\0{4}", "image/bmp"),
-        (rb"II\*\0|MM\0\*", "image/tiff"),
-        (rb"\0\0\x01\0.", "image/x-icon"),
-        (rb"....ftyp(avif|avis|mif1.{4}[a-z0-9]*avif)", "image/avif"),
-        (rb"....ftyp(hei[cxms]|hev[cxms])", "image/heic"),
-        (rb"....ftyp(mif1|msf1)", "image/heif"),
-        (
-            rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?<svg[\s>]",
-            "image/svg+xml",
-        ),
-        (rb"(\xef\xbb\xbf)?\s*%PDF-", "application/pdf"),
-        (rb"RIFF....WAVE", "audio/wav"),
-        (rb"fLaC", "audio/flac"),
-        (rb"\xff[\xf0\xf1\xf8\xf9]", "audio/aac"),
-        (rb"ID3[\x02-\x04]|\xff[\xe2\xe3\xf2\xf3\xfa-\xfd]", "audio/mpeg"),
-        (rb"FORM....AIF[FC]", "audio/aiff"),
-        (rb"#!AMR", "audio/amr"),
-        (rb"....ftypM4[AB] ", "audio/mp4"),
-        (rb"....ftypqt  |....(moov|mdat|wide)", "video/quicktime"),
-        (rb"....ftyp3g", "video/3gpp"),
-        (rb"RIFF....AVI ", "video/x-msvideo"),
-        (rb"FLV\x01", "video/x-flv"),
-        (rb"\0\0\x01[\xb3\xba]", "video/mpeg"),
-    )
-)
-"""The first bytes of a type that holds one kind of media."""
-_CONTAINERS = (
-    (re.compile(rb"....ftyp", re.DOTALL), "video", "mp4"),
-    (re.compile(rb"\x1aE\xdf\xa3"), "video", "webm"),
-    (re.compile(rb"OggS"), "audio", "ogg"),
-    (re.compile(rb"\x30\x26\xb2\x75"), "video", "x-ms-asf"),
-)
-"""Types that hold sound or video: the kind that was asked for, else the usual one."""
-_SNIFFED = 1024
 _OFFICE = "application/vnd.openxmlformats-officedocument."
 _IN_ZIP = {
     "word/": f"{_OFFICE}wordprocessingml.document",
@@ -97,23 +58,10 @@ _ENDINGS = {
     },
 }
 """The usual ending of a type; `mimetypes` depends on the files of the machine."""
-_FORMATS = {"x-wav": "wav", "wave": "wav", "mpeg": "mp3", "x-m4a": "m4a", "mp4": "m4a", "x-flac": "flac"}
-"""MIME subtype -> `format` of an `input_audio` part where they differ."""
 _DEFAULTS = {"image": "image/png", "video": "video/mp4", "audio": "audio/wav"}
 _KINDS = {"image_url": "image", "video_url": "video"}
 _NOT_IN_BASE64 = " \n\r\t-_%"
 _STANDARD = str.maketrans("-_", "+/", " \n\r\t")
-
-
-def media_type(start: bytes, kind: str = "") -> str | None:
-    """The MIME type that the first bytes tell, `None` if they tell none; `kind` is e.g. `audio`."""
-    for signature, mime_type in _SIGNATURES:
-        if signature.match(start):
-            return mime_type
-    for signature, usual, subtype in _CONTAINERS:
-        if signature.match(start):
-            return f"{kind if kind in ('audio', 'video') else usual}/{subtype}"
-    return None
 
 
 def data_url(content: bytes | str, given: str | None = None, kind: str = "") -> str:
@@ -127,10 +75,10 @@ def as_base64(content: bytes | str) -> str:
     """Bytes, base64 in any alphabet and layout, or the content of a data URL, as plain base64."""
     if isinstance(content, str):
         return _content_of(content) if _is_data_url(content) else _plain_base64(content)
-    text = content[:_SNIFFED].translate(None, b" \n\r\t")
+    text = content[:SNIFFED].translate(None, b" \n\r\t")
     if media_type(content) is None and re.fullmatch(rb"[A-Za-z0-9+/_=-]+", text):
         encoded = _plain_base64(content.decode("ascii", "replace"))
-        if media_type(_first_bytes(encoded)) is not None:
+        if media_type(first_bytes(encoded)) is not None:
             return encoded  # bytes of base64
     return base64.b64encode(content).decode()
 
@@ -140,19 +88,13 @@ def legal_data_url(url: str, kind: str = "") -> str:
     parameters = url[len("data:") : url.index(",")].split(";")
     given = parameters[0].strip().lower()
     data = _content_of(url)
-    sniffed = media_type(_first_bytes(data), kind)
+    sniffed = media_type(first_bytes(data), kind)
     mime_type = sniffed or _SAME.get(given, given)
     if mime_type in _UNKNOWN or "/" not in mime_type or (sniffed is None and mime_type == "application/pdf"):
         mime_type = _office_type(data) or _DEFAULTS.get(kind) or _file_type(data, mime_type)
     stripped = [each.strip() for each in parameters[1:]]
     kept = [each for each in stripped if mime_type.startswith("text/") and each not in ("", "base64")]
     return f"data:{';'.join([mime_type, *kept, 'base64'])},{data}"
-
-
-def audio_format(mime_type: str) -> str:
-    """`format` of an `input_audio` part."""
-    subtype = mime_type.lower().rpartition("/")[2].partition(";")[0].strip()
-    return _FORMATS.get(subtype, subtype)
 
 
 def with_legal_media(message: dict[str, Any]) -> dict[str, Any]:
@@ -176,7 +118,7 @@ def _legal_part(part: Part) -> Part:
         return {**part, kind: {**held, "url": legal}}
     if kind == "input_audio" and isinstance(held.get("data"), (str, bytes)):
         data = as_base64(held["data"])
-        sniffed = media_type(_first_bytes(data), "audio") or ""
+        sniffed = media_type(first_bytes(data), "audio") or ""
         if sniffed and not sniffed.startswith("audio/"):
             return _part_of_another_kind(part, f"data:{sniffed};base64,{data}")
         given = held.get("format")
@@ -211,7 +153,7 @@ def _legal_file(file: Mapping[str, Any]) -> dict[str, Any]:
     name = name if isinstance(name, str) else None
     if not _is_data_url(data):
         guessed = _guessed(name)
-        if isinstance(data, str) and (":" in data or not (guessed or media_type(_first_bytes(data)))):
+        if isinstance(data, str) and (":" in data or not (guessed or media_type(first_bytes(data)))):
             return dict(file)  # an address
         data = data_url(data, guessed)
     legal = legal_data_url(data)
@@ -227,7 +169,7 @@ def _guessed(name: Any) -> str | None:
 
 def _ending_of(mime_type: str) -> str:
     kind, _, subtype = mime_type.partition("/")
-    usual = f".{_FORMATS.get(subtype, subtype)}" if kind in _DEFAULTS and subtype.isalnum() else ".bin"
+    usual = f".{audio_format(subtype)}" if kind in _DEFAULTS and subtype.isalnum() else ".bin"
     return _ENDINGS.get(mime_type) or mimetypes.guess_extension(mime_type) or usual
 
 
@@ -253,18 +195,12 @@ def _plain_base64(text: str) -> str:
     return text + "=" * (-len(text) % 4)
 
 
-def _first_bytes(data: str) -> bytes:
-    with suppress(ValueError):
-        return base64.b64decode(data[:_SNIFFED])
-    return b""
-
-
 def _file_type(data: str, given: str) -> str:
     """The type of a file without a signature: text, or what was given, or what most files are.
 
     LangChain gives the type of a PDF to each file in OpenAI's form.
     """
-    start = _first_bytes(data)
+    start = first_bytes(data)
     is_text = bool(start) and b"\0" not in start and "\ufffd" not in start[:-4].decode("utf-8", "replace")
     if is_text and b"%PDF-" not in start:
         return "text/plain"
@@ -273,7 +209,7 @@ def _file_type(data: str, given: str) -> str:
 
 def _office_type(data: str) -> str | None:
     """The type of an office document, which is a zip file with a folder that tells it."""
-    if not _first_bytes(data).startswith(b"PK\x03\x04"):
+    if not first_bytes(data).startswith(b"PK\x03\x04"):
         return None
     with (
         suppress(ValueError, zipfile.BadZipFile),

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from texapi_core.wire.media_types import audio_format, first_bytes, media_type
+
 CONTENT_PARTS = "content_parts"
 """Key of a message's extras: the parts of its `content` that are neither text nor reasoning."""
 SIGNATURES = "extra_content"
@@ -17,8 +19,6 @@ https://ai.google.dev/gemini-api/docs/openai#thinking
 """
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,([A-Za-z0-9+/]+={0,2})")
-_AUDIO_STARTS = (("UklGR", "wav"), ("SUQz", "mp3"), ("//", "mp3"), ("ZkxhQ", "flac"), ("T2dnU", "ogg"))
-"""How base64 of a sound begins -> its format: `RIFF`, `ID3` or the frame mark of MPEG, `fLaC`, `OggS`."""
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**64 - 1
 
 
@@ -97,10 +97,11 @@ def read_audio(extras: Mapping[str, Any]) -> Audio | None:
     if not isinstance(audio, dict):
         return None
     data, expires_at = _text(audio.get("data")), audio.get("expires_at")
+    kind = media_type(first_bytes(data or ""), "audio") or ""
     return Audio(
         id=_text(audio.get("id")),
         data=data,
-        format=next((name for start, name in _AUDIO_STARTS if data and data.startswith(start)), None),
+        format=audio_format(kind) if kind.startswith("audio/") else None,
         transcript=_text(audio.get("transcript")),
         expires_at=expires_at if isinstance(expires_at, (int, float)) else None,
     )
