@@ -21,7 +21,7 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 from langchain_texapi._tools import define_tool, is_schema
 from texapi_core.adapter_base.replies import cut_note
 from texapi_core.adapter_base.roots import ANSWER, wrapped_class, wrapped_schema, wrapped_values
-from texapi_core.wire.text import excerpt, json_objects
+from texapi_core.wire.text import DECODER, excerpt, json_objects
 
 StructuredMethod = Literal["function_calling", "json_schema", "json_mode"]
 
@@ -226,7 +226,7 @@ def _start_of_incomplete_object(text: str) -> int:
     while start >= 0:
         end = start + 1
         try:
-            _, end = json.JSONDecoder().raw_decode(text, start)
+            _, end = DECODER.raw_decode(text, start)
         except RecursionError:
             pass
         except json.JSONDecodeError as error:

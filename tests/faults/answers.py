@@ -206,6 +206,10 @@ ANSWERS: dict[str, Case] = {
     "arguments null as text, filtered": Case(
         whole(called(name="f", arguments="null"), finish_reason="content_filter"), Seen("", [("f", None)])
     ),
+    "arguments of a huge integer": Case(
+        whole(called(name="f", arguments='{"x": ' + _HUGE.decode() + "}")),
+        Seen("", [("f", {"x": _HUGE.decode()})]),
+    ),
     "call without id": Case(
         whole(called({"function": {"name": "f", "arguments": '{"x": 1}'}})), Seen("", [_F])
     ),

@@ -63,6 +63,7 @@ def streamed(text: str) -> Fault:
         ('For {x} I answer {"code": "1"}', "1"),
         ('Not {"other": 2} but {"code": "1"}', "1"),
         ('<think>maybe {a}</think>{"code": "1"}', "1"),
+        ('Not {"other": %s} but {"code": "1"}' % ("9" * 5000), "1"),
     ],
 )
 async def test_the_json_that_matches_the_schema_is_the_answer(

@@ -63,7 +63,8 @@ def integer_or_text(digits: str) -> int | str:
     return int(digits) if len(digits) <= _MAX_DIGITS else digits
 
 
-_DECODER = json.JSONDecoder(parse_int=integer_or_text)
+DECODER = json.JSONDecoder(parse_int=integer_or_text)
+"""Of JSON in a text."""
 
 
 def json_objects(text: str) -> Iterator[dict[str, Any]]:
@@ -76,7 +77,7 @@ def json_objects(text: str) -> Iterator[dict[str, Any]]:
     while start and work > 0:
         end = start.start() + 1
         try:
-            value, end = _DECODER.raw_decode(text, start.start())
+            value, end = DECODER.raw_decode(text, start.start())
             yield value
         except json.JSONDecodeError as error:
             work -= error.pos - start.start() + error.pos // 16  # the error counts the lines before it

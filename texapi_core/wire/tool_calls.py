@@ -11,6 +11,7 @@ from typing import Any
 from texapi_core.wire.choices import NULLS, read_index, was_cut
 from texapi_core.wire.generated import storable
 from texapi_core.wire.pieces import GrowingText, Nesting, join_members
+from texapi_core.wire.text import DECODER
 
 _KNOWN_CALL_FIELDS = frozenset({"index", "id", "type", "function", "name", "arguments"})
 _KNOWN_FUNCTION_FIELDS = frozenset({"name", "arguments"})
@@ -225,7 +226,7 @@ def _arguments_text(arguments: Any) -> str:
 def _json_of(text: str) -> Any:
     """The value of JSON text, `None` when it is not valid."""
     try:
-        return json.loads(text)
+        return DECODER.decode(text)
     except (ValueError, RecursionError):
         return None
 
