@@ -43,9 +43,8 @@ if TYPE_CHECKING:
         TexAPIToolChoiceError,
         TexAPIUnprocessableEntityError,
     )
-    from texapi_core.models import alist_models, arefresh_models, list_models, refresh_models
+    from texapi_core.models import alist_models, arefresh_models, awarm, list_models, refresh_models, warm
     from texapi_core.settings import CallOptions, Settings, resolve_settings
-    from texapi_core.transport.warm import awarm, warm
     from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
     from texapi_core.wire.usage import TokenUsage
     from texapi_core.wire.values import ChatChoice, ChatDelta, ChatReply
@@ -117,6 +116,5 @@ _HOMES = (
     "texapi_core.errors",
     "texapi_core.chat",
     "texapi_core.models",
-    "texapi_core.transport.warm",
 )
 __getattr__ = lazy_names(__name__, __all__, _HOMES)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 from texapi_core.accounting.prices import note_listed_prices
+from texapi_core.accounting.record import logger
 from texapi_core.call import Attempt, Call
 from texapi_core.catalog import MAX_AGE, ModelInfo, note_listed_facts
+from texapi_core.errors import TexAPIError
 from texapi_core.settings import Settings
 from texapi_core.transport.read import aread_body, read_body
 from texapi_core.transport.send import asend_for_models, send_for_models
@@ -34,6 +38,34 @@ async def alist_models(settings: Settings) -> list[ModelInfo]:
     with Attempt(Call(settings)) as call:
         rows = (await aread_body(call, await asend_for_models(call))).model_rows()
     return _listed(settings, rows)
+
+
+def warm(settings: Settings) -> None:
+    """Open a connection to the gateway in the background, for the next synchronous call.
+
+    Returns at once. It reads the list of models, which costs nothing; what the list says is used, see
+    `list_models`. If it fails, the call opens its own connection, and raises what is wrong.
+    """
+    threading.Thread(target=_open, args=(settings,), name="texapi-warm", daemon=True).start()
+
+
+async def awarm(settings: Settings) -> None:
+    """Open a connection to the gateway, for the next call in this event loop; see `warm`."""
+    try:
+        await alist_models(replace(settings, max_retries=0))
+    except TexAPIError as error:
+        _log_cold(error)
+
+
+def _open(settings: Settings) -> None:
+    try:
+        list_models(replace(settings, max_retries=0))
+    except TexAPIError as error:
+        _log_cold(error)
+
+
+def _log_cold(error: TexAPIError) -> None:
+    logger.debug("no connection was opened ahead: %s", type(error).__name__)
 
 
 _read_at: dict[str, float] = {}

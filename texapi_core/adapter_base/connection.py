@@ -120,7 +120,8 @@ class ConnectionParameters(AccountingParameters):
     def warm(self) -> None:
         """Open a connection in the background for the next synchronous call, e.g. before the prompt is built.
 
-        Returns at once, sends one free request, and raises nothing if that fails: the call will.
+        Returns at once, and reads the list of models, which costs nothing. Raises nothing if that fails: the
+        call will.
         """
         texapi_core.warm(self._settings())
 

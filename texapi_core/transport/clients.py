@@ -107,17 +107,10 @@ _lock = threading.Lock()
 def sync_client(settings: Settings, options: CallOptions = NO_OPTIONS) -> openai.OpenAI:
     """The client for these settings, created on first use; a new one for a call with `extra_headers`."""
     with _lock:
-        return _clients.get(settings, options, _http_client(settings), _new_sync_client)
-
-
-def http_client_of(settings: Settings) -> Any:
-    """The HTTP client of sync calls: the user's own, else the connection pool that all share."""
-    with _lock:
-        return _http_client(settings)
-
-
-def _http_client(settings: Settings) -> Any:
-    return _shared_pool(settings.keepalive) if settings.http_client is None else settings.http_client
+        http_client = settings.http_client
+        if http_client is None:
+            http_client = _shared_pool(settings.keepalive)
+        return _clients.get(settings, options, http_client, _new_sync_client)
 
 
 def _shared_pool(keepalive: float) -> Any:

@@ -47,11 +47,8 @@ class PoolShard:
 
     def client(self, settings: Settings, options: CallOptions = NO_OPTIONS) -> openai.AsyncOpenAI:
         """The client for these settings, created on first use; a new one for a call with `extra_headers`."""
-        return self._clients.get(settings, options, self.http_client(settings), new_async_client)
-
-    def http_client(self, settings: Settings) -> Any:
-        """The HTTP client of the shard's calls: the user's own, else its connection pool."""
-        return self.pool if settings.http_async_client is None else settings.http_async_client
+        http_client = self.pool if settings.http_async_client is None else settings.http_async_client
+        return self._clients.get(settings, options, http_client, new_async_client)
 
     def release(self) -> None:
         """Count a call as ended."""
