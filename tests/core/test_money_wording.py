@@ -83,7 +83,7 @@ _UPSELLS = (
 
 
 def test_rates_with_any_offer_are_retried() -> None:
-    """2,600 texts: each of a rate or a failure with each sentence about money that says no lack of it."""
+    """More than 2,600 texts: each of a rate or a failure with each sentence that says no lack of money."""
     wrong = []
     for body, offer in product(_WORDINGS["rates"], _UPSELLS):
         message = error_object(body).get("message") or json.dumps(body, ensure_ascii=False)
@@ -218,6 +218,7 @@ def test_a_402_in_the_body_counts_at_every_status(error: dict[str, Any]) -> None
         ("预扣费额度失败, 用户[12]剩余额度: ＄0.000100", "balance"),
         ("The subscription 'x' is disabled and therefore marked as read only.", "overdue"),
         ("套餐已过期,请续费", "balance"),
+        ("You exceeded your current quota", "balance"),
     ],
 )
 def test_the_reason_fits_the_words(text: str, reason: str) -> None:

@@ -176,6 +176,8 @@ def _weak_reason(sentence: Sentence, said: set[str], *, limits_rate: bool) -> Re
 
 def _is_paid_for(limit: Word, state: Word, sentence: Sentence, said: set[str]) -> bool:
     """Whether other words say that a limit is one of money, of a key or of a plan."""
+    if limit.text == "current quota":  # OpenAI's words, which many repeat
+        return True
     if state.kind != "reached" and limit.text in ("quota", "quotas", "配额", "配額"):
         return True
     if not sentence.kinds.isdisjoint(("key", "money")):
