@@ -21,6 +21,7 @@ from tests import cassette_serializer
 from tests.gateway import Gateway
 from texapi_core.settings import BASE_URL_ENVS
 from texapi_core.settings_checks import API_KEY_ENV, DEFAULT_BASE_URL
+from texapi_core.transport import clients
 
 CASSETTES = Path(__file__).parent.parent / "cassettes"
 REPLAY_KEY = "sk-tex-replay"
@@ -223,3 +224,13 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)  # and runs less often than by default: a tenth of the time was its own
+
+
+@pytest.fixture
+def own_pools(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Connection pools for this test alone."""
+    monkeypatch.setattr(clients, "_pools", {})
+    monkeypatch.setattr(clients, "_clients", clients._clients.__class__())
+    yield
+    for pool in clients._pools.values():
+        pool.close()

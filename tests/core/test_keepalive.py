@@ -17,18 +17,11 @@ from tests.conftest import Endpoint
 from tests.core.test_client import PAYLOAD, settings
 from tests.gateway import Gateway
 from texapi_core.settings import Settings
-from texapi_core.transport import clients
 
 TRANSPORTS = ["sync", "httpx", "aiohttp"]
 
 
-@pytest.fixture(autouse=True)
-def _no_pool_of_earlier_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(clients, "_pools", {})
-    monkeypatch.setattr(clients, "_clients", clients._clients.__class__())
-    yield
-    for pool in clients._pools.values():
-        pool.close()
+pytestmark = pytest.mark.usefixtures("own_pools")
 
 
 def _call_twice(transport: str, resolved: Settings, seconds: float) -> None:

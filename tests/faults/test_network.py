@@ -21,7 +21,6 @@ from tests.faults.ways import WAYS, Way, one_loop, some_ways
 from tests.gateway import Gateway
 from tests.gateway.server import KEY
 from texapi_core import TexAPIConnectionError, TexAPIError, TexAPIStatusError, TexAPITimeoutError
-from texapi_core.transport import clients
 
 _NAMES = [f"{prefix}_proxy" for prefix in ("http", "https", "all", "no")]
 _DEPRECATED = "ignore:(BasicAuth is|The .proxy_auth. parameter is) deprecated:DeprecationWarning"
@@ -30,16 +29,11 @@ OVER_AIOHTTP = {way.name for way in WAYS if "aiohttp" in way.name}
 
 
 @pytest.fixture(autouse=True)
-def _a_new_pool_without_proxies(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _without_proxies(own_pools: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pool reads the variables when it is made; the loop of each asynchronous call makes its own."""
     for name in _NAMES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setattr(clients, "_pools", {})
-    monkeypatch.setattr(clients, "_clients", clients._clients.__class__())
-    yield
-    for pool in clients._pools.values():
-        pool.close()
 
 
 @pytest.fixture

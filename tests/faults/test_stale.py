@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import openai
@@ -15,57 +13,32 @@ import pytest
 
 import texapi_core
 from tests.core.test_client import PAYLOAD
+from tests.faults.network import Front
 from tests.gateway.server import KEY
 from texapi_core import TexAPIConnectionError, resolve_settings
-from texapi_core.transport import clients
 from texapi_core.transport.stale import _Backend, watch
 
 _ANSWER = b'{"choices": [{"message": {"content": "Hi"}}]}'
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 _TIMEOUT = 30.0
 
+pytestmark = pytest.mark.usefixtures("own_pools")
+
 
 @dataclass
-class Server:
+class Server(Front):
     """Answers, and then does with the idle connection what `idle` says."""
 
-    idle: Callable[[socket.socket], None]
+    idle: Callable[[socket.socket], None] = socket.socket.close
+    connections: int = 0
     read: int = 0
     """Requests that were read to their end."""
-    connections: int = 0
-    port: int = 0
-    _open: list[socket.socket] = field(default_factory=list)
 
-    @contextlib.contextmanager
-    def running(self) -> Iterator[Server]:
-        with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
-            self.port = listener.getsockname()[1]
-            accepting = threading.Thread(target=self._accept, args=(listener,), daemon=True)
-            accepting.start()
-            try:
-                yield self
-            finally:
-                listener.shutdown(socket.SHUT_RDWR)
-                accepting.join(_TIMEOUT)
-                for connection in self._open:
-                    connection.close()
-
-    def _accept(self, listener: socket.socket) -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            connection.settimeout(_TIMEOUT)
-            self.connections += 1
-            self._open.append(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            self.read_request(connection)
-            connection.sendall(_HEAD % len(_ANSWER) + _ANSWER)
-            self.idle(connection)
+    def _handle(self, client: socket.socket) -> None:
+        self.connections += 1
+        self.read_request(client)
+        client.sendall(_HEAD % len(_ANSWER) + _ANSWER)
+        self.idle(client)
 
     def read_request(self, connection: socket.socket) -> None:
         """Read one request, body included."""
@@ -81,19 +54,10 @@ class Server:
         self.read += 1
 
 
-@pytest.fixture(autouse=True)
-def _no_pool_of_earlier_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(clients, "_pools", {})
-    monkeypatch.setattr(clients, "_clients", clients._clients.__class__())
-    yield
-    for pool in clients._pools.values():
-        pool.close()
-
-
 def _settings(server: Server, **more: Any) -> Any:
     return resolve_settings(
         api_key=KEY,
-        base_url=f"http://127.0.0.1:{server.port}/v1",
+        base_url=server.base_url,
         timeout=_TIMEOUT,
         **{"max_retries": 0, **more},
     )
@@ -129,7 +93,7 @@ def _close_with_the_request_unread(connection: socket.socket) -> None:
 )
 @pytest.mark.parametrize("wait", [0.002, 0.0022])
 async def test_no_call_fails_at_the_moment_of_closing(times: int, wait: float) -> None:
-    with Server(_close_after(0.002)).running() as server:
+    with Server(idle=_close_after(0.002)).running() as server:
         await _async(server, times, wait)
         _sync(server, times, wait)
 
@@ -137,7 +101,7 @@ async def test_no_call_fails_at_the_moment_of_closing(times: int, wait: float) -
 
 
 async def test_no_call_fails_where_the_request_came_and_was_not_read() -> None:
-    with Server(_close_with_the_request_unread).running() as server:
+    with Server(idle=_close_with_the_request_unread).running() as server:
         await _async(server, 10, 0)
         _sync(server, 10, 0)
 
@@ -150,7 +114,7 @@ async def test_a_request_that_was_read_is_not_sent_again(asynchronous: bool) -> 
         server.read_request(connection)
         connection.close()
 
-    with Server(read_and_close).running() as server:
+    with Server(idle=read_and_close).running() as server:
         with pytest.raises(TexAPIConnectionError) as caught:  # noqa: PT012
             if asynchronous:
                 await _async(server, 2, 0, max_retries=2)
@@ -163,13 +127,14 @@ async def test_a_request_that_was_read_is_not_sent_again(asynchronous: bool) -> 
 
 
 def test_a_new_connection_that_is_closed_is_an_error() -> None:
-    def close(connection: socket.socket) -> None:
-        connection.close()
+    class Closing(Server):
+        def _handle(self, client: socket.socket) -> None:
+            self.connections += 1
+            _close_with_the_request_unread(client)
 
-    server = Server(close)
-    server._serve = _close_with_the_request_unread  # type: ignore[method-assign]
-    with server.running(), pytest.raises(TexAPIConnectionError):
+    with Closing().running() as server, pytest.raises(TexAPIConnectionError):
         _sync(server, 1, 0)
+
     assert server.connections == 1
 
 
