@@ -25,7 +25,9 @@ CORE = (
     "accounting.budget",
     "accounting",
     "settings_checks",
+    "limits.plan",
     "settings",
+    "limits",
     "failures.secrets",
     "failures.traces",
     "call",
@@ -44,7 +46,7 @@ CORE = (
 )
 """The parts of texapi_core, lowest layer first; `""` is its `__init__`. Parts on one line share a layer."""
 ADAPTERS = ("langchain_texapi", "llama_index_texapi")
-MAX_IMPORTS_IN_FUNCTIONS = 15
+MAX_IMPORTS_IN_FUNCTIONS = 17
 IMPORT_BY_NAME = ("texapi_core._lazy", "texapi_core.transport.clients")
 """Lazy public names, and the HTTP library of the SDK that is installed."""
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -172,4 +174,4 @@ def test_core_has_few_submodules() -> None:
     parts = [module for module in FILES if module.count(".") == 1 and module.startswith("texapi_core.")]
     public = [part for part in parts if not part.startswith("texapi_core._")]
 
-    assert len(public) <= 15, public
+    assert len(public) <= 16, public

@@ -10,6 +10,7 @@ from texapi_core.accounting.record import logger
 from texapi_core.errors import FALLBACK_ERRORS, TexAPIError, TexAPIToolChoiceError
 from texapi_core.failures.secrets import Secrets, secrets_of
 from texapi_core.failures.traces import conceal
+from texapi_core.limits.permit import permit_for
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.wire.text import printable
 from texapi_core.wire.values import CUT, ChatReply
@@ -19,13 +20,14 @@ _TOKEN_LIMITS = ("max_completion_tokens", "max_tokens")
 
 
 class Call:
-    """The input of every step of a call. No step changes it."""
+    """The input of every step of a call. No step changes it, except its `permit`."""
 
     __slots__ = (
         "is_fallback",
         "max_retries",
         "options",
         "payload",
+        "permit",
         "secrets",
         "settings",
         "think_tags",
@@ -51,6 +53,8 @@ class Call:
         # What one call may set for itself, else the settings.
         self.timeout = settings.timeout if options.timeout is None else options.timeout
         self.max_retries = settings.max_retries if options.max_retries is None else options.max_retries
+        self.permit = permit_for(settings, payload) if settings.limits and payload else None
+        """What the call passes the gate of its rate limit with; it keeps count of the attempts."""
         self.think_tags = settings.think_tags if options.think_tags is None else options.think_tags
 
     def completed(self, reply: ChatReply) -> ChatReply:

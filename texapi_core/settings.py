@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 BASE_URL_ENVS = ("TEXAPI_BASE_URL", "TEXAPI_API_BASE")
 RETRY_TIMEOUTS_ENV = "TEXAPI_RETRY_TIMEOUTS"
+LIMITS_ENV = "TEXAPI_LIMITS"
 DEFAULT_TIMEOUT = 120.0
 """Seconds; the gateway's own limit."""
 CONNECT_TIMEOUT = 10.0
@@ -69,6 +70,8 @@ class Settings:
     http_client: Any = field(default=None, repr=False)
     http_async_client: Any = field(default=None, repr=False)
     async_transport: AsyncTransport = "httpx"
+    limits: str | None = field(default=None, repr=False)
+    """Where rate limits are shared, as `texapi_core.limits.plan` reads it."""
     accounting: Accounting | None = field(default=None, repr=False)
     """Price list and sinks."""
 
@@ -136,6 +139,7 @@ def resolve_settings(
     http_client: Any = None,
     http_async_client: Any = None,
     async_transport: AsyncTransport = "httpx",
+    limits: Any = None,
     accounting: Accounting | None = None,
 ) -> Settings:
     """Validated settings from the user's arguments; `None` means environment variable, else default.
@@ -166,8 +170,15 @@ def resolve_settings(
         http_client=http_client,
         http_async_client=http_async_client,
         async_transport=check_async_transport(async_transport),
+        limits=None if limits is None else _checked_limits(limits),
         accounting=accounting,
     )
+
+
+def _checked_limits(limits: Any) -> str:
+    from texapi_core.limits.plan import check_limits  # most models have none
+
+    return check_limits(limits)
 
 
 CALL_OPTIONS = ("extra_headers", "extra_query", "timeout", "max_retries", "think_tags")

@@ -1,4 +1,4 @@
-"""Upper bounds on the tokens and the cost of a call before it is sent."""
+"""Bounds and estimates of the tokens and the cost of a call before it is sent."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ _FILES = frozenset({"file", "input_file", "document", "video_url", "video"})
 _DECLARED = ("tools", "functions", "response_format")
 _BYTES_PER_TOKEN = 4
 """Of ordinary text, to tell whether a prompt is longer than its price allows."""
+_USUAL_ANSWER = 256
+"""Tokens of an answer without `max_tokens`."""
 
 
 def upper_bound(payload: Mapping[str, Any], prices: PriceList) -> Spending:
@@ -31,18 +33,30 @@ def upper_bound(payload: Mapping[str, Any], prices: PriceList) -> Spending:
     A token is at least one byte of UTF-8 in the tokenizers of all providers, so a prompt has at most as
     many tokens as bytes; ordinary text has a quarter as many.
     """
+    model = payload.get("model")
+    input_tokens, output_tokens = _most_tokens(payload)
+    price = prices.price(model if isinstance(model, str) else None)
+    cost = None if price is None else _cost(price, input_tokens, output_tokens)
+    return Spending(cost, input_tokens + output_tokens)
+
+
+def likely_tokens(payload: Mapping[str, Any]) -> float:
+    """About the tokens that a request will use, at least 1: a rate limit is settled by the answer."""
+    input_tokens, output_tokens = _most_tokens(payload)
+    return max(input_tokens / _BYTES_PER_TOKEN + (output_tokens or _USUAL_ANSWER), 1.0)
+
+
+def _most_tokens(payload: Mapping[str, Any]) -> tuple[int, int]:
+    """The most tokens of the prompt and of the answer; of an answer without a limit 0."""
     limit = payload.get("max_completion_tokens") or payload.get("max_tokens") or 0
     output_tokens = int(limit) * int(payload.get("n") or 1)
-    model = payload.get("model")
     declared = {name: payload[name] for name in _DECLARED if payload.get(name)}
-    input_tokens = _tokens_of(payload.get("messages"), str(model or ""))
+    input_tokens = _tokens_of(payload.get("messages"), str(payload.get("model") or ""))
     if declared:
         input_tokens += _TOKENS_OF_TOOLS + _tokens_of(
             json.dumps(declared, ensure_ascii=False, default=str), ""
         )
-    price = prices.price(model if isinstance(model, str) else None)
-    cost = None if price is None else _cost(price, input_tokens, output_tokens)
-    return Spending(cost, input_tokens + output_tokens)
+    return input_tokens, output_tokens
 
 
 def _cost(price: ModelPrice, input_tokens: int, output_tokens: int) -> Any:

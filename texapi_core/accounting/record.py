@@ -126,6 +126,8 @@ class CallRecord:
     """Milliseconds to the first content of a stream."""
     attempts: int | None = None
     """Requests that may have reached the gateway, including retries."""
+    waited_ms: float | None = None
+    """Milliseconds of `total_ms` in which the call waited for the rate limit, with `limits`."""
     request_id: str | None = None
     """The gateway's `x-request-id` of the last attempt."""
     response_id: str | None = None
@@ -214,6 +216,7 @@ def log_fields(record: CallRecord) -> dict[str, Any]:
         "first_token_ms": record.first_token_ms,
         "total_ms": record.total_ms,
         "attempts": record.attempts,
+        "waited_ms": record.waited_ms,
         "error": record.error,
         "error_code": record.error_code,
         "run_id": record.labels.run_id,

@@ -95,7 +95,7 @@ def record_call(call: Call, *, streamed: bool = False) -> NullRecorder:
     sinks = process_sinks()
     if call.settings.accounting is not None:
         sinks = (*sinks, *call.settings.accounting.sinks)
-    elif not sinks:
+    elif not sinks and call.permit is None:
         return _NULL_RECORDER
     return CallRecorder(sinks, call, streamed=streamed)
 
@@ -116,6 +116,7 @@ class CallRecorder(NullRecorder):
             labels=call.options.labels(),
             max_requests=_max_requests(call),
         )
+        self._permit = call.permit
         self._start = time.monotonic()
         self._context = copy_context()
         self._accounting = settings.accounting or NO_ACCOUNTING
@@ -209,10 +210,14 @@ class CallRecorder(NullRecorder):
     def _end(self, error: BaseException | None) -> CallRecord | None:
         self._has_ended = True
         open_calls.discard(self)
+        record: CallRecord | None = None
         try:
             record = self._record(error)
         except Exception:  # accounting must not fail a call
             logger.warning("A call could not be recorded.", exc_info=True)
+        if self._permit is not None:
+            self._permit.end(record.usage.total_tokens if record else None)
+        if record is None:
             return None
         self._record_of_end = record
         interruption: BaseException | None = None
@@ -248,6 +253,7 @@ class CallRecorder(NullRecorder):
             total_ms=total_ms,
             first_token_ms=None if first_content is None else _milliseconds(first_content - self._start),
             attempts=self._attempts(failure),
+            waited_ms=None if self._permit is None else _milliseconds(self._permit.waited),
             request_id=self._request_id(failure),
             response_id=reply.id if reply else None,
             model=started.model,

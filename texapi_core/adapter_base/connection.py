@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 from collections.abc import Mapping
 from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Self
@@ -15,6 +17,7 @@ from texapi_core.settings import (
     DEFAULT_MAX_RESPONSE_BYTES,
     DEFAULT_MAX_RETRIES,
     DEFAULT_STREAM_IDLE_TIMEOUT,
+    LIMITS_ENV,
     Settings,
     resolve_settings,
 )
@@ -56,6 +59,18 @@ Timeout = Annotated[
     PlainSerializer(_dump_timeout),
     Field(description="Seconds an answer may take, or an `openai.Timeout`; default 120, and 10 to connect."),
 ]
+
+
+def _can_be_pickled(value: Any) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception:
+        return False
+    return True
+
+
+def _env_limits() -> str | None:
+    return os.environ.get(LIMITS_ENV, "").strip() or None
 
 
 class ConnectionParameters(AccountingParameters):
@@ -117,6 +132,15 @@ class ConnectionParameters(AccountingParameters):
         description='What carries async calls; "aiohttp" (extra `aiohttp`) is faster for many at once.',
     )
 
+    limits: Any = Field(
+        default_factory=_env_limits,
+        exclude=True,
+        repr=False,
+        description='Rate limits that calls wait for: "auto" for this process, "redis://HOST:6379/0" (extra '
+        "`redis`) for many, or a dict of `url`, `requests_per_minute`, `tokens_per_minute`, "
+        "`max_concurrency` and `name`; default the environment's TEXAPI_LIMITS, and none.",
+    )
+
     def warm(self) -> None:
         """Open a connection in the background for the next synchronous call, e.g. before the prompt is built.
 
@@ -147,6 +171,7 @@ class ConnectionParameters(AccountingParameters):
             http_client=self.http_client,
             http_async_client=self.http_async_client,
             async_transport=self.async_transport,
+            limits=self.limits,
             accounting=self.accounting,
         )
 
@@ -161,6 +186,12 @@ class ConnectionParameters(AccountingParameters):
             raise TypeError(
                 f"A {type(self).__name__} with `http_client` or `http_async_client` cannot be pickled: it "
                 "holds open connections. Build the model where it is used."
+            )
+        limiter = getattr(self, "rate_limiter", None)
+        if limiter is not None and not _can_be_pickled(limiter):
+            raise TypeError(
+                f"A {type(self).__name__} with this `rate_limiter` cannot be pickled: a "
+                f"{type(limiter).__name__} belongs to its process. Use `limits=...`, which processes share."
             )
         return super().__getstate__()
 

@@ -135,15 +135,22 @@ async def asend_for_models(call: Call) -> AsyncSent:
 
 def _repeated(call: Call, retries: Retries, request: Callable[[], Any]) -> Any:
     """The response to a request, sent until it succeeds or must not be sent again."""
+    permit = call.permit
     while True:
+        if permit is not None:
+            permit.acquire()
         try:
             with _sending(call):
                 response = request()
         except errors.TexAPIError as error:
             wait = retries.wait_after(error)
+            if permit is not None:
+                wait = permit.failed(error, wait)
             if wait is None:
                 raise
         else:
+            if permit is not None:
+                permit.opened(response)
             call.secrets.redact_request_id(response)
             return response
         time.sleep(wait)
@@ -153,7 +160,10 @@ async def _in_shard(
     call: Call, retries: Retries, request: Callable[[openai.AsyncOpenAI], Awaitable[AsyncSent]]
 ) -> AsyncSent:
     """Async twin of `_repeated`, with a connection of the running event loop."""
+    permit = call.permit
     while True:
+        if permit is not None:
+            await permit.aacquire()
         try:
             with _sending(call):
                 shard = await acquire_shard(call.settings)
@@ -165,9 +175,13 @@ async def _in_shard(
                     raise
         except errors.TexAPIError as error:
             wait = retries.wait_after(error)
+            if permit is not None:
+                wait = permit.failed(error, wait)
             if wait is None:
                 raise
         else:
+            if permit is not None:
+                permit.opened(sent.response)
             call.secrets.redact_request_id(sent.response)
             sent.shard = shard
             return sent

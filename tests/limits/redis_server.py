@@ -1,0 +1,85 @@
+"""A Redis server for tests: the one at REDIS_URL, or one started from the installed binary on a free port."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import redis
+
+from tests.waiting import wait_until
+
+_GIVEN = os.environ.get("REDIS_URL", "")
+
+
+def why_not() -> str:
+    """Why no server can run here; `""` if one can."""
+    if find_spec("redis") is None:
+        return "redis-py is not installed (pip install redis)"
+    if not _GIVEN and shutil.which("redis-server") is None:
+        return "no Redis: apt-get install redis-server, or set REDIS_URL to a server for tests"
+    return ""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Server:
+    """A server that can be stopped, started again on its port, and frozen."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._home = Path(tempfile.mkdtemp(prefix="texapi-redis-"))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        self.process = subprocess.Popen(
+            [*command, "--appendonly", "no", "--dir", str(self._home)], stdout=subprocess.DEVNULL
+        )
+        client = redis.Redis.from_url(self.url)
+        wait_until(lambda: _answers(client))
+        client.close()
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self._home, ignore_errors=True)
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """The URL of the given server, or of a fresh one."""
+    if _GIVEN:
+        yield _GIVEN
+        return
+    own = Server()
+    own.start()
+    try:
+        yield own.url
+    finally:
+        own.remove()

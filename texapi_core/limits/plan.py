@@ -1,0 +1,123 @@
+"""What `limits=` says: where the state of the limits is, and which limits are configured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from texapi_core.settings_checks import settings_error
+
+AUTO = "auto"
+_NUMBERS = ("requests_per_minute", "tokens_per_minute", "max_concurrency")
+_NAMES = ("name", *_NUMBERS)
+_OF_REDIS = ("db", "protocol", "ssl_")
+"""Query parameters for redis-py, or how they begin."""
+_MAX_NAME = 100
+_FORMS = '`limits` is "auto", "redis://HOST:6379/0", "rediss://...", or a dict with `url` and limits'
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Parsed `limits`. `None` means that a limit is not configured."""
+
+    url: str
+    """`auto`, or the URL for redis-py without the parameters of this package. May hold a password."""
+    name: str | None = None
+    """What shares a limit; default the base URL and the key."""
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    max_concurrency: int | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the state is in Redis."""
+        return self.url != AUTO
+
+
+def check_limits(limits: Any) -> str:
+    """`limits` as text: `auto` or a URL, with the configured limits as query parameters.
+
+    Raises:
+        TexAPISettingsError: the value cannot be used; the message does not quote a URL.
+    """
+    if isinstance(limits, Mapping):
+        limits = _text_of(limits)
+    if not isinstance(limits, str):
+        raise settings_error(f"{_FORMS}, not {type(limits).__name__}.")
+    parse_limits(limits)
+    return limits
+
+
+def _text_of(limits: Mapping[Any, Any]) -> str:
+    given = {name: value for name, value in limits.items() if value is not None}
+    url = given.pop("url", AUTO)
+    if not isinstance(url, str):
+        raise settings_error(f"`limits['url']` is text, not {type(url).__name__}.")
+    if unknown := [name for name in given if name not in _NAMES]:
+        raise settings_error(f"`limits` has no {unknown[0]!r}; it has `url`, {_listed(_NAMES)}.")
+    for name in _NUMBERS:
+        if isinstance(given.get(name), bool):
+            raise settings_error(f"`{name}` of `limits` is a number, not {given[name]!r}.")
+    if not given:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(given)}"
+
+
+@lru_cache
+def parse_limits(text: str) -> Plan:
+    """The plan that a text describes. Raises `TexAPISettingsError` like `check_limits`."""
+    try:
+        parts = urlsplit(text.strip())
+        is_redis = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
+        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError:
+        raise settings_error(f"{_FORMS}; this is none of them.") from None
+    is_auto = not parts.scheme and not parts.netloc and parts.path == AUTO
+    if not (is_redis or is_auto) or parts.fragment:
+        raise settings_error(f"{_FORMS}; this is none of them.")
+    if is_redis and find_spec("redis") is None:
+        raise settings_error(
+            '`limits` in Redis need an extra. Install it with: pip install "texapi-integrations[redis]"'
+        )
+    own = {name: value for name, value in pairs if name in _NAMES}
+    others = [(name, value) for name, value in pairs if name not in _NAMES]
+    for name, _ in others:
+        if is_auto or not name.startswith(_OF_REDIS):
+            raise settings_error(f"`limits` has no parameter `{name[:40]}`; it has {_listed(_NAMES)}.")
+    concurrency = _number(own, "max_concurrency")
+    return Plan(
+        url=AUTO if is_auto else urlunsplit(parts._replace(query=urlencode(others))),
+        name=_name(own.get("name")),
+        requests_per_minute=_number(own, "requests_per_minute"),
+        tokens_per_minute=_number(own, "tokens_per_minute"),
+        max_concurrency=None if concurrency is None else int(concurrency),
+    )
+
+
+def _name(name: str | None) -> str | None:
+    if name is None or (0 < len(name) <= _MAX_NAME and name.isprintable() and not set(name) & set("{}")):
+        return name
+    raise settings_error(f"`name` of `limits` has 1 to {_MAX_NAME} printable characters other than braces.")
+
+
+def _number(own: Mapping[str, str], name: str) -> float | None:
+    text = own.get(name)
+    if text is None:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 1e12 or (name == "max_concurrency" and number != int(number)):
+        kind = "a whole number" if name == "max_concurrency" else "a number"
+        raise settings_error(f"`{name}` of `limits` is {kind} above 0, not {text[:40]!r}.")
+    return number
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

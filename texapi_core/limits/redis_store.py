@@ -1,0 +1,265 @@
+"""The state of a limit in Redis: `State.step` as one script, which runs at once and by the clock of Redis."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from texapi_core.limits import state
+from texapi_core.limits.plan import Plan
+from texapi_core.limits.state import Grant, Seen, Step
+
+_CONNECT_SECONDS = 1.0
+_ANSWER_SECONDS = 0.5
+"""How long a step waits for Redis; then it is away."""
+_PROBE_SECONDS = 1.0
+LEASE_SECONDS = 15.0
+"""After so long without a step the calls in progress of a process no longer count."""
+_KEPT_SECONDS = 3600
+"""How long what was learned is kept without a call."""
+
+_SCRIPT = """
+local key, seen_processes, calls = KEYS[1], KEYS[2], KEYS[3]
+local function argument(i) return tonumber(ARGV[i]) end
+local now = argument(2)
+if now < 0 then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+end
+local process, requests, tokens, returned = ARGV[1], argument(3), argument(4), argument(5)
+local settled, answered, refused_epoch = argument(6), argument(7), argument(8)
+local refused_wait, held, jitter, is_new = argument(9), argument(10), argument(11), argument(16)
+local plan_limit, plan_tokens, max_held = argument(17), argument(18), argument(19)
+
+local names = {'requests_at', 'tokens_at', 'blocked_until', 'share', 'lowered_to', 'lowered_at', 'epoch',
+  'permitted', 'permitted_tokens', 'in_vain', 'has_answers', 'limit', 'token_limit', 'left', 'left_tokens'}
+local s = {}
+for i, value in ipairs(redis.call('HMGET', key, unpack(names))) do s[names[i]] = tonumber(value or 0) end
+if s.share == 0 then s.share = 1 end
+
+for _, gone in ipairs(redis.call('ZRANGEBYSCORE', seen_processes, '-inf', now)) do
+  redis.call('ZREM', seen_processes, gone)
+  redis.call('HDEL', calls, gone)
+end
+redis.call('ZADD', seen_processes, now + LEASE_SECONDS, process)
+local others = 0
+if max_held > 0 then
+  local held_by = redis.call('HGETALL', calls)
+  for i = 1, #held_by, 2 do
+    if held_by[i] ~= process then others = others + tonumber(held_by[i + 1]) end
+  end
+end
+
+local function least(configured, seen)
+  if configured > 0 and seen > 0 then return math.min(configured, seen) end
+  return configured > 0 and configured or seen
+end
+if is_new > 0 or (s.limit == 0 and s.token_limit == 0) then
+  s.limit, s.token_limit, s.left, s.left_tokens = argument(12), argument(13), argument(14), argument(15)
+end
+local limit, token_limit = least(plan_limit, s.limit), least(plan_tokens, s.token_limit)
+local is_known = limit > 0 or token_limit > 0
+if is_known then s.share = math.min(s.share, 1) end
+local full = limit > 0 and limit / 60 * USED or (is_known and 0 or START)
+local full_tokens = token_limit / 60 * USED
+local rate, token_rate = full * s.share, full_tokens * s.share
+if answered > 0 then s.in_vain, s.has_answers = 0, 1 end
+if token_rate > 0 then s.tokens_at = s.tokens_at + settled / token_rate end
+if rate > 0 then s.requests_at = s.requests_at - returned / rate end
+
+if refused_epoch >= 0 then
+  local wait = refused_wait
+  if wait == 0 then wait = math.min(FIRST_BLOCK * 2 ^ s.in_vain, MAX_BLOCK) end
+  s.blocked_until = math.max(s.blocked_until, now + wait * (1 + JITTER * jitter))
+  s.requests_at = math.max(s.requests_at, s.blocked_until)
+  s.tokens_at = math.max(s.tokens_at, s.blocked_until)
+  if refused_epoch == s.epoch then
+    local seconds = now - s.lowered_at
+    local share = (is_known and 0.95 or (s.lowered_to > 0 and 0.85 or 0.5)) * s.share
+    if s.lowered_to > 0 and seconds >= SHORTEST_MEASURE then
+      local passed = full > 0 and (s.permitted - 1) / seconds / full or 0
+      if full_tokens > 0 then passed = math.max(passed, s.permitted_tokens / seconds / full_tokens) end
+      share = math.min(share, 0.95 * passed)
+    end
+    s.share = math.max(share, 0.5 * s.share)
+    s.lowered_to, s.lowered_at, s.epoch, s.in_vain = s.share, now, s.epoch + 1, s.in_vain + 1
+    s.permitted, s.permitted_tokens = 0, 0
+  end
+  rate, token_rate = full * s.share, full_tokens * s.share
+end
+
+if rate > 0 then s.requests_at = math.max(s.requests_at, now - s.left * BURST / rate) end
+if token_rate > 0 then s.tokens_at = math.max(s.tokens_at, now - s.left_tokens * BURST / token_rate) end
+local start = math.max(now, s.blocked_until)
+if rate > 0 then start = math.max(start, s.requests_at) end
+if token_rate > 0 then start = math.max(start, s.tokens_at) end
+local wait, all_held = start - now, others + held
+local granted = requests > 0 and wait <= HORIZON
+if granted and max_held > 0 and all_held + requests > max_held then
+  granted, wait = false, math.max(wait, HORIZON / 4)
+end
+if granted then
+  s.permitted, s.permitted_tokens = s.permitted + requests, s.permitted_tokens + tokens
+  local seconds = math.max(rate > 0 and requests / rate or 0, token_rate > 0 and tokens / token_rate or 0)
+  local latest = math.max(rate > 0 and s.requests_at or 0, token_rate > 0 and s.tokens_at or 0)
+  if latest > now - HORIZON - seconds then
+    if is_known then
+      s.share = math.min(1, s.share + INCREASE * s.lowered_to * seconds)
+    elseif s.lowered_to > 0 then
+      s.share = s.share + INCREASE * s.lowered_to * seconds
+    elseif s.has_answers > 0 then
+      s.share = s.share + GROWTH * s.share * seconds
+    end
+  end
+  if rate > 0 then s.requests_at = s.requests_at + requests / rate end
+  if token_rate > 0 then s.tokens_at = s.tokens_at + tokens / token_rate end
+  all_held, held = all_held + requests, held + requests
+end
+
+local function text(number) return string.format('%.17g', number) end
+local fields = {}
+for _, name in ipairs(names) do
+  fields[#fields + 1] = name
+  fields[#fields + 1] = text(s[name])
+end
+redis.call('HSET', key, unpack(fields))
+redis.call('EXPIRE', key, KEPT_SECONDS)
+redis.call('EXPIRE', seen_processes, KEPT_SECONDS)
+if max_held > 0 then
+  redis.call('HSET', calls, process, held)
+  redis.call('EXPIRE', calls, KEPT_SECONDS)
+end
+return {granted and 1 or 0, text(wait), text(s.epoch), text(math.max(s.blocked_until - now, 0)), text(rate),
+  text(token_rate), text(s.share), redis.call('ZCARD', seen_processes), all_held,
+  text(s.limit), text(s.token_limit), text(s.left), text(s.left_tokens)}
+"""
+"""What follows the arguments is `State.step`, in the same order; a test compares them."""
+_CONSTANTS = {
+    "LEASE_SECONDS": LEASE_SECONDS,
+    "KEPT_SECONDS": _KEPT_SECONDS,
+    **{
+        name: getattr(state, name)
+        for name in (
+            "START",
+            "USED",
+            "GROWTH",
+            "INCREASE",
+            "BURST",
+            "HORIZON",
+            "FIRST_BLOCK",
+            "MAX_BLOCK",
+            "JITTER",
+            "SHORTEST_MEASURE",
+        )
+    },
+}
+SCRIPT = "".join(f"local {name} = {value}\n" for name, value in _CONSTANTS.items()) + _SCRIPT
+
+
+def keys_of(name: str) -> list[str]:
+    """The keys of a limit; the braces put them on one node of a cluster."""
+    return [f"texapi:limits:{{{name}}}:{part}" for part in ("state", "processes", "calls")]
+
+
+class RedisStore:
+    """Steps in Redis. A thread connects, so that no name server or proxy holds up a call.
+
+    `step` is called by one thread at a time.
+    """
+
+    def __init__(self, plan: Plan, name: str) -> None:
+        self._plan = plan
+        self._keys = keys_of(name)
+        self._process = f"{os.getpid()}-{uuid4().hex[:12]}"
+        self._client = client_of(plan)
+        self._script = self._client.register_script(SCRIPT)
+        self._is_connected = threading.Event()
+        self._is_connecting = False
+        self.failure: Exception | None = None
+        """Why Redis is away."""
+
+    def is_ready(self, wait: float = 0.0) -> bool:
+        """Whether Redis answers, after at most `wait` seconds. If not, a thread goes on trying."""
+        if not self._is_connected.is_set() and not self._is_connecting:
+            self._is_connecting = True
+            threading.Thread(target=self._connect, name="texapi-limits-connect", daemon=True).start()
+        return self._is_connected.wait(wait) if wait else self._is_connected.is_set()
+
+    def _connect(self) -> None:
+        while True:
+            try:
+                self._client.ping()
+            except Exception as error:  # redis-py lets errors of lower layers through
+                self.failure = error
+                with suppress(Exception):
+                    self._client.connection_pool.disconnect()
+                time.sleep(_PROBE_SECONDS)
+            else:
+                self._is_connecting = False
+                self._is_connected.set()
+                return
+
+    def step(self, step: Step, *, now: float | None = None) -> Grant | None:
+        """The grant, `None` if Redis does not answer. `now` replaces the clock of Redis in tests."""
+        plan = self._plan
+        arguments = (
+            self._process,
+            -1 if now is None else now,
+            step.requests,
+            step.tokens,
+            step.returned,
+            step.settled,
+            step.answered,
+            step.refused_epoch,
+            step.refused_wait,
+            step.held,
+            step.jitter,
+            *step.seen,
+            int(step.is_new),
+            plan.requests_per_minute or 0,
+            plan.tokens_per_minute or 0,
+            plan.max_concurrency or 0,
+        )
+        try:
+            reply: Any = self._script(keys=self._keys, args=arguments)
+        except Exception as error:
+            self.failure = error
+            self._is_connected.clear()
+            return None
+        return grant_of(reply)
+
+
+def grant_of(reply: Any) -> Grant:
+    """The reply of the script as a `Grant`."""
+    granted, wait, epoch, blocked, rate, token_rate, share, processes, held, *seen = reply
+    return Grant(
+        granted=bool(int(granted)),
+        wait=float(wait),
+        epoch=int(float(epoch)),
+        blocked=float(blocked),
+        requests_per_second=float(rate),
+        tokens_per_second=float(token_rate),
+        share=float(share),
+        processes=int(processes),
+        held=int(held),
+        seen=Seen(*map(float, seen)),
+    )
+
+
+def client_of(plan: Plan) -> Any:
+    """A redis-py client that gives up soon."""
+    return redis.Redis.from_url(
+        plan.url,
+        socket_timeout=_ANSWER_SECONDS,
+        socket_connect_timeout=_CONNECT_SECONDS,
+        retry=Retry(NoBackoff(), 1),
+        client_name="texapi-limits",
+    )
