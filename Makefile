@@ -12,7 +12,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test combinations lint format typecheck record notebooks docs dist features matrix bench conformance soak fuzz compare-faults models ledger torture screenshots clean
+.PHONY: help demo test combinations lint format typecheck record notebooks docs dist features matrix bench bench-bulk conformance soak fuzz compare-faults models ledger torture screenshots clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -70,6 +70,11 @@ screenshots: $(VENV)/ready ## Redraw the screenshots of the command in docs/imag
 
 bench: $(VENV)/ready ## Measure the cost of a call compared with the openai SDK; BENCH="--rounds 3" for a short run
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+# LINES=1000000 takes hours on a slow machine.
+LINES ?= 20000
+bench-bulk: $(VENV)/ready ## Measure `texapi batch` on LINES requests beside a bare asyncio loop over the openai SDK
+	@$(BIN)/python -m benchmarks.bulk $(LINES)
 
 soak: $(VENV)/ready ## Make 10,000 calls, 5 % of them failing, and check them against the stand-in's ledger
 	@$(BIN)/python -m tests.soak

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import logging
 import re
 import shlex
@@ -154,6 +155,9 @@ def run_on_a_ledger(arguments: list[str]) -> None:
     if not Path("texapi-usage.db").exists():
         fill(url, [call(1, tags=("shop",), metadata={"customer": "acme"})])
         Path("statement.csv").write_text("request_id,prompt_tokens\nreq_1,100\n", "utf-8")
+        body = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 50}
+        Path("requests.jsonl").write_text(json.dumps({"custom_id": "1", "body": body}) + "\n", "utf-8")
+        Path("reviews.csv").write_text("number,review\n1,Good.\n", "utf-8")
     result = CliRunner().invoke(app, arguments, env={"TEXAPI_USAGE_LEDGER": url})
     assert result.exit_code == 0, result.output
 
@@ -175,7 +179,7 @@ def test_the_budgets_of_the_page_about_teams_are_legal() -> None:
     assert (first.scope, str(first.max_cost), second.scope) == ("tag:service", "200", "all")
 
 
-@pytest.mark.parametrize("page", ["spend-control.md"])
+@pytest.mark.parametrize("page", ["spend-control.md", "scale.md"])
 def test_a_page_and_its_twin_have_the_same_blocks(page: str) -> None:
     english, vietnamese = (
         [block for block in BLOCKS if block.page == ROOT / "docs" / folder / page] for folder in ("", "vi")

@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 from tests.accounting.filled import call, fill
 from tests.properties.strategies import examples
 from texapi_core.cli import output
-from texapi_core.cli.commands import FAILED, app
+from texapi_core.cli.commands import app
+from texapi_core.cli.guard import FAILED
 
 of_one_folder = settings(
     examples,

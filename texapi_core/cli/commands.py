@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -24,28 +23,26 @@ from texapi_core.accounting.ledger.budgets import read_budgets
 from texapi_core.accounting.prices import PriceList, parse_prices
 from texapi_core.adapter_base.accounting_parameters import PRICES_ENV, USAGE_LEDGER_ENV
 from texapi_core.cli import export_file, output, spending
+from texapi_core.cli.batch import batch
 from texapi_core.cli.doctor.texts import language_of_locale
-from texapi_core.cli.guard import Command, guarded
+from texapi_core.cli.guard import (
+    DIFFERENT,
+    FAILED,
+    FAULTY,
+    NO_GATEWAY,
+    NO_LEDGER,
+    USAGE_ERROR,
+    Command,
+    errors,
+    guarded,
+    stop,
+)
 from texapi_core.cli.models import read_models
 from texapi_core.settings import env_base_url
-from texapi_core.wire.text import printable
 
-DIFFERENT = FAULTY = 1
-USAGE_ERROR = 2
-NO_LEDGER = 3
-NO_GATEWAY = 4
-FAILED = 5
 _MAX_LIMIT = 10**9
 _MAX_TIMEOUT = 86_400
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-errors = Console(stderr=True, highlight=False)
-
-
-def _stop(code: int, message: str) -> NoReturn:
-    errors.print(printable(message), markup=False, soft_wrap=True)
-    raise typer.Exit(code)
 
 
 class _App(typer.Typer):
@@ -54,7 +51,7 @@ class _App(typer.Typer):
     def command(self, *arguments: Any, **options: Any) -> Callable[[Command], Command]:
         """Like typer's."""
         add = super().command(*arguments, **options)
-        return lambda command: add(guarded(command, functools.partial(_stop, FAILED)))
+        return lambda command: add(guarded(command, functools.partial(stop, FAILED)))
 
 
 app = _App(
@@ -62,11 +59,12 @@ app = _App(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Usage and cost of TexAPI from the ledger, the models of a key, and a check of the setup.",
-    epilog="Exit codes: 0 success; 1 `reconcile` found differences, `doctor` a fault, or `--check` "
-    "a budget used up or a fault in the prices; 2 the command was "
+    help="Usage and cost of TexAPI from the ledger, batches, the models of a key, and a check of the setup.",
+    epilog="Exit codes: 0 success; 1 `reconcile` found differences, `doctor` a fault, `--check` a budget "
+    "used up or a fault in the prices, or `batch` has requests without an answer; 2 the command was "
     "not understood; 3 the ledger or the statement cannot be read; 4 the gateway did not answer `models`; "
-    "5 the output cannot be written, or the command failed.",
+    "5 the output cannot be written, or the command failed; 6 `batch` was stopped by the balance, the cap or "
+    "the key; 130 `batch` was interrupted.",
 )
 
 
@@ -130,9 +128,9 @@ def usage(
     try:
         report.check_grouping(by)
     except ValueError as error:
-        _stop(USAGE_ERROR, str(error))
+        stop(USAGE_ERROR, str(error))
     if plot is not None and (plot.suffix.lower() not in (".png", ".svg") or not plot.parent.is_dir()):
-        _stop(USAGE_ERROR, f"--plot draws into a .png or .svg in a folder that exists, not into {plot}.")
+        stop(USAGE_ERROR, f"--plot draws into a .png or .svg in a folder that exists, not into {plot}.")
     split = ["day", "model"] if by == "day" else [by]
     start, end = _moment(since), _moment(until)
     with _open(ledger) as engine:
@@ -180,7 +178,7 @@ def reconcile(
     try:
         entries = statement.read_statement(file, statement.read_format(columns) if columns else None)
     except statement.StatementError as error:
-        _stop(NO_LEDGER, str(error))
+        stop(NO_LEDGER, str(error))
     with _open(ledger) as engine:
         first, last = statement.period_of(entries)
         rows = report.read_charges(engine, since=start or first, until=end or last)
@@ -202,7 +200,7 @@ def models(
         with errors.status("Asking the gateway…"):
             rows = read_models(prices, name=name, timeout=timeout)
     except texapi_core.TexAPIError as error:
-        _stop(NO_GATEWAY, f"{error} `texapi doctor` looks for the cause.")
+        stop(NO_GATEWAY, f"{error} `texapi doctor` looks for the cause.")
     output.print_models(rows, prices, format)
 
 
@@ -243,7 +241,7 @@ def prices(
         try:
             read_models(known, timeout=timeout)
         except texapi_core.TexAPIError as error:
-            _stop(NO_GATEWAY, f"{error} `texapi doctor` looks for the cause.")
+            stop(NO_GATEWAY, f"{error} `texapi doctor` looks for the cause.")
         known = known.of_gateway(env_base_url())
     used: list[report.UsageLine] = []
     if ledger:
@@ -275,6 +273,8 @@ def doctor(
         raise typer.Exit(FAULTY)
 
 
+app.command()(batch)
+
 ledger_app = _App(no_args_is_help=True, help="Look after the ledger: info, prune, export.")
 app.add_typer(ledger_app, name="ledger")
 
@@ -301,9 +301,9 @@ def prune(
     try:
         deleted = upkeep.prune(ledger, moment, sums=sums, compact=compact)
     except ValueError as error:
-        _stop(USAGE_ERROR, str(error))
+        stop(USAGE_ERROR, str(error))
     except SQLAlchemyError as error:
-        _stop(NO_LEDGER, f"The ledger cannot be written: {getattr(error, 'orig', None) or error}")
+        stop(NO_LEDGER, f"The ledger cannot be written: {getattr(error, 'orig', None) or error}")
     errors.print(f"Deleted {deleted:,} calls before {moment:%Y-%m-%d %H}:00 (UTC).")
 
 
@@ -316,34 +316,34 @@ def export(
 ) -> None:
     """Write the calls with their tags and metadata into a CSV or Parquet file."""
     if path.suffix.lower() not in export_file.WRITERS:
-        _stop(USAGE_ERROR, f"Calls are written into a .csv or .parquet file, not into {path}.")
+        stop(USAGE_ERROR, f"Calls are written into a .csv or .parquet file, not into {path}.")
     start, end = _moment(since), _moment(until)
     try:
         with _open(ledger) as engine:
             count = export_file.write_calls(upkeep.export_calls(engine, start, end), path)
     except ImportError:
-        _stop(USAGE_ERROR, 'Parquet needs pyarrow: pip install "texapi-integrations[parquet]"')
+        stop(USAGE_ERROR, 'Parquet needs pyarrow: pip install "texapi-integrations[parquet]"')
     except OSError as error:
-        _stop(USAGE_ERROR, f"{path} cannot be written: {error}")
+        stop(USAGE_ERROR, f"{path} cannot be written: {error}")
     errors.print(f"Wrote {count:,} calls {_period(start, end)} into {path}.", markup=False, soft_wrap=True)
 
 
 @contextmanager
 def _open(url: str) -> Generator[Engine]:
     if not url:
-        _stop(USAGE_ERROR, f"Which ledger? Pass --ledger sqlite:///usage.db, or set {USAGE_LEDGER_ENV}.")
+        stop(USAGE_ERROR, f"Which ledger? Pass --ledger sqlite:///usage.db, or set {USAGE_LEDGER_ENV}.")
     try:
         with report.open_for_reading(url) as engine, errors.status("Reading the ledger…"):
             yield engine
     except report.LedgerUnreadableError as error:
-        _stop(NO_LEDGER, str(error))
+        stop(NO_LEDGER, str(error))
 
 
 def _prices() -> PriceList:
     try:
         return parse_prices(os.environ.get(PRICES_ENV) or None)
     except ValueError as error:
-        _stop(USAGE_ERROR, f"{error} Correct {PRICES_ENV}.")
+        stop(USAGE_ERROR, f"{error} Correct {PRICES_ENV}.")
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -359,7 +359,7 @@ def _parsed_moment(text: str) -> datetime:
         moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
         return moment + timedelta(days=366) - timedelta(days=366)  # later times than that end nothing
     except (ValueError, OverflowError):
-        _stop(USAGE_ERROR, f"Not a time: {text[:40]!r}. Use 90m, 24h, 7d, 4w, or a date such as 2026-11-01.")
+        stop(USAGE_ERROR, f"Not a time: {text[:40]!r}. Use 90m, 24h, 7d, 4w, or a date such as 2026-11-01.")
 
 
 def _period(since: datetime | None, until: datetime | None) -> str:
@@ -372,8 +372,8 @@ def _draw(lines: list[report.UsageLine], by: list[str], path: Path, *, dark: boo
     try:
         from texapi_core.cli.plot import draw_usage  # imports matplotlib, which is slow
     except ImportError:
-        _stop(USAGE_ERROR, 'Drawing needs matplotlib: pip install "texapi-integrations[cli]"')
+        stop(USAGE_ERROR, 'Drawing needs matplotlib: pip install "texapi-integrations[cli]"')
     try:
         draw_usage(lines, by, path, dark=dark)
     except OSError as error:
-        _stop(USAGE_ERROR, f"{path} cannot be written: {error}")
+        stop(USAGE_ERROR, f"{path} cannot be written: {error}")

@@ -9,11 +9,30 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import typer
+from rich.console import Console
+
+from texapi_core.wire.text import printable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+DIFFERENT = FAULTY = 1
+USAGE_ERROR = 2
+NO_LEDGER = 3
+NO_GATEWAY = 4
+FAILED = 5
+STOPPED = 6
+INTERRUPTED = 130
+
+errors = Console(stderr=True, highlight=False)
+
+
+def stop(code: int, message: str) -> NoReturn:
+    """End the command with an exit code and a message."""
+    errors.print(printable(message), markup=False, soft_wrap=True)
+    raise typer.Exit(code)
 
 
 def guarded(command: Command, failed: Callable[[str], Any]) -> Command:
