@@ -12,7 +12,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test combinations lint format typecheck record notebooks docs dist features matrix bench bench-bulk conformance soak fuzz compare-faults models ledger torture screenshots clean
+.PHONY: help demo test combinations lint format typecheck record notebooks docs dist features matrix bench bench-bulk conformance soak fuzz compare-faults models ledger torture storm screenshots clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ torture: $(VENV)/ready ## Check budgets of four processes, 20 calls each at once
 
 ledger: $(VENV)/ready ## Compare the ledger of 1,000 calls from four processes with the gateway's
 	@$(BIN)/python -m tests.accounting.mixed_run
+
+storm: $(VENV)/ready ## Send 400 documents from four processes to a server with rate limits, with and without headers; takes five minutes
+	@$(BIN)/python -m tests.limits.storm $(STORM)
 
 screenshots: $(VENV)/ready ## Redraw the screenshots of the command in docs/images
 	@$(BIN)/python -m docs.screenshots

@@ -37,8 +37,9 @@ from texapi_core.cli.guard import (
     guarded,
     stop,
 )
+from texapi_core.cli.limits import read_limits
 from texapi_core.cli.models import read_models
-from texapi_core.settings import env_base_url
+from texapi_core.settings import LIMITS_ENV, env_base_url
 
 _MAX_LIMIT = 10**9
 _MAX_TIMEOUT = 86_400
@@ -62,7 +63,8 @@ app = _App(
     help="Usage and cost of TexAPI from the ledger, batches, the models of a key, and a check of the setup.",
     epilog="Exit codes: 0 success; 1 `reconcile` found differences, `doctor` a fault, `--check` a budget "
     "used up or a fault in the prices, or `batch` has requests without an answer; 2 the command was "
-    "not understood; 3 the ledger or the statement cannot be read; 4 the gateway did not answer `models`; "
+    "not understood; 3 the ledger, the statement or Redis cannot be read; 4 the gateway did not answer "
+    "`models`; "
     "5 the output cannot be written, or the command failed; 6 `batch` was stopped by the balance, the cap or "
     "the key; 130 `batch` was interrupted.",
 )
@@ -222,6 +224,23 @@ def budget(
     if check and reached:
         errors.print(f"{len(reached)} of {len(lines)} budgets have reached {at:.0%}.")
         raise typer.Exit(DIFFERENT)
+
+
+@app.command()
+def limits(
+    url: Annotated[
+        str, typer.Option("--limits", envvar=LIMITS_ENV, help="URL of the limits.", show_envvar=True)
+    ] = "",
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """Rate limits in Redis: what is stated, the rate in use, 429s that lowered it, processes and calls."""
+    try:
+        rows = read_limits(url)
+    except ValueError as error:
+        stop(USAGE_ERROR, str(error))
+    except ConnectionError as error:
+        stop(NO_LEDGER, f"Redis does not answer: {error}")
+    output.print_limits(rows, format)
 
 
 @app.command()

@@ -160,6 +160,17 @@ def print_budgets(rows: Sequence[Mapping[str, Any]], format: str) -> None:
     )
 
 
+def print_limits(rows: Sequence[Mapping[str, Any]], format: str) -> None:
+    """Rate limits, one per line."""
+    if format != "table":
+        _print_rows(rows, format)
+    elif not rows:
+        _console().print("No call has used limits in this Redis within the last hour.")
+    else:
+        titles = {name: name.replace("_", " ") for name in rows[0] if not name.startswith("stated")}
+        _print_table(_console(), rows, titles, _model_cell)
+
+
 _PRICE_COLUMNS = {
     "model": "model",
     "input_usd": "in",

@@ -13,6 +13,7 @@ from typing import Any
 from texapi_core.accounting.estimate import likely_tokens
 from texapi_core.accounting.record import logger
 from texapi_core.errors import TexAPIConnectionError, TexAPIError, TexAPIRateLimitError
+from texapi_core.limits import load_redis_store
 from texapi_core.limits.gate import Gate, Ticket
 from texapi_core.limits.headers import seen_in
 from texapi_core.limits.plan import Plan, parse_limits
@@ -115,9 +116,8 @@ def _new_gate(settings: Settings) -> Gate:
     plan = parse_limits(settings.limits or "")
     if not plan.is_shared:
         return Gate(plan)
-    from texapi_core.limits.redis_store import RedisStore  # the extra `redis`
-
-    return Gate(plan, RedisStore(plan, scope_of(plan, settings.base_url, settings.api_key)))
+    name = scope_of(plan, settings.base_url, settings.api_key)
+    return Gate(plan, load_redis_store().RedisStore(plan, name))
 
 
 def scope_of(plan: Plan, base_url: str, api_key: str) -> str:

@@ -125,7 +125,7 @@ if granted then
 end
 
 local function text(number) return string.format('%.17g', number) end
-local fields = {}
+local fields = {'rate', text(rate), 'token_rate', text(token_rate)}
 for _, name in ipairs(names) do
   fields[#fields + 1] = name
   fields[#fields + 1] = text(s[name])
@@ -164,9 +164,51 @@ _CONSTANTS = {
 SCRIPT = "".join(f"local {name} = {value}\n" for name, value in _CONSTANTS.items()) + _SCRIPT
 
 
+_PREFIX, _SUFFIX = "texapi:limits:{", "}:state"
+
+
 def keys_of(name: str) -> list[str]:
     """The keys of a limit; the braces put them on one node of a cluster."""
-    return [f"texapi:limits:{{{name}}}:{part}" for part in ("state", "processes", "calls")]
+    return [f"{_PREFIX}{name}}}:{part}" for part in ("state", "processes", "calls")]
+
+
+def read_limits(plan: Plan) -> list[dict[str, Any]]:
+    """A row for each limit in a Redis, sorted by name. `None` means unknown.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    client = client_of(plan)
+    try:
+        seconds, microseconds = client.time()
+        found = [key.decode() for key in client.scan_iter(f"{_PREFIX}*{_SUFFIX}", count=1000)]
+        names = sorted(key[len(_PREFIX) : -len(_SUFFIX)] for key in found)
+        return [_row(client, name, seconds + microseconds / 1e6) for name in names]
+    finally:
+        client.close()
+
+
+def _row(client: Any, name: str, now: float) -> dict[str, Any]:
+    state_key, processes, calls = keys_of(name)
+    state = {field.decode(): float(value) for field, value in client.hgetall(state_key).items()}
+    alive = client.zrangebyscore(processes, now, "+inf")
+    held = [count for count in client.hmget(calls, alive) if count] if alive else []
+    return {
+        "limit": name,
+        "stated_requests_per_minute": state.get("limit") or None,
+        "stated_tokens_per_minute": state.get("token_limit") or None,
+        "requests_per_minute": _per_minute(state.get("rate")),
+        "tokens_per_minute": _per_minute(state.get("token_rate")),
+        "share": round(state.get("share", 1.0), 3),
+        "blocked_seconds": round(max(state.get("blocked_until", 0.0) - now, 0.0), 1),
+        "refusals": int(state.get("epoch", 0)),
+        "processes": len(alive),
+        "calls": sum(map(int, held)) if held else None,
+    }
+
+
+def _per_minute(rate: float | None) -> float | None:
+    return round(rate * 60, 1) if rate else None
 
 
 class RedisStore:
