@@ -197,8 +197,20 @@ def _select_tool(
                 f"{cut_note(finish_reason)}"
             )
         else:
-            arguments = {"invalid_arguments": arguments}
+            arguments = refused_arguments(arguments)
     return ToolSelection(tool_id=call.tool_call_id or "", tool_name=call.tool_name, tool_kwargs=arguments)
+
+
+def refused_arguments(arguments: str) -> dict[str, Any]:
+    """Keyword arguments that no method takes, for a call whose arguments cannot be read.
+
+    The framework calls `tool.acall(**arguments)`. A method has a `self` already, so that this is a
+    `TypeError` whatever the function of the tool takes, `**kwargs` too; agents report it to the model.
+    """
+    return {
+        "self": "The arguments are no JSON object: the tool was not run.",
+        "invalid_arguments": arguments,
+    }
 
 
 def _parse_partial(arguments: str) -> dict[str, Any]:

@@ -260,8 +260,8 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
     ) -> list[ToolSelection]:
         """The tool calls of an answer, or of as much of it as has streamed.
 
-        Arguments that are not a JSON object in a whole answer are kept as `invalid_arguments`, so that
-        the tool reports them to the model instead of running without them.
+        Arguments that are not a JSON object in a whole answer are kept as `invalid_arguments`, beside a
+        `self` that no tool takes: an agent reports an error to the model, and the tool does not run.
 
         Raises:
             ValueError: no call, one of a tool that was not given, or one whose arguments cannot be read,

@@ -191,7 +191,7 @@ def test_arguments_that_are_not_json_do_not_become_none(
     response = way(model)
 
     (call,) = model.get_tool_calls_from_response(response, error_on_no_tool_call=False)
-    assert call.tool_kwargs == {"invalid_arguments": '{"city": Hanoi}'}
+    assert call.tool_kwargs["invalid_arguments"] == '{"city": Hanoi}'
     with pytest.raises(ValueError, match="no JSON object"):
         model.get_tool_calls_from_response(response)
 
@@ -213,7 +213,35 @@ def test_truncated_arguments_never_run_a_tool(gateway: Gateway, endpoint: Endpoi
     response = way(model)
 
     (selected,) = model.get_tool_calls_from_response(response, error_on_no_tool_call=False)
-    assert selected.tool_kwargs == {"invalid_arguments": '{"city": "Ha'}
+    assert selected.tool_kwargs["invalid_arguments"] == '{"city": "Ha'
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("finish_reason", ["tool_calls", "length"])
+async def test_an_agent_never_runs_a_tool_with_broken_arguments(
+    gateway: Gateway, endpoint: Endpoint, streaming: bool, finish_reason: str
+) -> None:
+    """Not even one whose function takes any keyword; the model gets an error."""
+    ran: list[Any] = []
+
+    def get_weather(**kwargs: Any) -> str:
+        """Tell the weather."""
+        ran.append(kwargs)
+        return "done"
+
+    gateway.misbehave(_answer_with_arguments('{"city": "/tm', finish_reason))
+    tool = FunctionTool.from_defaults(get_weather)
+    agent = FunctionAgent(llm=llm(endpoint), tools=[tool], streaming=streaming)
+
+    await agent.run("Say one")
+
+    assert not ran
+    call, result = gateway.requests[1].body["messages"][-2:]
+    assert json.loads(call["tool_calls"][0]["function"]["arguments"]) == {
+        "invalid_arguments": '{"city": "/tm'
+    }
+    assert result["role"] == "tool"
+    assert "self" in result["content"]
 
 
 def test_partial_arguments_are_streamed(endpoint: Endpoint) -> None:
