@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from texapi_core.wire.generated import CONTENT_PARTS, read_images
 from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.reply import parse_reply
 from texapi_core.wire.text import excerpt
@@ -178,3 +179,18 @@ def test_log_probabilities_of_any_form_are_tolerated() -> None:
     }
 
     assert parse({"choices": [choice]}).choice.logprobs == {"content": [{"token": "a"}]}
+
+
+@pytest.mark.parametrize(
+    ("part", "url"),
+    [
+        ({"type": "redacted_thinking", "data": "EmwKAhgBIkD="}, None),
+        ({"type": "reasoning.encrypted", "data": "iVBORw0K"}, None),
+        ({"type": "x", "data": "iVBORw0KGgo="}, "data:image/png;base64,iVBORw0KGgo="),
+        ({"type": "image", "data": "EmwK"}, "data:image/png;base64,EmwK"),
+        ({"inlineData": {"mimeType": "image/webp", "data": "EmwK"}}, "data:image/webp;base64,EmwK"),
+        ({"inline_data": {"mime_type": "application/pdf", "data": "JVBERi0="}}, None),
+    ],
+)
+def test_only_an_image_of_an_answer_is_an_image(part: dict[str, Any], url: str | None) -> None:
+    assert read_images({CONTENT_PARTS: [part]}) == ([url] if url else [])

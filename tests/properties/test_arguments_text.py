@@ -66,3 +66,15 @@ def test_any_text_is_the_same_however_it_is_split(
     text: str, cuts: list[int], own_names: dict[str, str]
 ) -> None:
     assert rewritten(text, cuts, own_names) == rewritten(text, [], own_names)
+
+
+@examples
+@given(
+    number=st.from_regex(r"-?[1-9][0-9]{0,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,30})?", fullmatch=True),
+    cuts=st.lists(st.integers(0, 10**6), max_size=6),
+)
+def test_a_number_is_one_however_it_is_split(number: str, cuts: list[int]) -> None:
+    text = f'{{"a": {number}}}'
+    is_large_integer = number.lstrip("-").isdecimal() and isinstance(storable(int(number)), str)
+
+    assert rewritten(text, cuts, {}) == (f'{{"a": "{number}"}}' if is_large_integer else text)

@@ -30,6 +30,8 @@ class ArgumentsText:
         self._unread: list[str] = []
         """Pieces that went out and were not looked at: without a number at the end, most need not be."""
         self._held = ""
+        self._gone = 0
+        """Characters of what is held that went out: half an escape, or a number up to its point."""
         self._depth = 0
         self._is_in_string = False
         self._awaits_property = False
@@ -39,16 +41,22 @@ class ArgumentsText:
         if not (self._held or self._own_names or _may_hold_large(piece)):
             self._unread.append(piece)
             return piece
-        gone = 0
         if self._unread:
             unread, self._unread = "".join(self._unread), []
-            self._read(unread, is_last=True)
-            gone = len(self._held)  # half an escape
-        return self._read(piece, is_last=False)[gone:]
+            self._read(unread, is_last=False)
+            self._gone = len(self._held)
+        return self._new_in(self._read(piece, is_last=False))
 
     def finish(self) -> str:
         """What the end adds."""
-        return self._read("", is_last=True) + self._held if self._held else ""
+        return self._new_in(self._read("", is_last=True) + self._held) if self._held else ""
+
+    def _new_in(self, read: str) -> str:
+        """What did not go out before."""
+        if not read:
+            return ""
+        new, self._gone = read[self._gone :], 0
+        return new
 
     def _read(self, piece: str, *, is_last: bool) -> str:
         text, self._held = self._held + piece, ""

@@ -67,22 +67,27 @@ class Citation:
 
 def read_images(extras: Mapping[str, Any]) -> list[str]:
     """URLs of the images of an answer, `data:` URLs for those that came with it, each once."""
-    entries = [*_list(extras.get("images")), *_list(extras.get(CONTENT_PARTS))]
-    return list(dict.fromkeys(url for entry in entries if (url := _image_url(entry))))
+    urls = [_image_url(entry, is_image=True) for entry in _list(extras.get("images"))]
+    urls += [_image_url(part) for part in _list(extras.get(CONTENT_PARTS))]
+    return list(dict.fromkeys(url for url in urls if url))
 
 
-def _image_url(entry: Any) -> str | None:
-    if isinstance(entry, dict):
-        for name in ("image_url", "url", "source"):
-            if isinstance(entry.get(name), (str, dict)):
-                return _image_url(entry[name])
-        inline = entry.get("inline_data") or entry.get("inlineData") or entry
-        data = (inline.get("data") or inline.get("b64_json")) if isinstance(inline, dict) else None
-        if isinstance(data, str) and entry.get("type") not in ("input_audio", "audio", "file"):
-            mime_type = inline.get("mime_type") or inline.get("mimeType") or inline.get("media_type")
-            return f"data:{mime_type or 'image/png'};base64,{data}"
+def _image_url(entry: Any, *, is_image: bool = False) -> str | None:
+    if not isinstance(entry, dict):
+        is_url = isinstance(entry, str) and entry.startswith(("data:image/", "http"))
+        return entry if is_url else None
+    is_image = is_image or "image" in str(entry.get("type"))
+    for name in ("image_url", "url", "source"):
+        if isinstance(entry.get(name), (str, dict)):
+            return _image_url(entry[name], is_image=is_image)
+    inline = entry.get("inline_data") or entry.get("inlineData") or entry
+    data = (inline.get("data") or inline.get("b64_json")) if isinstance(inline, dict) else None
+    if not isinstance(data, str):
         return None
-    return entry if isinstance(entry, str) and entry.startswith(("data:image/", "http")) else None
+    given = inline.get("mime_type") or inline.get("mimeType") or inline.get("media_type")
+    # What has `data` may be anything, e.g. encrypted reasoning.
+    mime_type = given or media_type(first_bytes(data)) or ("image/png" if is_image else "")
+    return f"data:{mime_type};base64,{data}" if str(mime_type).startswith("image/") else None
 
 
 def split_data_url(url: str) -> tuple[str, str] | None:
