@@ -46,6 +46,8 @@ class Limits:
         self.counts: collections.Counter[str] = collections.Counter()
         self.documents: collections.Counter[bytes] = collections.Counter()
         self.times: list[float] = []
+        """Of the requests, by the clock of the machine."""
+        self.last = 0.0
 
     def seconds_until(self, tokens: float) -> float:
         now = time.monotonic() - self._start
@@ -74,7 +76,7 @@ class Limits:
         return f"retry-after: {max(1, math.ceil(wait))}\r\n" if self._headers else ""
 
     def stats(self) -> dict[str, Any]:
-        span = self.times[-1] - self.times[0] if len(self.times) > 1 else 0.0
+        span = self.last - self.times[0] if self.last else 0.0
         return {
             **self.counts,
             "documents": len(self.documents),
@@ -129,7 +131,7 @@ class Connection(asyncio.Protocol):
         limits = self._limits
         limits.counts["answered"] += 1
         limits.counts["tokens"] += tokens
-        limits.times.append(time.monotonic())
+        limits.last = time.monotonic()
         if document := _DOCUMENT.search(body):
             limits.documents[document[1]] += 1
         message = {"role": "assistant", "content": "summary"}

@@ -89,6 +89,22 @@ async def test_a_failed_call_holds_nothing(call: Any, how: str, gateway: Gateway
         permit._gates.clear()
 
 
+@both
+@every_way
+async def test_a_refusal_in_place_of_an_answer_makes_the_others_wait(
+    call: Any, how: str, gateway: Gateway, endpoint: Endpoint
+) -> None:
+    refusal = {"error": {"type": "rate_limited", "message": "slow down"}}
+    gateway.misbehave(Fault(status=200, body=refusal, headers={"retry-after": "1"}))
+    with pytest.raises(texapi_core.TexAPIRateLimitError):
+        await call(how, endpoint, limits="auto")
+    start = time.monotonic()
+
+    await call(how, endpoint, limits="auto")
+
+    assert time.monotonic() - start > 0.7
+
+
 def test_a_stream_that_is_closed_early_holds_nothing(endpoint: Endpoint) -> None:
     chunks = ChatTexAPI(model="gpt-5.2", **endpoint.for_langchain(limits="auto")).stream("Say one")
     next(chunks)

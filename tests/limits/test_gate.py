@@ -286,3 +286,13 @@ def test_a_call_costs_few_steps_where_the_rate_is_high(redis_url: str) -> None:
 
     assert len(steps) < 1000
     assert max(asked.requests for asked in steps) <= gates._MAX_BLOCK
+
+
+def test_a_process_that_ends_holds_nothing(redis_url: str) -> None:
+    url = redis_url + "&max_concurrency=1&requests_per_minute=60000"
+    ended, next_one = shared(url), shared(url)
+    passed(ended)
+
+    ended.close()
+
+    passed(next_one)

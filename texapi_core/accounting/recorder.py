@@ -216,7 +216,7 @@ class CallRecorder(NullRecorder):
         except Exception:  # accounting must not fail a call
             logger.warning("A call could not be recorded.", exc_info=True)
         if self._permit is not None:
-            self._permit.end(record.usage.total_tokens if record else None)
+            self._permit.end(record.usage.total_tokens if record else None, error)
         if record is None:
             return None
         self._record_of_end = record

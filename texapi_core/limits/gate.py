@@ -160,6 +160,15 @@ class Gate:
                 self._has_ratio = True
             self._end()
 
+    def close(self) -> None:
+        """Report what the end of the process would leave in Redis for a while: calls in progress, tokens."""
+        if self._store is None or self.grant is None or not self._store.is_ready():
+            return
+        with self._changed:
+            self._held = 0
+            step = self._take_report(asks=False)
+        self._store.step(step)
+
     def _end(self) -> None:
         self._held -= 1
         self._has_report = True

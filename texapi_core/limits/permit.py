@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import threading
 import time
@@ -20,7 +21,7 @@ from texapi_core.limits.plan import Plan, parse_limits
 from texapi_core.settings import Settings
 
 _MAX_RETRY_AFTER = 60.0
-"""Seconds. A server that asks for a longer wait blocks its own call only, whose error says so."""
+"""Seconds. The others wait no longer than that, then ask the server themselves."""
 _LONG_WAIT = 1.0
 """Seconds from which a wait is logged."""
 
@@ -81,17 +82,24 @@ class Permit:
             self._gate.failed(ticket, was_charged=was_charged)
             return wait
         self._was_refused = True
-        self._gate.refused(ticket, min(error.retry_after or 0.0, _MAX_RETRY_AFTER))
+        self._refused(ticket, error)
         return None if wait is None else 0.0
+
+    def _refused(self, ticket: Ticket, error: TexAPIError) -> None:
+        self._gate.refused(ticket, min(error.retry_after or 0.0, _MAX_RETRY_AFTER))
 
     def opened(self, response: Any) -> None:
         """Report that an answer has begun."""
         self._gate.answered(seen_in(response.headers))
 
-    def end(self, tokens: int | None) -> None:
+    def end(self, tokens: int | None, error: BaseException | None) -> None:
         """Report the end of the call; `tokens` of its answer, `None` if unknown."""
         ticket, self._ticket = self._ticket, None
-        if ticket is not None:
+        if ticket is None:
+            return
+        if isinstance(error, TexAPIRateLimitError):  # in place of an answer, with status 200
+            self._refused(ticket, error)
+        else:
             self._gate.ended(ticket, self._estimate, tokens)
 
 
@@ -125,6 +133,11 @@ def scope_of(plan: Plan, base_url: str, api_key: str) -> str:
     return plan.name or sha256(f"texapi limits\n{base_url}\n{api_key}".encode()).hexdigest()[:24]
 
 
+def _close_all_gates() -> None:
+    for gate in list(_gates.values()):
+        gate.close()
+
+
 def _forget_all_gates() -> None:
     """After a fork the parent's thread and connection are not ours."""
     global _lock
@@ -132,4 +145,5 @@ def _forget_all_gates() -> None:
     _gates.clear()
 
 
+atexit.register(_close_all_gates)
 os.register_at_fork(after_in_child=_forget_all_gates)
