@@ -78,7 +78,9 @@ def convert_messages(
             converted.append(with_media_apart(wire, tool_media=tool_media))
         elif isinstance(message, ToolMessage):
             content = _wire_content(message) or ""  # an empty list would be refused
-            converted.append(tool_message(message.tool_call_id, content, tool_media=tool_media))
+            converted.append(
+                tool_message(message.tool_call_id, content, name=message.name, tool_media=tool_media)
+            )
         elif isinstance(message, HumanMessage):
             converted += _convert_human_message(message, tool_media)
         else:

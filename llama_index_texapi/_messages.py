@@ -76,8 +76,12 @@ def to_openai_message_dicts(
                 wire = with_generated(wire, _generated_extras(message))
             converted.append(with_media_apart(wire, tool_media=tool_media))
         elif role == "tool":
-            tool_call_id = message.additional_kwargs.get("tool_call_id")
-            converted.append(tool_message(tool_call_id, content, tool_media=tool_media))
+            about = message.additional_kwargs
+            converted.append(
+                tool_message(
+                    about.get("tool_call_id"), content, name=about.get("name"), tool_media=tool_media
+                )
+            )
         else:
             wire = {"role": role, "content": content}
             if name := message.additional_kwargs.get("name"):

@@ -29,7 +29,7 @@ from llama_index.core.llms.llm import ToolSelection
 
 from tests.conftest import Endpoint
 from tests.gateway import Gateway
-from tests.test_outgoing import LI_Q, Q, called, langchain, llama_index
+from tests.test_outgoing import LI_Q, Q, called, langchain, li_called, li_result, llama_index
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(8)).decode()
 IMAGE: dict[str, Any] = {"type": "image", "base64": PNG, "mime_type": "image/png"}
@@ -344,3 +344,40 @@ def test_media_are_sent_as_the_kind_that_they_are(gateway: Gateway, endpoint: En
     assert part["type"] == part_type
     assert part["cache_control"] == {"type": "ephemeral"}
     assert base64.b64encode(content).decode() in json.dumps(part[part_type])
+
+
+# Ids and names of results
+
+
+@pytest.mark.parametrize("id_", ["functions.f:0", "call_a|fc_b", " ", "lần_1", "x" * 41])
+def test_an_illegal_id_of_a_call_is_sent_as_a_legal_one(
+    gateway: Gateway, endpoint: Endpoint, id_: str
+) -> None:
+    langchain(endpoint).invoke([Q, called(id_), ToolMessage("done", tool_call_id=id_), Q])
+    of_langchain = sent(gateway)
+    llama_index(endpoint).chat([LI_Q, li_called(id_), li_result(id_), LI_Q])
+
+    assert sent(gateway) == of_langchain
+    assert of_langchain[2] == {
+        "role": "tool",
+        "content": "done",
+        "tool_call_id": of_langchain[1]["tool_calls"][0]["id"],
+    }
+
+
+@pytest.mark.parametrize("id_", ["", "x"])
+def test_a_result_goes_to_the_call_of_its_name(gateway: Gateway, endpoint: Endpoint, id_: str) -> None:
+    f, g = (called(id_, name=name).tool_calls for name in "fg")
+    results = [ToolMessage(f"of {name}", tool_call_id=id_, name=name) for name in "gf"]
+    langchain(endpoint).invoke([Q, AIMessage("", tool_calls=[*f, *g]), *results, Q])
+    of_langchain = sent(gateway)
+    blocks = [ToolCallBlock(tool_call_id=id_, tool_name=name, tool_kwargs={}) for name in "fg"]
+    named = [
+        LlamaMessage(f"of {name}", role="tool", additional_kwargs={"tool_call_id": id_, "name": name})
+        for name in "gf"
+    ]
+    llama_index(endpoint).chat([LI_Q, LlamaMessage(role="assistant", blocks=blocks), *named, LI_Q])
+
+    assert sent(gateway) == of_langchain
+    assert [message["content"] for message in of_langchain[2:4]] == ["of f", "of g"]
+    assert "name" not in of_langchain[2]

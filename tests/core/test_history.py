@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -72,6 +73,7 @@ def ids(messages: list[Message]) -> list[Any]:
         ),
         ([calls((None, "f")), result("z")], [["call_0_0"], "call_0_0"]),
         ([calls(("a", "f")), result("z")], [["a"], "a", None]),
+        ([calls(("a", "f")), result("z", name="f")], [["a"], "a", None]),
         ([result("a")], [None]),
     ],
     ids=[
@@ -85,11 +87,50 @@ def ids(messages: list[Message]) -> list[Any]:
         "a made id that is taken",
         "a result that says something else, of the only call",
         "a result of another call is no result",
+        "a result of another call is no result, of the same tool too",
         "no call at all",
     ],
 )
 def test_ids(messages: list[Message], expected: list[Any]) -> None:
     assert ids(mend_history(messages)) == expected
+
+
+ODD_IDS = ["functions.f:0", "call_a|fc_b", " ", "lần_1", "助手", "x" * 41, "call_1\n", "\udc00"]
+
+
+@pytest.mark.parametrize("id_", ODD_IDS)
+def test_an_illegal_id_becomes_a_legal_one_that_depends_on_nothing_else(id_: str) -> None:
+    turn = [calls((id_, "f"), ("a", "f")), result(id_), result("a")]
+
+    alone, later = mend_history(turn), mend_history([Q, said("Hm."), Q, *turn])
+
+    (legal, other), first, second = ids(alone)
+    assert re.fullmatch(r"[a-zA-Z0-9_-]{1,40}", legal)
+    assert (first, other, second) == (legal, "a", "a")
+    assert later[3:] == alone
+    assert len({ids(mend_history([calls((each, "f"))]))[1] for each in ODD_IDS}) == len(ODD_IDS)
+
+
+def test_illegal_ids_are_the_same_in_every_process() -> None:
+    assert ids(mend_history([calls(("functions.f:0", "f"))]))[1] == "functions_f_0_d6bdd4de"
+
+
+@pytest.mark.parametrize("id_", [None, "", "x", "x:0"], ids=["none", "empty", "doubled", "doubled, illegal"])
+def test_results_of_calls_that_ids_do_not_tell_apart_go_by_name(id_: Any) -> None:
+    turn = [calls((id_, "f"), (id_, "g")), result(id_, "of g", name="g"), result(id_, "of f", name="f")]
+
+    assert [message["content"] for message in mend_history(turn)[1:]] == ["of f", "of g"]
+
+
+@pytest.mark.parametrize("id_", [None, "x"])
+def test_a_second_result_of_one_tool_is_not_that_of_another(id_: Any) -> None:
+    turn = [calls((id_, "f"), (id_, "g")), result(id_, "one", name="f"), result(id_, "two", name="f")]
+
+    first, second, further = mend_history(turn)[1:]
+
+    assert (first["content"], second["content"]) == ("one", NO_RESULT)
+    assert further["role"] == "user"
+    assert further["content"].endswith("two")
 
 
 ORPHAN = "The result of tool call a, which is not here:\nok"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from tests.gateway.check_names import check_name
+from tests.gateway.check_names import check_call_id, check_name
 from tests.gateway.refusal import invalid
 
 _ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -84,6 +84,7 @@ def _check_call(call: Any, path: str) -> str:
     identifier = call.get("id") if isinstance(call, dict) else None
     if not isinstance(identifier, str) or not identifier:
         raise invalid(f"{path}.id", "A tool call needs an id.")
+    check_call_id(identifier, f"{path}.id")
     if call.get("type") != "function":
         raise invalid(f"{path}.type", "The type of a tool call must be 'function'.")
     function = call.get("function")

@@ -9,6 +9,7 @@ from tests.gateway.refusal import invalid
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 _LENGTH = 64
+_CALL_ID_LENGTH = 40
 
 
 def check_name(name: Any, path: str) -> None:
@@ -24,4 +25,16 @@ def check_name(name: Any, path: str) -> None:
             path,
             f"Invalid '{path}': string too long. Expected a string with maximum length {_LENGTH}, but got "
             f"a string with length {len(name)} instead.",
+        )
+
+
+def check_call_id(identifier: str, path: str) -> None:
+    """Check that the id of a call is of Claude's characters and OpenAI's length."""
+    if not _NAME.fullmatch(identifier):
+        raise invalid(path, f"{path}: String should match pattern '^[a-zA-Z0-9_-]+$'")
+    if len(identifier) > _CALL_ID_LENGTH:
+        raise invalid(
+            path,
+            f"Invalid '{path}': string too long. Expected a string with maximum length {_CALL_ID_LENGTH}, "
+            f"but got a string with length {len(identifier)} instead.",
         )

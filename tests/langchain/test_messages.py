@@ -55,7 +55,7 @@ PNG = "data:image/png;base64,AAAA"
         (ToolMessage("t", tool_call_id="c1"), {"role": "tool", "content": "t", "tool_call_id": "c1"}),
         (
             ToolMessage("t", tool_call_id="c1", status="error", name="f"),
-            {"role": "tool", "content": "t", "tool_call_id": "c1"},
+            {"role": "tool", "content": "t", "tool_call_id": "c1", "name": "f"},
         ),
         (FunctionMessage(content="t", name="f"), {"role": "function", "content": "t", "name": "f"}),
         (ChatMessage(content="x", role="critic"), {"role": "user", "name": "critic", "content": "x"}),

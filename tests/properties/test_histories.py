@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -69,6 +69,15 @@ def conversations(draw: st.DrawFn, *, ids_repeat: bool) -> list[Said]:
     return said
 
 
+ODD = st.sampled_from([":0", "|fc_1", " ", "ệ", "助手", "z" * 40])
+"""What makes the id of a call illegal."""
+
+
+def _with_odd_ids(said: Said, odd: str) -> Said:
+    calls = tuple((id_ and id_ + odd, name) for id_, name in said.calls)
+    return replace(said, calls=calls, answers=said.answers and said.answers + odd)
+
+
 BLANK = st.sampled_from(["", " ", "\n\u3000"])
 
 
@@ -79,7 +88,9 @@ def deformed(draw: st.DrawFn) -> list[Said]:
     for _ in range(draw(st.integers(1, 5))):
         at = draw(st.integers(0, len(said) - 1))
         kind = draw(
-            st.sampled_from(["delete", "duplicate", "move", "cut", "trim", "blank", "shuffle", "no id"])
+            st.sampled_from(
+                ["delete", "duplicate", "move", "cut", "trim", "blank", "shuffle", "no id", "odd ids"]
+            )
         )
         if kind == "delete":
             said = said[:at] + said[at + 1 :]
@@ -96,6 +107,9 @@ def deformed(draw: st.DrawFn) -> list[Said]:
             said.insert(at, Said("assistant", draw(BLANK), draw(PEOPLE)))
         elif kind == "shuffle":
             said = draw(st.permutations(said))
+        elif kind == "odd ids":
+            odd = draw(ODD)
+            said = [_with_odd_ids(each, odd) for each in said]
         elif said[at].calls:
             without_ids = tuple((None, name) for _, name in said[at].calls)
             said[at] = Said("assistant", said[at].text, calls=without_ids)

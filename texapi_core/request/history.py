@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from texapi_core.accounting.record import logger
 from texapi_core.request.calls import wire_call
+from texapi_core.request.names import is_legal_call_id, legal_call_id
 
 History = Literal["mend", "as_is"]
 """What is done about a history that providers refuse: `mend` makes it legal, `as_is` sends it unchanged."""
@@ -30,6 +31,7 @@ _Kind = Literal[
     "result without its call",
     "further result of a call",
     "missing or repeated call id",
+    "illegal call id",
     "empty answer",
     "legacy function call",
 ]
@@ -49,11 +51,12 @@ def mend_history(messages: Sequence[WireMessage]) -> list[WireMessage]:
     """The messages, each call with one result right behind it, in the order of the calls.
 
     - A call without a result gets `NO_RESULT`.
-    - A result goes to its call, by its id, else to the first open call of the tool that it names, else, if
-      it or the call has no id, to the first open one. Once the model has answered without a result, it has
-      seen `NO_RESULT`, and that stays: each turn is a prefix of the next.
+    - A result goes to its call: by its id, and among calls of one id by the name of the tool; else to the
+      first open call of the tool that it names; else, if it or the call has no id, to the first open one that
+      is of no other tool. Once the model has answered without a result, it has seen `NO_RESULT`, and that
+      stays: each turn is a prefix of the next.
     - A result without an open call becomes a user message, in its place, that says what it is.
-    - Calls get unique ids, the same in their results. The legacy `function_call` becomes a tool call.
+    - Calls get legal and unique ids, the same in their results. `function_call` becomes a tool call.
     - Answers that say nothing are left out.
 
     Nothing is changed in place. A legal history stays; what was mended in another is logged, without content.
@@ -144,7 +147,9 @@ class _Mender:
         calls = _read_calls(message, position, self._ids)
         if not calls:
             message = {name: value for name, value in message.items() if name != "tool_calls"}
-        self.kinds["missing or repeated call id"] += sum(call.id != call.given_id for call in calls)
+        for call in calls:
+            if call.id != call.given_id:
+                self.kinds[_why_renamed(call)] += 1
         self._turn, self._next = [*self._turn, *calls], calls.copy()
         if calls:
             self._mended.append((_with_ids(message, calls), calls))
@@ -175,7 +180,7 @@ def _is_legal(messages: Sequence[WireMessage]) -> bool:
             if "tool_calls" in message:
                 for call in reversed(message["tool_calls"]):
                     id_ = call["id"]
-                    if not id_ or not isinstance(id_, str) or id_ in taken:
+                    if not isinstance(id_, str) or id_ in taken or not is_legal_call_id(id_):
                         return False
                     taken.add(id_)
                     awaited.append(id_)
@@ -215,7 +220,7 @@ def _read_calls(message: WireMessage, position: int, taken: set[str]) -> list[_C
     calls = []
     for at, call in enumerate(message.get("tool_calls") or ()):
         given = call.get("id")
-        id_ = given if isinstance(given, str) and given else f"call_{position}_{at}"
+        id_ = legal_call_id(given) if isinstance(given, str) and given else f"call_{position}_{at}"
         if id_ in taken:
             id_ = f"call_{position}_{at}"
         while id_ in taken:
@@ -223,6 +228,11 @@ def _read_calls(message: WireMessage, position: int, taken: set[str]) -> list[_C
         taken.add(id_)
         calls.append(_Call(given, call["function"].get("name"), id_))
     return calls
+
+
+def _why_renamed(call: _Call) -> _Kind:
+    is_illegal = isinstance(call.given_id, str) and call.given_id and call.id == legal_call_id(call.given_id)
+    return "illegal call id" if is_illegal else "missing or repeated call id"
 
 
 def _with_ids(message: WireMessage, calls: Sequence[_Call]) -> WireMessage:
@@ -236,16 +246,17 @@ def _with_ids(message: WireMessage, calls: Sequence[_Call]) -> WireMessage:
 
 def _call_of(result: WireMessage, turn: Sequence[_Call]) -> _Call | None:
     """The call of the turn that a result answers; `None` if there is none, or only answered ones."""
-    given = result.get("tool_call_id")
+    given, name = result.get("tool_call_id"), result.get("name")
+    of_id = [call for call in turn if given and call.given_id == given]
+    if of_id:
+        named = [call for call in of_id if name and call.name == name]
+        return next((call for call in named or of_id if call.result is None), None)
     awaited = [call for call in turn if call.result is None]
-    exact = [call for call in awaited if given and call.given_id == given]
-    if not exact and given and any(call.given_id == given for call in turn):
-        return None
-    names = [name for name in (given, result.get("name")) if name]
+    without_id = [call for call in awaited if not given or not call.given_id]
     candidates = (
-        exact
-        or [call for call in awaited if call.name in names]
-        or [call for call in awaited if not given or not call.given_id]
+        [call for call in awaited if call.name and call.name == given]
+        or [call for call in without_id if call.name and call.name == name]
+        or [call for call in without_id if not name or not call.name]
     )
     return candidates[0] if candidates else None
 

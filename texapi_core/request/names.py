@@ -1,6 +1,6 @@
-"""Names of people, agents, tools and schemas as the wire takes them: `[a-zA-Z0-9_-]{1,64}`.
+"""Names of people, agents, tools and schemas as the wire takes them: `[a-zA-Z0-9_-]{1,64}`; ids of calls too.
 
-That is OpenAI's rule; one name beyond it refuses the whole request.
+That is OpenAI's rule, with 40 characters for ids; one name beyond it refuses the whole request.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from texapi_core.wire.values import SAME_NAMES, OwnNames
 
 MAX_LENGTH = 64
 _is_legal = re.compile(rf"[a-zA-Z0-9_-]{{1,{MAX_LENGTH}}}").fullmatch
+MAX_ID_LENGTH = 40
+is_legal_call_id = re.compile(rf"[a-zA-Z0-9_-]{{1,{MAX_ID_LENGTH}}}").fullmatch
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")
 _UNCOMPOSED = str.maketrans({"đ": "d", "Đ": "D", "ı": "i", "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ß": "ss"})
 """Latin letters that Unicode does not decompose into a letter and a mark."""
@@ -35,16 +37,31 @@ def legal_name(given: Any) -> str:
     name = str(given or _UNNAMED)
     if _is_legal(name):
         return name
-    decomposed = unicodedata.normalize("NFKD", name.translate(_UNCOMPOSED))
-    letters = "".join(char for char in decomposed if not unicodedata.combining(char))
+    letters = _without_accents(name)
     legal = _ILLEGAL.sub("_", letters)
     lost = any(char.isalnum() and not char.isascii() for char in letters) or not legal.strip("_")
     return _with_hash(legal, name) if lost or len(legal) > MAX_LENGTH else legal
 
 
-def _with_hash(legal: str, name: str) -> str:
+def legal_call_id(given: str) -> str:
+    """The id of a call for the wire: a legal one stays; of another, what is legal, and a short hash of it.
+
+    It depends on nothing else: it is the same in each turn and process.
+    """
+    if is_legal_call_id(given):
+        return given
+    legal = _ILLEGAL.sub("_", _without_accents(given)).strip("_") or "call"
+    return _with_hash(legal, given, MAX_ID_LENGTH)
+
+
+def _without_accents(name: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", name.translate(_UNCOMPOSED))
+    return "".join(char for char in decomposed if not unicodedata.combining(char))
+
+
+def _with_hash(legal: str, name: str, max_length: int = MAX_LENGTH) -> str:
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
-    return f"{legal[: MAX_LENGTH - _HASH_LENGTH - 1]}_{digest}"
+    return f"{legal[: max_length - _HASH_LENGTH - 1]}_{digest}"
 
 
 def _assign(name: Any, assigned: dict[Any, str]) -> str:

@@ -112,10 +112,19 @@ def assistant_message(
 
 
 def tool_message(
-    tool_call_id: str | None, content: str | list[Part], *, tool_media: ToolMedia = "user_message"
+    tool_call_id: str | None,
+    content: str | list[Part],
+    *,
+    name: Any = None,
+    tool_media: ToolMedia = "user_message",
 ) -> MessageWithMedia:
-    """A tool result, and the parts of it that must follow in a user message."""
+    """A tool result, and the parts of it that must follow in a user message.
+
+    `name` of the tool finds the call where ids do not; it is not sent.
+    """
     message = {"role": "tool", "content": content, "tool_call_id": tool_call_id}
+    if name:
+        message["name"] = name
     return with_media_apart(message, tool_media=tool_media)
 
 
@@ -164,8 +173,10 @@ def _with_legal_content(message: WireMessage) -> WireMessage:
     Many routes take nothing else for text.
 
     Several texts stay apart as parts, which every route takes from users; those of a tool become lines.
-    A part with another member, e.g. a mark for the prompt cache, stays.
+    A part with another member, e.g. a mark for the prompt cache, stays. The name of a result's tool does not.
     """
+    if message["role"] == "tool" and "name" in message:
+        message = {name: value for name, value in message.items() if name != "name"}
     parts = message["content"]
     if type(parts) is not list:
         return message
