@@ -45,9 +45,10 @@ from texapi_core.request.payload import (
     with_media_apart,
 )
 from texapi_core.request.replay import with_generated
+from texapi_core.wire.choices import CUT, NORMAL_REASONS
 from texapi_core.wire.reasoning import DETAIL_FIELDS
 from texapi_core.wire.usage import TokenUsage
-from texapi_core.wire.values import CUT, ChatChoice, ChatReply
+from texapi_core.wire.values import ChatChoice, ChatReply
 
 MODEL_PROVIDER = "texapi"
 
@@ -357,7 +358,7 @@ def response_metadata(
     }
     if choice.reasoning.field not in (None, "reasoning_content"):
         metadata["reasoning_field"] = choice.reasoning.field
-    if choice.finish_reason == CUT:
+    if NORMAL_REASONS[choice.finish_reason] == CUT:
         metadata |= reply.cut_fields()
         cut = [call.id for call in choice.tool_calls if call.parse_arguments() is None]
         if cut:

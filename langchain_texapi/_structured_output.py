@@ -21,6 +21,7 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 from langchain_texapi._tools import define_tool, is_schema
 from texapi_core.adapter_base.replies import cut_note
 from texapi_core.adapter_base.roots import ANSWER, wrapped_class, wrapped_schema, wrapped_values
+from texapi_core.wire.choices import NORMAL_REASONS
 from texapi_core.wire.text import DECODER, excerpt, json_objects
 
 StructuredMethod = Literal["function_calling", "json_schema", "json_mode"]
@@ -168,7 +169,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         refusal = message.additional_kwargs.get("refusal")
         if refusal:
             raise _RefusalError(f"The model refused to answer: {refusal}", message)
-        if message.response_metadata.get("finish_reason") == "content_filter":
+        if NORMAL_REASONS[message.response_metadata.get("finish_reason")] == "content_filter":
             raise _RefusalError("The provider's content filter stopped the answer.", message)
 
     def _describe(self, message: AIMessage) -> str:

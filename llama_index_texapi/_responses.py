@@ -24,6 +24,7 @@ from llama_index.core.base.llms.types import (
 
 from llama_index_texapi._messages import GENERATED_IMAGES
 from texapi_core.adapter_base.replies import tool_call_extras
+from texapi_core.wire.choices import CUT, NORMAL_REASONS
 from texapi_core.wire.generated import (
     read_annotations,
     read_audio,
@@ -34,7 +35,7 @@ from texapi_core.wire.generated import (
 from texapi_core.wire.reasoning import Reasoning
 from texapi_core.wire.tool_calls import ToolCall
 from texapi_core.wire.usage import TokenUsage
-from texapi_core.wire.values import CUT, ChatChoice, ChatReply
+from texapi_core.wire.values import ChatChoice, ChatReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ def _response_kwargs(reply: ChatReply, choice: ChatChoice, requested_model: str)
         "cached_tokens": usage.cached_tokens,
         "cache_creation_tokens": usage.cache_creation_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
-        **(reply.cut_fields() if choice.finish_reason == CUT else {}),
+        **(reply.cut_fields() if NORMAL_REASONS[choice.finish_reason] == CUT else {}),
         **usage.cost_fields(),
         **reply.accounting,
         "finish_reason": choice.finish_reason,

@@ -54,6 +54,7 @@ from texapi_core.settings import (
     refuse_unknown_arguments,
     resolve_alias,
 )
+from texapi_core.settings_checks import check_fallback_models
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
@@ -131,6 +132,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
         check_additional_kwargs(self.additional_kwargs, argument_names(type(self), *OTHER_NAMES))
         check_parameters(self.additional_kwargs)
         check_number_of_answers(self.additional_kwargs)
+        check_fallback_models(self.fallback_models)
         self._check_settings()
 
     # The LLM contract

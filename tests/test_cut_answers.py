@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
 from tests.asking import CALLERS, WAYS
 from tests.conftest import Endpoint
-from tests.gateway import Gateway
+from tests.gateway import Fault, Gateway
 from tests.gateway.request import Call
 
 QUESTION = "Count from 1 to 20"
@@ -104,8 +105,6 @@ def test_the_message_says_so(
 def test_without_a_limit_it_is_the_model_s(
     gateway: Gateway, endpoint: Endpoint, caplog: pytest.LogCaptureFixture, ask: Callable[..., dict[str, Any]]
 ) -> None:
-    from tests.gateway import Fault
-
     choice = {"index": 0, "message": {"role": "assistant", "content": "Once"}, "finish_reason": "length"}
     gateway.misbehave(Fault(body={"id": "c1", "model": "m", "choices": [choice]}))
 
@@ -114,6 +113,48 @@ def test_without_a_limit_it_is_the_model_s(
     assert fields["truncated"] is True
     assert "token_limit" not in fields
     assert "cut at the limit of the model, for `max_tokens` is not set" in warnings(caplog)[0]
+
+
+_WORDS = ("length", "LENGTH", "max_tokens", "MAX_TOKENS", "model_length", "max_output_tokens", "Max_Tokens")
+_MORE_WORDS = ("model_context_window_exceeded", "FINISH_REASON_MAX_TOKENS", "max-tokens")
+
+
+@pytest.mark.parametrize("ask", [in_langchain, in_llama_index])
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("word", [*_WORDS, *_MORE_WORDS])
+def test_it_is_recognised_in_every_provider_s_words(
+    gateway: Gateway,
+    endpoint: Endpoint,
+    caplog: pytest.LogCaptureFixture,
+    ask: Callable[..., dict[str, Any]],
+    streamed: bool,
+    word: str,
+) -> None:
+    said = {"role": "assistant", "content": "Once"}
+    choice = {"index": 0, "delta" if streamed else "message": said, "finish_reason": word}
+    body = {"id": "c1", "model": "m", "choices": [choice]}
+    events = f"data: {json.dumps(body)}\n\ndata: [DONE]\n\n".encode()
+    gateway.misbehave(Fault(raw=events, content_type="text/event-stream") if streamed else Fault(body=body))
+
+    fields = ask(endpoint, streamed)
+
+    assert (fields["finish_reason"], fields["truncated"]) == (word, True)
+    assert [f"(finish reason `{word}`)" in warning for warning in warnings(caplog)] == [True]
+
+
+@pytest.mark.parametrize("ask", [in_langchain, in_llama_index])
+def test_a_stream_that_is_ended_twice_stays_cut(
+    gateway: Gateway, endpoint: Endpoint, caplog: pytest.LogCaptureFixture, ask: Callable[..., dict[str, Any]]
+) -> None:
+    deltas = [({"content": "Once"}, None), ({}, "length"), ({}, "stop")]
+    chunks = [{"choices": [{"index": 0, "delta": delta, "finish_reason": end}]} for delta, end in deltas]
+    events = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    gateway.misbehave(Fault(raw=events.encode(), content_type="text/event-stream"))
+
+    fields = ask(endpoint, True)
+
+    assert (fields["finish_reason"], fields["truncated"]) == ("length", True)
+    assert len(warnings(caplog)) == 1
 
 
 def test_a_query_engine_does_not_return_a_cut_text_in_silence(

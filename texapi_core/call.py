@@ -7,13 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 from texapi_core.accounting.record import logger
-from texapi_core.errors import FALLBACK_ERRORS, TexAPIError, TexAPIToolChoiceError
+from texapi_core.errors import (
+    FALLBACK_ERRORS,
+    TexAPIError,
+    TexAPIStreamInterruptedError,
+    TexAPIToolChoiceError,
+)
 from texapi_core.failures.secrets import Secrets, secrets_of
 from texapi_core.failures.traces import conceal
 from texapi_core.limits.permit import permit_for
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
+from texapi_core.wire.choices import CUT, NORMAL_REASONS
 from texapi_core.wire.text import printable
-from texapi_core.wire.values import CUT, ChatReply
+from texapi_core.wire.values import ChatReply
 
 _NO_PAYLOAD: Mapping[str, Any] = {}
 _TOKEN_LIMITS = ("max_completion_tokens", "max_tokens")
@@ -62,15 +68,16 @@ class Call:
         if self.is_fallback and reply.model is None:
             reply = replace(reply, model=self.payload["model"])
         for choice in reply.choices:
-            if choice.finish_reason == CUT:
+            if NORMAL_REASONS[choice.finish_reason] == CUT:
                 break
         else:
             return reply
         limits = [(name, self.payload[name]) for name in _TOKEN_LIMITS if self.payload.get(name) is not None]
         name, limit = limits[0] if limits else (None, None)
         logger.warning(
-            "The answer was cut at %s (finish reason `length`). Request id: %s. %s",
+            "The answer was cut at %s (finish reason `%s`). Request id: %s. %s",
             f"`{name}={limit}`" if name else "the limit of the model, for `max_tokens` is not set",
+            printable(str(choice.finish_reason)),
             printable(str(reply.request_id)),
             "Raise the limit, or ask for a shorter answer." if name else "Ask for a shorter answer.",
         )
@@ -99,13 +106,19 @@ class Attempt:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         if isinstance(error, TexAPIError):
             conceal(error, self._call.secrets)
-        if error is None or self.has_begun:
+        if error is None:
+            return False
+        if self.has_begun:
+            if isinstance(error, FALLBACK_ERRORS):  # no framework may ask another model
+                interrupted = TexAPIStreamInterruptedError.of(error)
+                conceal(interrupted, self._call.secrets)
+                raise interrupted
             return False
         call = self._call
         if isinstance(error, TexAPIToolChoiceError) and _forces_tool(call):
             self._call = _with_auto_choice(call)
-        elif call.options.fallback_models and isinstance(error, FALLBACK_ERRORS):
-            self._call = _to_next_model(call, error)
+        elif isinstance(error, FALLBACK_ERRORS) and (others := _other_models(call)):
+            self._call = _to_next_model(call, error, *others)
         else:
             return False
         return True
@@ -124,8 +137,12 @@ def _with_auto_choice(call: Call) -> Call:
     return Call(call.settings, payload, call.options, is_fallback=call.is_fallback)
 
 
-def _to_next_model(call: Call, error: TexAPIError) -> Call:
-    model, *others = call.options.fallback_models
+def _other_models(call: Call) -> list[str]:
+    """The models that are left to ask: the one that failed is not."""
+    return [model for model in call.options.fallback_models if model != call.payload.get("model")]
+
+
+def _to_next_model(call: Call, error: TexAPIError, model: str, *others: str) -> Call:
     logger.warning(
         "The model %s failed (%s, request id %s); the call goes to %s.",
         printable(str(call.payload.get("model"))),
@@ -133,5 +150,5 @@ def _to_next_model(call: Call, error: TexAPIError) -> Call:
         printable(str(error.request_id)),
         printable(model),
     )
-    options = replace(call.options, fallback_models=tuple(others))
+    options = replace(call.options, fallback_models=others)
     return Call(call.settings, {**call.payload, "model": model}, options, is_fallback=True)

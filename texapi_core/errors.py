@@ -5,10 +5,10 @@
     ├── TexAPIBudgetExceededError          before anything is sent, by the user's own budget
     │   └── TexAPIBudgetUnavailableError   before anything is sent: the budget cannot be checked
     ├── TexAPIConnectionError              (openai.APIConnectionError)       retried if never sent
-    │   ├── TexAPITimeoutError             (openai.APITimeoutError)          retried if never sent
-    │   └── TexAPIStreamInterruptedError   a stream broke after its first byte; never retried
+    │   └── TexAPITimeoutError             (openai.APITimeoutError)          retried if never sent
+    ├── TexAPIStreamInterruptedError       (openai.APIConnectionError)       a stream that had begun
     ├── TexAPIResponseError                (openai.APIResponseValidationError)  not a chat completion
-    │   └── TexAPIResponseTooLargeError    more bytes than `max_response_bytes`
+    ├── TexAPIResponseTooLargeError        (openai.APIResponseValidationError)  too long
     └── TexAPIStatusError                  (openai.APIStatusError)
         ├── TexAPIBadRequestError          (openai.BadRequestError)          400
         │   ├── TexAPIContextLengthError   the prompt is longer than the model's context
@@ -17,6 +17,7 @@
         ├── TexAPIInsufficientCreditsError 402, or the same with another status: never retried
         │   └── TexAPIInsufficientQuotaError  (openai.RateLimitError)        429
         ├── TexAPIPermissionDeniedError    (openai.PermissionDeniedError)    403
+        │   └── TexAPIModelDeniedError     it names the model
         ├── TexAPINotFoundError            (openai.NotFoundError)            404
         ├── TexAPIRequestTimeoutError      408
         ├── TexAPIConflictError            (openai.ConflictError)            409
@@ -162,10 +163,27 @@ class TexAPITimeoutError(TexAPIConnectionError, openai.APITimeoutError):
         openai.APIConnectionError.__init__(self, message=message, request=request)
 
 
-class TexAPIStreamInterruptedError(TexAPIConnectionError):
-    """A stream broke before its end. The part that came is in `partial` and `partial_text`."""
+class TexAPIStreamInterruptedError(TexAPIError, openai.APIConnectionError):
+    """A stream that had begun broke, stalled or failed. The part that came is in `partial`, `partial_text`.
 
+    If an error of another class ended it, that is the `__cause__`, and its attributes are here too.
+    """
+
+    status_code: int | None = None
+    is_retryable = True
     advice = "The answer is incomplete; the part that came is in `partial_text`. Send the call again."
+    was_sent = True
+
+    def __init__(self, message: str, *, request: Any) -> None:
+        openai.APIConnectionError.__init__(self, message=message, request=request)
+
+    @classmethod
+    def of(cls, error: TexAPIError) -> TexAPIStreamInterruptedError:
+        """The same failure as one of a stream that had begun."""
+        interrupted = cls.__new__(cls, *error.args)
+        interrupted.__dict__.update(vars(error), advice=error.advice, is_retryable=error.is_retryable)
+        interrupted.__cause__ = error
+        return interrupted
 
 
 class TexAPIResponseError(TexAPIError, openai.APIResponseValidationError):
@@ -177,10 +195,13 @@ class TexAPIResponseError(TexAPIError, openai.APIResponseValidationError):
         super().__init__(response, body, message=message)
 
 
-class TexAPIResponseTooLargeError(TexAPIResponseError):
+class TexAPIResponseTooLargeError(TexAPIError, openai.APIResponseValidationError):
     """An answer or a stream has more bytes than `max_response_bytes`. A stream's part is in `partial`."""
 
     advice = "If such an answer is meant, raise `max_response_bytes`; it was not read further."
+
+    def __init__(self, message: str, *, response: Any, body: object | None) -> None:
+        super().__init__(response, body, message=message)
 
 
 class TexAPIStatusError(TexAPIError, openai.APIStatusError):
@@ -225,6 +246,10 @@ class TexAPIPermissionDeniedError(TexAPIStatusError, openai.PermissionDeniedErro
     """403: the key may not do this."""
 
     advice = "Use a key that may use this model, or change the key's rights."
+
+
+class TexAPIModelDeniedError(TexAPIPermissionDeniedError):
+    """403 that names the model: the key may not use this one."""
 
 
 class TexAPINotFoundError(TexAPIStatusError, openai.NotFoundError):
@@ -310,7 +335,7 @@ FALLBACK_ERRORS: tuple[type[TexAPIError], ...] = (
     TexAPIResponseError,
     TexAPIContextLengthError,
     TexAPIToolChoiceError,
-    TexAPIPermissionDeniedError,
+    TexAPIModelDeniedError,
     TexAPINotFoundError,
     TexAPIRequestTimeoutError,
     TexAPIRequestTooLargeError,
@@ -319,5 +344,7 @@ FALLBACK_ERRORS: tuple[type[TexAPIError], ...] = (
 )
 """Errors that another model may mend.
 
-The others are those of the account, the key, the budget or the request: any model would fail.
+The others are those of the account, the key, the budget or the request, with which any model would fail,
+and those of an answer that has begun, which is charged: those of a stream after its first content are all
+`TexAPIStreamInterruptedError`, or one of the others.
 """

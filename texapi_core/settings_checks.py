@@ -7,7 +7,7 @@ import inspect
 import math
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, Literal, get_args
@@ -195,6 +195,13 @@ def _has_aiohttp() -> bool:
     """Whether the openai SDK's requirements are installed: 3.x contains a bridge to aiohttp, 2.x does not."""
     needed = ["aiohttp"] if int(version("openai").partition(".")[0]) >= 3 else ["aiohttp", "httpx_aiohttp"]
     return all(map(find_spec, needed))
+
+
+def check_fallback_models(names: Any) -> Sequence[str]:
+    """Names of models, none of them blank."""
+    if isinstance(names, (list, tuple)) and all(isinstance(name, str) and name.strip() for name in names):
+        return names
+    raise settings_error(f"`fallback_models` must be a list of names of models, not {names!r}.")
 
 
 def check_max_response_bytes(max_response_bytes: Any) -> int:

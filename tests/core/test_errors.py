@@ -186,8 +186,8 @@ def test_max_retries_of_zero_is_one_request(gateway: Gateway, endpoint: Endpoint
     ("fault", "error_class"),
     [
         (Fault(cut_after=4), texapi_core.TexAPIStreamInterruptedError),
-        (Fault(stall_after=4), texapi_core.TexAPITimeoutError),
-        (Fault(stall_after=4, keepalive=True), texapi_core.TexAPITimeoutError),
+        (Fault(stall_after=4), texapi_core.TexAPIStreamInterruptedError),
+        (Fault(stall_after=4, keepalive=True), texapi_core.TexAPIStreamInterruptedError),
     ],
 )
 def test_a_broken_stream_raises_and_keeps_what_was_received(

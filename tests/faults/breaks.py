@@ -27,6 +27,7 @@ from texapi_core import (
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: req_000001\r\n"
 _CHUNKED = STREAM_HEAD.replace(b"connection: close", b"transfer-encoding: chunked")
 _BLANKS: list[bytes | float] = [0.1, b" "] * 40
+_BROKE = "broke in the middle of an answer|could not be reached"
 _DOCUMENT = json.dumps(document({"content": "ok"})).encode()
 
 _EMPTY = {"type": "insufficient_quota", "message": "empty"}
@@ -77,7 +78,7 @@ NO_ANSWERS: dict[str, Case] = {
     "a success without an answer": Case(
         Fault(body={"code": 200, "message": "ok", "error": {"code": 0}}), TexAPIResponseError, says="without"
     ),
-    "broken gzip": Case(raw(b"no gzip", content_encoding="gzip"), TexAPIConnectionError),
+    "broken gzip": Case(raw(b"no gzip", content_encoding="gzip"), TexAPIError, says=_BROKE),
     "gzip cut short": Case(raw(gzip.compress(_DOCUMENT * 50)[:60], content_encoding="gzip"), TexAPIError),
     "error object": Case(
         Fault(body={"error": {"type": "rate_limited", "message": "slow down"}}),
@@ -171,7 +172,9 @@ NO_ANSWERS: dict[str, Case] = {
         "whole",
     ),
     "broken chunks of HTTP": Case(
-        Verbatim(_HEAD + b"transfer-encoding: chunked\r\n\r\nnot hex\r\n" + _DOCUMENT), TexAPIConnectionError
+        Verbatim(_HEAD + b"transfer-encoding: chunked\r\n\r\nnot hex\r\n" + _DOCUMENT),
+        TexAPIError,
+        says=_BROKE,
     ),
 }
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from texapi_core.wire.choices import CUT, NORMAL_REASONS
 from texapi_core.wire.tool_calls import ToolCall
-from texapi_core.wire.values import CUT
 
 TOOL_CALL_EXTRAS = "tool_call_extras"
 """Key of a message's `additional_kwargs`: what a provider put on its tool calls, by tool call id."""
@@ -26,5 +26,5 @@ def kept_extras(kwargs: Mapping[str, Any]) -> Mapping[Any, Any]:
 
 def cut_note(finish_reason: str | None) -> str:
     """What to add to an error about an answer, when the token limit cut it."""
-    cut = finish_reason == CUT
+    cut = NORMAL_REASONS[finish_reason] == CUT
     return " The answer was cut at its token limit: raise `max_tokens`." if cut else ""

@@ -23,7 +23,7 @@ from texapi_core.failures.classify import (
 )
 from texapi_core.failures.money import ADVICE, money_reason
 from texapi_core.failures.secrets import NO_SECRETS, Secrets
-from texapi_core.failures.wording import request_texts
+from texapi_core.failures.wording import names_model, request_texts
 from texapi_core.wire.text import excerpt, printable
 from texapi_core.wire.values import ChatReply, CutStream, ErrorAnswer, MalformedAnswer
 
@@ -53,7 +53,7 @@ class ProxyError(Exception):
 _MONEY_CLASSES = (errors.TexAPIInsufficientCreditsError, errors.TexAPISpendingLimitError)
 _MESSAGE_FIELDS = ("message", "detail", "msg", "errors", "error_msg", "status_msg", "status_message", "title")
 
-_E = TypeVar("_E", bound=errors.TexAPIConnectionError)
+_E = TypeVar("_E", bound=errors.TexAPIConnectionError | errors.TexAPIStreamInterruptedError)
 
 
 def parse_retry_after(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
@@ -195,6 +195,8 @@ def from_response(response: Any, body: Any, secrets: Secrets, inside: str = "") 
     error_class = classify_as(reason, error, None if inside else response.status_code)
     if not issubclass(error_class, _MONEY_CLASSES):
         reason = None
+    if error_class is errors.TexAPIPermissionDeniedError and names_model(error, response.request):
+        error_class = errors.TexAPIModelDeniedError
     error = secrets.redact_json(error)  # a header's value may be a word that decides the class
     details = error if isinstance(error, Mapping) else {}
     names = names_of(error)
@@ -305,15 +307,16 @@ def connection_error(error_class: type[_E], happened: str, response: Any) -> _E:
 
 def connection_broke(
     error: Exception, response: Any, secrets: Secrets, *, streamed: bool
-) -> errors.TexAPIConnectionError:
+) -> errors.TexAPIError:
     """The error for a connection that broke while an answer was read."""
     cause = _aiohttp_cause(error) or error
     if "timeout" in type(cause).__name__.lower():
         return connection_error(errors.TexAPITimeoutError, "TexAPI stopped sending the answer.", response)
-    error_class = errors.TexAPIStreamInterruptedError if streamed else errors.TexAPIConnectionError
     reason = secrets.redact(_describe_cause(cause))
     happened = f"The connection to TexAPI broke in the middle of an answer ({reason})."
-    return connection_error(error_class, happened, response)
+    if streamed:
+        return connection_error(errors.TexAPIStreamInterruptedError, happened, response)
+    return connection_error(errors.TexAPIConnectionError, happened, response)
 
 
 def redirect_refused(response: Any, how: str) -> errors.TexAPIRedirectError:

@@ -150,6 +150,19 @@ def request_texts(request: Any) -> list[str]:
     return [text for text in texts[:_MAX_ASKED] if not text.startswith("data:")]
 
 
+def names_model(error: Any, request: Any) -> bool:
+    """Whether an error is about the model of its request, by its code, its parameter or the model's name."""
+    details = error if isinstance(error, Mapping) else {"message": error}
+    if any("model" in str(details.get(name)).lower() for name in ("code", "type", "param")):
+        return True
+    try:
+        model = str(json.loads(request.content)["model"]).lower().rpartition("/")[2]
+    except Exception:  # a request that was streamed, or of another client
+        return False
+    name = rf"(?<![\w.-]){re.escape(model)}(?![\w-]|\.\w)"
+    return bool(model) and re.search(name, str(details.get("message")).lower()) is not None
+
+
 def without_quotes(text: str, asked: list[str]) -> str:
     """A `plain` text without the texts of the request in it, whole or cut.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from texapi_core.wire.choices import read_finish_reason, text_or_none, was_cut
+from texapi_core.wire.choices import later_reason, text_or_none, was_cut
 from texapi_core.wire.error_answers import raise_for_error_object, raise_for_groq_error
 from texapi_core.wire.pieces import GrowingText, ThinkTags, join_members
 from texapi_core.wire.reasoning import NO_REASONING, TEXT_FIELDS, Reasoning, add_thought, join_reasoning
@@ -98,7 +98,7 @@ class GrowingChoice:
 
     def record_end(self, choice: Mapping[str, Any]) -> None:
         """Take the finish reason of a choice."""
-        self.finish_reason = read_finish_reason(choice) or self.finish_reason
+        self.finish_reason = later_reason(self.finish_reason, choice)
 
     def unseen_part(self, members: Mapping[str, Any]) -> dict[str, Any]:
         """What a whole message adds to the deltas before it, as a delta: MiniMax ends a stream with one."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from texapi_core.wire.choices import NORMAL_REASONS
 from texapi_core.wire.reasoning import NO_REASONING, Reasoning
 from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
 from texapi_core.wire.usage import TokenUsage
@@ -23,10 +24,6 @@ class OwnNames:
 
 SAME_NAMES = OwnNames()
 """No name had to change."""
-
-
-CUT = "length"
-"""The finish reason of an answer that ended at a token limit."""
 
 
 class ErrorAnswer(ValueError):
@@ -54,19 +51,6 @@ UNKNOWN_TOOLS = "unknown_tools"
 """Member of a choice's metadata: names that the model called without having such a tool."""
 
 
-_NORMAL_REASONS = {
-    **dict.fromkeys(("stop", "end_turn", "stop_sequence", "eos", "eos_token", "complete"), "stop"),
-    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
-    **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call"), "tool_call"),
-    **dict.fromkeys(
-        ("content_filter", "safety", "recitation", "blocklist", "prohibited_content", "spii", "sensitive"),
-        "content_filter",
-    ),
-    "refusal": "refusal",
-}
-"""Finish reasons of OpenAI, Anthropic, Mistral, Together, Gemini and Z.ai -> one word for each meaning."""
-
-
 @dataclass(frozen=True, slots=True)
 class ChatChoice:
     """One answer of the model."""
@@ -89,10 +73,7 @@ class ChatChoice:
 
         A refusal and tool calls count although the provider says `stop`.
         """
-        given = self.finish_reason
-        if given is None:
-            return None
-        reason = _NORMAL_REASONS[given] if given in _NORMAL_REASONS else _NORMAL_REASONS.get(given.lower())
+        reason = NORMAL_REASONS[self.finish_reason]
         if reason is not None and self.refusal:
             return "refusal"
         return "tool_call" if reason == "stop" and self.tool_calls else reason

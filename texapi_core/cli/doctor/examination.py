@@ -74,7 +74,9 @@ _ERRORS: tuple[tuple[type[errors.TexAPIError], str], ...] = (
     (errors.TexAPIRedirectError, "redirected"),
     (errors.TexAPITimeoutError, "too_slow"),
     (errors.TexAPIConnectionError, "broken"),
+    (errors.TexAPIStreamInterruptedError, "broken"),
     (errors.TexAPIResponseError, "no_texapi"),
+    (errors.TexAPIResponseTooLargeError, "no_texapi"),
     (errors.TexAPIServerError, "server_failed"),
     (errors.TexAPINotFoundError, "no_texapi"),
 )
