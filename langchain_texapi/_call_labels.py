@@ -46,7 +46,7 @@ def call_labels(run_manager: BaseRunManager | None) -> CallLabels:
 
 
 def _labels(tags: Sequence[str], metadata: Mapping[str, Any], run_id: UUID | None) -> CallLabels:
-    own = {name: value for name, value in metadata.items() if not name.startswith(_TRACERS)}
+    own = {name: value for name, value in metadata.items() if not str(name).startswith(_TRACERS)}
     return labels_of([tag for tag in tags if not _PLACE_IN_CHAIN.fullmatch(tag)], own, run_id=run_id)
 
 

@@ -198,7 +198,7 @@ async def test_langchain_tags_metadata_and_run_id_are_recorded(
     if in_chain:
         model = RunnableLambda(str) | model
     runs = _Runs()
-    metadata = {"order": 12, "object": object}
+    metadata: dict[Any, Any] = {"order": 12, "object": object, 7: "seven", None: "none"}
     config: RunnableConfig = {"tags": ["customer-7"], "metadata": metadata, "callbacks": [runs]}
 
     if how in ("whole", "invoke that streams"):
@@ -218,6 +218,7 @@ async def test_langchain_tags_metadata_and_run_id_are_recorded(
     assert set(labels.tags) == {"shop", "customer-7"}
     assert labels.metadata["team"] == "a"
     assert labels.metadata["order"] == 12
+    assert (labels.metadata["7"], labels.metadata["None"]) == ("seven", "none")
     assert isinstance(labels.metadata["object"], str)
     assert not [name for name in labels.metadata if name.startswith("ls_")]
     assert [labels.run_id] == runs.ids

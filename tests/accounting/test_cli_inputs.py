@@ -22,7 +22,7 @@ from tests.accounting.filled import call, fill
 from tests.properties.strategies import examples
 from texapi_core.cli import output
 from texapi_core.cli.commands import app
-from texapi_core.cli.guard import FAILED
+from texapi_core.cli.guard import FAILED, NO_LEDGER, USAGE_ERROR
 
 of_one_folder = settings(
     examples,
@@ -252,8 +252,38 @@ def test_calls_are_exported_into_parquet(folder: Path, tmp_path: Path) -> None:
         assert list(next(csv.reader(file))) == list(table[0])
 
 
-def test_an_empty_period_is_a_parquet_file_without_rows(folder: Path, tmp_path: Path) -> None:
-    path = tmp_path / "calls.parquet"
-    invoke(folder, "ledger", "export", str(path), "--ledger", "LEDGER", "--until", "2020-01-01")
+def test_an_empty_period_is_a_file_without_rows(folder: Path, tmp_path: Path) -> None:
+    for name in ("calls.csv", "calls.parquet"):
+        path = str(tmp_path / name)
+        invoke(folder, "ledger", "export", path, "--ledger", "LEDGER", "--until", "2020-01-01")
 
-    assert parquet.read_table(path).num_rows == 0
+    empty = parquet.read_table(tmp_path / "calls.parquet")
+    assert empty.num_rows == 0
+    assert (tmp_path / "calls.csv").read_text() == ",".join(empty.column_names) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["usage", "--ledger", "sqlite:////"], NO_LEDGER, "names a folder"),
+        (["usage", "--ledger", "LEDGER", "--by", "metadata:\ud800"], USAGE_ERROR, "'metadata:\\ud800'"),
+        (["reconcile", "empty.csv", "--ledger", "LEDGER"], NO_LEDGER, "is empty"),
+        (["reconcile", "open.csv", "--ledger", "LEDGER"], NO_LEDGER, "line 2"),
+        (
+            ["reconcile", "good.csv", "--columns", "other.toml", "--ledger", "LEDGER"],
+            NO_LEDGER,
+            "key `bogus`",
+        ),
+    ],
+)
+def test_wrong_input_is_named(folder: Path, arguments: list[str], code: int, says: str) -> None:
+    (folder / "empty.csv").write_text("")
+    (folder / "open.csv").write_text('request_id,cost\n"a,1\n')
+    (folder / "good.csv").write_text("request_id,cost\na,1\n")
+    (folder / "other.toml").write_text("bogus = 1\n")
+    placed = [str(folder / one) if one.endswith((".csv", ".toml")) else one for one in arguments]
+
+    result = invoke(folder, *placed)
+
+    assert result.exit_code == code, result.output
+    assert says in result.stderr.replace("\n", " ")

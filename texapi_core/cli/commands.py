@@ -40,6 +40,7 @@ from texapi_core.cli.guard import (
 from texapi_core.cli.limits import read_limits
 from texapi_core.cli.models import read_models
 from texapi_core.settings import LIMITS_ENV, env_base_url
+from texapi_core.wire.text import printable
 
 _MAX_LIMIT = 10**9
 _MAX_TIMEOUT = 86_400
@@ -344,7 +345,8 @@ def export(
         stop(USAGE_ERROR, 'Parquet needs pyarrow: pip install "texapi-integrations[parquet]"')
     except OSError as error:
         stop(USAGE_ERROR, f"{path} cannot be written: {error}")
-    errors.print(f"Wrote {count:,} calls {_period(start, end)} into {path}.", markup=False, soft_wrap=True)
+    wrote = printable(f"Wrote {count:,} calls {_period(start, end)} into {path}.")
+    errors.print(wrote, markup=False, soft_wrap=True)
 
 
 @contextmanager

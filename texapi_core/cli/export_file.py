@@ -42,6 +42,8 @@ class _Counted:
 def _write_csv(rows: Iterable[Row], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         print_rows(({name: plain(value) for name, value in row.items()} for row in rows), "csv", file)
+        if not file.tell():
+            file.write(",".join([one.name for one in calls.c if one.name != "hour"] + ["tags"]) + "\n")
 
 
 def _write_parquet(rows: Iterable[Row], path: Path) -> None:

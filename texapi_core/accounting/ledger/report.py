@@ -142,7 +142,8 @@ def _open(url: str) -> Engine:
 
 def check_grouping(by: str) -> None:
     """Raise `ValueError` if `by` is not one of `GROUPINGS`."""
-    if by not in GROUPINGS[:-1] and not (by.startswith(METADATA) and len(by) > len(METADATA)):
+    is_metadata = by.startswith(METADATA) and len(by) > len(METADATA) and by.isprintable()
+    if by not in GROUPINGS[:-1] and not is_metadata:
         raise ValueError(f"Calls can be grouped by {', '.join(GROUPINGS)}, not by {by!r}.")
 
 

@@ -188,7 +188,10 @@ def parse_url(text: str) -> sa.URL:
     if backend not in INSERTS:
         raise LedgerURLError(f"a ledger is SQLite or PostgreSQL, not {backend}")
     if backend == "sqlite" and url.database and not url.database.startswith((":", "file:")):
-        url = url.set(database=str(Path(url.database).absolute()))
+        path = Path(url.database).absolute()
+        if not path.name:
+            raise LedgerURLError("it names a folder; it must look like sqlite:///texapi-usage.db")
+        url = url.set(database=str(path))
     return url
 
 

@@ -6,8 +6,8 @@ import csv
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -95,9 +95,12 @@ def read_format(path: Path) -> StatementFormat:
     """
     try:
         known = tomllib.loads(path.read_text("utf-8"))
-        found = StatementFormat(**known)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, RecursionError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise StatementError(f"{path} does not describe a statement: {error}") from None
+    keys = [one.name for one in fields(StatementFormat)]
+    if other := [key for key in known if key not in keys]:
+        raise StatementError(f"{path} has a key `{other[0]}`; it may have {', '.join(keys)}.")
+    found = StatementFormat(**known)
     if not isinstance(found.columns, dict) or found.columns.keys() - _COLUMNS.keys():
         raise StatementError(f"{path}: `columns` may have {', '.join(_COLUMNS)}.")
     texts = [found.day, found.decimal, found.thousands, found.delimiter, *found.columns.values()]
@@ -121,11 +124,21 @@ def read_statement(path: Path, format: StatementFormat | None = None) -> list[En
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter=written.delimiter, strict=True)
-            header = next(reader, [])
-            read = _Reader(written, header, _find_columns(header, written))
-            return [read.entry(row, reader.line_num) for row in reader if any(map(str.strip, row))]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            return list(_entries(reader, written))
+    except (OSError, UnicodeDecodeError) as error:
         raise StatementError(f"{path} cannot be read: {error}") from error
+    except csv.Error as error:
+        raise StatementError(f"{path} cannot be read: line {reader.line_num}: {error}") from error
+
+
+def _entries(reader: Any, written: StatementFormat) -> Iterator[Entry]:
+    header = next(reader, None)
+    if header is None:
+        raise StatementError("The statement is empty.")
+    read = _Reader(written, header, _find_columns(header, written))
+    for row in reader:
+        if any(map(str.strip, row)):
+            yield read.entry(row, reader.line_num)
 
 
 def _find_columns(header: Sequence[str], format: StatementFormat) -> dict[str, int]:
