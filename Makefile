@@ -12,7 +12,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test combinations lint format typecheck record notebooks docs dist features matrix bench bench-bulk conformance soak fuzz compare-faults models ledger torture storm screenshots clean
+.PHONY: help demo test combinations lint format typecheck record notebooks docs dist features matrix bench bench-bulk conformance soak fuzz compare-faults models ledger torture storm screenshots engines clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -103,6 +103,13 @@ fuzz: ## Fuzz the reading of answers, streams and errors for FUZZ_SECONDS, guide
 	.venv-fuzz/bin/python -m pip install $(PIP_OPTIONS) --editable . atheris
 	@.venv-fuzz/bin/python -m tests.fuzz $(FUZZ_SECONDS)
 
+# In a separate environment: the engines are large. Celery needs redis-server, Spark needs Java.
+engines: ## Run examples/ on Dask, Ray, Spark and Celery against the stand-in, and kill a worker of each
+	$(PYTHON) -m venv --clear .venv-engines
+	.venv-engines/bin/python -m pip install $(PIP_OPTIONS) "pip>=25.1"
+	.venv-engines/bin/python -m pip install $(PIP_OPTIONS) --editable ".[langchain,llama-index]" "dask[distributed]" pandas pyarrow "ray[data]" pyspark "celery[redis]" pyyaml uvicorn starlette
+	@.venv-engines/bin/python -m examples
+
 # Each environment is created from scratch; tests/lowest.txt pins the lowest declared version of every dependency.
 MATRIX := openai2 openai3 lowest
 matrix: $(MATRIX:%=matrix-%) ## Run the tests on openai 2 and 3 and on the lowest declared versions
@@ -125,4 +132,4 @@ conformance: ## Run the conformance suite for TexAPI and for LlamaIndex's OpenAI
 	.venv-conformance/bin/python -m tests.conformance texapi openai-like
 
 clean: ## Remove the environments created by make
-	rm -rf .venv .venv-conformance .venv-fuzz .venv-models .venv-peers .venv-openai2 .venv-openai3 .venv-lowest
+	rm -rf .venv .venv-conformance .venv-engines .venv-fuzz .venv-models .venv-peers .venv-openai2 .venv-openai3 .venv-lowest

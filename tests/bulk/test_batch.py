@@ -73,7 +73,8 @@ class Job:
 
 @pytest.fixture
 def job(tmp_path: Path, endpoint: Endpoint) -> Job:
-    return Job(tmp_path, {"TEXAPI_BASE_URL": endpoint.base_url, "TEXAPI_API_KEY": endpoint.api_key})
+    settings = {"BASE_URL": endpoint.base_url, "API_KEY": endpoint.api_key, "LIMITS": "none"}
+    return Job(tmp_path, {f"TEXAPI_{name}": value for name, value in settings.items()})
 
 
 def asked(gateway: Gateway) -> Counter[str]:
@@ -431,6 +432,7 @@ def test_rows_of_a_parquet_fill_a_template(job: Job, gateway: Gateway) -> None:
         ("no.parquet", ["--model", "m", "--prompt", "{a}"], "cannot be read as Parquet"),
         ("in.jsonl", ["--errors", "out.jsonl"], "must be three files"),
         ("in.jsonl", ["--max-cost", "nan"], "--max-cost"),
+        ("in.jsonl", ["--limits", "mysql://"], "`limits` is"),
     ],
 )
 def test_what_cannot_be_understood_asks_nothing(
@@ -468,6 +470,18 @@ def test_without_a_key_nothing_is_made(job: Job) -> None:
     assert result.exit_code == USAGE_ERROR
     assert "Set `TEXAPI_API_KEY`" in result.output
     assert not job.out.exists()
+
+
+def test_a_rate_limit_is_waited_for(job: Job, gateway: Gateway) -> None:
+    """Each call may be refused as often as all of them together, and costs no line."""
+    job.write(*map(request, range(10)))
+    gateway.misbehave(Fault(status=429, headers={"retry-after": "0.1"}), 5)
+
+    result = job.run("--limits", "auto", "--concurrency", "10")
+
+    assert result.exit_code == 0, result.output
+    assert len(job.answered()) == 10
+    assert len(gateway.requests) == 15
 
 
 def test_calls_are_in_the_ledger(job: Job) -> None:

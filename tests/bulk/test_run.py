@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import pickle
 import signal
+import sqlite3
 import threading
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -319,6 +324,24 @@ def test_eight_batches_open_no_more_connections_than_calls_at_once(
         for number, answer in enumerate(answers)
     )
     assert len(gateway.connections) <= 6
+
+
+@pytest.mark.parametrize("framework", ["langchain", "llama_index"])
+def test_a_worker_can_be_pickled(endpoint: Endpoint, framework: str) -> None:
+    worker: Worker[str, Any] = Worker(ways(endpoint)[framework], concurrency=6)
+    for dump in (pickle.dumps, cloudpickle.dumps):
+        there = pickle.loads(dump(worker))
+        assert there.concurrency == 6
+        assert there.map(["What is 1 + 1000?"]).answers[0].text == "1 + 1000 = 1001"
+
+
+def test_the_ledger_has_the_batch_when_map_returns(endpoint: Endpoint, tmp_path: Path) -> None:
+    call = ways(endpoint, usage_ledger=f"sqlite:///{tmp_path}/usage.db")["langchain"]
+
+    Worker(call).map(["a", "b", "c"])
+
+    with closing(sqlite3.connect(tmp_path / "usage.db")) as ledger:
+        assert ledger.execute("select count(*) from texapi_calls").fetchone() == (3,)
 
 
 def test_errors_of_a_batch_are_a_column() -> None:

@@ -68,6 +68,19 @@ class Worker(Generic[Input, Answer]):
             columns.errors[:] = [reason if error is _NOT_ASKED else error for error in columns.errors]
         return columns
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A method goes as its object and name: LlamaIndex's are wrapped and cannot be pickled."""
+        owner, name = getattr(self.call, "__self__", None), getattr(self.call, "__name__", "")
+        if owner is None or getattr(owner, name, None) != self.call:
+            return self.__dict__
+        return {**self.__dict__, "call": None, "method": (owner, name)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        owner, name = state.pop("method", (None, ""))
+        self.__dict__.update(state)
+        if owner is not None:
+            self.call = getattr(owner, name)
+
     def close(self) -> None:
         """Write the records of ended calls into their ledger. The connections stay for other workers."""
         if _LEDGER in sys.modules:  # else there is none, and SQLAlchemy need not be installed

@@ -28,10 +28,11 @@ from texapi_core.bulk.calls import STOP_ERRORS
 from texapi_core.bulk.output import Output, OutputError
 from texapi_core.bulk.requests import Input, InputError, Template, read_jsonl, read_rows
 from texapi_core.cli.guard import DIFFERENT, FAILED, INTERRUPTED, STOPPED, USAGE_ERROR, errors, stop
-from texapi_core.settings import DEFAULT_TIMEOUT, Settings, env_base_url
+from texapi_core.settings import DEFAULT_TIMEOUT, LIMITS_ENV, Settings, env_base_url
 
 _TABLES = (".csv", ".parquet")
 _MAX_CONCURRENCY = 1_000
+_NO_LIMITS = "none"
 _JOB = "520w"
 """The window of --max-cost: longer than any batch runs."""
 _MEASURED = 60.0
@@ -95,6 +96,13 @@ def batch(
     timeout: Annotated[
         float, typer.Option(min=0.1, max=86_400, help="Seconds an answer may take.")
     ] = DEFAULT_TIMEOUT,
+    limits: Annotated[
+        str,
+        typer.Option(
+            envvar=LIMITS_ENV,
+            help="Rate limits: auto, which learns them; redis://..., which shares them; or none.",
+        ),
+    ] = "auto",
     transport: Annotated[
         Transport, typer.Option(help="What carries the calls; `aiohttp` (an extra) needs less CPU.")
     ] = Transport.HTTPX,
@@ -110,7 +118,12 @@ def batch(
     errors_path = errors_file or out.with_suffix(".errors.jsonl")
     if len({path.resolve() for path in (source, out, errors_path)}) < 3:
         stop(USAGE_ERROR, "IN, OUT and the errors file must be three files.")
-    settings = _settings(max_retries=max_retries, timeout=timeout, async_transport=transport.value)
+    settings = _settings(
+        max_retries=max_retries,
+        timeout=timeout,
+        limits=None if limits.strip().lower() == _NO_LIMITS else limits,
+        async_transport=transport.value,
+    )
     progress = Progress(requests.count)
     try:
         with Output(out, errors_path) as output:
