@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from texapi_core.request.cache_marks import with_legal_marks
 from texapi_core.request.history import RESULT_ROLES, History, attached_to_result, mend_history
 from texapi_core.request.media import with_legal_media
 from texapi_core.request.names import with_legal_names, with_legal_schema_name, with_legal_tool_names
@@ -82,7 +83,8 @@ def build_payload(
         payload = with_legal_schema_name(with_legal_response_schema(payload))
     if payload["messages"] is messages:
         mended = mend_history(messages) if history == "mend" else messages
-        payload["messages"] = with_legal_names(list(map(_with_legal_content, mended)), own_names)
+        payload = with_legal_marks({**payload, "messages": mended})
+        payload["messages"] = with_legal_names(list(map(_with_legal_content, payload["messages"])), own_names)
         if cache_prompts and payload["messages"]:
             payload = with_prompt_cache(payload, cache_prompts)
     if not payload["messages"]:

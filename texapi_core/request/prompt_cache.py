@@ -7,18 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Literal
 
+from texapi_core.request.cache_marks import DEFAULT_LIFETIME, INSTRUCTIONS, LIFETIMES, MAX_MARKS
+
 CachePrompts = Literal[False, True, "5m", "1h", "key"]
 """What is done for the provider's prompt cache: nothing; marks, with the provider's own lifetime or with
 one; or a `prompt_cache_key`."""
 
 CACHE_MARKS = ("cache_control", "prompt_cache_breakpoint")
 """Members that mark the end of what a provider caches: Claude's, and OpenAI's."""
-
-_MAX_MARKS = 4
-"""Claude refuses a request with more."""
-_SECONDS = {"5m": 300, "1h": 3600}
-_DEFAULT_LIFETIME = "5m"
-_INSTRUCTIONS = ("system", "developer")
 
 
 def with_prompt_cache(payload: dict[str, Any], cache_prompts: CachePrompts) -> dict[str, Any]:
@@ -55,7 +51,7 @@ def _new_marks(
     set_by_user = {at: found for at, place in enumerate(places) if (found := list(_marks_of(place)))}
     if of_the_whole:  # Claude marks the end by itself
         set_by_user[len(places)] = [of_the_whole]
-    room = _MAX_MARKS - sum(map(len, set_by_user.values()))
+    room = MAX_MARKS - sum(map(len, set_by_user.values()))
     new: dict[int, dict[str, Any]] = {}
     for at in _places_to_mark(places, tools, has_marked_end=bool(of_the_whole), is_marked=bool(set_by_user)):
         if room <= len(new):
@@ -65,7 +61,7 @@ def _new_marks(
         # Claude refuses a longer lifetime after a shorter one.
         seconds = min([_seconds(lifetime), *_lifetimes(set_by_user, range(at))])
         if all(later <= seconds for later in _lifetimes(set_by_user, range(at, len(places) + 1))):
-            is_own = lifetime is not None and seconds == _SECONDS[lifetime]
+            is_own = lifetime is not None and seconds == LIFETIMES[lifetime]
             new[at] = {"type": "ephemeral", "ttl": lifetime} if is_own else {"type": "ephemeral"}
     return new
 
@@ -76,9 +72,9 @@ def _places_to_mark(
     """Where marks belong, the most useful first."""
     messages = len(places)
     start = tools
-    while start < messages and places[start].get("role") in _INSTRUCTIONS:
+    while start < messages and places[start].get("role") in INSTRUCTIONS:
         start += 1
-    instructions = _last(places, tools, start, _INSTRUCTIONS)
+    instructions = _last(places, tools, start, INSTRUCTIONS)
     answers = [at for at in range(start, messages) if places[at].get("role") == "assistant"]
     end = None if has_marked_end else _last(places, start, messages)
     has_other_marks = is_marked or instructions is not None
@@ -146,7 +142,7 @@ def _lifetimes(marks: Mapping[int, Sequence[Any]], places: range) -> Iterator[in
 
 
 def _seconds(lifetime: Any) -> int:
-    return _SECONDS.get(lifetime or _DEFAULT_LIFETIME, _SECONDS[_DEFAULT_LIFETIME])
+    return LIFETIMES.get(lifetime or DEFAULT_LIFETIME, LIFETIMES[DEFAULT_LIFETIME])
 
 
 def _key(payload: Mapping[str, Any]) -> str:
@@ -157,7 +153,7 @@ def _key(payload: Mapping[str, Any]) -> str:
     messages = payload["messages"]
     start = []
     for message in messages:
-        if message.get("role") not in _INSTRUCTIONS:
+        if message.get("role") not in INSTRUCTIONS:
             break
         start.append(message.get("content"))
     if not start and not payload.get("tools"):
