@@ -330,3 +330,20 @@ def test_think_tags_are_an_option_of_the_model_and_of_a_call(line: Line, per_cal
         for response in (texapi.complete("Hello", **option), last):
             assert response.text == "Hello"
         assert line.chat_texapi.invoke("Hello").text == content
+
+
+@pytest.mark.parametrize("name", ["reasoning_details", "thinking_blocks"])
+def test_details_that_repeat_the_reasoning_are_kept_and_its_text_is_not_doubled(name: str) -> None:
+    details = [{"type": "thinking", "thinking": "First, then.", "signature": "s"}]
+    chunks: list[dict[str, Any]] = [
+        {"reasoning": "First, "},
+        {"reasoning": "then."},
+        {name: details},
+        {"content": "Hi"},
+    ]
+
+    reasoning = read_stream(delta_events(*chunks)).choice.reasoning
+
+    assert reasoning.text == "First, then."
+    assert reasoning.details == tuple(details)
+    assert (reasoning.field, reasoning.details_field) == ("reasoning", name)

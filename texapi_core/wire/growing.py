@@ -42,6 +42,7 @@ class GrowingChoice:
         self._think_tags = ThinkTags() if think_tags else None
         self._reasoning: list[Reasoning] = []
         self._reasoning_text = GrowingText()
+        self._reasoning_length = 0
         self._refusals: list[str] = []
         self.tool_calls = ToolCallAssembler()
         self.finish_reason: str | None = None
@@ -59,6 +60,8 @@ class GrowingChoice:
     ) -> ChatDelta | None:
         """Add the message of a chunk. Returns what it adds, `None` when that is nothing."""
         text, reasoning = message.text, message.reasoning
+        if reasoning.details and self._repeats(reasoning):
+            reasoning = replace(reasoning, text="", field=None)
         if reasoning is not NO_REASONING and not self._reasoning_text.is_plain:
             reasoning = replace(reasoning, text=self._reasoning_text.add(reasoning.text))
         if text and not self.is_plain:
@@ -69,6 +72,7 @@ class GrowingChoice:
         has_reasoning = reasoning is not NO_REASONING and bool(reasoning.text or reasoning.details)
         if has_reasoning:
             self._reasoning.append(reasoning)
+            self._reasoning_length += len(reasoning.text)
         if message.refusal:
             self._refusals.append(message.refusal)
         tool_calls: tuple[ToolCallDelta, ...] = ()
@@ -79,6 +83,13 @@ class GrowingChoice:
         if not (text or has_reasoning or message.refusal or tool_calls or logprobs or message.extras):
             return None
         return ChatDelta(text, reasoning, message.refusal, tool_calls, logprobs, chunk)
+
+    def _repeats(self, reasoning: Reasoning) -> bool:
+        """Whether details hold the text that came before them in another field, as LiteLLM's last ones do."""
+        if reasoning.field != reasoning.details_field or self._reasoning_length != len(reasoning.text):
+            return False
+        known = [part.text for part in self._reasoning if part.field != reasoning.details_field]
+        return "".join(known) == reasoning.text
 
     def _separate(self, text: str) -> tuple[str, str]:
         """The reasoning in a text, if `think_tags` are read, and the rest of the text."""
