@@ -145,8 +145,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
     @property
     def metadata(self) -> LLMMetadata:
         """What LlamaIndex needs to know to size prompts and run agents. No network."""
-        parameters = self._parameters({})
-        num_output = parameters.get("max_tokens") or parameters.get("max_completion_tokens") or -1
+        num_output = self._token_limit()
         window = self.context_window or self._known_window(max(num_output, 0))
         if window - num_output < min(window // 4, _MIN_PROMPT):
             num_output = window - window // 4  # LlamaIndex plans prompts with this: else there is no room
@@ -158,6 +157,14 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
             model_name=self.model,
             system_role=MessageRole.SYSTEM,
         )
+
+    def _token_limit(self) -> int:
+        """The most tokens of an answer, as the payload will have it; -1 if it is not set."""
+        bodies = (self.additional_kwargs.get("extra_body"), self.extra_body, self._parameters({}))
+        limits = (
+            body.get(name) for body in bodies if body for name in ("max_tokens", "max_completion_tokens")
+        )
+        return next((limit for limit in limits if type(limit) is int and limit > 0), -1)
 
     def _known_window(self, num_output: int) -> int:
         """Tokens of prompt and answer. LlamaIndex takes the answer's off; what is left is a prompt's."""

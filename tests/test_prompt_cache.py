@@ -34,6 +34,8 @@ from llama_index_texapi import TexAPI
 from tests.conftest import Endpoint
 from tests.gateway import Gateway
 from tests.gateway.request import Call
+from texapi_core import TexAPISettingsError
+from texapi_core.request.prompt_cache import with_prompt_cache
 
 INSTRUCTIONS = "You look people up in the register, one at a time, and say what it says of them. " * 3
 NAMES = ["Ann", "Bob", "Eve", "Lan", "Mai"]
@@ -253,3 +255,47 @@ def test_the_figures_of_the_documentation_are_those_of_the_benchmark() -> None:
 
     assert len(found) == 4
     assert "\n".join(found) in page.read_text("utf-8")
+
+
+_BAD = [1, 1.0, 0, "2h", "", [], "True"]
+
+
+@pytest.mark.parametrize("bad", _BAD)
+@pytest.mark.parametrize("framework", ["langchain", "llama_index"])
+def test_a_value_that_is_none_of_the_settings_is_refused_everywhere(
+    gateway: Gateway, endpoint: Endpoint, framework: str, bad: Any
+) -> None:
+    model: Any = ChatTexAPI(**endpoint.for_langchain(model="m"))
+    ask = "invoke"
+    if framework == "llama_index":
+        model, ask = TexAPI(**endpoint.for_llama_index(model="m")), "complete"
+    with pytest.raises(ValueError, match="cache_prompts"):
+        type(model)(model="m", api_key="k", cache_prompts=bad)
+    with pytest.raises(TexAPISettingsError, match="cache_prompts"):
+        getattr(model, ask)("Hello", cache_prompts=bad)
+    with pytest.raises(TexAPISettingsError, match="cache_prompts"):
+        getattr(model.model_copy(update={"cache_prompts": bad}), ask)("Hello")
+    assert gateway.requests == []
+
+
+def test_none_is_off_in_both_frameworks(gateway: Gateway, endpoint: Endpoint) -> None:
+    chat = ChatTexAPI(**endpoint.for_langchain(model="gpt-5.2", cache_prompts=None))
+    llm = TexAPI(**endpoint.for_llama_index(model="gpt-5.2", cache_prompts=None))
+    assert chat.cache_prompts is llm.cache_prompts is False
+
+    chat.model_copy(update={"cache_prompts": None}).invoke("Hello")
+    llm.model_copy(update={"cache_prompts": None}).complete("Hello")
+
+    assert all("cache_control" not in str(request.body) for request in gateway.requests)
+
+
+@pytest.mark.parametrize("own", [{"google_search": {}}, {"type": "openrouter:web_search"}])
+def test_a_provider_s_own_tool_gets_no_mark(own: dict[str, Any]) -> None:
+    function = {"type": "function", "function": {"name": "note", "parameters": {"type": "object"}}}
+    payload = {"messages": [{"role": "user", "content": "Hi"}], "tools": [function, own]}
+
+    tools = with_prompt_cache(payload, True)["tools"]
+    only_own = with_prompt_cache({**payload, "tools": [own]}, True)["tools"]
+
+    assert tools == [{**function, "cache_control": {"type": "ephemeral"}}, own]
+    assert only_own == [own]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from importlib import resources
@@ -15,6 +15,8 @@ DEFAULT_CONTEXT_WINDOW = 128_000
 
 _Row = TypeVar("_Row")
 VERSION_SUFFIX = re.compile(r"(-20\d{6}|-20\d\d-\d\d-\d\d|-latest|-preview|:[a-z]+)+$")
+_DATE = re.compile(r"-20(\d{6}|\d\d-\d\d-\d\d)$")
+_CLOUD_SUFFIX = re.compile(r"(-v[12](:\d+)?|-00\d)$")
 MAX_AGE = 3_600.0
 """Seconds for which a gateway's list holds, unless a caller says otherwise."""
 _MAX_LIMIT = 10**9
@@ -110,15 +112,41 @@ def capabilities(model: str, base_url: str | None = None) -> ModelCapabilities:
 @lru_cache(maxsize=1024)
 def _table_row(model: str) -> ModelCapabilities:
     row = find_row(capability_table(), model)
-    return UNKNOWN_MODEL if row is None else read_row(row)
+    if row is None:
+        return UNKNOWN_MODEL
+    alias = _DATE.sub("", normal_name(model))
+    of_alias = capability_table().get(alias) if alias != normal_name(model) else None
+    known = read_row(row)
+    return known if of_alias is None else _with_smaller_limits(known, read_row(of_alias))
+
+
+def _with_smaller_limits(known: ModelCapabilities, other: ModelCapabilities) -> ModelCapabilities:
+    """The capabilities, with the smaller limits where both know one."""
+    limits = ((name, getattr(known, name), getattr(other, name)) for name in _LIMITS)
+    return replace(known, **{name: min(one, two) for name, one, two in limits if one and two})
 
 
 def find_row(table: Mapping[str, _Row], model: str) -> _Row | None:
     """The row of a model in a table keyed by `normal_name`, else of its name with another version suffix."""
-    name = normal_name(model)
+    rows = (table.get(name) for name in _spellings(model))
+    return next((row for row in rows if row is not None), None)
+
+
+def _spellings(model: str) -> Iterator[str]:
+    """The names under which a row may stand, the most exact first: last those without what clouds add.
+
+    Bedrock has `us.anthropic.claude-sonnet-4-6-v1:0`, Vertex `gemini-2.0-flash-001`.
+    """
+    own = model.lower().rpartition("/")[2]
+    yield from _versions(normal_name(own))
+    while own[:1].isalpha():
+        yield from _versions(_CLOUD_SUFFIX.sub("", normal_name(own)))
+        own = own.partition(".")[2]
+
+
+def _versions(name: str) -> Iterator[str]:
     plain = VERSION_SUFFIX.sub("", name)
-    found = (table.get(known) for known in (name, plain, f"{plain}-latest", f"{plain}-preview"))
-    return next((row for row in found if row is not None), None)
+    yield from (name, plain, f"{plain}-latest", f"{plain}-preview")
 
 
 @cache
@@ -141,7 +169,7 @@ def read_row(row: Mapping[str, Any]) -> ModelCapabilities:
 
 def normal_name(model: str) -> str:
     """One spelling for `anthropic/claude-sonnet-4.6` and `claude-sonnet-4-6`."""
-    return model.lower().rpartition("/")[2].replace(".", "-")
+    return model.lower().rpartition("/")[2].replace(".", "-").replace("@", "-")
 
 
 # What gateways list
@@ -154,6 +182,8 @@ _LIMITS = {
     "max_output_tokens": ("max_output_tokens", "max_completion_tokens"),
 }
 """Where a row of a list has limits: names of Groq, OpenRouter and Together, Mistral, vLLM and LiteLLM."""
+_INNER = ("max_input_tokens", "max_output_tokens")
+"""Limits that are never above the context window."""
 _MODALITIES = {"text": "text", "image": "image", "audio": "audio", "video": "video", "file": "pdf"}
 _PARAMETERS = {
     "tools": "tool_calling",
@@ -165,20 +195,29 @@ _PARAMETERS = {
 
 
 def note_listed_facts(base_url: str, models: Iterable[ModelInfo]) -> None:
-    """Keep what a gateway's list of models says about them; what it does not say comes from the table."""
-    found = {}
+    """Keep what a gateway's list of models says about them; what it does not say comes from the table.
+
+    Of several rows of one model the smaller limits count, and what one of them denies.
+    """
+    found: dict[str, ModelCapabilities] = {}
+    listed: dict[str, dict[str, Any]] = {}
     for model in models:
         if facts := _listed_facts(model.extras):
-            found[normal_name(model.id)] = _with_listed(_table_row(model.id), facts)
+            name = normal_name(model.id)
+            others = listed.setdefault(name, {})
+            others |= {fact: min(value, others.get(fact, value)) for fact, value in facts.items()}
+            found[name] = _with_listed(_table_row(model.id), others)
     if found:
         _of_gateways[base_url.rstrip("/")] = found
 
 
 def _with_listed(known: ModelCapabilities, facts: Mapping[str, Any]) -> ModelCapabilities:
-    window = facts.get("context_window")
-    if window and window != known.context_window and "max_input_tokens" not in facts:
+    window = facts.get("context_window") or known.context_window
+    if "context_window" in facts and window != known.context_window and "max_input_tokens" not in facts:
         facts = {**facts, "max_input_tokens": window}
-    return replace(known, **facts)
+    known = replace(known, **facts)
+    inner = {name: min(limit, window) for name in _INNER if window and (limit := getattr(known, name))}
+    return replace(known, **inner)
 
 
 def _listed_facts(extras: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,8 +225,8 @@ def _listed_facts(extras: Mapping[str, Any]) -> dict[str, Any]:
     for fact, names in _LIMITS.items():
         for place in (extras, extras.get("top_provider")):
             limits = [_limit(place.get(name)) for name in names] if isinstance(place, Mapping) else []
-            if found := next(filter(None, limits), None):
-                facts.setdefault(fact, found)
+            if found := min(filter(None, [*limits, facts.get(fact)]), default=None):
+                facts[fact] = found
     architecture = extras.get("architecture")
     if isinstance(architecture, Mapping):
         for way in ("input", "output"):
@@ -205,5 +244,7 @@ def _listed_facts(extras: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _limit(value: Any) -> int | None:
+    if isinstance(value, str) and re.fullmatch(r"\d{1,12}(\.0+)?", value := value.strip()):
+        value = float(value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return int(value) if is_number and 0 < value <= _MAX_LIMIT else None

@@ -13,6 +13,7 @@ from texapi_core.call import Attempt, Call
 from texapi_core.catalog import MAX_AGE, ModelInfo, note_listed_facts
 from texapi_core.errors import TexAPIError
 from texapi_core.settings import Settings
+from texapi_core.settings_checks import settings_error
 from texapi_core.transport.read import aread_body, read_body
 from texapi_core.transport.send import asend_for_models, send_for_models
 
@@ -91,6 +92,8 @@ async def arefresh_models(settings: Settings, *, max_age: float = MAX_AGE) -> No
 
 
 def _is_fresh(settings: Settings, max_age: float) -> bool:
+    if type(max_age) not in (int, float) or not max_age >= 0:
+        raise settings_error(f"`max_age` must be a number of seconds, 0 or more, not {max_age!r}.")
     read_at = _read_at.get(settings.base_url)
     return read_at is not None and time.monotonic() - read_at < max_age
 

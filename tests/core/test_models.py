@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
@@ -17,6 +18,7 @@ from texapi_core import (
     ModelInfo,
     TexAPIAuthenticationError,
     TexAPIResponseError,
+    TexAPISettingsError,
     alist_models,
     capabilities,
     catalog,
@@ -36,13 +38,36 @@ def settings(endpoint: Endpoint, **changes: Any) -> Settings:
 
 @pytest.mark.parametrize(
     "name",
-    ["claude-sonnet-4-6", "claude-sonnet-4.6", "anthropic/claude-sonnet-4.6", "Claude-Sonnet-4-6-20260101"],
+    [
+        "claude-sonnet-4-6",
+        "claude-sonnet-4.6",
+        "anthropic/claude-sonnet-4.6",
+        "Claude-Sonnet-4-6-20260101",
+        "claude-sonnet-4-6@20260101",
+        "claude-sonnet-4-6@latest",
+        "anthropic.claude-sonnet-4-6",
+        "anthropic.claude-sonnet-4-6-v1",
+        "us.anthropic.claude-sonnet-4-6-20260101-v1:0",
+        "arn:aws:bedrock:us-east-1:1:inference-profile/eu.anthropic.claude-sonnet-4-6-v1:0",
+        "claude-sonnet-4.6-001",
+    ],
 )
 def test_a_model_is_found_under_each_spelling(name: str) -> None:
     assert capabilities(name).context_window == 1_000_000
 
 
-@pytest.mark.parametrize("name", ["", "my-model", "claude", "sonnet"])
+@pytest.mark.parametrize("alias", ["gpt-5", "gpt-5.2", "gpt-5-mini", "gpt-4o", "gpt-5-pro"])
+def test_a_dated_name_has_no_larger_limits_than_its_model(alias: str) -> None:
+    dates = [
+        name for name in catalog.capability_table() if name.startswith(f"{catalog.normal_name(alias)}-20")
+    ]
+    assert dates
+    for fact in ("context_window", "max_input_tokens", "max_output_tokens"):
+        of_alias = getattr(capabilities(alias), fact)
+        assert all(getattr(capabilities(name), fact) <= of_alias for name in dates)
+
+
+@pytest.mark.parametrize("name", ["", ".", "us.", "@", "-v1:0", "4.6", "my-model", "claude", "sonnet"])
 def test_an_unknown_model_is_not_an_error(name: str) -> None:
     assert capabilities(name) is UNKNOWN_MODEL
 
@@ -92,7 +117,16 @@ ADDRESS = "https://gateway.example/v1"
     [
         ({"context_length": 300_000}, {"context_window": 300_000, "max_input_tokens": 300_000}),
         ({"context_length": 400_000}, {"context_window": 400_000, "max_input_tokens": 272_000}),
-        ({"max_model_len": 32_768.0}, {"context_window": 32_768, "max_input_tokens": 32_768}),
+        (
+            {"max_model_len": 32_768.0},
+            {"context_window": 32_768, "max_input_tokens": 32_768, "max_output_tokens": 32_768},
+        ),
+        ({"context_length": " 300000"}, {"context_window": 300_000, "max_input_tokens": 300_000}),
+        (
+            {"context_length": 300_000, "top_provider": {"context_length": 200_000}},
+            {"context_window": 200_000, "max_input_tokens": 200_000},
+        ),
+        ({"max_output_tokens": 900_000}, {"max_output_tokens": 400_000}),
         ({"max_input_tokens": 200_000}, {"context_window": 400_000, "max_input_tokens": 200_000}),
         ({"top_provider": {"max_completion_tokens": 64_000}}, {"max_output_tokens": 64_000}),
         (
@@ -130,6 +164,35 @@ def test_a_gateway_tells_of_models_that_are_not_in_the_table() -> None:
     assert capabilities("of-tomorrow", ADDRESS).max_input_tokens == 5_000
 
 
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.usefixtures("forgotten")
+def test_of_contradicting_rows_the_smaller_limit_counts_in_both_frameworks(order: int) -> None:
+    rows: list[dict[str, Any]] = [
+        {"context_length": 90_000, "max_output_tokens": 500_000, "supported_parameters": ["tools"]},
+        {"context_length": "100000", "max_input_tokens": 95_000, "supported_parameters": ["temperature"]},
+    ]
+    names = ("openai/gpt-5", "azure/gpt-5")
+    listed = [ModelInfo(id=name, extras=row) for name, row in zip(names, rows, strict=True)]
+    note_listed_facts(ADDRESS, listed[::order])
+
+    known = capabilities("gpt-5", ADDRESS)
+    assert (known.context_window, known.max_input_tokens, known.max_output_tokens) == (90_000, 90_000, 90_000)
+    assert (known.tool_calling, known.temperature) == (False, False)
+    chat: Any = ChatTexAPI(model="gpt-5", api_key=SecretStr("k"), base_url=ADDRESS)
+    assert chat.profile["max_input_tokens"] == 90_000
+    assert TexAPI(model="gpt-5", api_key="k", base_url=ADDRESS).metadata.context_window == 90_000
+
+
+@pytest.mark.parametrize("max_age", ["1h", None, True, -1, float("nan")])
+def test_a_max_age_that_is_no_number_of_seconds_is_refused(endpoint: Endpoint, max_age: Any) -> None:
+    for model in (
+        ChatTexAPI(model="m", **endpoint.for_langchain()),
+        TexAPI("m", **endpoint.for_llama_index()),
+    ):
+        with pytest.raises(TexAPISettingsError, match="`max_age`"):
+            model.refresh_models(max_age=max_age)
+
+
 LISTED = [{"id": "gpt-5", "context_length": 50_000, "pricing": {"prompt": "0.000001", "completion": "0"}}]
 
 
@@ -161,3 +224,17 @@ async def test_refreshed_models_know_what_the_gateway_lists(
     assert len(gateway.requests) - before == 1
     llm.refresh_models(max_age=0)
     assert len(gateway.requests) - before == 2
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+@pytest.mark.parametrize("place", ["itself", "extra_body", "additional_kwargs", "both"])
+def test_llama_index_plans_with_the_token_limit_wherever_it_is_set(name: str, place: str) -> None:
+    limit = {name: 5_000}
+    places: dict[str, dict[str, Any]] = {
+        "itself": limit,
+        "extra_body": {"extra_body": limit},
+        "additional_kwargs": {"additional_kwargs": limit},
+        "both": {"additional_kwargs": {"extra_body": limit}},
+    }
+
+    assert TexAPI(model="gpt-5", api_key="k", **places[place]).metadata.num_output == 5_000

@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
 from texapi_core.request.history import History
 from texapi_core.request.payload import ReplayReasoning, ToolMedia
-from texapi_core.request.prompt_cache import CachePrompts
+from texapi_core.request.prompt_cache import CachePrompts, check_cache_prompts
 from texapi_core.settings import CALL_OPTIONS
 from texapi_core.settings_checks import settings_error
 
@@ -87,7 +87,7 @@ class ChatParameters(AccountingParameters):
         description="What is done about a history that providers refuse, e.g. with a call without a result: "
         "`mend` makes it legal, `as_is` sends it unchanged.",
     )
-    cache_prompts: CachePrompts = Field(
+    cache_prompts: Annotated[CachePrompts, BeforeValidator(check_cache_prompts)] = Field(
         default=False,
         description="What is done for prompt caches: `True` marks tools, system message and the end of the "
         'conversation, as Claude needs it; "5m" or "1h" is how long the marked prompt is kept; "key" sends a '

@@ -85,7 +85,7 @@ def build_payload(
         mended = mend_history(messages) if history == "mend" else messages
         payload = with_legal_marks({**payload, "messages": mended})
         payload["messages"] = with_legal_names(list(map(_with_legal_content, payload["messages"])), own_names)
-        if cache_prompts and payload["messages"]:
+        if cache_prompts is not False and payload["messages"]:
             payload = with_prompt_cache(payload, cache_prompts)
     if not payload["messages"]:
         raise ValueError("`messages` is empty: a conversation needs at least one message. Nothing was sent.")

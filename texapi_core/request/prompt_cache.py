@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from texapi_core.request.cache_marks import DEFAULT_LIFETIME, INSTRUCTIONS, LIFETIMES, MAX_MARKS
+from texapi_core.settings_checks import settings_error
 
 CachePrompts = Literal[False, True, "5m", "1h", "key"]
 """What is done for the provider's prompt cache: nothing; marks, with the provider's own lifetime or with
@@ -16,17 +17,29 @@ one; or a `prompt_cache_key`."""
 CACHE_MARKS = ("cache_control", "prompt_cache_breakpoint")
 """Members that mark the end of what a provider caches: Claude's, and OpenAI's."""
 
+_CHOICES = (*LIFETIMES, "key")
+
+
+def check_cache_prompts(value: Any) -> Any:
+    """The setting, with `None` for off. Raises `TexAPISettingsError` for anything it cannot be, also 1."""
+    if value is None:
+        return False
+    if isinstance(value, bool) or (isinstance(value, str) and value in _CHOICES):
+        return value
+    raise settings_error(f'`cache_prompts` must be True, False, "5m", "1h" or "key", not {value!r}.')
+
 
 def with_prompt_cache(payload: dict[str, Any], cache_prompts: CachePrompts) -> dict[str, Any]:
     """The payload, with the longest start that the next request may share marked, or with its key.
 
-    Marked are the last tool, the instructions at the start, and, once a conversation grows, the end of it and
-    the end of the request before. A conversation grows if it has tools or an answer: what only one request
-    has would be written into the cache for nothing, which costs more. If nothing else can be marked, its end
-    is. A mark goes where the user set none, and together they are four at most.
+    Marked are the last function among the tools, the instructions at the start, and, once a conversation
+    grows, the end of it and the end of the request before. A conversation grows if it has tools or an answer:
+    what only one request has would be written into the cache for nothing, which costs more. If nothing else
+    can be marked, its end is. A mark goes where the user set none, and together they are four at most.
 
     Nothing is changed in place.
     """
+    cache_prompts = check_cache_prompts(cache_prompts)
     if not cache_prompts:
         return payload
     if cache_prompts == "key":
@@ -82,14 +95,20 @@ def _places_to_mark(
         yield end
     if instructions is not None:
         yield instructions
-    if tools and isinstance(places[tools - 1], Mapping):
-        yield tools - 1
+    # A provider's own tool, e.g. `{"google_search": {}}`, takes no further member.
+    functions = (at for at in range(tools - 1, -1, -1) if _is_function(places[at]))
+    if (function := next(functions, None)) is not None:
+        yield function
     if answers and not has_marked_end:
         last_answer = answers[-1]
         while last_answer - 1 in answers:
             last_answer -= 1
         if (earlier := _last(places, start, last_answer)) is not None:
             yield earlier
+
+
+def _is_function(tool: Any) -> bool:
+    return isinstance(tool, Mapping) and tool.get("type") == "function"
 
 
 def _last(
