@@ -18,13 +18,14 @@ from typing import Any
 
 import cloudpickle
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
+from tests.properties.strategies import examples
 from tests.waiting import wait_until
 from texapi_core import (
     TexAPIAuthenticationError,
@@ -75,7 +76,7 @@ class Calls:
 
 @either
 @given(count=st.integers(0, 50), concurrency=st.integers(1, 60))
-@settings(deadline=None)
+@examples
 def test_every_input_has_one_result(run: Any, count: int, concurrency: int) -> None:
     calls = Calls(fails=ValueError)
 

@@ -143,7 +143,9 @@ def batch(
     except STOP_ERRORS as error:
         stop(STOPPED, f"Stopped: {error} {_summary(progress)} {_RESUME}")
     except OSError as error:
-        stop(FAILED, f"The output cannot be written: {error}. {_summary(progress)} {_RESUME}")
+        stop(
+            FAILED, f"The output cannot be written: {error.strerror or error}. {_summary(progress)} {_RESUME}"
+        )
     except KeyboardInterrupt:
         stop(INTERRUPTED, f"Interrupted. {_summary(progress)} {_RESUME}")
     finally:
