@@ -7,7 +7,7 @@ from typing import Any
 
 from texapi_core.accounting.record import logger
 from texapi_core.request.foreign import read_call, typed_result
-from texapi_core.request.media import as_base64, data_url, file_part
+from texapi_core.request.media import address, as_base64, data_url, file_part
 from texapi_core.request.prompt_cache import CACHE_MARKS
 from texapi_core.wire.media_types import audio_format
 
@@ -91,7 +91,15 @@ def result_content(content: Any, result: Mapping[str, Any]) -> str | list[Part]:
 
 def to_parts(content: list[Any], *, where: str) -> list[Part]:
     """The parts of a list content. `where` names the message in the error for an unknown block."""
-    return [_to_part(block, where) for block in content]
+    return [part for block in content for part in (*_context_of(block), _to_part(block, where))]
+
+
+def _context_of(block: str | Block) -> list[Part]:
+    """What is said about a document beside its file."""
+    is_document = not isinstance(block, str) and block.get("type") == "document"
+    context = block.get("context") if is_document and not isinstance(block, str) else None
+    is_file = context and (block.get("source") or {}).get("type") != "text"  # type: ignore[union-attr]
+    return [{"type": "text", "text": str(context)}] if is_file else []
 
 
 def _to_part(block: str | Block, where: str) -> Part:
@@ -126,7 +134,7 @@ def _image_url(block: Block) -> Part:
     if not (image_url.get("url") if isinstance(image_url, dict) else image_url):
         raise ValueError("Unsupported content block: 'image_url' without a `url`.")
     image = {"url": image_url} if isinstance(image_url, str) else dict(image_url or {})
-    return {"type": "image_url", "image_url": image}
+    return {"type": "image_url", "image_url": {**image, "url": address(image["url"])}}
 
 
 def _image(block: Block) -> Part:
@@ -167,7 +175,7 @@ def _file(block: Block) -> Part:
             raise ValueError(
                 "Unsupported content block: 'file' needs `base64` with `mime_type`, `url` or `file_id`."
             )
-        return {"type": "file", "file": {"file_data": url, **file}}
+        return {"type": "file", "file": {"file_data": address(url, "file"), **file}}
     mime_type = mime_type or ("text/plain" if block.get("type") == "text-plain" else None)
     return file_part(data, mime_type, named)
 
@@ -176,7 +184,8 @@ def _document(block: Block) -> Part:
     """An Anthropic document: a PDF, or plain text."""
     source = block.get("source") or {}
     if source.get("type") == "text":
-        return {"type": "text", "text": source.get("data") or ""}
+        lines = [block.get("title"), block.get("context"), source.get("data")]
+        return {"type": "text", "text": "\n".join(line for line in lines if isinstance(line, str) and line)}
     return _file(block)
 
 
@@ -192,7 +201,7 @@ def _video(block: Block) -> Part:
 def _video_url(block: Block) -> Part:
     video_url = block.get("video_url")
     video = {"url": video_url} if isinstance(video_url, str) else dict(video_url or {})
-    return {"type": "video_url", "video_url": video}
+    return {"type": "video_url", "video_url": {**video, "url": address(video.get("url") or "", "video")}}
 
 
 _CONVERTERS: dict[str, Callable[[Block], Part]] = {
@@ -214,7 +223,7 @@ are LangChain's standard blocks, in their v1 and v0 forms, and Anthropic's."""
 def _url_of(block: Block, default_mime_type: str) -> str:
     url = _remote_url_of(block)
     if url is not None:
-        return url
+        return address(url, default_mime_type.partition("/")[0])
     data, mime_type = _base64_of(block)
     if data is None:
         raise ValueError(

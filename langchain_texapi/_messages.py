@@ -208,8 +208,7 @@ def _wire_tool_calls(message: AIMessage, answered: set[str]) -> list[dict[str, A
         tool_call(call["id"], call["name"], call["args"], extras.get(call["id"] or ""))
         for call in message.tool_calls
     ]
-    # A call whose arguments are not JSON has a result only if a message answers it; providers refuse a
-    # call without a result.
+    # A call whose arguments are not JSON has a result only if a message answers it.
     calls += [
         tool_call(bad["id"], bad["name"], bad["args"] or "", extras.get(bad["id"] or ""))
         for bad in message.invalid_tool_calls
@@ -219,9 +218,13 @@ def _wire_tool_calls(message: AIMessage, answered: set[str]) -> list[dict[str, A
 
 
 def _calls_in_blocks(message: AIMessage, answered: set[str]) -> list[dict[str, Any]]:
-    """The calls that another provider's history has in its content alone, if any of them was answered."""
+    """The calls that another provider's history has in its content alone.
+
+    Those that were taken out of a model's answer, as LangGraph's supervisors do, stay out.
+    """
     calls = [call for block in _blocks(message) if (call := read_call(block)) is not None]
-    if not any(call.id in answered or (not call.id and call.name in answered) for call in calls):
+    was_answered = any(call.id in answered or (not call.id and call.name in answered) for call in calls)
+    if message.response_metadata and not was_answered:
         return []
     return [tool_call(call.id, call.name, call.arguments) for call in calls]
 

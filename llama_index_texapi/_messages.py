@@ -24,7 +24,7 @@ from llama_index.core.base.llms.types import (
 from texapi_core.accounting.record import logger
 from texapi_core.adapter_base.replies import TOOL_CALL_EXTRAS, kept_extras
 from texapi_core.request.calls import tool_call, wire_call
-from texapi_core.request.media import as_base64, data_url, file_part
+from texapi_core.request.media import address, as_base64, data_url, file_part, is_data_url
 from texapi_core.request.payload import (
     MessageWithMedia,
     Part,
@@ -109,8 +109,10 @@ def _wire_content(message: ChatMessage) -> str | list[Part]:
                 first_mark = mark
         elif isinstance(block, CitationBlock) and is_assistant and message.content:
             continue  # a page that the text refers to, not a part of what the model said
+        elif not is_assistant:
+            parts += _wire_parts(block)
         elif not isinstance(block, (ThinkingBlock, ToolCallBlock)):
-            parts += _carried_parts(block) if is_assistant else _wire_parts(block)
+            parts += _carried_parts(block)
     if first_mark is not None:
         if not parts:
             raise ValueError(
@@ -183,10 +185,15 @@ def _wire_parts(block: Any) -> list[Part]:
     if isinstance(block, TextBlock):
         return [{"type": "text", "text": block.text}]
     if isinstance(block, ImageBlock):
-        url = str(block.url) if block.url else _inline_image(block)
+        url = address(block.url) if block.url else _inline_image(block)
         detail = {"detail": block.detail} if block.detail else {}
         return [{"type": "image_url", "image_url": {"url": url, **detail}}]
     if isinstance(block, AudioBlock):
+        if block.url and not block.audio and not block.path and not is_data_url(str(block.url)):
+            raise ValueError(
+                "Unsupported content block: AudioBlock with a `url`. Providers take no address of sound, and "
+                "nothing is downloaded in a call. Give its bytes as `audio`, or its `path`. Nothing was sent."
+            )
         audio = as_base64(block.resolve_audio().read())
         return [{"type": "input_audio", "input_audio": {"data": audio, "format": block.format or "wav"}}]
     if isinstance(block, VideoBlock):
@@ -194,7 +201,9 @@ def _wire_parts(block: Any) -> list[Part]:
     if isinstance(block, DocumentBlock):
         return [_wire_document(block)]
     if isinstance(block, CitableBlock):
-        return [part for inner in block.content for part in _wire_parts(inner)]
+        about = "\n".join(filter(None, (block.title, block.source)))
+        parts = [part for inner in block.content for part in _wire_parts(inner)]
+        return [{"type": "text", "text": about}, *parts] if about else parts
     if isinstance(block, CitationBlock):
         return _wire_parts(block.cited_content)
     raise ValueError(
@@ -205,7 +214,7 @@ def _wire_parts(block: Any) -> list[Part]:
 
 def _wire_document(block: DocumentBlock) -> Part:
     if block.url and not block.data and not block.path:
-        return {"type": "file", "file": {"filename": block.title, "file_data": block.url}}
+        return {"type": "file", "file": {"filename": block.title, "file_data": address(block.url, "file")}}
     guessed, _ = mimetypes.guess_type(str(block.path or block.title or ""))
     return file_part(block.resolve_document().read(), block.document_mimetype or guessed, block.title)
 
@@ -219,29 +228,33 @@ def _inline_image(block: ImageBlock) -> str:
 
 def _video_url(block: VideoBlock) -> str:
     if block.url:
-        return str(block.url)
+        return address(block.url, "video")
     guessed, _ = mimetypes.guess_type(str(block.path or ""))
     return data_url(block.resolve_video().read(), block.video_mimetype or guessed, "video")
 
 
 def _wire_tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
     extras = kept_extras(message.additional_kwargs)
-    blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
-    if blocks:
-        return [
-            tool_call(
-                block.tool_call_id,
-                block.tool_name,
-                block.tool_kwargs,
-                extras.get(block.tool_call_id),
-            )
-            for block in blocks
-        ]
-    calls = message.additional_kwargs.get("tool_calls")
-    if isinstance(calls, list) and calls:
-        return [wire_call(call) for call in calls]
+    calls = [
+        tool_call(block.tool_call_id, block.tool_name, block.tool_kwargs, extras.get(block.tool_call_id))
+        for block in message.blocks
+        if isinstance(block, ToolCallBlock)
+    ]
+    further = message.additional_kwargs.get("tool_calls")
+    if isinstance(further, list) and further:
+        in_blocks = calls.copy()
+        calls += [call for call in map(wire_call, further) if not _is_one_of(call, in_blocks)]
+    if calls:
+        return calls
     legacy = message.additional_kwargs.get("function_call")
     return [wire_call({"function": legacy})] if legacy else []
+
+
+def _is_one_of(call: Mapping[str, Any], calls: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a call is among others: by its id, or without one by its name and arguments."""
+    if id_ := call["id"]:
+        return any(each["id"] == id_ for each in calls)
+    return any(each["function"] == call["function"] for each in calls)
 
 
 def _generated_extras(message: ChatMessage) -> Mapping[str, Any]:

@@ -124,7 +124,19 @@ def test_any_block_of_llama_index_is_sent_left_out_or_named(
     llm.chat([LI_Q, ChatMessage(role="assistant", blocks=[TextBlock(text="second"), block]), LI_Q])
 
     assert "second" in json.dumps(sent(gateway)["messages"])
-    llm.chat([ChatMessage(role="user", blocks=[TEXT, block])])
+    if block_class not in (ThinkingBlock, ToolCallBlock):
+        llm.chat([ChatMessage(role="user", blocks=[TEXT, block])])
+
+
+@pytest.mark.parametrize("role", ["user", "system", "tool"])
+@pytest.mark.parametrize("block_class", [ThinkingBlock, ToolCallBlock])
+def test_a_call_or_thinking_that_is_not_the_model_s_is_named(
+    gateway: Gateway, endpoint: Endpoint, role: str, block_class: type
+) -> None:
+    name = block_class.__name__
+    with pytest.raises(ValueError, match=f"Unsupported content block: {name}"):
+        llama_index(endpoint).chat([ChatMessage(role=role, blocks=[TEXT, LI_BLOCKS[block_class]]), LI_Q])
+    assert not gateway.requests
 
 
 def test_a_block_that_is_left_out_is_a_debug_line(
@@ -271,7 +283,10 @@ async def test_a_raw_history_keeps_calls_and_results_together(
 
 def test_a_call_that_was_taken_out_of_an_answer_stays_out(gateway: Gateway, endpoint: Endpoint) -> None:
     """LangGraph's supervisors remove calls, and some leave the block in the content."""
-    said = AIMessage(["Hi", {"type": "tool_use", "id": "t1", "name": "f", "input": {}}])
+    said = AIMessage(
+        ["Hi", {"type": "tool_use", "id": "t1", "name": "f", "input": {}}],
+        response_metadata={"model_provider": "anthropic"},
+    )
 
     langchain(endpoint).invoke([Q, said, Q])
 

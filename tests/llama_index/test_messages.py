@@ -170,7 +170,7 @@ def test_citable_and_cited_blocks_become_text() -> None:
 
     (wire,) = to_openai_message_dicts([message("user", citable, citation)])
 
-    assert wire["content"] == "a\nb"
+    assert wire["content"] == "t\ns\na\nb"
 
 
 def test_a_cache_point_marks_the_preceding_part() -> None:

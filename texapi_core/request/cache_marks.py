@@ -120,7 +120,7 @@ def _is_marked(payload: _Holder) -> bool:
 
 
 def _is_marked_tool(tool: _Holder) -> bool:
-    return _MARK in tool or ("function" in tool and _MARK in tool["function"])
+    return _MARK in tool or _MARK in (tool.get("function") or ())
 
 
 def _legal_mark(mark: Any, place: str) -> Any:

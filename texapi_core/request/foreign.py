@@ -16,7 +16,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 """Where an object is in memory, in its text."""
 _IDS = ("call_id", "toolUseId", "tool_call_id", "tool_use_id", "tool_id", "id")
 _NAMES = ("name", "tool_name", "toolName")
-_ARGUMENTS = ("input", "args", "arguments", "tool_kwargs")
+_ARGUMENTS = ("input", "args", "arguments", "tool_kwargs", "parameters")
 """Where OpenAI, Anthropic, Bedrock, Gemini and the frameworks have the parts of a call."""
 _TEXTS = {"json": "json", "custom_tool_call_output": "output"}
 """Type of a block of a result -> the member with a text, or with what is to be one."""
@@ -190,6 +190,8 @@ def json_text(value: Any, place: str) -> str:
 
 
 def _stable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=lambda each: json.dumps(each, default=_stable))
     return _ADDRESS.sub("", str(value))

@@ -66,7 +66,7 @@ _STANDARD = str.maketrans("-_", "+/", " \n\r\t")
 
 def data_url(content: bytes | str, given: str | None = None, kind: str = "") -> str:
     """Bytes, base64 or a data URL as the data URL that providers take."""
-    if isinstance(content, str) and _is_data_url(content):
+    if isinstance(content, str) and is_data_url(content):
         return legal_data_url(content, kind)
     return legal_data_url(f"data:{given or ''};base64,{as_base64(content)}", kind)
 
@@ -74,7 +74,7 @@ def data_url(content: bytes | str, given: str | None = None, kind: str = "") -> 
 def as_base64(content: bytes | str) -> str:
     """Bytes, base64 in any alphabet and layout, or the content of a data URL, as plain base64."""
     if isinstance(content, str):
-        return _content_of(content) if _is_data_url(content) else _plain_base64(content)
+        return _content_of(content) if is_data_url(content) else _plain_base64(content)
     text = content[:SNIFFED].translate(None, b" \n\r\t")
     if media_type(content) is None and re.fullmatch(rb"[A-Za-z0-9+/_=-]+", text):
         encoded = _plain_base64(content.decode("ascii", "replace"))
@@ -97,6 +97,24 @@ def legal_data_url(url: str, kind: str = "") -> str:
     return f"data:{';'.join([mime_type, *kept, 'base64'])},{data}"
 
 
+def address(url: Any, kind: str = "image") -> str:
+    """The address of media by `http`, `https` or `data`, as providers take it; base64 as a data URL.
+
+    Raises:
+        ValueError: an address that a provider cannot read, e.g. a path of this machine.
+    """
+    text = str(url).strip()
+    scheme, separator, rest = text.partition(":")
+    if separator and scheme.lower() in ("http", "https", "data"):
+        return f"{scheme.lower()}:{rest}"
+    if text and not separator and (found := media_type(first_bytes(_plain_base64(text)), kind)):
+        return data_url(text, found, kind)
+    raise ValueError(
+        f"Unsupported content block: the address {text[:40]!r} of the {kind} is none that a provider can "
+        "read. Give an https address, a data URL or the bytes. Nothing was sent."
+    )
+
+
 def with_legal_media(message: dict[str, Any]) -> dict[str, Any]:
     """The message with media under the types that their bytes have, and files with names that end so."""
     content = message["content"]
@@ -111,7 +129,7 @@ def _legal_part(part: Part) -> Part:
     held = part.get(kind) if isinstance(kind, str) else None
     if not isinstance(held, Mapping):
         return part
-    if kind in _KINDS and _is_data_url(held.get("url")):
+    if kind in _KINDS and is_data_url(held.get("url")):
         legal = legal_data_url(held["url"], _KINDS[kind])
         if not legal.startswith(f"data:{_KINDS[kind]}/"):
             return _part_of_another_kind(part, legal)
@@ -151,7 +169,7 @@ def file_part(content: bytes | str, mime_type: str | None, name: str | None) -> 
 def _legal_file(file: Mapping[str, Any]) -> dict[str, Any]:
     data, name = file["file_data"], file.get("filename")
     name = name if isinstance(name, str) else None
-    if not _is_data_url(data):
+    if not is_data_url(data):
         guessed = _guessed(name)
         if isinstance(data, str) and (":" in data or not (guessed or media_type(first_bytes(data)))):
             return dict(file)  # an address
@@ -173,7 +191,8 @@ def _ending_of(mime_type: str) -> str:
     return _ENDINGS.get(mime_type) or mimetypes.guess_extension(mime_type) or usual
 
 
-def _is_data_url(url: Any) -> bool:
+def is_data_url(url: Any) -> bool:
+    """Whether a value is a data URL."""
     return isinstance(url, str) and url[:5].lower() == "data:" and "," in url
 
 
