@@ -19,6 +19,7 @@ CORE = (
     "accounting.estimate accounting.accounts",
     "accounting.reservation_tables accounting.reservation_database",
     "accounting.reservations",
+    "accounting.reservation_stores",
     "accounting.ledger",
     "accounting.otel",
     "accounting.sinks",

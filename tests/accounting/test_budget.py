@@ -20,10 +20,11 @@ from tests.accounting.mixed_run import read_rows
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from texapi_core import TexAPIBudgetExceededError, TexAPIError
-from texapi_core.accounting import budget, ledger
+from texapi_core.accounting import ledger, reservation_stores
 from texapi_core.accounting.estimate import upper_bound
-from texapi_core.accounting.prices import bundled_prices
+from texapi_core.accounting.prices import bundled_prices, parse_prices
 from texapi_core.accounting.reservations import ReservationStore
+from texapi_core.wire.usage import TokenUsage
 
 MODEL = "claude-sonnet-4-6"
 QUESTION = "What is the capital of Vietnam?"
@@ -31,7 +32,7 @@ QUESTION = "What is the capital of Vietnam?"
 
 @pytest.fixture(autouse=True)
 def _fresh_trackers() -> Iterator[None]:
-    budget._stores.clear()
+    reservation_stores.stores.clear()
     yield
     ledger.flush_ledgers()
 
@@ -138,6 +139,26 @@ def test_the_ledger_is_not_waited_for_in_the_event_loop(
 
     assert readers
     assert threading.main_thread() not in readers
+
+
+@pytest.mark.parametrize("dearest", ["input", "cached_input", "cache_creation"])
+def test_whichever_price_of_input_is_the_highest_bounds_the_prompt(dearest: str) -> None:
+    prices = parse_prices(
+        {"m": {"input": 1, "cached_input": 1, "cache_creation": 1, "output": 1, dearest: 1000}}
+    )
+    prompt = {"model": "m", "messages": [{"role": "user", "content": QUESTION}]}
+    most = TokenUsage(
+        input_tokens=len(QUESTION),
+        output_tokens=0,
+        cached_tokens=len(QUESTION) if dearest == "cached_input" else 0,
+        cache_creation_tokens=len(QUESTION) if dearest == "cache_creation" else 0,
+    )
+
+    bound, cost = upper_bound(prompt, prices).cost, prices.cost(most, "m")
+
+    assert bound is not None
+    assert cost is not None
+    assert bound >= cost
 
 
 def test_an_image_counts_by_a_fixed_bound() -> None:

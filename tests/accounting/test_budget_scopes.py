@@ -33,12 +33,10 @@ from texapi_core.accounting import (
     flush_ledgers,
     parse_budgets,
     remove_budget_listener,
+    reservation_stores,
 )
-from texapi_core.accounting.accounts import Account, Limit
+from texapi_core.accounting.accounts import Account, Limit, Reservation
 from texapi_core.accounting.record import Spending
-from texapi_core.accounting.reservations import (
-    Reservation,
-)
 from texapi_core.accounting.windows import Window
 from texapi_core.cli.commands import app
 
@@ -50,7 +48,7 @@ ROOM_FOR_ONE = 60
 
 @pytest.fixture(autouse=True)
 def _fresh_stores() -> Iterator[None]:
-    budget._stores.clear()
+    reservation_stores.stores.clear()
     yield
     flush_ledgers()
     flush_budgets()
@@ -95,7 +93,7 @@ def test_each_value_of_a_scope_has_the_whole_limit(
     if is_shared:
         assert flush_ledgers()
         assert flush_budgets()
-        budget._stores.clear()
+        reservation_stores.stores.clear()
         with_sums_read_again(tmp_path)
         assert not answers(model(), **one)
     assert answers(model(), **another)
@@ -225,7 +223,7 @@ def test_a_warning_comes_once_over_all_processes(
         for _ in range(3):
             answers(ChatTexAPI(model=MODEL, **arguments))
             assert flush_budgets()
-            budget._stores.clear()  # as another process
+            reservation_stores.stores.clear()  # as another process
     remove_budget_listener(warnings.append)
 
     assert [one.fraction for one in warnings] == [0.1, 0.3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,15 +16,11 @@ from hypothesis import strategies as st
 from tests.accounting.filled import call, fill
 from tests.properties.strategies import examples
 from texapi_core.accounting import reservations
-from texapi_core.accounting.accounts import Account, Balance, Limit
+from texapi_core.accounting.accounts import Account, Balance, Limit, Reservation, Settlement
 from texapi_core.accounting.ledger.spending import LedgerDatabase
 from texapi_core.accounting.record import Spending
 from texapi_core.accounting.reservation_database import MemoryDatabase
-from texapi_core.accounting.reservations import (
-    Reservation,
-    ReservationStore,
-    Settlement,
-)
+from texapi_core.accounting.reservations import ReservationStore
 from texapi_core.accounting.windows import Window
 
 CAP = 1_000
@@ -111,14 +108,14 @@ def run(steps: list[tuple[str, int, int]], this: Run, another: Callable[[], Rese
         elif step == "die":
             this.die()
         elif step == "restart":
-            assert store.flush(5)
+            assert store.flush(time.monotonic() + 5)
             this.stores[process % len(this.stores)] = another()
         else:
             reservations.REFRESH_SECONDS = -1.0  # the next reservation reads the ledger
             this.reserve(store, 1)
             reservations.REFRESH_SECONDS = 5.0
     for store in this.stores:
-        assert store.flush(5)
+        assert store.flush(time.monotonic() + 5)
 
 
 @given(STEPS)

@@ -1,4 +1,4 @@
-"""Accounts of budgets: their limits, their balances, and the warnings that are due."""
+"""Accounts of budgets: limits, balances, the calls under them, and the warnings that are due."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 
+from texapi_core.accounting.record import Spending
 from texapi_core.accounting.windows import Window
 
 PICO = Decimal(10) ** 12
@@ -55,6 +56,27 @@ class Limit:
     """10⁻¹² USD."""
     max_tokens: int | None
     warnings: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """One call under its limits."""
+
+    call_id: str
+    started_at: float
+    """Seconds since 1970."""
+    limits: tuple[Limit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The end of a reserved call."""
+
+    reservation: Reservation
+    known: Spending
+    """As the gateway reported it, zeros for a call that was refused or not sent."""
+    uncertain: Spending
+    """Estimate of requests that may have been charged."""
 
 
 @dataclass(slots=True)

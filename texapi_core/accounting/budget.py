@@ -7,8 +7,7 @@ reserve in its database; without one each process counts its own calls.
 from __future__ import annotations
 
 import logging
-import os
-import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from texapi_core.accounting.accounts import (
     Balance,
     Crossing,
     Limit,
+    Reservation,
+    Settlement,
     account_value,
     pico,
 )
@@ -30,12 +31,8 @@ from texapi_core.accounting.estimate import upper_bound
 from texapi_core.accounting.prices import PriceList
 from texapi_core.accounting.record import CallRecord, Spending, StartedCall, bounded, bounded_text
 from texapi_core.accounting.reservation_database import MemoryDatabase
-from texapi_core.accounting.reservations import (
-    Reservation,
-    ReservationStore,
-    Settlement,
-    StoreError,
-)
+from texapi_core.accounting.reservation_stores import settle_all, store_of
+from texapi_core.accounting.reservations import ReservationStore, StoreError
 from texapi_core.accounting.sinks import BudgetUnavailable, CallRefused, LedgerSink, Observer, Sink
 from texapi_core.accounting.windows import Window
 
@@ -292,44 +289,11 @@ def _report(crossing: Crossing) -> None:
 
 
 def _store(ledger: LedgerSink | None, key_digest: str) -> ReservationStore:
-    key = f"ledger:{ledger.url}" if ledger else f"key:{key_digest}"
-    with _lock:
-        store = _stores.get(key)
-        if store is None:
-            database: Any = ledger.database() if ledger else MemoryDatabase()
-            store = _stores[key] = ReservationStore(database, _report)
-        return store
+    if ledger:
+        return store_of(f"ledger:{ledger.url}", ledger.database, _report)
+    return store_of(f"key:{key_digest}", MemoryDatabase, _report)
 
 
 def flush_budgets(timeout: float = 10.0) -> bool:
-    """Commit the settlements of all ended calls; `False` if that was not possible in time."""
-    committed = [store.flush(timeout) for store in list(_stores.values())]
-    return all(committed)
-
-
-_stores: dict[str, ReservationStore] = {}
-_inherited: list[ReservationStore] = []
-"""Stores of a parent process, kept so that nothing of theirs is closed here."""
-_lock = threading.RLock()
-
-
-def _before_fork() -> None:
-    for store in _stores.values():
-        store.before_fork()
-
-
-def _after_fork_in_parent() -> None:
-    for store in _stores.values():
-        store.after_fork_in_parent()
-
-
-def _after_fork_in_child() -> None:
-    global _lock
-    _lock = threading.RLock()
-    _inherited.extend(_stores.values())
-    _stores.clear()
-
-
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-)
+    """Commit the settlements of all ended calls; `False` if that was not possible in `timeout` seconds."""
+    return settle_all(time.monotonic() + timeout)

@@ -60,7 +60,7 @@ def _most_tokens(payload: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _cost(price: ModelPrice, input_tokens: int, output_tokens: int) -> Any:
-    dearest = max(price.input, price.cache_creation or price.input)
+    dearest = max(price.input, price.cached_input or price.input, price.cache_creation or price.input)
     longest = price.max_input_tokens
     if longest is not None and input_tokens // _BYTES_PER_TOKEN > longest:
         return None

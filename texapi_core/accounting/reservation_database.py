@@ -22,6 +22,9 @@ class Database(Protocol):
         """A DB-API connection in autocommit mode."""
         ...
 
+    def limit_wait(self, connection: Any, seconds: float) -> None:
+        """Let a connection wait for others at most this long."""
+
     def disconnect(self) -> None:
         """Close what was opened beside the connection."""
 
@@ -43,6 +46,9 @@ class MemoryDatabase:
     def connect(self) -> Any:
         """A database in memory."""
         return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+
+    def limit_wait(self, connection: Any, seconds: float) -> None:
+        """There are no others."""
 
     def disconnect(self) -> None:
         """Nothing else is open."""

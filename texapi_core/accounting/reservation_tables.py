@@ -71,3 +71,21 @@ WHERE account = ? AND started_at >= ? AND NOT {IS_RECORDED} GROUP BY state"""
         amounts[0] += int(cost)
         amounts[1] += int(tokens)
     return (ended[0], ended[1]), (reserved[0], reserved[1])
+
+
+def drop_recorded(engine: Any) -> None:
+    """Drop the reservations of calls that are in the ledger, whose sums count them; `engine` is SQLAlchemy's.
+
+    Otherwise the next call under the budget does it, which must find those calls.
+    """
+    is_postgresql = engine.dialect.name == "postgresql"
+    sign = "%s" if is_postgresql else "?"
+    with engine.begin() as connection:
+        select = f"SELECT DISTINCT account FROM texapi_reservations WHERE {IS_RECORDED}"
+        accounts = [row[0] for row in connection.exec_driver_sql(select)]
+    for account in accounts:
+        with engine.begin() as connection:
+            if is_postgresql:  # in the order of calls, which lock the budget first
+                lock = "SELECT 1 FROM texapi_budgets WHERE account = %s FOR UPDATE"
+                connection.exec_driver_sql(lock, (account,))
+            connection.exec_driver_sql(DELETE_RECORDED.replace("?", sign), (account,))

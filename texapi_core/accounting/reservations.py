@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from queue import Empty, SimpleQueue
@@ -25,6 +24,8 @@ from texapi_core.accounting.accounts import (
     Balance,
     Crossing,
     Limit,
+    Reservation,
+    Settlement,
     due_warnings,
     pico,
 )
@@ -55,33 +56,13 @@ _CONNECT_SECONDS = 1.0
 _LOOK_SECONDS = 0.1
 """How often to look whether the database is still the same: looking may take as long as reserving."""
 _MAX_PENDING = 10_000
+_NO_FAILURE = ("", float("-inf"))
 _UNCERTAIN_PART = "?"
 """Suffix of the call id under which the part of a call that may have been charged is kept."""
 
 
 class StoreError(Exception):
     """The database of the reservations cannot be reached or written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """One call under its limits."""
-
-    call_id: str
-    started_at: float
-    """Seconds since 1970."""
-    limits: tuple[Limit, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """The end of a reserved call."""
-
-    reservation: Reservation
-    known: Spending
-    """As the gateway reported it, zeros for a call that was refused or not sent."""
-    uncertain: Spending
-    """Estimate of requests that may have been charged."""
 
 
 Reserved = dict[str, Balance] | tuple[Limit, Balance]
@@ -95,13 +76,18 @@ class ReservationStore:
         self._database = database
         self._report = report
         self._lock = threading.Lock()
+        self._owner = 0
+        """The thread that has the lock."""
+        self._is_hurried = False
+        """Whether the database waits for less than `WAIT_SECONDS`."""
         self._connection: Any = None
         self._reached: object = None
         """Identity of the database at the time of the connection."""
         self._looked = float("-inf")
         """When the identity was last compared."""
         self._store_id = ""
-        self._failure = ("", float("-inf"))
+        self._failure = _NO_FAILURE
+        """Why the last attempt failed, and when."""
         # `put` is reentrant, for generators that the garbage collector closes.
         self._ended: SimpleQueue[Settlement] = SimpleQueue()
         self._pending: list[Settlement] = []
@@ -116,10 +102,15 @@ class ReservationStore:
     def reserve(self, reservation: Reservation, needed: Spending) -> Reserved:
         """The balances with the call reserved, or the limit that it would exceed with its balance.
 
+        It waits at most `WAIT_SECONDS` from the start of the call, which may have waited for a thread.
+
         Raises:
             StoreError: the database cannot be reached or written.
         """
-        reserved: Reserved = self._transact(reservation, needed)
+        now = time.monotonic()
+        asked = now - min(max(time.time() - reservation.started_at, 0.0), WAIT_SECONDS)
+        until = max(asked + WAIT_SECONDS, now + _CONNECT_SECONDS)
+        reserved: Reserved = self._transact(reservation, needed, asked, until)
         return reserved
 
     def settle(self, settlement: Settlement) -> None:
@@ -131,17 +122,17 @@ class ReservationStore:
                 self._thread = threading.Thread(target=self._run, name="texapi-budget", daemon=True)
                 self._thread.start()
 
-    def flush(self, timeout: float) -> bool:
-        """Commit the settlements of all ended calls; `False` if that fails or takes too long."""
-        until = time.monotonic() + timeout
-        while True:
+    def flush(self, until: float) -> bool:
+        """Commit the settlements of all ended calls; `False` if that fails until a time of the clock."""
+        while self._owner != threading.get_ident():  # else a signal has interrupted this very work
+            now = time.monotonic()
             with suppress(StoreError):
-                self._transact(None, None)
-            if self._ended.empty() and not self._pending:
+                self._transact(None, None, now, max(until, now + _SETTLE_SECONDS))
                 return True
-            if time.monotonic() > until:
-                return False
+            if time.monotonic() >= until:
+                break
             time.sleep(_SETTLE_SECONDS)
+        return False
 
     def before_fork(self) -> None:
         """Close the connection to a file or server between two transactions: a child must find none."""
@@ -163,17 +154,20 @@ class ReservationStore:
             with suppress(Empty):
                 while True:
                     self._wake.get_nowait()
+            now = time.monotonic()
             try:
-                self._transact(None, None)
+                self._transact(None, None, now, now + WAIT_SECONDS)
                 pause = _SETTLE_SECONDS
             except StoreError:
                 pause = min(pause * 2, WAIT_SECONDS)
                 self._wake.put(None)
 
-    def _transact(self, reservation: Reservation | None, needed: Spending | None) -> Any:
-        asked = time.monotonic()
-        if not self._lock.acquire(timeout=WAIT_SECONDS * 2):
+    def _transact(
+        self, reservation: Reservation | None, needed: Spending | None, asked: float, until: float
+    ) -> Any:
+        if not self._lock.acquire(timeout=max(until - time.monotonic(), 0)):
             raise StoreError("other calls of this process wait for it")
+        self._owner = threading.get_ident()
         crossings: list[Crossing] = []
         try:
             reason, failed = self._failure
@@ -182,19 +176,24 @@ class ReservationStore:
             self._take_ended()
             if reservation is None and not self._pending:
                 return None
-            return self._attempt(reservation, needed, crossings)
+            return self._attempt(reservation, needed, crossings, until)
         finally:
+            self._owner = 0
             self._lock.release()
             for crossing in crossings:
                 self._report(crossing)
 
     def _attempt(
-        self, reservation: Reservation | None, needed: Spending | None, crossings: list[Crossing]
+        self,
+        reservation: Reservation | None,
+        needed: Spending | None,
+        crossings: list[Crossing],
+        until: float,
     ) -> Any:
         was_connected = self._connection is not None
         while True:
             try:
-                self._connect()
+                self._connect(until)
                 found: list[Crossing] = []
                 outcome = self._in_transaction(reservation, needed, found)
             except Exception as error:
@@ -207,6 +206,7 @@ class ReservationStore:
                 self._failure = (reason, time.monotonic())
                 raise StoreError(reason) from error
             self._pending.clear()
+            self._failure = _NO_FAILURE
             crossings += found
             return outcome
 
@@ -216,18 +216,23 @@ class ReservationStore:
                 self._pending.append(self._ended.get_nowait())
         del self._pending[:-_MAX_PENDING]  # their reservations stay, at their estimates
 
-    def _connect(self) -> None:
+    def _connect(self, until: float) -> None:
         now = time.monotonic()
         if self._connection is not None and now - self._looked > _LOOK_SECONDS:
             self._looked = now
             if self._database.identity() != self._reached:
                 self._disconnect()
+        left = until - now
+        is_short = left < WAIT_SECONDS - _CONNECT_SECONDS
         if self._connection is not None:
+            if is_short or self._is_hurried:
+                self._database.limit_wait(self._connection, left if is_short else WAIT_SECONDS)
+                self._is_hurried = is_short
             return
-        until = time.monotonic() + _CONNECT_SECONDS
+        until = now + min(_CONNECT_SECONDS, left)
         while True:
             try:
-                self._open()
+                self._open(left if is_short else None)
             except Exception:  # processes that start together may all try to create the tables
                 self._disconnect()
                 if time.monotonic() > until:
@@ -236,8 +241,11 @@ class ReservationStore:
             else:
                 return
 
-    def _open(self) -> None:
+    def _open(self, wait: float | None) -> None:
         self._connection = connection = self._database.connect()
+        self._is_hurried = wait is not None
+        if wait is not None:
+            self._database.limit_wait(connection, wait)
         self._reached = self._database.identity()
         cursor = connection.cursor()
         for statement in TABLES:

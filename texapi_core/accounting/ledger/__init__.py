@@ -1,7 +1,7 @@
 """The usage ledger: a database with a row per call, written by one thread per process and database.
 
-Queued records are written before the interpreter exits, before a `multiprocessing` worker exits, and before
-SIGTERM ends a process without a SIGTERM handler.
+Queued records and the settlements of budgets are written before the interpreter exits, before a
+`multiprocessing` worker exits, and before SIGTERM ends a process without a SIGTERM handler.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from texapi_core.accounting.ledger.schema import LedgerURLError, open_ledger, pa
 from texapi_core.accounting.ledger.spending import LedgerDatabase
 from texapi_core.accounting.ledger.writer import LedgerWriter
 from texapi_core.accounting.record import CallRecord, record_open_calls
+from texapi_core.accounting.reservation_stores import settle_all
 
 __all__ = [
     "LedgerDatabase",
@@ -59,14 +60,16 @@ def writer_of(url: str) -> LedgerWriter:
 
 
 def flush_ledgers(timeout: float = _EXIT_TIMEOUT) -> bool:
-    """Wait up to `timeout` seconds until all ended calls are committed.
+    """Wait up to `timeout` seconds until all ended calls are committed, also to their budgets.
 
     `False` if the time was too short, or if a record was rejected since the last flush; the log names the
-    file that keeps it.
+    file that keeps it. Ledgers are written side by side: one that is stuck costs the others nothing.
     """
     until = time.monotonic() + timeout
-    written = [writer.flush(max(until - time.monotonic(), 0)) for writer in list(_writers.values())]
-    return all(written)
+    asked = [(writer, writer.ask_to_flush()) for writer in list(_writers.values())]
+    is_settled = settle_all(until)
+    written = [writer.flush(max(until - time.monotonic(), 0), flush) for writer, flush in asked]
+    return is_settled and all(written)
 
 
 def watch_sigterm() -> None:
@@ -102,8 +105,10 @@ def _watch_exit() -> None:
 def _at_exit() -> None:
     record_open_calls()
     until = time.monotonic() + _EXIT_TIMEOUT
-    for writer in list(_writers.values()):
-        writer.close(max(until - time.monotonic(), 0))
+    asked = [(writer, writer.ask_to_flush()) for writer in list(_writers.values())]
+    settle_all(until)
+    for writer, flush in asked:
+        writer.close(max(until - time.monotonic(), 0), flush)
 
 
 def _on_sigterm(number: int, frame: Any) -> None:

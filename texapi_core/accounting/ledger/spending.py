@@ -66,6 +66,12 @@ class LedgerDatabase:
             connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
         return connection
 
+    def limit_wait(self, connection: Any, seconds: float) -> None:
+        """Let a connection wait for others at most this long."""
+        milliseconds = max(min(int(seconds * 1000), _BUSY_MILLISECONDS), 1)
+        setting = "SET statement_timeout" if self.is_postgresql else "PRAGMA busy_timeout"
+        connection.execute(f"{setting} = {milliseconds}")
+
     def disconnect(self) -> None:
         """Close the connections that read the ledger."""
         self._engine.dispose()

@@ -27,6 +27,7 @@ from texapi_core.accounting.ledger.schema import (
     read_versions,
     state,
 )
+from texapi_core.accounting.reservation_tables import drop_recorded
 
 _KEPT = timedelta(days=1)
 """The youngest calls stay: budgets may not have seen them."""
@@ -105,6 +106,8 @@ def prune(url: str, before: datetime, *, sums: bool = False, compact: bool = Fal
     try:
         prepare(engine)
         count_all(engine)
+        if sa.inspect(engine).has_table("texapi_reservations"):
+            drop_recorded(engine)
         with engine.begin() as connection:
             begin_writing(connection)
             old = sa.select(calls.c.call_id).where(calls.c.started_at < before)

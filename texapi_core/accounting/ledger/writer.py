@@ -74,6 +74,8 @@ class LedgerWriter:
         self._has_uncounted = True
         # Its `put` is reentrant, for destructors and signal handlers; `Queue.put` would deadlock.
         self._queue: SimpleQueue[CallRecord | _Flush] = SimpleQueue()
+        self._asked: set[_Flush] = set()
+        """Flushes in the queue."""
         self._in_hand: Sequence[CallRecord] = ()
         """Records taken from the queue and not yet committed."""
         self._rejected = 0
@@ -89,26 +91,31 @@ class LedgerWriter:
             return
         self._queue.put(record)
 
-    def flush(self, timeout: float) -> bool:
+    def ask_to_flush(self) -> _Flush:
+        """Have the queue committed; `flush` waits for it. So several writers flush side by side."""
+        asked = _Flush()
+        self._asked.add(asked)
+        self._queue.put(asked)
+        return asked
+
+    def flush(self, timeout: float, asked: _Flush | None = None) -> bool:
         """Wait up to `timeout` seconds until the queue is committed.
 
         `False` if the time was too short, or if a record has been rejected since the last flush.
         """
-        flush = _Flush()
-        self._queue.put(flush)
+        flush = asked or self.ask_to_flush()
         if flush.is_done.wait(timeout):
             return flush.is_complete
         logger.error(
-            "The ledger %s could not be written within %g seconds; it lacks at least %d records.",
+            "The ledger %s could not be written in time; it lacks at least %d records.",
             self._shown_url,
-            timeout,
-            len(self._in_hand) + self._queue.qsize(),
+            len(self._in_hand) + max(self._queue.qsize() - len(self._asked), 0),
         )
         return False
 
-    def close(self, timeout: float) -> None:
+    def close(self, timeout: float, asked: _Flush | None = None) -> None:
         """Write what waits, for up to `timeout` seconds; the rest goes to the file of rejected records."""
-        if self.flush(timeout):
+        if self.flush(timeout, asked):
             return
         waiting = list(self._in_hand)
         try:
@@ -152,6 +159,7 @@ class LedgerWriter:
         until = time.monotonic() + _BATCH_SECONDS
         while True:
             if isinstance(item, _Flush):
+                self._asked.discard(item)
                 flushes.append(item)
             else:
                 batch.append(item)
