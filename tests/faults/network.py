@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import select
+import selectors
 import socket
 import ssl
 import threading
@@ -158,14 +158,17 @@ def _exactly(client: socket.socket, count: int) -> bytes:
 
 def _forward_both_ways(client: socket.socket, server: socket.socket) -> None:
     """Until either leaves. In one thread, since two must not use a TLS connection at once."""
-    other = {client: server, server: client}
-    while True:
-        decrypted = isinstance(client, ssl.SSLSocket) and client.pending()
-        for source in [client] if decrypted else select.select([client, server], [], [], _TIMEOUT)[0]:
-            piece = source.recv(65536)
-            if not piece:
-                return
-            other[source].sendall(piece)
+    with selectors.DefaultSelector() as selector:
+        selector.register(client, selectors.EVENT_READ, (client, server))
+        selector.register(server, selectors.EVENT_READ, (server, client))
+        while True:
+            is_decrypted = isinstance(client, ssl.SSLSocket) and client.pending()
+            ready = [] if is_decrypted else selector.select(_TIMEOUT)
+            for source, target in [(client, server)] if is_decrypted else [key.data for key, _ in ready]:
+                piece = source.recv(65536)
+                if not piece:
+                    return
+                target.sendall(piece)
 
 
 def _shut(connection: socket.socket) -> None:
