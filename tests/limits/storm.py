@@ -19,9 +19,11 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
+import texapi_core.chat  # noqa: F401 # imports the SDK before the clock starts
 from tests.limits.limited_server import OUTPUT_TOKENS, Options
 from tests.limits.redis_server import Server, why_not
 
@@ -42,9 +44,13 @@ def _ask(framework: str, root: str, limits: str | None) -> Callable[[str], Any]:
     return TexAPI(api_base=root, **settings).acomplete
 
 
-def _work(part: int, parts: int, documents: int, framework: str, root: str, limits: str | None) -> None:
+def _work(
+    part: int, parts: int, documents: int, framework: str, root: str, limits: str | None, ready: Barrier
+) -> None:
+    ask = _ask(framework, root, limits)
+    ready.wait()
+
     async def run() -> None:
-        ask = _ask(framework, root, limits)
         mine = iter(range(part, documents, parts))
 
         async def task() -> None:
@@ -74,12 +80,16 @@ def run(
         try:
             assert server.stdout is not None
             root = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+            ready = spawn.Barrier(parts + 1)
             workers = [
-                spawn.Process(target=_work, args=(part, parts, documents, framework, f"{root}/v1", limits))
+                spawn.Process(
+                    target=_work, args=(part, parts, documents, framework, f"{root}/v1", limits, ready)
+                )
                 for part, framework in enumerate(frameworks)
             ]
             for worker in workers:
                 worker.start()
+            ready.wait()
             if meanwhile is not None:
                 threading.Thread(target=meanwhile, daemon=True).start()
             for worker in workers:

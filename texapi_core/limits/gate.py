@@ -7,6 +7,7 @@ gate goes on with this process's share of the last known rate.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 import time
@@ -62,6 +63,8 @@ class Ticket(Future[None]):
         self.tokens = tokens
         """Those reserved."""
         self.epoch = -1
+        self.is_claimed = False
+        """Whether the call that waited goes on: an event loop that is busy may take seconds."""
 
 
 class Gate:
@@ -76,6 +79,8 @@ class Gate:
         self._report = Step()
         self._has_report = self._is_urgent = False
         self._held = 0
+        self._unclaimed = 0
+        self._last_block = 1
         self._permits = 0
         self._balance = 0.0
         """Tokens reserved in the store less those of the tickets that passed."""
@@ -94,14 +99,38 @@ class Gate:
 
     # Called by calls
 
+    def acquire(self, estimate: float, *, first: bool = False) -> Ticket:
+        """Wait until a request of about `estimate` tokens may be sent. `first`: before all that wait."""
+        ticket = self.enter(estimate, first=first)
+        try:
+            ticket.result()
+        except BaseException:
+            self.leave(ticket)
+            raise
+        self.claim(ticket)
+        return ticket
+
+    async def aacquire(self, estimate: float, *, first: bool = False) -> Ticket:
+        """Async twin of `acquire`."""
+        ticket = self.enter(estimate, first=first)
+        if not ticket.done():
+            try:
+                await asyncio.wrap_future(ticket)
+            except BaseException:
+                self.leave(ticket)
+                raise
+        self.claim(ticket)
+        return ticket
+
     def enter(self, estimate: float, *, first: bool = False) -> Ticket:
-        """A ticket, which is done when the request may go. `first`: before all that wait."""
+        """A ticket, which is done when the request may go, and then to be claimed."""
         with self._changed:
             ticket = Ticket(estimate * self._ratio)
             self._entered += 1
             self._mean_tokens += _LEARNING * (ticket.tokens - self._mean_tokens)
             if self._permits and not self._queue and time.monotonic() < self._permits_until:
                 self._pass(ticket)
+                ticket.is_claimed = True
                 ticket.set_running_or_notify_cancel()
                 ticket.set_result(None)
                 return ticket
@@ -112,10 +141,21 @@ class Gate:
             self._changed.notify()
         return ticket
 
+    def claim(self, ticket: Ticket) -> None:
+        """Say that the request of a ticket that is done goes now."""
+        if ticket.is_claimed:
+            return
+        with self._changed:
+            ticket.is_claimed = True
+            self._unclaimed -= 1
+            if self._unclaimed == self._last_block:
+                self._changed.notify()
+
     def leave(self, ticket: Ticket) -> None:
         """Give back a ticket that is not used."""
         if ticket.cancel():
             return
+        self.claim(ticket)
         with self._changed:
             self._report.returned += 1
             self._report.settled -= ticket.tokens
@@ -211,6 +251,10 @@ class Gate:
                 if not is_open:
                     self._thread = None
                     return False
+            # Else what is permitted while an event loop is busy would be sent at once when it goes on.
+            self._changed.wait_for(
+                lambda: self._is_urgent or self._unclaimed <= self._last_block, timeout=_MAX_PAUSE
+            )
             step = self._take_report()
         self.grant = grant = self._step(step)
         if not step.requests:
@@ -284,12 +328,14 @@ class Gate:
         passed = []
         with self._changed:
             self._permits += step.requests
+            self._last_block = step.requests
             self._balance += step.tokens
             self._permits_until = time.monotonic() + _FLUSH_SECONDS
             while self._permits and self._queue:
                 ticket = self._queue.popleft()
                 if ticket.set_running_or_notify_cancel():
                     self._pass(ticket)
+                    self._unclaimed += 1
                     passed.append(ticket)
         for ticket in passed:
             ticket.set_result(None)

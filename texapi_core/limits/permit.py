@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
 import threading
@@ -42,25 +41,12 @@ class Permit:
     def acquire(self) -> None:
         """Wait until the request may be sent."""
         start = time.monotonic()
-        ticket = self._gate.enter(self._estimate, first=self._was_refused)
-        try:
-            ticket.result()
-        except BaseException:
-            self._gate.leave(ticket)
-            raise
-        self._acquired(ticket, start)
+        self._acquired(self._gate.acquire(self._estimate, first=self._was_refused), start)
 
     async def aacquire(self) -> None:
         """Async twin of `acquire`."""
         start = time.monotonic()
-        ticket = self._gate.enter(self._estimate, first=self._was_refused)
-        if not ticket.done():
-            try:
-                await asyncio.wrap_future(ticket)
-            except BaseException:
-                self._gate.leave(ticket)
-                raise
-        self._acquired(ticket, start)
+        self._acquired(await self._gate.aacquire(self._estimate, first=self._was_refused), start)
 
     def _acquired(self, ticket: Ticket, start: float) -> None:
         self._ticket = ticket
