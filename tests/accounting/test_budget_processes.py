@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from langchain_texapi import ChatTexAPI
+from llama_index_texapi import TexAPI
 from tests.accounting import postgresql
 from tests.accounting.budget_run import MODEL, Processes, spent
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
-from texapi_core import TexAPIBudgetUnavailableError
+from texapi_core import TexAPIBudgetExceededError, TexAPIBudgetUnavailableError, TexAPITimeoutError
 from texapi_core.accounting import flush_budgets, flush_ledgers
 from texapi_core.accounting.ledger import spending
+from texapi_core.accounting.reservation_stores import stores
 
+QUESTION = "What is the capital of Vietnam?"
 CAP = Decimal("0.004")
 """USD; one call takes at most 0.001."""
 BUDGET = {"max_cost": str(CAP), "window": "month"}
@@ -65,6 +71,68 @@ def test_calls_of_a_killed_process_stay_reserved(gateway: Gateway, ledger_url: s
     usd, _ = spent(gateway)
     assert usd <= CAP
     assert outcomes["TexAPIBudgetExceededError"] > 0
+
+
+@pytest.mark.parametrize("times_out", [False, True])
+def test_an_open_budget_goes_on_with_what_the_process_last_saw(
+    gateway: Gateway, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, times_out: bool
+) -> None:
+    """What it sent meanwhile counts in the ledger when that is back. A call is 22 tokens, at most 51."""
+    monkeypatch.setattr(spending, "_BUSY_MILLISECONDS", 100)
+    stores.clear()
+    url = f"sqlite:///{tmp_path}/usage.db"
+    shared: dict[str, Any] = {"usage_ledger": url, "max_tokens_total": 83, "on_ledger_error": "open"}
+    shared["timeout"] = 1
+    spent = f"{22 + (51 if times_out else 22)} tokens are spent"
+    model = ChatTexAPI(model=MODEL, **endpoint.for_langchain(**shared))
+    llm = TexAPI(model=MODEL, **endpoint.for_llama_index(**shared))
+    model.invoke(QUESTION)
+    assert flush_ledgers()
+    for _ in range(2):
+        lock = sqlite3.connect(tmp_path / "usage.db", isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+        if len(gateway.requests) < 2 and times_out:
+            gateway.misbehave(Fault(delay=30))
+            with pytest.raises(TexAPITimeoutError):
+                model.invoke(QUESTION)
+        elif len(gateway.requests) < 2:
+            model.invoke(QUESTION)
+        for ask in (model.invoke, llm.complete):
+            with pytest.raises(TexAPIBudgetExceededError, match=f"{spent}.*last saw"):
+                ask(QUESTION)
+        lock.execute("ROLLBACK")
+        lock.close()
+        assert flush_ledgers()
+
+    stores.clear()
+    with pytest.raises(TexAPIBudgetExceededError, match=spent):
+        model.invoke(QUESTION)
+    assert len(gateway.requests) == 2
+
+
+async def test_calls_at_once_on_a_locked_ledger_wait_as_long_as_one(
+    gateway: Gateway, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few threads async calls have: those that waited for a thread are refused with those in one."""
+    monkeypatch.setattr(spending, "_BUSY_MILLISECONDS", 1_500)
+    stores.clear()
+    arguments = endpoint.for_langchain(usage_ledger=f"sqlite:///{tmp_path}/usage.db", max_cost=1)
+    model = ChatTexAPI(model=MODEL, **arguments)
+    await model.ainvoke(QUESTION)
+    assert flush_ledgers()
+    lock = sqlite3.connect(tmp_path / "usage.db", isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+
+    started = time.monotonic()
+    outcomes = await asyncio.gather(*(model.ainvoke(QUESTION) for _ in range(40)), return_exceptions=True)
+    took = time.monotonic() - started
+
+    assert all(isinstance(outcome, TexAPIBudgetUnavailableError) for outcome in outcomes)
+    assert took < 15  # one after the other: 30 seconds
+    lock.execute("ROLLBACK")
+    lock.close()
+    await model.ainvoke(QUESTION)
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
@@ -40,6 +40,9 @@ OnLedgerError = Literal["closed", "open"]
 Unpriced = Literal["refuse", "count_tokens"]
 _SENDING = nullcontext()
 _DAY = Window("24h")
+_OF_THIS_PROCESS = (
+    " The ledger cannot be written: what this process last saw there counts as spent, and its calls since."
+)
 
 logger = logging.getLogger("texapi.budget")
 
@@ -165,6 +168,8 @@ class BudgetSink(Sink):
         needed = Spending((one.cost or Decimal(0)) * call.max_requests, one.tokens * call.max_requests)
         reservation = Reservation(call.call_id, call.started_at.timestamp(), _limits(self.budgets, call))
         store = _store(self.ledger, call.key_digest)
+        stores: tuple[ReservationStore, ...] = (store,)
+        note = ""
         try:
             found = store.reserve(reservation, needed)
         except StoreError as error:
@@ -173,11 +178,11 @@ class BudgetSink(Sink):
                     f"The budget cannot be checked: the ledger cannot be written ({error}). Nothing was sent."
                 ) from error
             logger.warning("The ledger cannot be written (%s): the budget counts this process alone.", error)
-            store = _store(None, call.key_digest)
-            found = store.reserve(reservation, needed)
+            stores, note = (store.alone(), store), _OF_THIS_PROCESS
+            found = stores[0].reserve(reservation, needed)
         if isinstance(found, tuple):
-            raise CallRefused(_refusal(*found, needed))
-        return _ReservedCall(store, reservation, one, needed, found)
+            raise CallRefused(_refusal(*found, needed) + note)
+        return _ReservedCall(stores, reservation, one, needed, found)
 
 
 def _limits(budgets: tuple[Budget, ...], call: StartedCall) -> tuple[Limit, ...]:
@@ -194,17 +199,17 @@ def _limits(budgets: tuple[Budget, ...], call: StartedCall) -> tuple[Limit, ...]
 
 
 class _ReservedCall(Observer):
-    """Settles a call when it has ended."""
+    """Settles a call when it has ended, also in the ledger that could not be written when it began."""
 
     def __init__(
         self,
-        store: ReservationStore,
+        stores: Sequence[ReservationStore],
         reservation: Reservation,
         one: Spending,
         needed: Spending,
         balances: Mapping[str, Balance],
     ) -> None:
-        self._store = store
+        self._stores = stores
         self._reservation = reservation
         self._one = one
         """Upper bound of one request."""
@@ -224,7 +229,9 @@ class _ReservedCall(Observer):
         is_unpriced = record.cost is None and usage.total_tokens is not None
         cost = (self._one.cost or Decimal(0)) * (uncertain + is_unpriced)
         estimated = Spending(cost, self._one.tokens * uncertain)
-        self._store.settle(Settlement(self._reservation, known, estimated))
+        settlement = Settlement(self._reservation, known, estimated)
+        for store in self._stores:
+            store.settle(settlement)
         spent = Spending((known.cost or Decimal(0)) + cost, known.tokens + estimated.tokens)
         usd = [left.cost - (spent.cost or 0) for left in self._left if left.cost is not None]
         tokens = [left.tokens - spent.tokens for left in self._left if left.tokens >= 0]

@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from texapi_core.accounting.accounts import (
@@ -30,7 +30,7 @@ from texapi_core.accounting.accounts import (
     pico,
 )
 from texapi_core.accounting.record import Spending
-from texapi_core.accounting.reservation_database import Database
+from texapi_core.accounting.reservation_database import Database, MemoryDatabase
 from texapi_core.accounting.reservation_tables import (
     COLUMNS,
     CREATE,
@@ -98,6 +98,8 @@ class ReservationStore:
         """Accounts at the last commit of this process."""
         self._to_carry: dict[str, Balance] = {}
         """Accounts of a database that has been deleted or replaced since."""
+        self._alone: ReservationStore | None = None
+        self._alone_lock = threading.Lock()
 
     def reserve(self, reservation: Reservation, needed: Spending) -> Reserved:
         """The balances with the call reserved, or the limit that it would exceed with its balance.
@@ -110,8 +112,15 @@ class ReservationStore:
         now = time.monotonic()
         asked = now - min(max(time.time() - reservation.started_at, 0.0), WAIT_SECONDS)
         until = max(asked + WAIT_SECONDS, now + _CONNECT_SECONDS)
-        reserved: Reserved = self._transact(reservation, needed, asked, until)
-        return reserved
+        return cast("Reserved", self._transact(reservation, needed, asked, until))
+
+    def alone(self) -> ReservationStore:
+        """What goes on in memory while the database is away, from what this process last saw in it."""
+        with self._alone_lock:
+            if self._alone is None:
+                self._alone = ReservationStore(MemoryDatabase(), self._report)
+                self._alone._to_carry = dict(self._seen)
+            return self._alone
 
     def settle(self, settlement: Settlement) -> None:
         """Queue the end of a call. Never blocks and never fails."""
@@ -154,9 +163,8 @@ class ReservationStore:
             with suppress(Empty):
                 while True:
                     self._wake.get_nowait()
-            now = time.monotonic()
             try:
-                self._transact(None, None, now, now + WAIT_SECONDS)
+                self._transact(None, None, now := time.monotonic(), now + WAIT_SECONDS)
                 pause = _SETTLE_SECONDS
             except StoreError:
                 pause = min(pause * 2, WAIT_SECONDS)
@@ -207,6 +215,7 @@ class ReservationStore:
                 raise StoreError(reason) from error
             self._pending.clear()
             self._failure = _NO_FAILURE
+            self._alone = None
             crossings += found
             return outcome
 
