@@ -20,6 +20,9 @@ _TOKENS_PER_MESSAGE = 4
 _TOKENS_PER_CALL = 8
 """What stands around a tool call or the declaration of a tool."""
 
+_CHARACTERS_PER_TOKEN = 3
+"""Where the form of a value is not known."""
+
 _MEDIA = frozenset({"file", "document", "text-plain", "audio", "input_audio", "video", "video_url"})
 _IMAGES = frozenset({"image", "image_url", "input_image"})
 _CALLS = frozenset({"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "function_call"})
@@ -53,6 +56,13 @@ def _count_content(content: str | Sequence[Any], image_rule: str | None) -> int:
 
 
 def _count_block(block: Any, image_rule: str | None) -> int:
+    try:
+        return _count_known_block(block, image_rule)
+    except Exception:  # a block of no form that can be sent, e.g. one that holds itself
+        return _count_by_length(block)
+
+
+def _count_known_block(block: Any, image_rule: str | None) -> int:
     if not isinstance(block, Mapping):
         return count_text(str(block))
     kind = block.get("type")
@@ -71,12 +81,12 @@ def _count_block(block: Any, image_rule: str | None) -> int:
     return TOKENS_PER_MEDIA_BLOCK if kind in _MEDIA else _count_json(block)
 
 
-def _image_source(block: Mapping[str, Any]) -> str | None:
-    """The base64 or the address of an image, in any form of block."""
+def _image_source(block: Mapping[str, Any]) -> str | bytes | None:
+    """The bytes, the base64 or the address of an image, in any form of block."""
     for name in ("base64", "data", "url", "image_url", "source"):
         value = block.get(name)
         found = _image_source(value) if isinstance(value, Mapping) else value
-        if isinstance(found, str):
+        if isinstance(found, (str, bytes)):
             return found
     return None
 
@@ -91,4 +101,24 @@ def _text_in(block: Mapping[str, Any]) -> str | None:
 
 
 def _count_json(value: Any) -> int:
-    return count_text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+    try:
+        return count_text(
+            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        )
+    except Exception:  # e.g. a value that holds itself, or a key that is no text
+        return _count_by_length(value)
+
+
+def _count_by_length(value: Any) -> int:
+    """About how many tokens the texts in a value have, however deep it is."""
+    characters, waiting, seen = 0, [value], set()
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            characters += len(each)
+        elif isinstance(each, (Mapping, list, tuple, set, frozenset)) and id(each) not in seen:
+            seen.add(id(each))
+            waiting += [*each, *each.values()] if isinstance(each, Mapping) else each
+        else:
+            characters += _CHARACTERS_PER_TOKEN
+    return -(-characters // _CHARACTERS_PER_TOKEN)

@@ -160,3 +160,39 @@ def test_no_bytes_make_reading_a_size_fail(tail: bytes, kind: str, cut: int) -> 
 @pytest.mark.parametrize("source", ["", "https://x.example/a.png", "data:image/png,abc", "é" * 40, "A" * 41])
 def test_a_source_without_a_size_has_none(source: str) -> None:
     assert image_size(source) is None
+
+
+def _png(width: int, height: int) -> bytes:
+    return (
+        b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + struct.pack(">II", width, height) + b"\xff\xfb\xef\xbe" * 8
+    )
+
+
+BMP = b"BM" + bytes(16) + struct.pack("<ii", 640, -480)
+AVIF = b"\0\0\0\x1cftypavif" + bytes(16) + b"\0\0\0\x14ispe" + bytes(4) + struct.pack(">II", 640, 480)
+
+
+@pytest.mark.parametrize("content", [_png(640, 480), BMP, AVIF], ids=["PNG", "BMP", "AVIF"])
+def test_the_size_of_an_image_is_read_in_any_form(content: bytes) -> None:
+    encoded = base64.b64encode(content).decode()
+    lines = "\r\n".join(encoded[at : at + 20] for at in range(0, len(encoded), 20))
+    url_safe = base64.urlsafe_b64encode(content).decode()
+    forms: list[str | bytes] = [
+        content,
+        encoded,
+        lines,
+        url_safe,
+        url_safe.rstrip("="),
+        f"DATA:image/png;BASE64,{encoded}",
+    ]
+
+    assert [image_size(form) for form in forms] == [(640, 480)] * len(forms)
+
+
+def test_an_absurd_size_is_clamped() -> None:
+    assert image_size(_png(2**31, 3)) == (32_768, 3)
+    assert all(image_tokens(rule, (32_768, 32_768)) < 10**6 for rule in _rules())
+
+
+def _rules() -> set[str]:
+    return {row["image_tokens"] for row in capability_table().values() if "image_tokens" in row}

@@ -35,6 +35,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import ConfigurableField, RunnablePassthrough
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from pydantic import SecretStr
 
 from langchain_texapi import ChatTexAPI, TexAPIError, register_init_chat_model
 from tests.conftest import Endpoint
@@ -400,3 +401,38 @@ def test_history_of_another_provider_is_accepted(gateway: Gateway, endpoint: End
 
     contents = [message["content"] for message in gateway.requests[0].body["messages"]]
     assert contents == ["My name is Lan.", "Hello, Lan.", "Hi", "Nice to meet you.", "Hi"]
+
+
+def _holding_itself() -> dict[str, Any]:
+    block: dict[str, Any] = {"type": "text-like"}
+    block["self"] = block
+    return block
+
+
+def _deep() -> dict[str, Any]:
+    block: dict[str, Any] = {"type": "end"}
+    for _ in range(50_000):
+        block = {"type": "nested", "inner": block}
+    return block
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": ["text"]},
+        {"type": {}, ("a", 1): {1}},
+        {"type": "image", "source": _holding_itself()},
+        _holding_itself(),
+        _deep(),
+    ],
+    ids=["a list as type", "keys that are no text", "an image in itself", "itself", "deep"],
+)
+def test_a_message_of_any_form_has_a_token_count(block: dict[Any, Any]) -> None:
+    model = ChatTexAPI(model="gpt-5.2", api_key=SecretStr("k"))
+    odd = HumanMessage("")
+    odd.content = [{"type": "text", "text": "Hello"}, block]
+    calls = AIMessage("")
+    calls.tool_calls = [{"name": "f", "args": block, "id": "1", "type": "tool_call"}]
+
+    assert model.get_num_tokens_from_messages([odd]) > 5
+    assert model.get_num_tokens_from_messages([calls]) > 5

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal, TypedDict
 
@@ -41,6 +42,16 @@ class Order(BaseModel):
     to: Place
     notes: dict[str, list[int | str]] = Field(default_factory=dict, examples=[{"a": [1]}])
     speed: Literal["slow", "fast", "free"] = "free"
+    home: Place = Place(city="Huế")
+    groups: list[frozenset[str]] = [frozenset({"aa", "bb", "cc", "dd"})]
+    maybe: set[str] | None = {"aa", "bb", "cc"}
+
+
+@dataclass
+class Stop:
+    """A stop of a trip."""
+
+    tags: set[str]
 
 
 class Trip(TypedDict):
@@ -65,6 +76,7 @@ MCP: dict[str, Any] = {
     },
 }
 ARGUMENTS: Any = {"tags": {"a", "b", "c", "d"}, "place": {"city": "Huế"}, "thing": object()}
+ARGUMENTS |= {"home": Place(city="Huế"), "stop": Stop({"aa", "bb", "cc", "dd"})}
 
 
 def conversation() -> list[Any]:

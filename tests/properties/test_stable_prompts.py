@@ -26,7 +26,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
 from tests.properties.line import Line
-from tests.properties.stable_requests import MCP, Order, Trip, conversation, llama_conversation
+from tests.properties.stable_requests import MCP, Order, Place, Stop, Trip, conversation, llama_conversation
 from tests.properties.strategies import arguments, examples, texts
 from tests.properties.test_cache_marks import unmarked
 from tests.properties.test_histories import (
@@ -37,6 +37,8 @@ from tests.properties.test_histories import (
     llama_index,
     says_anything,
 )
+from texapi_core.request.foreign import json_text
+from texapi_core.request.tools import legal_tools
 
 ROOT = Path(__file__).parents[2]
 FORMATTED = [convert_to_openai_tool(each) for each in (Order, Trip)] + [MCP]
@@ -178,3 +180,30 @@ def test_a_turn_is_a_prefix_of_the_next_with_tools_and_schemas(
     assert json.dumps(start) == json.dumps(unmarked(first.pop("messages")))
     # All else is the same, before the messages and after them.
     assert json.dumps(first) == json.dumps(second)
+
+
+def test_models_and_dataclasses_in_arguments_are_objects() -> None:
+    text = json_text({"home": Place(city="Huế"), "stop": Stop({"b", "a"})}, "x")
+
+    found = json.loads(text)
+    assert found["stop"] == {"tags": ["a", "b"]}
+    assert found["home"]["kinds"] == ["capital", "market", "port", "village"]
+
+
+class NamedSets(Order):
+    by_name: dict[str, set[str]] = {"one": {"aa", "bb", "cc", "dd"}}
+
+
+def test_sets_anywhere_in_a_schema_are_sorted() -> None:
+    (sent,) = legal_tools(
+        [{"type": "function", "function": {"name": "o", "parameters": NamedSets.model_json_schema()}}]
+    )
+    members = sent["function"]["parameters"]["properties"]
+
+    assert members["home"]["default"]["kinds"] == ["capital", "market", "port", "village"]
+    assert members["groups"]["default"] == [["aa", "bb", "cc", "dd"]]
+    assert members["by_name"]["default"] == {"one": ["aa", "bb", "cc", "dd"]}
+    assert members["maybe"]["default"] == ["aa", "bb", "cc"]
+    own = {"type": "object", "properties": {"a": {"type": "string", "x-tags": {"tt", "uu", "vv"}}}}
+    (sent,) = legal_tools([{"type": "function", "function": {"name": "o", "parameters": own}}])
+    assert sent["function"]["parameters"]["properties"]["a"]["x-tags"] == ["tt", "uu", "vv"]

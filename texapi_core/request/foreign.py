@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic import BaseModel
 
 Block = Mapping[str, Any]
 
@@ -178,7 +181,8 @@ def _media(kind: str, data: Any, mime_type: str, name: Any = None) -> Block:
 def json_text(value: Any, place: str) -> str:
     """JSON that every parser reads: other keys than texts, and numbers that are not finite, become text.
 
-    It is the same in every process: sets are sorted, and no object has its address in it.
+    It is the same in every process: sets are sorted, pydantic models and dataclasses are objects, and no
+    other object has its address in it.
 
     Raises:
         ValueError: a value that holds itself, or is nested too deeply.
@@ -194,6 +198,10 @@ def _stable(value: Any) -> Any:
         return dict(value)
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=lambda each: json.dumps(each, default=_stable))
+    if isinstance(value, BaseModel):
+        return value.model_dump(warnings=False)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     return _ADDRESS.sub("", str(value))
 
 

@@ -25,6 +25,8 @@ DEFAULT_SIZE = (1024, 1024)
 """Pixels, for images whose size is not known, e.g. those of an address."""
 _HEAD = 65_536
 """Characters of base64 in which the size is looked for: a JPEG has its thumbnail before it."""
+_MAX_SIDE = 32_768
+_URL_SAFE = str.maketrans("-_", "+/")
 _LOW_DETAIL = 512
 """Pixels to which OpenAI scales an image with `detail="low"`."""
 
@@ -79,17 +81,26 @@ def _squares_in(width: float, height: float, side: float) -> int:
     return max(1, math.ceil(round(width / side, 6))) * max(1, math.ceil(round(height / side, 6)))
 
 
-def image_size(source: str) -> tuple[int, int] | None:
-    """Width and height of an image in base64 or in a `data:` URL, `None` if they cannot be read."""
-    head, separator, _ = source[:256].partition(";base64,")
-    start = len(head) + len(separator) if separator else 0
-    if not separator and ":" in head:
-        return None
+def image_size(source: str | bytes) -> tuple[int, int] | None:
+    """Width and height of an image: of its bytes, in base64 of any kind or in a `data:` URL.
+
+    At most 32,768 pixels each, which no provider takes; `None` if they cannot be read.
+    """
     try:
-        content = base64.b64decode(source[start : start + _HEAD - _HEAD % 4] + "==")
-        return _size_in(content)
+        size = _size_in(source[:_HEAD] if isinstance(source, bytes) else _decoded(source))
     except (binascii.Error, ValueError, struct.error, IndexError):
         return None
+    return size and (min(size[0], _MAX_SIDE), min(size[1], _MAX_SIDE))
+
+
+def _decoded(source: str) -> bytes:
+    head, separator, _ = source[:256].lower().partition(";base64,")
+    start = len(head) + len(separator) if separator else 0
+    if not separator and ":" in head:
+        return b""
+    encoded = "".join(source[start : start + _HEAD].translate(_URL_SAFE).split()).rstrip("=")
+    encoded = encoded[: len(encoded) - (len(encoded) % 4 == 1)]
+    return base64.b64decode(encoded + "=" * (-len(encoded) % 4))
 
 
 def _size_in(content: bytes) -> tuple[int, int] | None:
@@ -100,6 +111,10 @@ def _size_in(content: bytes) -> tuple[int, int] | None:
         width, height = struct.unpack("<HH", content[6:10])
     elif content[:2] == b"\xff\xd8":
         width, height = _size_in_jpeg(content)
+    elif content[:2] == b"BM":
+        width, height = map(abs, struct.unpack("<ii", content[18:26]))
+    elif content[4:8] == b"ftyp" and (at := content.find(b"ispe")) > 0:  # AVIF, HEIC
+        width, height = struct.unpack(">II", content[at + 8 : at + 16])
     elif content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         width, height = _size_in_webp(content)
     return (width, height) if width and height else None

@@ -9,7 +9,7 @@ object without properties inside another is taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -37,6 +37,7 @@ _MAPS = ("properties", "patternProperties", "dependentSchemas", "$defs", "defini
 _LISTS = ("anyOf", "allOf", "oneOf", "prefixItems")
 _SINGLE = ("not", "if", "then", "else", "contains", "propertyNames")
 _SINGLE_OR_BOOLEAN = ("additionalProperties", "additionalItems", "unevaluatedProperties", "unevaluatedItems")
+_SUBSCHEMAS = frozenset({*_MAPS, *_LISTS, *_SINGLE, *_SINGLE_OR_BOOLEAN, "items"})
 _MAX_KNOWN = 512
 
 _known: dict[str, Schema] = {}
@@ -124,13 +125,48 @@ class _Mender:
             items = given if isinstance(given, list) else schema.get("prefixItems")
             if not isinstance(given, Mapping):
                 mended["items"] = _either([self._mend(each) for each in items or ()])
-        if mended.get("uniqueItems") is True and isinstance(default := mended.get("default"), list):
-            # A set, whose order differs between processes: each would write a prompt cache of its own.
-            mended["default"] = sorted(default, key=lambda each: json_text(each, "A schema"))
+        for name in ("default", "const"):
+            if isinstance(mended.get(name), (dict, list)):
+                mended[name] = self._in_order(mended[name], mended)
+        if isinstance(mended.get("examples"), list):
+            mended["examples"] = [self._in_order(each, mended) for each in mended["examples"]]
         return mended
+
+    def _in_order(self, value: Any, *schemas: Any) -> Any:
+        """A value with its sets sorted: in another order, each process would write a prompt cache."""
+        known = list(self._alternatives(schemas))
+        if isinstance(value, Mapping):
+            return {
+                name: self._in_order(
+                    each, *(one for schema in known for one in _schemas_of_member(schema, name))
+                )
+                for name, each in value.items()
+            }
+        if not isinstance(value, list):
+            return value
+        items = [self._in_order(each, *(schema.get("items") for schema in known)) for each in value]
+        is_set = any(schema.get("uniqueItems") is True for schema in known)
+        return sorted(items, key=_as_text) if is_set else items
+
+    def _alternatives(self, schemas: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
+        """The schemas, with those that they refer to and that they combine."""
+        waiting, followed = list(schemas), set()
+        while waiting:
+            schema = waiting.pop()
+            if not isinstance(schema, Mapping) or id(schema) in followed:
+                continue
+            followed.add(id(schema))
+            yield schema
+            if "$ref" in schema:
+                waiting.append(_target(schema["$ref"], self._root))
+            for name in ("anyOf", "allOf", "oneOf"):
+                found = schema.get(name)
+                waiting += found if isinstance(found, list) else ()
 
     def _keyword(self, name: str, value: Any) -> tuple[Any] | None:
         """The value of a keyword; `None` if it has no meaning there."""
+        if name not in _SUBSCHEMAS:
+            value = _without_sets(value)
         if name in _MAPS:
             if not isinstance(value, Mapping):
                 return None
@@ -156,6 +192,24 @@ class _Mender:
         _, place, name = reference.split("/")
         self._hoisted.setdefault(place, {})[name] = found
         return True
+
+
+def _schemas_of_member(schema: Mapping[str, Any], name: Any) -> Iterator[Any]:
+    yield _map(schema, "properties").get(name)
+    yield schema.get("additionalProperties")
+
+
+def _as_text(value: Any) -> str:
+    return json_text(value, "A schema")
+
+
+def _without_sets(value: Any) -> Any:
+    """The value with sorted lists in place of Python's sets, e.g. in `json_schema_extra`."""
+    if isinstance(value, dict):
+        return {name: _without_sets(each) for name, each in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(_without_sets, value), key=_as_text)
+    return [_without_sets(each) for each in value] if isinstance(value, list) else value
 
 
 def _if(is_legal: bool, value: Any) -> tuple[Any] | None:
