@@ -53,12 +53,20 @@ WAYS = {
 ENDS = {"a normal exit": "", "flush_ledgers": "assert flush_ledgers(); os._exit(0)"}
 
 
+def forget_stores() -> None:
+    """Close the connections of this process, as if the next call were in another."""
+    for store in stores.values():
+        store._disconnect()
+        store._database.disconnect()
+    stores.clear()
+
+
 @pytest.fixture(autouse=True)
 def _fresh_stores() -> Iterator[None]:
-    stores.clear()
+    forget_stores()
     ledger._writers.clear()
     yield
-    stores.clear()
+    forget_stores()
     ledger._writers.clear()
 
 
@@ -119,9 +127,12 @@ def test_a_signal_in_the_middle_of_a_reservation_waits_for_nothing(tmp_path: Pat
         assert time.monotonic() < started + 6
 
 
-def test_a_pruned_call_counts_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_pruned_call_counts_once(request: pytest.FixtureRequest, tmp_path: Path, database: str) -> None:
     """Its reservation stays until the next call under its budget, if the ledger was idle since."""
     url = f"sqlite:///{tmp_path}/usage.db"
+    if database == "postgresql":
+        url = request.getfixturevalue("postgresql_url")
     limits = (Limit(Account("all", "", Window("30d")), 10**12, None),)
     started = datetime.now(UTC) - timedelta(days=3)
     store = budget._store(LedgerSink(url), "")
@@ -139,9 +150,10 @@ def test_a_pruned_call_counts_once(tmp_path: Path) -> None:
     with open_for_reading(url) as engine:
         (line,) = read_budgets(engine, datetime.now(UTC))
     assert line.spent == Decimal("0.2")
-    stores.clear()
+    forget_stores()
     found = budget._store(LedgerSink(url), "").reserve(
         Reservation("3" * 32, datetime.now(UTC).timestamp(), limits), Spending(Decimal("0.1"), 0)
     )
     assert isinstance(found, dict)
     assert [balance.spent_cost for balance in found.values()] == [2 * 10**11]
+    forget_stores()
