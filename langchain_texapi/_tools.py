@@ -10,7 +10,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_texapi._schemas import with_recursion
 from texapi_core.adapter_base.schema_cache import SchemaCache
-from texapi_core.request.schemas import strict_schema
+from texapi_core.request.schemas import strict_schema, too_deep
 from texapi_core.request.tools import TOOL_EXTRAS, legal_tools, read_function
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
@@ -54,7 +54,12 @@ def define_tool(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any]
 def _make_definition(tool: ToolLike, strict: bool | None) -> dict[str, Any]:
     if isinstance(tool, Mapping):
         tool = read_function(tool) or tool
-    return with_recursion(convert_to_openai_tool(tool, strict=strict), tool)
+    try:
+        return with_recursion(convert_to_openai_tool(tool, strict=strict), tool)
+    except RecursionError:
+        function = tool.get("function", tool) if isinstance(tool, Mapping) else tool
+        name = function.get("name") or function.get("title") if isinstance(function, Mapping) else function
+        raise too_deep(f"The schema of {name!r}") from None
 
 
 def format_bound_tools(tools: Sequence[ToolLike]) -> list[Any]:
@@ -155,4 +160,7 @@ def _make_response_schema(schema: Any, strict: bool | None) -> dict[str, Any]:
 
 def _apply_strict(named: dict[str, Any]) -> dict[str, Any]:
     """A named schema that meets its `strict`: LangChain's agents pass Pydantic's schema unchanged."""
-    return {**named, "schema": strict_schema(named.get("schema"))} if named.get("strict") else named
+    try:
+        return {**named, "schema": strict_schema(named.get("schema"))} if named.get("strict") else named
+    except RecursionError:
+        raise too_deep(f"`response_format`: the schema of {named.get('name')!r}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.conftest import Endpoint
 from tests.gateway import Gateway
 from tests.gateway.request import Call
 from tests.test_outgoing import LI_Q, Q, ask, langchain, llama_index
+from texapi_core.request.schemas import legal_schema
 
 ILLEGAL_TOOLS: dict[str, tuple[list[Any], str]] = {
     "no name": ([{"type": "function", "function": {"name": ""}}], r"`tools\[0\]` needs a name, not ''"),
@@ -79,3 +81,54 @@ def test_beside_a_provider_s_own_tool_no_call_is_unknown(gateway: Gateway, endpo
     answer = langchain(endpoint).invoke([Q], tools=[{"google_search": {}}])
 
     assert "unknown_tools" not in answer.response_metadata
+
+
+def nested(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(depth):
+        schema = {"type": "object", "properties": {"x": schema}}
+    return schema
+
+
+def holding_itself() -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "object", "properties": {}}
+    schema["properties"]["x"] = schema
+    return schema
+
+
+@pytest.mark.parametrize("schema", [nested(2000), holding_itself()], ids=["deep", "holding itself"])
+def test_a_schema_that_holds_itself_is_refused_by_the_name_of_the_tool(
+    gateway: Gateway, endpoint: Endpoint, schema: dict[str, Any]
+) -> None:
+    function = {"name": "f", "description": "d", "parameters": schema}
+    tool = {"type": "function", "function": function}
+    strict = {"type": "json_schema", "json_schema": {"name": "f", "schema": schema, "strict": True}}
+    model, llm = langchain(endpoint), llama_index(endpoint)
+    calls: list[Callable[[], Any]] = [
+        lambda: model.bind_tools([tool]),
+        lambda: model.bind_tools([function], strict=True),
+        lambda: model.invoke("Hi", tools=[tool]),
+        lambda: model.invoke("Hi", response_format=strict),
+        lambda: model.with_structured_output({**schema, "title": "f"}),
+        lambda: model.with_structured_output({**schema, "title": "f"}, method="json_schema"),
+        lambda: llm.chat([LI_Q], tools=[tool]),
+        lambda: llm.chat([LI_Q], response_format=strict),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"'f' is nested too deeply, or holds itself"):
+            call()
+    assert not gateway.requests
+
+
+def test_a_reference_with_escapes_leads_to_its_definition() -> None:
+    """In a definition that is moved to the root, too."""
+    inner = {
+        "type": "object",
+        "properties": {"q": {"$ref": "#/$defs/a%20b/properties/z"}, "r": {"$ref": "#/$defs/a%20b"}},
+        "$defs": {"a b": {"type": "object", "properties": {"z": {"type": "string"}}}},
+    }
+
+    legal = legal_schema({"type": "object", "properties": {"x": inner}}, "`parameters`")
+
+    assert legal["properties"]["x"] == inner
+    assert legal["$defs"] == inner["$defs"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from enum import Enum
 from typing import Any, Literal
 
 import pytest
@@ -34,6 +35,11 @@ class Kind(RootModel[str | int]):
     pass
 
 
+class Color(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
 ANN, BOB = {"name": "Ann", "age": 3}, {"name": "Bob", "age": 4}
 CASES: dict[str, tuple[Any, Any]] = {
     "list": (People, [ANN, BOB]),
@@ -44,6 +50,7 @@ CASES: dict[str, tuple[Any, Any]] = {
     "list of texts": (list[str], ["a", "b"]),
     "text or none": (str | None, "ba"),
     "literal": (Literal["a", "b"], "b"),
+    "enum": (Color, "red"),
 }
 
 
@@ -191,3 +198,37 @@ def test_llama_index(
 def test_a_root_that_is_an_object_is_sent_as_it_is() -> None:
     for schema in (RootModel[Person], RootModel[dict[str, int]], Person):
         assert wrapped_class(schema) is schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "root"),
+    [
+        ({"enum": ["a", "b"]}, "b"),
+        ({"const": 1, "title": "one"}, 1),
+        ({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "integer"}}]}, [1]),
+        ({"type": ["string", "null"]}, None),
+    ],
+)
+@pytest.mark.parametrize("method", ["function_calling", "json_schema"])
+def test_a_schema_of_values_without_one_type_is_wrapped(
+    gateway: Gateway, endpoint: Endpoint, method: Any, schema: dict[str, Any], root: Any
+) -> None:
+    tool = schema.get("title", "answer") if method == "function_calling" else None
+    gateway.misbehave(_fault({"answer": root}, tool, is_streamed=False))
+    model = ChatTexAPI(**endpoint.for_langchain(model="claude-sonnet-4-6"))
+
+    assert _invoke(model.with_structured_output(schema, method=method)) in (root, {"answer": root})
+    assert list(_sent_schema(gateway)["properties"]) == ["answer"]
+
+
+@pytest.mark.parametrize("schema", [dict[str, int], dict])
+def test_a_dict_is_an_answer(gateway: Gateway, endpoint: Endpoint, schema: Any) -> None:
+    model = ChatTexAPI(**endpoint.for_langchain(model="claude-sonnet-4-6"))
+    llm = TexAPI(**endpoint.for_llama_index(model="claude-sonnet-4-6", should_use_structured_outputs=True))
+    ways: list[Callable[[], Any]] = [
+        lambda: _invoke(model.with_structured_output(schema, method="json_schema")),
+        lambda: llm.structured_predict(schema, PromptTemplate("Who?")),
+    ]
+    for ask in ways:
+        gateway.misbehave(_fault({"answer": {"a": 1}}, None, is_streamed=False))
+        assert ask() == {"a": 1}

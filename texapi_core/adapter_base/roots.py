@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from enum import Enum
 from functools import lru_cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -22,8 +23,9 @@ ANSWER = "answer"
 """The one member of the object around such an answer."""
 
 _ILLEGAL_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]+")
-_PLAIN = (list, tuple, set, frozenset, str, int, float, bool)
-_GENERIC = (list, tuple, set, frozenset, Sequence, Union, UnionType, Literal)
+_PLAIN = (list, tuple, set, frozenset, dict, str, int, float, bool)
+_GENERIC = (list, dict, Mapping, tuple, set, frozenset, Sequence, Union, UnionType, Literal)
+_TYPES_OF_VALUES = ("array", "string", "number", "integer", "boolean", "null")
 _MAX_NAME = 64
 _wrappers: WeakKeyDictionary[type, type[Wrapper]] = WeakKeyDictionary()
 
@@ -52,7 +54,9 @@ def wrapped_class(answer_class: Any) -> Any:
 
 
 def is_type_of_values(answer_class: Any) -> bool:
-    """Whether this is a type whose values are no objects, e.g. `list[str]` or `str | None`."""
+    """Whether this is a type whose values have no members of their own, e.g. `list[str]`, an enum, `dict`."""
+    if isinstance(answer_class, type) and issubclass(answer_class, Enum):
+        return True
     return answer_class in _PLAIN or get_origin(answer_class) in _GENERIC
 
 
@@ -78,13 +82,27 @@ def _words_of(hint: Any) -> Iterator[str]:
 
 def wrapped_schema(schema: Mapping[str, Any]) -> dict[str, Any] | None:
     """The JSON schema of an object around `schema`, `None` for a schema of an object."""
-    if schema.get("type") not in ("array", "string", "number", "integer", "boolean"):
+    if not _is_of_values(schema):
         return None
     definitions = ("$defs", "definitions")
     inner = {name: value for name, value in schema.items() if name not in (*definitions, "$schema", "title")}
     around = {"type": "object", "properties": {ANSWER: inner}, "required": [ANSWER]}
     kept = {name: schema[name] for name in (*definitions, "description") if name in schema}
     return {"title": schema.get("title", ANSWER), **kept, **around}
+
+
+def _is_of_values(schema: Any) -> bool:
+    """Whether a schema is of no object, also without a `type`: by its values or its alternatives."""
+    if not isinstance(schema, Mapping) or "properties" in schema:
+        return False
+    if given := schema.get("type"):
+        types = given if isinstance(given, list) else [given]
+        return all(each in _TYPES_OF_VALUES for each in types)
+    values = [*(schema.get("enum") or ()), *([schema["const"]] if "const" in schema else ())]
+    if values:
+        return not any(isinstance(each, Mapping) for each in values)
+    alternatives = schema.get("anyOf") or schema.get("oneOf")
+    return isinstance(alternatives, list) and all(map(_is_of_values, alternatives))
 
 
 def unwrapped(answer: Any, answer_class: type) -> Any:

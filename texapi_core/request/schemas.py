@@ -52,10 +52,25 @@ def legal_schema(schema: Any, place: str) -> Schema:
     alternatives. `place` names the schema in errors.
 
     Raises:
-        ValueError: a schema of something else than an object.
+        ValueError: a schema of something else than an object, or one that holds itself.
     """
-    if place in _known and _known[place] == schema:
-        return schema  # type: ignore[no-any-return] # equal to a schema
+    try:
+        if place in _known and _known[place] == schema:
+            return schema  # type: ignore[no-any-return] # equal to a schema
+        return _legal_schema(schema, place)
+    except RecursionError:
+        raise too_deep(place) from None
+
+
+def too_deep(place: str) -> ValueError:
+    """The error for a schema that Python cannot walk through."""
+    return ValueError(
+        f"{place} is nested too deeply, or holds itself: use `$defs` and `$ref` for recursion. "
+        "Nothing was sent."
+    )
+
+
+def _legal_schema(schema: Any, place: str) -> Schema:
     if schema is not None and not isinstance(schema, Mapping):
         raise ValueError(f"{place} must be a JSON schema, not {schema!r}. Nothing was sent.")
     root = _object_root(schema or {})
@@ -186,11 +201,13 @@ class _Mender:
         """Whether a reference has a target in the root; a nested definition is moved there."""
         if _target(reference, self._root) is not None:
             return True
-        found = next(_definitions_named(reference, self._root), None)
-        if found is None:
+        if next(_definitions_named(reference, self._root), None) is None:
             return False
-        _, place, name = reference.split("/")
-        self._hoisted.setdefault(place, {})[name] = found
+        _, place, name, *rest = reference.split("/")
+        definition = f"#/{place}/{name}"
+        named = _definitions_named(definition, self._root)
+        found = next(each for each in named if not rest or _target(f"#/{'/'.join(rest)}", each) is not None)
+        self._hoisted.setdefault(place, {})[_key_of(name)] = found
         return True
 
 
@@ -344,12 +361,17 @@ def _target(reference: Any, root: Any) -> Any:
         return None
     found = root
     for part in filter(None, reference[1:].split("/")):
-        key = unquote(part).replace("~1", "/").replace("~0", "~")
+        key = _key_of(part)
         if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
             found = found[int(key)]
         else:
             found = found.get(key) if isinstance(found, Mapping) else None
     return found
+
+
+def _key_of(part: str) -> str:
+    """The key that a part of a reference stands for."""
+    return unquote(part).replace("~1", "/").replace("~0", "~")
 
 
 def _definitions_named(reference: Any, schema: Any) -> Iterator[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from texapi_core.request.schemas import legal_schema, strict_schema
+from texapi_core.request.schemas import legal_schema, strict_schema, too_deep
 
 TOOL_EXTRAS = ("cache_control", "defer_loading", "async")
 """Members that stand beside a tool's function on the wire."""
@@ -118,4 +118,7 @@ def _legal(described: Mapping[str, Any], member: str, place: str) -> Mapping[str
     legal = legal_schema(given, place)
     if legal is given:
         return described
-    return {**described, member: strict_schema(legal) if described.get("strict") else legal}
+    try:
+        return {**described, member: strict_schema(legal) if described.get("strict") else legal}
+    except RecursionError:
+        raise too_deep(place) from None
