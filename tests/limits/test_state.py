@@ -80,10 +80,18 @@ def test_429s_without_an_answer_block_for_longer_and_longer() -> None:
 def test_the_true_usage_settles_the_estimate() -> None:
     plan = parse_limits("auto?tokens_per_minute=60000")
     limit = State()
-    limit.step(0, plan, Step(requests=1, tokens=10_000))
-    assert limit.step(0, plan, Step(requests=1)).wait == pytest.approx(10_000 / 970)
+    limit.step(1, plan, Step(requests=1, tokens=10_000))
+    assert limit.step(1, plan, Step(requests=1)).wait == pytest.approx(10_000 / 970)
 
-    assert limit.step(0, plan, Step(requests=1, settled=-9_900)).wait == pytest.approx(100 / 970)
+    assert limit.step(1, plan, Step(requests=1, settled=-9_900)).wait == pytest.approx(100 / 970)
+
+
+def test_a_new_state_gives_no_burst_and_idle_time_does() -> None:
+    limit, seen = State(), Step(requests=1, seen=Seen(600, 0, 10), is_new=True)
+
+    waits = [limit.step(1000, AUTO, seen).wait for _ in range(3)]
+    assert waits == pytest.approx([0, 1 / 9.7, 2 / 9.7])
+    assert [limit.step(1100, AUTO, seen).wait for _ in range(5)] == [0] * 5
 
 
 def test_the_smaller_of_a_configured_and_a_stated_limit_counts() -> None:

@@ -44,6 +44,7 @@ local names = {'requests_at', 'tokens_at', 'blocked_until', 'share', 'lowered_to
 local s = {}
 for i, value in ipairs(redis.call('HMGET', key, unpack(names))) do s[names[i]] = tonumber(value or 0) end
 if s.share == 0 then s.share = 1 end
+if s.requests_at == 0 then s.requests_at, s.tokens_at = now, now end
 
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', seen_processes, '-inf', now)) do
   redis.call('ZREM', seen_processes, gone)

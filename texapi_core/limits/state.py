@@ -114,6 +114,8 @@ class State:
 
     def step(self, now: float, plan: Plan, step: Step, *, others_held: int = 0) -> Grant:
         """Take a report and give permits. `now`: seconds on any clock that does not go back."""
+        if not self.requests_at:
+            self.requests_at = self.tokens_at = now  # what is left may be others', who went on without Redis
         if step.is_new or not (self.seen.requests or self.seen.tokens):
             self.seen = step.seen
         limit = _least(plan.requests_per_minute, self.seen.requests)
