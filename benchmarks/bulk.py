@@ -80,6 +80,7 @@ def main(count: int) -> None:
                 file.writelines(_requests(count))
             bare = ["-m", "benchmarks.bulk", "bare", base_url, str(source), os.devnull]
             batch = ["-c", _BATCH, "batch", str(source), str(out), "--concurrency", str(CONCURRENCY)]
+            batch += ["--limits", "none"]
             _measured("asyncio over the SDK", bare, count, environment)
             _measured("texapi batch", batch, count, environment)
             out.unlink()
