@@ -23,7 +23,7 @@ from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI, UsageCounter
 from tests.accounting.filled import call, fill
 from tests.conftest import Endpoint
-from texapi_core.accounting import budget, otel, parse_budgets
+from texapi_core.accounting import otel, parse_budgets, reservation_stores
 from texapi_core.accounting.ledger import _writers, flush_ledgers
 from texapi_core.cli.commands import app
 
@@ -120,7 +120,9 @@ def test_a_python_block_runs(
 ) -> None:
     monkeypatch.setenv("TEXAPI_API_KEY", endpoint.api_key)
     monkeypatch.setenv("TEXAPI_BASE_URL", endpoint.base_url)
-    monkeypatch.setattr(budget, "_stores", {})  # the spending of other tests counts against the same key
+    monkeypatch.setattr(
+        reservation_stores, "stores", {}
+    )  # the spending of other tests counts against the same key
     monkeypatch.setattr(providers, "_BUILTIN_PROVIDERS", dict(providers._BUILTIN_PROVIDERS))
     names: dict[str, Any] = {"__name__": "__main__"}
 
