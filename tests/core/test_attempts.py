@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
-from texapi_core import TexAPIToolChoiceError, chat, resolve_settings
+from texapi_core import TexAPIStreamInterruptedError, TexAPIToolChoiceError, chat, resolve_settings
 from texapi_core.wire.values import ChatReply
 
 FUNCTION = {"name": "f", "parameters": {"type": "object", "properties": {}}}
@@ -98,7 +98,8 @@ def test_a_stream_that_has_begun_is_not_repeated(gateway: Gateway, endpoint: End
     events = "".join(f"data: {json.dumps(event)}\n\n" for event in (delta, error))
     gateway.misbehave(Fault(raw=events.encode(), content_type="text/event-stream"))
 
-    with pytest.raises(TexAPIToolChoiceError):
+    with pytest.raises(TexAPIStreamInterruptedError) as caught:
         way(_settings(endpoint), _payload("required"))
 
+    assert isinstance(caught.value.__cause__, TexAPIToolChoiceError)
     assert len(gateway.requests) == 1
