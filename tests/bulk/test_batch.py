@@ -26,7 +26,14 @@ from tests.waiting import wait_until
 from texapi_core.cli.commands import app
 from texapi_core.cli.guard import DIFFERENT, FAILED, INTERRUPTED, STOPPED, USAGE_ERROR
 
-COMMAND = (sys.executable, "-c", "from texapi_core.cli import main; main()", "batch", "in.jsonl", "out.jsonl")
+# A shell starts what runs in the background without Ctrl-C.
+_MAIN = """
+import signal
+from texapi_core.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+COMMAND = (sys.executable, "-c", _MAIN, "batch", "in.jsonl", "out.jsonl")
 
 
 def request(number: int, **body: Any) -> dict[str, Any]:

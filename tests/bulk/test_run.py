@@ -215,6 +215,15 @@ def test_closing_ends_the_calls_under_way() -> None:
     assert calls.at_once == 0
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as in a terminal: a shell starts what runs in the background without it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_calls_and_keeps_what_came() -> None:
     calls = Calls(seconds=60)
     quick = threading.Event()

@@ -22,6 +22,8 @@ from texapi_core.limits.state import HORIZON, Grant, Seen, State, Step
 _BLOCK_SECONDS = 0.1
 """Permits for this long are asked for at once."""
 _MAX_BLOCK = 500
+_jitter = random.Random().random
+"""A source of its own: the thread of a gate must not disturb the seed of a program."""
 _MAX_PAUSE = 1.0
 _SHORTEST_PAUSE = 0.005
 _SPREAD = 0.05
@@ -263,7 +265,7 @@ class Gate:
             self._pause(grant.wait, until_end=True)
             self._let_pass(step)
         else:
-            wait = min(grant.wait - HORIZON, _MAX_PAUSE) + random.random() * _SPREAD
+            wait = min(grant.wait - HORIZON, _MAX_PAUSE) + _jitter() * _SPREAD
             self._pause(max(wait, _SHORTEST_PAUSE), until_end=False)
         return True
 
@@ -284,7 +286,7 @@ class Gate:
             step.settled -= self._balance
             self._balance = 0.0
         step.held = self._held
-        step.jitter = random.random()
+        step.jitter = _jitter()
         step.seen = self._seen
         while self._queue and self._queue[0].cancelled():
             self._queue.popleft()
