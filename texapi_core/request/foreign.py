@@ -57,7 +57,10 @@ def read_call(block: Block) -> ForeignCall | None:
 
 def id_in(call: Block) -> Any:
     """The id of a call, by whatever name, as it was given."""
-    return next((call[name] for name in _IDS if call.get(name)), None)
+    for name in _IDS:
+        if name in call and call[name]:  # noqa: RUF019 # `get` is a function call for each name
+            return call[name]
+    return None
 
 
 def name_in(call: Block) -> str | None:
