@@ -14,7 +14,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from tests.properties.line import Line
 from tests.properties.reading import delta_events, events, read_stream, read_whole
 from tests.properties.strategies import examples
-from texapi_core import ChatReply, TexAPIError
+from texapi_core import ChatReply, TexAPIError, TexAPIStreamInterruptedError
 from texapi_core.wire.reader import StreamReader
 from texapi_core.wire.values import ErrorAnswer, MalformedAnswer
 
@@ -183,7 +183,9 @@ def _asked(ask: Callable[[], Any]) -> Any:
     try:
         return ask()
     except TexAPIError as error:
-        return type(error)
+        # An error after a part of a stream is that the stream was interrupted, because of the error.
+        begun = isinstance(error, TexAPIStreamInterruptedError) and isinstance(error.__cause__, TexAPIError)
+        return type(error.__cause__ if begun else error).__name__
 
 
 def _sum(chunks: Iterable[Any]) -> Any:
@@ -192,7 +194,7 @@ def _sum(chunks: Iterable[Any]) -> Any:
 
 
 def _of_langchain(message: Any) -> Any:
-    if isinstance(message, type):
+    if isinstance(message, str):
         return message
     calls = [(call["name"], call["args"]) for call in message.tool_calls]
     broken = [call["name"] for call in message.invalid_tool_calls]
@@ -203,7 +205,7 @@ def _of_langchain(message: Any) -> Any:
 
 
 def _of_llama_index(response: Any) -> Any:
-    if isinstance(response, type):
+    if isinstance(response, str):
         return response
     blocks = [block.model_dump(exclude={"tool_call_id"}) for block in response.message.blocks]
     return _sorted([blocks, response.additional_kwargs])
