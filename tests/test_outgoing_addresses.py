@@ -27,7 +27,7 @@ from tests.test_outgoing import LI_Q, Q, langchain, li_result, llama_index
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(8)).decode()
 NO_RESULT = "No result: the call was interrupted."
-UNREADABLE = ["/tmp/x.png", "gs://bucket/x.png", "file:///tmp/x.png", "C:\\x.png", "x", "aGVsbG8="]
+UNREADABLE = ["photos/x.png", "gs://bucket/x.png", "file://photos/x.png", "C:\\x.png", "x", "aGVsbG8="]
 READABLE = {
     "HTTPS://images.example/A.png": "https://images.example/A.png",
     " https://images.example/a.png\n": "https://images.example/a.png",
@@ -86,7 +86,7 @@ def test_a_readable_address_is_sent_in_the_form_of_the_wire(
 def test_an_earlier_answer_with_an_unreadable_address_is_sent_without_it(
     gateway: Gateway, endpoint: Endpoint
 ) -> None:
-    langchain(endpoint).invoke([Q, AIMessage([*forms("/tmp/x.png"), "So."]), Q])
+    langchain(endpoint).invoke([Q, AIMessage([*forms("photos/x.png"), "So."]), Q])
 
     assert sent(gateway)[1] == {"role": "assistant", "content": "So."}
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     )
     from texapi_core.accounting.budget_checks import make_budget, parse_budgets
     from texapi_core.accounting.ledger import check_ledger, flush_ledgers, watch_sigterm
+    from texapi_core.accounting.ledger.reconciliation import Difference, reconcile
     from texapi_core.accounting.ledger.report import (
         LedgerUnreadableError,
         UsageLine,
@@ -26,13 +27,11 @@ if TYPE_CHECKING:
     )
     from texapi_core.accounting.ledger.schema import LedgerURLError
     from texapi_core.accounting.ledger.statement import (
-        Difference,
         Entry,
         StatementError,
         StatementFormat,
         read_format,
         read_statement,
-        reconcile,
     )
     from texapi_core.accounting.prices import ModelPrice, PriceList, bundled_prices, parse_prices
     from texapi_core.accounting.record import CallLabels, CallRecord, StartedCall
@@ -92,5 +91,5 @@ __all__ = [
 ]
 
 _LIGHT = ("record", "prices", "sinks", "budget", "budget_checks")
-_WITH_SQLALCHEMY = ("ledger", "ledger.schema", "ledger.report", "ledger.statement")
+_WITH_SQLALCHEMY = ("ledger", "ledger.schema", "ledger.report", "ledger.reconciliation", "ledger.statement")
 __getattr__ = lazy_names(__name__, __all__, [f"{__name__}.{home}" for home in (*_LIGHT, *_WITH_SQLALCHEMY)])

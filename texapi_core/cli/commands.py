@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 import texapi_core
-from texapi_core.accounting.ledger import report, statement, upkeep
+from texapi_core.accounting.ledger import reconciliation, report, statement, upkeep
 from texapi_core.accounting.ledger.budgets import read_budgets
 from texapi_core.accounting.prices import PriceList, parse_prices
 from texapi_core.adapter_base.accounting_parameters import PRICES_ENV, USAGE_LEDGER_ENV
@@ -185,7 +185,7 @@ def reconcile(
     with _open(ledger) as engine:
         first, last = statement.period_of(entries)
         rows = report.read_charges(engine, since=start or first, until=end or last)
-        differences = statement.reconcile(entries, rows, _prices())
+        differences = reconciliation.reconcile(entries, rows, _prices())
     output.print_differences(differences, len(entries), format)
     if differences:
         raise typer.Exit(DIFFERENT)

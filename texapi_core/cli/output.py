@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from texapi_core.accounting.ledger.reconciliation import Difference
 from texapi_core.accounting.ledger.report import UsageLine, as_mapping
-from texapi_core.accounting.ledger.statement import Difference
 from texapi_core.accounting.ledger.upkeep import LedgerInfo
 from texapi_core.accounting.prices import PriceList
 from texapi_core.cli.doctor.texts import TEXTS, WORDS, Check, Language, Verdict

@@ -45,7 +45,7 @@ class Retries:
 
         A stale connection is replaced whatever `max_retries` is: the request has not been tried yet.
         """
-        if getattr(error, "was_stale", False) and self._stale < _MAX_STALE:
+        if isinstance(error, errors.TexAPIConnectionError) and error.was_stale and self._stale < _MAX_STALE:
             self._stale += 1
             logger.info("the gateway had closed an idle connection; the request goes over a new one")
             return 0.0
