@@ -12,7 +12,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test combinations lint format typecheck record notebooks docs dist features matrix bench bench-bulk conformance soak fuzz compare-faults models ledger torture storm screenshots engines clean
+.PHONY: help demo test combinations coverage lint format typecheck record notebooks docs dist features matrix bench bench-bulk conformance soak fuzz compare-faults models ledger torture storm screenshots engines clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -26,12 +26,15 @@ $(VENV)/ready: pyproject.toml
 demo: $(VENV)/ready ## Run the demo, live with TEXAPI_API_KEY, else against the embedded stand-in
 	@$(BIN)/python -m demo
 
-test: $(VENV)/ready ## Run the tests, offline and without a key, with branch coverage
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term
+test: $(VENV)/ready ## Run the tests, offline and without a key
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 combinations: $(VENV)/ready ## Run what `make test` leaves out: every fault in every way, more examples of properties
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m combination
 	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/properties
+
+coverage: $(VENV)/ready ## Run the tests of `make test` with branch coverage
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term
 
 lint: $(VENV)/ready ## Check style and formatting
 	$(BIN)/ruff check .

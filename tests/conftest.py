@@ -26,30 +26,6 @@ from texapi_core.transport import clients
 CASSETTES = Path(__file__).parent.parent / "cassettes"
 REPLAY_KEY = "sk-tex-replay"
 _LIVE_KEY = os.environ.get(API_KEY_ENV)
-_REACH_NOTHING_ELSE = (
-    "conformance/",
-    "langchain/test_chat.py",
-    "langchain/test_standard.py",
-    "langchain/test_tracing.py",
-    "langchain/test_yardstick.py",
-    "llama_index/consumers/test_chat_engines.py",
-    "llama_index/consumers/test_evaluators.py",
-    "llama_index/consumers/test_synthesizers.py",
-    "llama_index/test_core_suite.py",
-    "llama_index/test_instrumentation.py",
-    "llama_index/test_query_engine.py",
-    "llama_index/test_stream_callbacks.py",
-    "properties/test_any_bytes.py",
-    "properties/test_messages.py",
-    "properties/test_streams.py",
-    "standin/",
-    "test_cassettes.py",
-    "test_costs.py",
-    "test_load.py",
-    "test_openinference.py",
-    "test_parity.py",
-)
-"""Tests that reach no line which others do not, and would take twice as long with coverage on Python 3.11."""
 _MANY = 16
 """Tests of one function in every `way` to `ask`; of so many or more `make test` runs every second one."""
 
@@ -208,11 +184,8 @@ def _params(item: pytest.Item) -> dict[str, Any]:
 @pytest.hookimpl(tryfirst=True)  # before those with a mark are left out
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     recording_live = _LIVE_KEY and config.getoption("--record-mode") not in (None, "none")
-    here = Path(__file__).parent
     _mark_combinations(items)
     for item in items:
-        if item.path.relative_to(here).as_posix().startswith(_REACH_NOTHING_ELSE):
-            item.add_marker(pytest.mark.no_cover)
         if "recorded" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.vcr)
         if recording_live and item.get_closest_marker("standin_only"):
