@@ -220,7 +220,14 @@ def test_a_failure_of_the_command_is_one_line(folder: Path, monkeypatch: pytest.
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("shape", ["table", "csv", "json"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "table",
+        pytest.param("csv", marks=pytest.mark.combination),
+        pytest.param("json", marks=pytest.mark.combination),
+    ],
+)
 def test_an_output_that_cannot_be_written_is_an_error(folder: Path, shape: str) -> None:
     command = [str(Path(sys.executable).parent / "texapi"), "usage", "--format", shape]
     with Path("/dev/full").open("w") as full:

@@ -255,7 +255,13 @@ def _has_lines(path: Path, count: int) -> bool:
     return path.exists() and len(path.read_bytes().splitlines()) > count
 
 
-@pytest.mark.parametrize("options", [(), ("--skip-in-doubt",)], ids=["asked again", "skipped"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param((), id="asked again", marks=pytest.mark.combination),
+        pytest.param(("--skip-in-doubt",), id="skipped"),
+    ],
+)
 def test_kill_nine_loses_nothing(job: Job, gateway: Gateway, options: tuple[str, ...]) -> None:
     """At most 20 calls per kill are in doubt."""
     job.write(*map(request, range(600)))

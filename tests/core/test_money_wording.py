@@ -157,7 +157,10 @@ _WRAPPINGS: dict[str, Callable[[str], Any]] = {
 }
 
 
-@pytest.mark.parametrize("wrapping", _WRAPPINGS)
+@pytest.mark.parametrize(
+    "wrapping",
+    [pytest.param(name, marks=[pytest.mark.combination] * (name == "after much")) for name in _WRAPPINGS],
+)
 def test_each_thing_in_each_state_is_money_in_any_wrapping(wrapping: str) -> None:
     wrap = _WRAPPINGS[wrapping]
 
