@@ -1,18 +1,23 @@
-"""Draw the screenshots of the `texapi` command: `make screenshots`."""
+"""Draw the screenshots of the `texapi` command and of the demo: `make screenshots`."""
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
+import pty
 import random
 import re
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -23,7 +28,9 @@ from texapi_core.accounting.record import CallRecord
 from texapi_core.wire.usage import TokenUsage
 
 IMAGES = Path(__file__).parent / "images"
+_TEXAPI = str(Path(sys.executable).parent / "texapi")
 _COLUMNS = 118
+_BORDERS = "┏┡├└┃│"
 _STATEMENT_DAY = 10
 _PORT = 8017
 """The key of the stand-in gateway used for the screenshots."""
@@ -88,36 +95,65 @@ def main() -> None:
         records = sample()
         fill("sqlite:///texapi-usage.db", records)
         Path("statement.csv").write_text("\n".join(_statement(records)), "utf-8")
-        os.environ |= {"TEXAPI_USAGE_LEDGER": "sqlite:///texapi-usage.db", "COLUMNS": str(_COLUMNS)}
+        os.environ |= {"TEXAPI_USAGE_LEDGER": "sqlite:///texapi-usage.db"}
         _picture("usage", "usage")
-        _picture("usage-by-tag", "usage", "--by", "tag")
         _picture("calls", "calls", "--failed")
         _picture("reconcile", "reconcile", "statement.csv")
         with Gateway(port=_PORT) as gateway:
             os.environ |= {"TEXAPI_API_KEY": gateway.key, "TEXAPI_BASE_URL": gateway.base_url}
             del os.environ["TEXAPI_USAGE_LEDGER"]
-            _picture("models", "models")
+            _picture("models", "models", columns=132)
             _picture("doctor", "doctor")
             gateway.misbehave(Fault(status=402, code="insufficient_credits"))
             _picture("doctor-vi", "doctor", "--language", "vi")
         os.environ["TEXAPI_USAGE_LEDGER"] = "sqlite:///texapi-usage.db"
-        _texapi("usage", "--by", "day", "--plot", str(IMAGES / "usage-by-day.png"))
-        _texapi("usage", "--by", "day", "--plot", str(IMAGES / "usage-by-day-dark.png"), "--dark")
+        _plot("usage-by-day.png")
+        _plot("usage-by-day-dark.png", "--dark")
 
 
-def _texapi(*arguments: str) -> str:
-    command = [str(Path(sys.executable).parent / "texapi"), *arguments]
-    colored = {**os.environ, "FORCE_COLOR": "1"}
-    return subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False, env=colored
-    ).stdout
+def _in_terminal(*command: str, columns: int = _COLUMNS) -> str:
+    """What a command prints into a terminal, colors included."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    environment.pop("NO_COLOR", None)
+    environment.pop("COLUMNS", None)
+    process = subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=environment)
+    os.close(theirs)
+    output = bytearray()
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        while piece := _read(terminal):
+            output += piece
+    process.wait()
+    return output.decode().replace("\r\n", "\n")
 
 
-def _picture(name: str, *arguments: str) -> None:
-    console = Console(record=True, width=_COLUMNS, file=io.StringIO(), force_terminal=True)
-    console.print(Text(f"$ texapi {' '.join(arguments)}", style="bold"))
-    console.print(Text.from_ansi(_texapi(*arguments)))
-    svg = console.export_svg(title="texapi", unique_id=name)
+def _read(terminal: io.FileIO) -> bytes:
+    try:
+        return terminal.read(65536) or b""
+    except OSError:  # Linux: the program has ended and closed the terminal
+        return b""
+
+
+def _plot(name: str, *options: str) -> None:
+    _in_terminal(_TEXAPI, "usage", "--by", "day", "--plot", str(IMAGES / name), *options)
+
+
+def _picture(name: str, *arguments: str, columns: int = _COLUMNS) -> None:
+    output = _in_terminal(_TEXAPI, *arguments, columns=columns)
+    _draw(name, f"texapi {' '.join(arguments)}", output, columns)
+
+
+def _draw(name: str, command: str, output: str, columns: int) -> None:
+    """Save a picture of a terminal, with long sentences wrapped. Raises if a table is wider than it."""
+    text = Text.from_ansi(output)
+    for line in text.plain.splitlines():
+        if cell_len(line) > columns and line[0] in _BORDERS:
+            raise ValueError(f"{command}: {cell_len(line)} columns do not fit into {columns}: {line}")
+    console = Console(record=True, width=columns, file=io.StringIO(), force_terminal=True)
+    console.print(Text(f"$ {command}", style="bold"))
+    console.print(text)
+    svg = console.export_svg(title=command.split()[0], unique_id=name)
     svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # uses the reader's fonts
     (IMAGES / f"{name}.svg").write_text(re.sub(r"[ \t]+\n", "\n", svg), "utf-8")
 
