@@ -289,11 +289,12 @@ def test_what_a_running_process_of_version_1_writes_later_counts(old: str) -> No
 
 
 def make_version_2(url: str) -> None:
-    """Take away what version 3 has added."""
+    """Take away what versions 3 and 4 have added."""
     engine = schema.open_ledger(schema.parse_url(url))
     with engine.begin() as connection:
         for table in (schema.calls, schema.hours):
             connection.exec_driver_sql(f"ALTER TABLE {table.name} DROP COLUMN cache_savings")
+        connection.exec_driver_sql(f"ALTER TABLE {schema.calls.name} DROP COLUMN waited_ms")
         connection.execute(schema.schema_versions.update().values(version=2))
     engine.dispose()
 
@@ -306,7 +307,7 @@ def test_a_ledger_of_version_2_is_read_as_it_is_and_goes_on_as_the_newest(url: s
         found = {tuple(by): read_usage(engine, by, since=PERIODS[1][0]) for by in GROUPINGS}
         exported = list(upkeep.export_calls(engine, None, None))
         assert read_usage(engine, [])[0].calls == len(report.read_calls(engine)) == len(exported) == 60
-        assert {row["cache_savings"] for row in exported} == {None}
+        assert {(row["cache_savings"], row["waited_ms"]) for row in exported} == {(None, None)}
     assert {line.cache_savings for lines in found.values() for line in lines} == {Decimal(0)}
 
     fill(url, [])
@@ -329,7 +330,8 @@ def test_what_a_running_process_of_version_2_writes_later_counts(url: str) -> No
     tables = (schema.calls, "'late-' || call_id"), (schema.hours, "label_id + 100000")
     with engine.begin() as connection:
         for table, first_value in tables:
-            first, *others = [column.name for column in table.c if column.name != "cache_savings"]
+            later = ("cache_savings", "waited_ms")
+            first, *others = [column.name for column in table.c if column.name not in later]
             names = ", ".join(others)
             connection.exec_driver_sql(
                 f"INSERT INTO {table.name} ({first}, {names}) SELECT {first_value}, {names} FROM {table.name}"
@@ -375,7 +377,7 @@ def make_version_1(url: str) -> None:
     target = sa.create_engine(schema.parse_url(url))
     old = sa.MetaData()
     for table in (schema.schema_versions, schema.calls, schema.call_tags):
-        later = ("hour", "cache_savings")
+        later = ("hour", "cache_savings", "waited_ms")
         columns = [
             sa.Column(c.name, c.type, primary_key=c.primary_key) for c in table.c if c.name not in later
         ]
@@ -390,11 +392,11 @@ def make_version_1(url: str) -> None:
 def test_a_newer_version_says_what_to_do(old: str) -> None:
     fill(old, [])
     with sqlite3.connect(old.removeprefix("sqlite:///")) as connection:
-        connection.execute("UPDATE texapi_schema SET version = 4")
+        connection.execute("UPDATE texapi_schema SET version = 5")
     connection.close()
 
     with (
-        pytest.raises(report.LedgerUnreadableError, match=r"version 4; .* Update texapi-integrations"),
+        pytest.raises(report.LedgerUnreadableError, match=r"version 5; .* Update texapi-integrations"),
         open_for_reading(old),
     ):
         pass

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ from tests.asking import ask_langchain, ask_llama_index, both, every_way
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.waiting import await_until, wait_until
-from texapi_core.accounting import CallRecord, add_listener, remove_listener
+from texapi_core.accounting import CallRecord, add_listener, flush_ledgers, remove_listener
+from texapi_core.accounting.ledger.report import open_for_reading, read_calls
 from texapi_core.limits import permit
 from texapi_core.limits.gate import Gate
 
@@ -47,15 +49,19 @@ def the_gate() -> Gate:
 @both
 @every_way
 async def test_a_call_passes_and_holds_nothing_afterwards(
-    call: Any, how: str, endpoint: Endpoint, records: list[CallRecord]
+    call: Any, how: str, endpoint: Endpoint, records: list[CallRecord], tmp_path: Path
 ) -> None:
-    await call(how, endpoint, limits="auto")
+    ledger = f"sqlite:///{tmp_path}/usage.db"
+    await call(how, endpoint, limits="auto", usage_ledger=ledger)
 
     (record,) = records
     assert record.outcome == "ok"
     assert record.waited_ms is not None
     assert 0 <= record.waited_ms <= record.total_ms
     assert the_gate()._held == 0
+    assert flush_ledgers()
+    with open_for_reading(ledger) as engine:
+        assert [row["waited_ms"] for row in read_calls(engine)] == [record.waited_ms]
 
 
 @both

@@ -16,7 +16,7 @@ from sqlalchemy.types import TypeDecorator
 
 from texapi_core.accounting.accounts import PICO
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _OLDEST_READABLE = 1
 _BUSY_SECONDS = 30
 """How long SQLite waits for other processes that write to the same file."""
@@ -122,6 +122,7 @@ calls = sa.Table(
     sa.Column("run_id", sa.Text),
     sa.Column("metadata", sa.JSON, nullable=False),
     sa.Column("hour", sa.Integer),
+    sa.Column("waited_ms", sa.Float),
 )
 """`hour`: hours since 1970, `NULL` until the call is in the roll-ups."""
 
@@ -283,19 +284,31 @@ def _to_version_2(connection: sa.Connection) -> None:
 def _to_version_3(connection: sa.Connection) -> None:
     """Add what prompt caches saved, which is not known of earlier calls."""
     for table, constraint in ((calls, ""), (hours, " NOT NULL DEFAULT 0")):
-        if "cache_savings" not in {found["name"] for found in sa.inspect(connection).get_columns(table.name)}:
-            column = f"cache_savings {table.c.cache_savings.type.compile(connection.dialect)}{constraint}"
-            connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column}")
+        _add_column(connection, table.c.cache_savings, constraint)
 
 
-_MIGRATIONS = {2: _to_version_2, 3: _to_version_3}
+def _to_version_4(connection: sa.Connection) -> None:
+    """Add how long calls waited for their rate limit, which is not known of earlier calls."""
+    _add_column(connection, calls.c.waited_ms)
+
+
+def _add_column(connection: sa.Connection, column: sa.Column[Any], constraint: str = "") -> None:
+    table = column.table.name
+    if column.name not in {found["name"] for found in sa.inspect(connection).get_columns(table)}:
+        declared = f"{column.name} {column.type.compile(connection.dialect)}{constraint}"
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {declared}")
+
+
+_ADDED = {"cache_savings": 3, "waited_ms": 4}
+"""Column -> the version that added it."""
+_MIGRATIONS = {2: _to_version_2, 3: _to_version_3, 4: _to_version_4}
 """Version -> what makes the tables of the version before it into its own, in the caller's transaction."""
 
 
 def columns_of_calls(version: int) -> list[sa.ColumnElement[Any]]:
     """What a ledger of a version has of a call; what later versions added is `NULL`."""
     return [
-        sa.null().label(column.name) if column.name == "cache_savings" and version < 3 else column
+        sa.null().label(column.name) if version < _ADDED.get(column.name, 0) else column
         for column in calls.c
         if column.name != "hour"
     ]

@@ -327,11 +327,7 @@ _COUNTS = (
 
 def row_of(record: CallRecord) -> dict[str, Any]:
     """A record as a row of the table `calls`, each value within what both databases and sums can hold."""
-    row = {
-        name: bounded(value)
-        for name, value in log_fields(record).items()
-        if name not in ("tags", "waited_ms")
-    }
+    row = {name: bounded(value) for name, value in log_fields(record).items() if name != "tags"}
     for name in _COUNTS:
         count = row[name]
         row[name] = count if isinstance(count, int) and 0 <= count <= _MAX_COUNT else None
