@@ -13,12 +13,13 @@ except ImportError as error:
 import langchain_core.language_models.chat_models  # noqa: F401
 
 import texapi_core
+from langchain_texapi._arguments import RawAndParsed
 from langchain_texapi._init_chat_model import register_init_chat_model
 from langchain_texapi.chat_models import ChatTexAPI
 from texapi_core._lazy import lazy_names
 from texapi_core._version import __version__
 
-__all__ = ["FALLBACK_ERRORS", "ChatTexAPI", "__version__", "register_init_chat_model"]
+__all__ = ["FALLBACK_ERRORS", "ChatTexAPI", "RawAndParsed", "__version__", "register_init_chat_model"]
 
 # So that `except langchain_texapi.TexAPIError` works.
 __getattr__ = lazy_names(

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Generic, Literal, TypedDict, TypeVar
+
+from langchain_core.messages import AIMessage
 
 from texapi_core.adapter_base.parameters import NOT_IN_PAYLOAD, SECRET_OPTIONS, SENT, TOKEN_LIMITS
 from texapi_core.settings import CALL_OPTIONS
+
+StructuredMethod = Literal["function_calling", "json_schema", "json_mode"]
+_Answer = TypeVar("_Answer")
+
+
+class RawAndParsed(TypedDict, Generic[_Answer]):
+    """What a model with `with_structured_output(..., include_raw=True)` returns."""
+
+    raw: AIMessage
+    parsed: _Answer | None
+    """The answer; `None` if it could not be parsed."""
+    parsing_error: BaseException | None
+
 
 ALIASES = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
 """The constructor's other names for what one call may change."""
@@ -41,3 +56,20 @@ def check_model_kwargs(
         raise ValueError(
             "`max_tokens` and `max_completion_tokens` are one limit: providers refuse both at once."
         )
+
+
+OF_LANGCHAIN = {
+    "name": "LangChain: name of the runnable in traces.",
+    "cache": "LangChain: a cache of answers, `True` for the global one, `False` for none.",
+    "verbose": "LangChain: whether to print answers; default `langchain_core.globals`.",
+    "callbacks": "LangChain: handlers that follow each run.",
+    "tags": "LangChain: texts that traces and the ledger's rows have.",
+    "metadata": "LangChain: values that traces and the ledger's rows have.",
+    "custom_get_token_ids": "LangChain: a tokenizer to count prompts with.",
+    "rate_limiter": "LangChain: waits before each call of this process; see `limits` for many.",
+    "disable_streaming": "LangChain: `True` makes `stream` wait for the whole answer; `tool_calling` only "
+    "for calls with tools.",
+    "output_version": 'LangChain: "v0" or "v1", the form of content blocks in answers.',
+    "profile": "LangChain: what the model can do; default by the model table.",
+}
+"""LangChain's arguments -> what they do: its fields have no descriptions."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core import exceptions
 from langchain_core.exceptions import LangChainException, OutputParserException
@@ -18,13 +18,12 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
+from langchain_texapi._arguments import StructuredMethod
 from langchain_texapi._tools import define_tool, is_schema
 from texapi_core.adapter_base.replies import cut_note
 from texapi_core.adapter_base.roots import ANSWER, wrapped_class, wrapped_schema, wrapped_values
 from texapi_core.wire.choices import NORMAL_REASONS
 from texapi_core.wire.text import DECODER, excerpt, json_objects
-
-StructuredMethod = Literal["function_calling", "json_schema", "json_mode"]
 
 _REFUSAL_BASE: Any = getattr(exceptions, "ModelRefusalError", LangChainException)
 

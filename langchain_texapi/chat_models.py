@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManager, CallbackManagerForLLMRun
-from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput, ModelProfile
+from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
 from langchain_core.utils import secret_from_env
 from pydantic import ConfigDict, Field
 
@@ -20,6 +19,7 @@ from langchain_texapi._arguments import (
     ALIASES,
     N_AND_STREAM,
     NOT_SENT,
+    OF_LANGCHAIN,
     TOOL_PARAMETERS,
     check_model_kwargs,
 )
@@ -29,6 +29,7 @@ from langchain_texapi._messages import MODEL_PROVIDER, convert_messages, create_
 from langchain_texapi._model_list import ListingChatModel
 from langchain_texapi._profile import TableProfile, model_profile
 from langchain_texapi._streaming import create_chunk
+from langchain_texapi._tool_calling import ToolCallingChatModel
 from texapi_core.adapter_base.connection import ApiKey, BaseUrl, ModelName, Timeout
 from texapi_core.adapter_base.parameters import (
     ChatParameters,
@@ -39,6 +40,7 @@ from texapi_core.adapter_base.parameters import (
     merge_parameters,
 )
 from texapi_core.adapter_base.schema_cache import with_signature
+from texapi_core.adapter_base.signature import describe_constructor
 from texapi_core.catalog import capabilities
 from texapi_core.request.payload import build_payload
 from texapi_core.request.token_counts import count_text
@@ -46,14 +48,14 @@ from texapi_core.settings import CallOptions, call_options, env_base_url, refuse
 from texapi_core.settings_checks import API_KEY_ENV
 
 if TYPE_CHECKING:
-    from langchain_core.tools import BaseTool
+    from typing import Unpack
 
-    from langchain_texapi._structured_output import StructuredMethod
+    from langchain_texapi._constructor_types import ChatTexAPIArguments
 
 _env_api_key = secret_from_env(API_KEY_ENV, default=None)
 
 
-class ChatTexAPI(ChatParameters, ListingChatModel):
+class ChatTexAPI(ChatParameters, ToolCallingChatModel, ListingChatModel):
     """Chat models behind the TexAPI gateway.
 
     Example:
@@ -90,7 +92,10 @@ class ChatTexAPI(ChatParameters, ListingChatModel):
         default=False, description='Whether `response_metadata["headers"]` holds the headers of the response.'
     )
 
-    if not TYPE_CHECKING:
+    if TYPE_CHECKING:
+
+        def __init__(self, *, model: str, **kwargs: Unpack[ChatTexAPIArguments]) -> None: ...
+    else:
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             refuse_unknown_arguments(type(self).__name__, kwargs, argument_names(type(self)))
@@ -227,71 +232,6 @@ class ChatTexAPI(ChatParameters, ListingChatModel):
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
 
-    def bind_tools(
-        self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
-        *,
-        tool_choice: dict[str, Any] | str | bool | None = None,
-        strict: bool | None = None,
-        parallel_tool_calls: bool | None = None,
-        response_format: Any = None,
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        """The model with tools that it may call.
-
-        Args:
-            tools: functions, Pydantic classes, TypedDicts, `BaseTool`s, or dicts in OpenAI's or
-                Anthropic's form.
-            tool_choice: `"auto"`, `"none"`, `"any"` or `"required"` or `True`, a tool's name, or a dict.
-            strict: whether the provider must hold the arguments to the schema.
-            parallel_tool_calls: `False` for one call at a time.
-            response_format: a schema for the answer when no tool is called.
-            kwargs: bound to every call.
-
-        Raises:
-            ValueError: `tool_choice` names no tool.
-        """
-        # LangChain's tools take as long to import as the rest of this package.
-        from langchain_texapi._tools import format_choice, format_response_format, format_tools
-
-        formatted = format_tools(tools, strict=strict)
-        if formatted:
-            kwargs["tools"] = formatted
-            kwargs |= format_choice(tool_choice, formatted)
-            if parallel_tool_calls is not None:
-                kwargs["parallel_tool_calls"] = parallel_tool_calls
-        if response_format is not None:
-            kwargs["response_format"] = format_response_format(response_format, strict=strict)
-        return self.bind(**kwargs)
-
-    def with_structured_output(
-        self,
-        schema: dict[str, Any] | type | None = None,
-        *,
-        method: StructuredMethod = "function_calling",
-        include_raw: bool = False,
-        strict: bool | None = None,
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, Any]:
-        """The model with answers in the form of `schema`.
-
-        Args:
-            schema: a Pydantic class, a TypedDict, a JSON schema or a tool in OpenAI's form.
-            method: `function_calling` forces a tool call, which every route supports; `json_schema` uses
-                the provider's schema mode; `json_mode` requests JSON and leaves the schema to the prompt.
-            include_raw: return `{"raw", "parsed", "parsing_error"}` instead of the parsed answer.
-            strict: whether the provider must hold the answer to the schema.
-            kwargs: bound to every call.
-
-        Raises:
-            OutputParserException: when run, if the answer does not fit `schema`. The answer is never `None`.
-        """
-        from langchain_texapi._structured_output import structured_output  # imports LangChain's tools
-
-        return structured_output(
-            self, schema, method=method, include_raw=include_raw, strict=strict, **kwargs
-        )
-
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
@@ -375,3 +315,6 @@ class ChatTexAPI(ChatParameters, ListingChatModel):
         labels = partial(call_labels, run_manager)
         # LangGraph's checkpoints refuse larger integers after the answer was paid.
         return payload, call_options(arguments, labels, own_names, storable_arguments=True)
+
+
+describe_constructor(ChatTexAPI, BaseChatModel, OF_LANGCHAIN)

@@ -35,3 +35,20 @@ def check_number_of_answers(payload: Mapping[str, Any]) -> None:
             f"`n` is {n}, but LlamaIndex's responses hold one answer. Make a call for each "
             "answer. Nothing was sent."
         )
+
+
+OF_LLAMA_INDEX = {
+    "api_base": "The same as `base_url`, as LlamaIndex's OpenAI calls it.",
+    "base_url": "Address of the gateway; default the environment's `TEXAPI_BASE_URL`, then "
+    "`TEXAPI_API_BASE`, then TexAPI's.",
+    "async_http_client": "The same as `http_async_client`, as LlamaIndex's OpenAI calls it.",
+    "callback_manager": "LlamaIndex: handlers that follow each call; default those of `Settings`.",
+    "rate_limiter": "LlamaIndex: waits before each call of this process; see `limits` for many.",
+    "system_prompt": "LlamaIndex: system prompt of `predict`, `stream` and structured predictions.",
+    "messages_to_prompt": "LlamaIndex: makes a prompt of messages; chat models do not use it.",
+    "completion_to_prompt": "LlamaIndex: changes the prompt of `complete` before it is sent.",
+    "output_parser": "LlamaIndex: parses and checks the text of `predict`.",
+    "pydantic_program_mode": "LlamaIndex: which program makes structured predictions.",
+    "query_wrapper_prompt": "LlamaIndex: a template around the prompt of `predict`.",
+}
+"""LlamaIndex's arguments, and those of `TexAPI` that are no fields -> what they do."""

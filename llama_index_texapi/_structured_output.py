@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
 _Answer = TypeVar("_Answer", bound=BaseModel)
+_Object = TypeVar("_Object")
+"""Of a pydantic class, or `list[X]` of one."""
 _dispatcher = get_dispatcher(__name__)
 _response_schemas = SchemaCache()
 
@@ -64,11 +66,11 @@ class StructuredOutputLLM(FunctionCallingLLM):
 
     def structured_predict(
         self,
-        output_cls: type[_Answer],
+        output_cls: type[_Object],
         prompt: Any,
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
-    ) -> _Answer:
+    ) -> _Object:
         """The model's answer to the prompt as an object of `output_cls`.
 
         Raises:
@@ -83,17 +85,17 @@ class StructuredOutputLLM(FunctionCallingLLM):
             found = object_of(asked, self.chat(**arguments))
         else:
             found = self._program(asked, prompt)(llm_kwargs=dict(llm_kwargs or {}), **prompt_args)
-        answer: _Answer = unwrapped(found, output_cls)
+        answer: _Object = unwrapped(found, output_cls)
         _dispatcher.event(LLMStructuredPredictEndEvent(output=answer))
         return answer
 
     async def astructured_predict(
         self,
-        output_cls: type[_Answer],
+        output_cls: type[_Object],
         prompt: Any,
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
-    ) -> _Answer:
+    ) -> _Object:
         """Async twin of `structured_predict`."""
         _dispatcher.event(
             LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
@@ -105,7 +107,7 @@ class StructuredOutputLLM(FunctionCallingLLM):
         else:
             program = self._program(asked, prompt)
             found = await program.acall(llm_kwargs=dict(llm_kwargs or {}), **prompt_args)
-        answer: _Answer = unwrapped(found, output_cls)
+        answer: _Object = unwrapped(found, output_cls)
         _dispatcher.event(LLMStructuredPredictEndEvent(output=answer))
         return answer
 

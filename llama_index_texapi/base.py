@@ -18,12 +18,14 @@ from llama_index.core.base.llms.types import (
     LLMMetadata,
     MessageRole,
 )
-from llama_index.core.bridge.pydantic import ConfigDict, Field, SecretStr
+from llama_index.core.bridge.pydantic import ConfigDict, Field
 from llama_index.core.instrumentation.dispatcher import active_instrument_tags
+from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 
 import texapi_core
 from llama_index_texapi._arguments import (
+    OF_LLAMA_INDEX,
     OTHER_NAMES,
     check_additional_kwargs,
     check_number_of_answers,
@@ -44,7 +46,7 @@ from texapi_core.adapter_base.parameters import (
     check_parameters,
     merge_parameters,
 )
-from texapi_core.adapter_base.schema_cache import with_signature
+from texapi_core.adapter_base.signature import describe_constructor
 from texapi_core.catalog import DEFAULT_CONTEXT_WINDOW, MAX_AGE, ModelInfo, capabilities
 from texapi_core.request.payload import build_payload
 from texapi_core.settings import (
@@ -57,8 +59,11 @@ from texapi_core.settings import (
 from texapi_core.settings_checks import check_fallback_models
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from llama_index.core.tools.types import BaseTool
 
+    from llama_index_texapi._constructor_types import TexAPIArguments
 
 _MIN_PROMPT = 4096
 """Tokens that an answer must leave for the prompt, or a quarter of a smaller window."""
@@ -105,35 +110,31 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
         default=True, description="Whether agents and programs may give the model tools."
     )
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        api_key: str | SecretStr | None = None,
-        api_base: str | None = None,
-        base_url: str | None = None,
-        async_http_client: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        if kwargs.get("class_name") == type(self).class_name():
-            del kwargs["class_name"]  # from `model_dump`
-        refuse_unknown_arguments(type(self).__name__, kwargs, type(self).model_fields)
-        kwargs["http_async_client"] = resolve_alias(
-            http_async_client=kwargs.get("http_async_client"), async_http_client=async_http_client
-        )
-        if api_key is not None:
-            kwargs["api_key"] = api_key
-        kwargs = {k: v for k, v in kwargs.items() if v is not None or k == "stream_idle_timeout"}
-        super().__init__(
-            model=model,
-            api_base=resolve_alias(api_base=api_base, base_url=base_url) or env_base_url(),
-            **kwargs,
-        )
-        check_additional_kwargs(self.additional_kwargs, argument_names(type(self), *OTHER_NAMES))
-        check_parameters(self.additional_kwargs)
-        check_number_of_answers(self.additional_kwargs)
-        check_fallback_models(self.fallback_models)
-        self._check_settings()
+    if TYPE_CHECKING:
+
+        def __init__(self, model: str, **kwargs: Unpack[TexAPIArguments]) -> None: ...
+    else:
+
+        def __init__(self, model: str, **kwargs: Any) -> None:
+            if kwargs.get("class_name") == type(self).class_name():
+                del kwargs["class_name"]  # from `model_dump`
+            api_base, base_url = kwargs.pop("api_base", None), kwargs.pop("base_url", None)
+            async_http_client = kwargs.pop("async_http_client", None)
+            refuse_unknown_arguments(type(self).__name__, kwargs, type(self).model_fields)
+            kwargs["http_async_client"] = resolve_alias(
+                http_async_client=kwargs.get("http_async_client"), async_http_client=async_http_client
+            )
+            kwargs = {k: v for k, v in kwargs.items() if v is not None or k == "stream_idle_timeout"}
+            super().__init__(
+                model=model,
+                api_base=resolve_alias(api_base=api_base, base_url=base_url) or env_base_url(),
+                **kwargs,
+            )
+            check_additional_kwargs(self.additional_kwargs, argument_names(type(self), *OTHER_NAMES))
+            check_parameters(self.additional_kwargs)
+            check_number_of_answers(self.additional_kwargs)
+            check_fallback_models(self.fallback_models)
+            self._check_settings()
 
     # The LLM contract
 
@@ -183,7 +184,6 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
         }
 
     @chat_callback()
-    @with_signature
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """The whole answer to a conversation."""
         return self._chat(messages, **kwargs)
@@ -194,7 +194,6 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
         return self._stream_chat(messages, **kwargs)
 
     @completion_callback()
-    @with_signature
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """The whole answer to a prompt."""
         return create_completion_response(self._chat(self._prompt(prompt, formatted), **kwargs))
@@ -206,7 +205,6 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
         return (create_completion_response(response) for response in responses)
 
     @chat_callback()
-    @with_signature
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Async twin of `chat`."""
         return await self._achat(messages, **kwargs)
@@ -217,7 +215,6 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
         return await self._astream_chat(messages, **kwargs)
 
     @completion_callback()
-    @with_signature
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Async twin of `complete`."""
         return create_completion_response(await self._achat(self._prompt(prompt, formatted), **kwargs))
@@ -388,3 +385,6 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
 def _call_labels(tags: Mapping[str, Any]) -> CallLabels:
     """The user's tags, set by `with instrument_tags({...})`: as metadata, and as tags `name=value`."""
     return labels_of([f"{name}={value}" for name, value in tags.items()], tags)
+
+
+describe_constructor(TexAPI, FunctionCallingLLM, OF_LLAMA_INDEX, positional=True)

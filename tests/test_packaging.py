@@ -33,6 +33,7 @@ def test_public_names() -> None:
     assert langchain_texapi.__all__ == [
         "FALLBACK_ERRORS",
         "ChatTexAPI",
+        "RawAndParsed",
         "__version__",
         "register_init_chat_model",
     ]

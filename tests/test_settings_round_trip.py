@@ -117,7 +117,7 @@ def test_langchain(name: str) -> None:
         chat = ChatTexAPI(**arguments)
 
         fields: Any = json.loads(chat.model_dump_json(exclude=NOT_PLAIN | {"texapi_api_key"}))
-        restored = ChatTexAPI(**fields, api_key=KEY)  # type: ignore[arg-type] # pydantic reads a string
+        restored = ChatTexAPI(**fields, api_key=KEY)
 
         assert type(getattr(restored, name)) is type(getattr(chat, name))
         for other in _fields(ChatTexAPI):

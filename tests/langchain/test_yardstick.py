@@ -277,7 +277,7 @@ def test_calls_without_a_result_are_left_out_of_the_history() -> None:
     good = {"name": "f", "args": {"x": 1}, "id": "a", "type": "tool_call"}
     bad = {"name": "f", "args": "oops", "id": "b", "error": None, "type": "invalid_tool_call"}
     history = [HumanMessage("Hi"), AIMessage("", tool_calls=[good], invalid_tool_calls=[bad])]
-    chat = ChatTexAPI(model="gpt-5.2", api_key="sk-tex-1")  # type: ignore[arg-type] # a string is taken
+    chat = ChatTexAPI(model="gpt-5.2", api_key="sk-tex-1")
 
     sent = chat._get_request_payload(history)["messages"][1]
 

@@ -125,6 +125,12 @@ class Events(BaseEventHandler):
         self._log.append(("event", type(event).__name__, content, event.span_id is not None))
 
 
+def _named(arguments: dict[str, Any]) -> dict[str, Any]:
+    """LlamaIndex's `complete` hides the names of its arguments from spans."""
+    named = {name: value for name, value in arguments.items() if name != "args"}
+    return {**dict(zip(("prompt", "formatted"), arguments.get("args", ()), strict=False)), **named}
+
+
 class Spans(BaseSpanHandler[BaseSpan]):
     _log: Log = PrivateAttr()
 
@@ -133,7 +139,7 @@ class Spans(BaseSpanHandler[BaseSpan]):
         self._log = log
 
     def new_span(self, id_: str, bound_args: Any, *args: Any, **kwargs: Any) -> BaseSpan:
-        self._log.append(("span", id_.partition("-")[0], bound_args.arguments))
+        self._log.append(("span", id_.partition("-")[0], _named(bound_args.arguments)))
         return BaseSpan(id_=id_)
 
     def prepare_to_exit_span(self, id_: str, *args: Any, result: Any = None, **kwargs: Any) -> BaseSpan:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Mapping
-from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr
@@ -76,8 +75,8 @@ def _env_limits() -> str | None:
 class ConnectionParameters(AccountingParameters):
     """Constructor arguments that decide how calls are sent. None of them is in the payload."""
 
-    _endpoint: ClassVar[attrgetter[Any]]
-    """Reads the key, the address and the timeout, whose fields are named as the framework does."""
+    _endpoint: ClassVar[Any]
+    """An `attrgetter` of key, address and timeout, whose fields are named as the framework does."""
 
     stream_idle_timeout: float | None = Field(
         default=DEFAULT_STREAM_IDLE_TIMEOUT,

@@ -32,8 +32,15 @@ class ChatParameters(AccountingParameters):
 
     model_config = ConfigDict(allow_inf_nan=False, hide_input_in_errors=True)
 
-    temperature: float | None = Field(default=None, ge=0, le=2, description="Not sent unless set.")
-    top_p: float | None = Field(default=None, ge=0, le=1)
+    temperature: float | None = Field(
+        default=None,
+        ge=0,
+        le=2,
+        description="0 to 2: how random the answer is. Not sent unless set, like all of the payload.",
+    )
+    top_p: float | None = Field(
+        default=None, ge=0, le=1, description="0 to 1: the share of likely tokens to choose from."
+    )
     max_tokens: int | None = Field(
         default=None, ge=1, description="Most tokens of an answer, sent as `max_tokens`."
     )
@@ -43,14 +50,28 @@ class ChatParameters(AccountingParameters):
         description="Most tokens of an answer, reasoning included, sent as `max_completion_tokens`.",
     )
     stop: Stop = Field(default=None)
-    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    presence_penalty: float | None = Field(
+        default=None, ge=-2, le=2, description="-2 to 2: how much tokens that have occurred are avoided."
+    )
+    frequency_penalty: float | None = Field(
+        default=None, ge=-2, le=2, description="-2 to 2: the same, by how often they have occurred."
+    )
     logit_bias: Annotated[
         dict[str | int, Annotated[float, Field(ge=-100, le=100)]] | None, AfterValidator(_with_text_keys)
-    ] = Field(default=None, description="Token id -> -100 to 100.")
-    logprobs: bool | None = Field(default=None)
-    top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    seed: int | None = Field(default=None)
+    ] = Field(default=None, description="Token id -> -100 (never) to 100 (always).")
+    logprobs: bool | None = Field(
+        default=None, description="Whether each token comes with its log probability."
+    )
+    top_logprobs: int | None = Field(
+        default=None,
+        ge=0,
+        le=20,
+        description="How many likely tokens to list for each place, 0 to 20; needs `logprobs`.",
+    )
+    seed: int | None = Field(
+        default=None,
+        description="Asks for the same answer to the same request; a best effort of the provider.",
+    )
     reasoning_effort: str | None = Field(
         default=None, description='How much a reasoning model thinks, e.g. "low", "medium", "high".'
     )
@@ -58,8 +79,10 @@ class ChatParameters(AccountingParameters):
         default=None, description="Reasoning settings as an object, for providers that take one."
     )
     verbosity: str | None = Field(default=None, description='How long answers are, e.g. "low".')
-    service_tier: str | None = Field(default=None)
-    modalities: list[str] | None = Field(default=None)
+    service_tier: str | None = Field(
+        default=None, description='The provider\'s class of service, e.g. "flex" or "priority".'
+    )
+    modalities: list[str] | None = Field(default=None, description='Kinds of output, e.g. ["text", "audio"].')
     user: str | None = Field(default=None, description="Your user's id, for the provider's abuse checks.")
     store: bool | None = Field(default=None, description="Whether the provider may keep the exchange.")
     prompt_cache_key: str | None = Field(
