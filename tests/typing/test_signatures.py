@@ -61,7 +61,7 @@ def test_help_shows_the_model_first_and_every_argument(
     model_class: Any, arguments: Any, framework: Any
 ) -> None:
     parameters = inspect.signature(model_class).parameters
-    documented = inspect.getdoc(model_class).partition("Args:")[2].partition("Raises:")[0]
+    documented = (inspect.getdoc(model_class) or "").partition("Args:")[2].partition("Raises:")[0]
     lines = dict(line.strip().split(": ", 1) for line in documented.strip().splitlines())
 
     assert next(iter(parameters)) == "model"
