@@ -43,8 +43,9 @@ class Template(Generic[_Model]):
 
     def _unpickled(self, changes: dict[str, Any]) -> _Model:
         fields = {**self._fields, **changes}
-        for name in self._containers.difference(changes):
-            fields[name] = copy(self._fields[name])
+        for name in self._containers:
+            if name not in changes:
+                fields[name] = copy(self._fields[name])
         made = self._class.__new__(self._class)
         made.__setstate__(
             {

@@ -27,7 +27,7 @@ def parse_json_object(text: bytes, *, keep_surrogates: bool = False) -> dict[str
         value = jiter.from_json(text)  # comes with the openai SDK, and takes a quarter of json's time
     except ValueError:
         value = _parse_what_jiter_refuses(text, keep_surrogates=keep_surrogates)
-    if isinstance(value, dict):
+    if type(value) is dict:
         return value
     if isinstance(value, list) and value and isinstance(first := value[0], dict):
         is_first_of_many = len(value) > 1 and "choices" in first

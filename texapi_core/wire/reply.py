@@ -163,13 +163,13 @@ class Message:
 
 def read_message(members: Mapping[str, Any]) -> Message:
     """A message or a delta, read from its JSON. An empty tool call is none."""
-    content = members.get("content")
+    content = members["content"] if "content" in members else None
     is_empty = content is None or content == ""
     text, part_reasoning, other_parts = NO_CONTENT if is_empty else split_content(content)
     reasoning = read_reasoning(members)
     if part_reasoning and not reasoning.text:
         reasoning = Reasoning(part_reasoning, None, reasoning.details, reasoning.details_field)
-    has_calls = members.get("tool_calls") or members.get("function_call")
+    has_calls = "tool_calls" in members or "function_call" in members
     extras = {} if _KNOWN_MESSAGE_FIELDS.issuperset(members) else message_extras(members)
     if other_parts:
         extras[CONTENT_PARTS] = storable(list(other_parts))

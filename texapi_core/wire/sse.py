@@ -38,9 +38,9 @@ class SSEDecoder:
 
     def feed(self, packet: bytes) -> list[ServerSentEvent]:
         """The events that this packet completes."""
-        if self._between_events and packet.endswith(b"\n\n") and b"\r" not in packet:
-            if packet.startswith(b"data: ") and packet.find(b"\n") == len(packet) - 2:
-                return [("", packet[6:-2])]  # what nearly every packet is
+        if self._between_events and packet[-2:] == b"\n\n" and b"\r" not in packet:
+            if packet[:6] == b"data: " and b"\n" not in (data := packet[6:-2]):
+                return [("", data)]  # what nearly every packet is
             plain = _plain_events(packet)
             if plain is not None:
                 return plain

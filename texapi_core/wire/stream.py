@@ -64,7 +64,7 @@ class StreamState:
         name, data = event
         if name == "error":
             raise ErrorAnswer(parse_error(data.strip()))
-        if data.startswith(b"{"):
+        if data[:1] == b"{":
             return self.feed(self._parse_chunk(data))
         data = data.strip()
         if data.startswith(_DONE):

@@ -85,10 +85,10 @@ def read_tool_calls(
 def tool_call_entries(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The `tool_calls` of a message or a delta, the legacy `function_call` included."""
     entries = message.get("tool_calls")
-    if isinstance(entries, dict):
+    if type(entries) is dict:
         entries = [entries]
-    if isinstance(entries, list) and entries:
-        return [entry for entry in entries if isinstance(entry, dict)]
+    if type(entries) is list and entries:
+        return [entry for entry in entries if type(entry) is dict]
     function_call = message.get("function_call")
     return [{"function": function_call}] if isinstance(function_call, dict) else []
 
@@ -194,13 +194,16 @@ class _Fragment:
 
 
 def _read_fragment(entry: Mapping[str, Any]) -> _Fragment:
-    function = entry.get("function")
-    if isinstance(function, str):
-        function = _json_of(function)
-    if not isinstance(function, dict):
-        function = {}
-    id_ = entry.get("id")
-    name = function.get("name") or entry.get("name")
+    """Written with `in` and `type`, as `StreamState._bare_delta` is: each chunk of a call has a fragment."""
+    function: Any = entry["function"] if "function" in entry else None
+    if type(function) is not dict:
+        function = _json_of(function) if isinstance(function, str) else None
+        function = function if isinstance(function, dict) else {}
+    index = entry["index"] if "index" in entry else None
+    id_ = entry["id"] if "id" in entry else None
+    name = (function["name"] if "name" in function else None) or (entry["name"] if "name" in entry else None)
+    holder = function if "arguments" in function else entry
+    arguments = holder["arguments"] if "arguments" in holder else None
     extras: dict[str, Any] = {}
     if not _KNOWN_CALL_FIELDS.issuperset(entry):
         extras = storable({k: v for k, v in entry.items() if k not in _KNOWN_CALL_FIELDS and v is not None})
@@ -209,17 +212,15 @@ def _read_fragment(entry: Mapping[str, Any]) -> _Fragment:
         if inside:
             extras = {**extras, "function": storable(inside)}
     return _Fragment(
-        read_index(entry.get("index")),
+        index if type(index) is int else read_index(index),
         "" if not id_ or id_ in NULLS else str(id_),
-        name if isinstance(name, str) and name not in NULLS else "",
-        _arguments_text(function.get("arguments", entry.get("arguments"))),
+        name if type(name) is str and name not in NULLS else "",
+        arguments if type(arguments) is str else _arguments_text(arguments),
         extras,
     )
 
 
 def _arguments_text(arguments: Any) -> str:
-    if isinstance(arguments, str):
-        return arguments
     return "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
 
 
@@ -284,7 +285,7 @@ class PartialToolCall:
     def grow(self, fragment: _Fragment) -> ToolCallDelta | None:
         """Add a fragment. Returns what it adds, `None` when that is nothing."""
         id_ = None if self.id or fragment.id in self._by_id else fragment.id or None
-        name = self._new_name(fragment.name)
+        name = self._new_name(fragment.name) if fragment.name else None
         if id_:
             self.id = id_
             self._by_id[id_] = self
@@ -341,14 +342,14 @@ class PartialToolCall:
 
     def _is_repeated_by(self, piece: str) -> bool:
         """Whether a piece is the same whole object as the arguments: some gateways repeat them at the end."""
-        if not piece.lstrip().startswith("{") or not self.is_complete():
+        if "{" not in piece or not piece.lstrip().startswith("{") or not self.is_complete():
             return False
         return bool(self._whole.of(self._argument_parts) == _json_of(piece))
 
     def _new_name(self, name: str) -> str | None:
         """What a name adds: nothing when repeated, its new part when it comes in pieces or cumulatively."""
-        if not name or name == self.name or self.has_arguments or len(self.name) > _MAX_NAME:
-            return None if self.name or not name else name
+        if name == self.name or self.has_arguments or len(self.name) > _MAX_NAME:
+            return None if self.name else name
         return name[len(self.name) :] if name.startswith(self.name) else name
 
 
