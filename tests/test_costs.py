@@ -1,7 +1,7 @@
 """The client-side cost of a call, in counts that do not depend on the machine's load.
 
-Each bound is a little above the count with openai 2 and 3; `make bench` measures the times. The clients
-and operations are those of the benchmark. A count far below its bound fails too: lower the bound.
+Each count may rise by 3 % over what was measured; `make bench` measures the times. The clients and
+operations are those of the benchmark. A count far below what was measured fails too: lower the figure.
 """
 
 from __future__ import annotations
@@ -22,18 +22,21 @@ from benchmarks.rows import connected, counted
 from benchmarks.workloads import Workloads
 from texapi_core.transport import clients
 
-MAX_TIMES_THE_SDK = {
-    "whole call": {"ChatTexAPI": 0.458, "TexAPI": 0.445},
-    "whole call, async": {"ChatTexAPI": 0.57, "TexAPI": 0.53},
-    "whole call, 200 messages": {"ChatTexAPI": 0.034, "TexAPI": 0.049},
-    "whole call, 3 tools bound": {"ChatTexAPI": 0.4, "TexAPI": 0.45},
-    "structured output, whole call": {"ChatTexAPI": 0.31, "TexAPI": 0.425},
-    "text chunk": {"ChatTexAPI": 0.209, "TexAPI": 0.17},
-    "text chunk, async": {"ChatTexAPI": 0.209, "TexAPI": 0.17},
-    "reasoning chunk": {"ChatTexAPI": 0.245, "TexAPI": 0.213},
-    "tool arguments chunk": {"ChatTexAPI": 0.32, "TexAPI": 0.269},
+TIMES_THE_SDK = {
+    "whole call": {"ChatTexAPI": (0.440, 0.446), "TexAPI": (0.429, 0.436)},
+    "whole call, async": {"ChatTexAPI": (0.560, 0.552), "TexAPI": (0.520, 0.510)},
+    "whole call, 200 messages": {"ChatTexAPI": (0.0324, 0.0328), "TexAPI": (0.0471, 0.0475)},
+    "whole call, 3 tools bound": {"ChatTexAPI": (0.386, 0.392), "TexAPI": (0.438, 0.442)},
+    "structured output, whole call": {"ChatTexAPI": (0.299, 0.303), "TexAPI": (0.418, 0.420)},
+    "text chunk": {"ChatTexAPI": (0.193, 0.189), "TexAPI": (0.153, 0.150)},
+    "text chunk, async": {"ChatTexAPI": (0.193, 0.189), "TexAPI": (0.153, 0.150)},
+    "reasoning chunk": {"ChatTexAPI": (0.228, 0.222), "TexAPI": (0.195, 0.191)},
+    "tool arguments chunk": {"ChatTexAPI": (0.271, 0.265), "TexAPI": (0.217, 0.212)},
 }
-"""Python and C function calls per call or chunk, relative to the SDK's typed call."""
+"""Python and C function calls per call or chunk, relative to the SDK's typed call, as measured with openai 2
+and with openai 3."""
+MAX_RISE = 1.03
+"""Times what was measured."""
 OLDEST_MEASURED = (2, 54)
 """The SDK's version; with older ones, and older frameworks, the counts are others."""
 MAX_CALLS_OF_BINDING = {"ChatTexAPI": 440, "TexAPI": 10}
@@ -88,8 +91,9 @@ IN_TEST = {"whole call", "text chunk, async", "tool arguments chunk"}
 """`make combinations` counts the others."""
 
 
+MAJOR, MINOR = map(int, openai.__version__.split(".")[:2])
 measured = pytest.mark.skipif(
-    tuple(map(int, openai.__version__.split(".")[:2])) < OLDEST_MEASURED,
+    (MAJOR, MINOR) < OLDEST_MEASURED,
     reason=f"the counts with openai {openai.__version__} are not known",
 )
 
@@ -99,15 +103,16 @@ measured = pytest.mark.skipif(
     "title",
     [
         pytest.param(title, marks=[pytest.mark.combination] * (title not in IN_TEST))
-        for title in MAX_TIMES_THE_SDK
+        for title in TIMES_THE_SDK
     ],
 )
 def test_function_calls(workloads: Workloads, title: str) -> None:
     the_sdks = count(workloads, title, Sdk.name)
 
-    for client, most in MAX_TIMES_THE_SDK[title].items():
+    for client, measured_ratios in TIMES_THE_SDK[title].items():
+        was = measured_ratios[MAJOR >= 3]
         times_the_sdk = count(workloads, title, client) / the_sdks
-        assert 0.7 * most < times_the_sdk < most, client
+        assert 0.9 * was < times_the_sdk < MAX_RISE * was, client
 
 
 @measured
@@ -117,7 +122,7 @@ def test_binding_the_same_tools_again_makes_few_calls(workloads: Workloads, clie
 
 
 def test_every_counted_row_of_the_benchmark_has_a_bound(workloads: Workloads) -> None:
-    assert {*MAX_TIMES_THE_SDK, BINDING} == counted(workloads).keys()
+    assert {*TIMES_THE_SDK, BINDING} == counted(workloads).keys()
 
 
 @pytest.mark.parametrize("package", MAX_MODULES)

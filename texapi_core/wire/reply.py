@@ -163,7 +163,7 @@ class Message:
 
 def read_message(members: Mapping[str, Any]) -> Message:
     """A message or a delta, read from its JSON. An empty tool call is none."""
-    content = members["content"] if "content" in members else None
+    content = members.get("content")
     is_empty = content is None or content == ""
     text, part_reasoning, other_parts = NO_CONTENT if is_empty else split_content(content)
     reasoning = read_reasoning(members)
