@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, Literal, Protocol
 
+from texapi_core._fork import at_fork
 from texapi_core.wire.choices import text_or_none
 from texapi_core.wire.text import printable
 from texapi_core.wire.usage import TokenUsage
@@ -175,7 +175,7 @@ failed_responses: ContextVar[list[int] | None] = ContextVar("texapi_failed_respo
 
 open_calls: set[OpenCall] = set()
 """The recorded calls of this process that are in progress."""
-os.register_at_fork(after_in_child=open_calls.clear)
+at_fork(after_in_child=open_calls.clear)
 
 
 def record_open_calls() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 
+from texapi_core._fork import at_fork
 from texapi_core.accounting.accounts import Crossing
 from texapi_core.accounting.reservation_database import Database
 from texapi_core.accounting.reservations import ReservationStore
@@ -53,6 +53,4 @@ def _after_fork_in_child() -> None:
     stores.clear()
 
 
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-)
+at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

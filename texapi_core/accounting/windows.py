@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -49,10 +49,15 @@ def is_window(text: str) -> bool:
 def is_timezone(name: str) -> bool:
     """Whether a time zone is known, such as `UTC` or `Asia/Ho_Chi_Minh`."""
     try:
-        ZoneInfo(name)
+        zone(name)
     except (OSError, ValueError, LookupError):
         return False
     return True
+
+
+def zone(name: str) -> tzinfo:
+    """The time zone of this name. UTC needs no table of zones; Windows has none without `tzdata`."""
+    return UTC if name == "UTC" else ZoneInfo(name)
 
 
 @lru_cache
@@ -62,7 +67,7 @@ def _length(text: str) -> timedelta:
 
 def _period(kind: str, timezone: str, now: datetime) -> tuple[datetime, datetime]:
     """Start and end, in UTC, of the calendar period that contains `now`."""
-    local = now.astimezone(ZoneInfo(timezone))
+    local = now.astimezone(zone(timezone))
     if kind == "hour":  # of the clock as it goes now: where it is set by half an hour, hours overlap
         into = (local.replace(tzinfo=None) - datetime.min) % _HOUR
         start = now.astimezone(UTC) - into

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import os
 import threading
 from concurrent.futures import Future
+
+from texapi_core._fork import at_fork
 
 _EXIT_TIMEOUT = 5.0
 """Seconds that an exiting process waits for the loop to close its connections."""
@@ -73,4 +74,4 @@ def _forget() -> None:
 
 
 atexit.register(close_work_loop)
-os.register_at_fork(after_in_child=_forget)
+at_fork(after_in_child=_forget)

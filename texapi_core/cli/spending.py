@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from texapi_core.accounting.ledger.budgets import BudgetLine
 from texapi_core.accounting.ledger.report import UsageLine
 from texapi_core.accounting.prices import PriceList
+from texapi_core.accounting.windows import zone
 
 OLD_DAYS = 180
 """After so many days a price list is called old."""
@@ -44,7 +44,7 @@ def _exact(amount: Decimal) -> str:
 
 
 def _local(moment: datetime | None, timezone: str) -> str | None:
-    return None if moment is None else moment.astimezone(ZoneInfo(timezone)).isoformat(timespec="minutes")
+    return None if moment is None else moment.astimezone(zone(timezone)).isoformat(timespec="minutes")
 
 
 def price_rows(prices: PriceList, name: str) -> list[dict[str, Any]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 import time
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
+from texapi_core._fork import at_fork
 from texapi_core.accounting.estimate import likely_tokens
 from texapi_core.accounting.record import logger
 from texapi_core.errors import TexAPIConnectionError, TexAPIError, TexAPIRateLimitError
@@ -132,4 +132,4 @@ def _forget_all_gates() -> None:
 
 
 atexit.register(_close_all_gates)
-os.register_at_fork(after_in_child=_forget_all_gates)
+at_fork(after_in_child=_forget_all_gates)

@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 
 import openai
 
+from texapi_core._fork import at_fork
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.transport.hooks import ainspect_response, inspect_response
 from texapi_core.transport.stale import watch
@@ -208,4 +209,4 @@ def _forget_all_clients() -> None:
     _clients = ClientCache()
 
 
-os.register_at_fork(after_in_child=_forget_all_clients)
+at_fork(after_in_child=_forget_all_clients)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import threading
 import time
 import weakref
@@ -20,6 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 import openai
 
 from texapi_core import errors
+from texapi_core._fork import at_fork
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.settings_checks import AsyncTransport
 from texapi_core.transport.clients import ClientCache, new_async_client, new_pool
@@ -170,4 +170,4 @@ def _forget_all_loops() -> None:
     _loops.clear()
 
 
-os.register_at_fork(after_in_child=_forget_all_loops)
+at_fork(after_in_child=_forget_all_loops)

@@ -15,6 +15,7 @@ import time
 from functools import cache
 from typing import Any
 
+from texapi_core._fork import at_fork
 from texapi_core.accounting.ledger.schema import LedgerURLError, open_ledger, parse_url
 from texapi_core.accounting.ledger.spending import LedgerDatabase
 from texapi_core.accounting.ledger.writer import LedgerWriter
@@ -136,6 +137,4 @@ def _after_fork_in_child() -> None:
     _writers.clear()
 
 
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-)
+at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
