@@ -12,7 +12,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test combinations coverage lint format typecheck record notebooks docs dist features matrix bench bench-bulk conformance soak fuzz compare-faults models ledger torture storm screenshots engines clean
+.PHONY: help demo test combinations coverage lint format typecheck record notebooks jupyter docs dist features matrix bench bench-bulk conformance soak fuzz compare-faults models ledger torture storm screenshots engines clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -52,6 +52,10 @@ record: $(VENV)/ready ## Record every cassette, live with TEXAPI_API_KEY, else a
 
 notebooks: $(VENV)/ready ## Execute every notebook and save its outputs, live with TEXAPI_API_KEY, else against the stand-in
 	$(BIN)/python -m notebooks
+
+jupyter: $(VENV)/ready ## Open the notebooks in JupyterLab
+	$(BIN)/python -m pip install $(PIP_OPTIONS) -r notebooks/requirements.txt
+	$(BIN)/jupyter lab notebooks
 
 docs: $(VENV)/ready ## Build the documentation site in build/site; warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site

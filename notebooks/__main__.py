@@ -12,7 +12,7 @@ import time
 
 import nbformat
 
-from notebooks import snapshot
+from notebooks import snapshot, twins
 from notebooks.execution import NOTEBOOKS, execute
 
 
@@ -29,6 +29,7 @@ def main(names: list[str]) -> int:
         notebook = execute(path, record=True)
         nbformat.write(notebook, path)
         print(f"{path.name}: {time.perf_counter() - started:.1f} s")
+    twins.update()
     return 0
 
 

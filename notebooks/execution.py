@@ -15,7 +15,8 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
-FOLDER = Path(__file__).parent
+from notebooks import FOLDER
+
 CASSETTES = FOLDER.parent / "cassettes" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.ipynb"))
 
@@ -48,12 +49,13 @@ def execute(path: Path, *, record: bool, environment: dict[str, str] | None = No
     with tempfile.TemporaryDirectory() as profile:
         client = NotebookClient(
             played,
+            # A notebook must not depend on where it is opened: on a hosted one that is not its folder.
+            resources={"metadata": {"path": profile}},
             # The kernel warns that its sockets, local to this machine, are not encrypted.
             extra_arguments=["--IPKernelApp.log_level=ERROR"],
             timeout=_TIMEOUT,
             record_timing=False,
             coalesce_streams=True,
-            resources={"metadata": {"path": str(FOLDER)}},
         )
         client.execute(
             env={

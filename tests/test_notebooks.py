@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,17 @@ pytest.importorskip("matplotlib", reason="the dependency group `notebooks` is no
 import nbformat
 from nbclient.exceptions import CellExecutionError
 
+from notebooks import FOLDER
 from notebooks.execution import NOTEBOOKS, execute, shown
+from notebooks.twins import TWINS, original_of, said_in_vietnamese
 from tests.conftest import CASSETTES, REPLAY_KEY
 
 _MACHINE = re.compile(r"/(?:home|root|tmp|usr|var|opt|Users|private)/|site-packages|127\.0\.0\.1|[A-Z]:\\\\")
 _KEY = re.compile(r"sk-[A-Za-z0-9-]{6,}")
 _RECORDED_LIVE = "the answers come live from TexAPI"
+
+_ANYWHERE = re.compile(r"sys\.path|getcwd|chdir|(?:Path|open)\(f?[\"'](?!/)")
+_VIETNAMESE_ONLY = re.compile(r"[ăâđêôơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ]")
 
 by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -97,3 +103,38 @@ def test_every_recording_belongs_to_a_notebook() -> None:
     recordings = {file.stem for file in (CASSETTES / "notebooks").glob("*.yaml")}
 
     assert recordings == {path.stem for path in NOTEBOOKS}
+
+
+@by_name
+def test_a_notebook_can_be_opened_in_any_folder(path: Path) -> None:
+    for cell in read(path).cells:
+        assert cell.cell_type != "code" or not _ANYWHERE.search(cell.source), cell.source
+
+
+@by_name
+def test_every_notebook_is_on_the_page_of_the_notebooks(path: Path) -> None:
+    assert f"]({path.name})" in (FOLDER / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("twin", TWINS, ids=lambda path: path.stem)
+def test_a_vietnamese_twin_has_the_code_and_outputs_of_its_original(twin: Path) -> None:
+    own, original = read(twin), read(original_of(twin))
+
+    assert own == said_in_vietnamese(twin), "python -m notebooks writes it anew"
+    for said, other in zip(own.cells, original.cells, strict=True):
+        if said.cell_type == "markdown":
+            assert _VIETNAMESE_ONLY.search(said.source), said.source
+            for count in (r"^#+ ", r"^- ", r"^```"):
+                counts = [len(re.findall(count, text, re.MULTILINE)) for text in (said.source, other.source)]
+                assert counts[0] == counts[1], said.source
+            for link in re.findall(r"\]\(([^)#:]+)\)", said.source):
+                assert (twin.parent / link).exists(), link
+
+
+def test_any_pip_can_install_what_the_notebooks_need() -> None:
+    groups = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    known = {each for name in ("test", "notebooks") for each in groups[name] if isinstance(each, str)}
+    lines = (FOLDER / "requirements.txt").read_text("utf-8").splitlines()
+    needed = {line for line in lines if line and not line.startswith("#")}
+
+    assert {each for each in needed if not each.startswith("jupyterlab")} - known == {"-e .[all]"}

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from tests.gateway.handbook import from_handbook
 from tests.gateway.request import Call, Request
 
 NOTHING = "The context does not say anything about this."
@@ -52,7 +53,9 @@ def find_entry(request: Request) -> Question:
         wants_fields = isinstance(entry.answer, dict)
         if all(text in conversation for text in entry.given) and (request.wants_object or not wants_fields):
             return entry
-    return Question(answer=NOTHING if any(each.question for each in of_question) else None)
+    if any(each.question for each in of_question):
+        return Question(answer=NOTHING)
+    return Question(answer=from_handbook(request, asked, NOTHING))
 
 
 def _folded(text: str) -> str:
