@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 # Imported before autodoc, which sets `TYPE_CHECKING` to true while it imports: pydantic fails then.
@@ -10,12 +12,24 @@ import langchain_texapi  # noqa: F401
 import llama_index_texapi  # noqa: F401
 from texapi_core import __version__
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 project = "TexAPI for LangChain and LlamaIndex"
 author = "TexAPI integrations contributors"
 copyright = author  # noqa: A001 # Sphinx's name
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_llms_txt",
+    "extensions.fields",
+    "extensions.languages",
+    "extensions.search",
+]
 exclude_patterns = ["_build"]
 root_doc = "index"
 
@@ -24,11 +38,15 @@ myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
 myst_url_schemes = ("http", "https")
 language = "en"
+html_search_language = "texapi"
 
 # Docstrings are plain text with names in single backquotes and sections in Google's style.
 default_role = "code"
 napoleon_numpy_docstring = False
-autodoc_typehints = "none"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
 autodoc_member_order = "bysource"
 autodoc_class_signature = "separated"
 
@@ -37,7 +55,9 @@ html_title = project
 html_static_path = ["static"]
 html_css_files = ["wide-tables.css"]
 html_theme_options = {"navigation_with_keys": True}
-html_copy_source = False
+# llms.txt and llms-full.txt are made from the sources.
+html_copy_source = True
+html_show_sourcelink = False
 html_show_sphinx = False
 
 _PLURAL = re.compile(r"(`[^`]+`)(?=\w)")

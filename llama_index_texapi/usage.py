@@ -76,7 +76,7 @@ class UsageCounter(BaseEventHandler):
             dispatcher.event_handlers = [one for one in dispatcher.event_handlers if one is not self]
 
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
-        """Count an event that ends a call."""
+        """Count an `event` that ends a call. LlamaIndex calls it; it passes no `kwargs`."""
         if not isinstance(event, (LLMChatEndEvent, LLMCompletionEndEvent)) or event.response is None:
             return
         if not any(counter is self for counter in _active.get()):

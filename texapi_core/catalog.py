@@ -30,6 +30,7 @@ class ModelInfo:
     id: str
     """The name to pass as `model`."""
     owned_by: str | None = None
+    """Whom the gateway names as its maker."""
     created: int | None = None
     """Seconds since 1970."""
     extras: Mapping[str, Any] = field(default_factory=dict)
@@ -45,26 +46,41 @@ class ModelCapabilities:
     max_input_tokens: int | None = None
     """Tokens of the longest prompt: some models keep a part of the window for the answer."""
     max_output_tokens: int | None = None
+    """Most tokens of an answer."""
     text_inputs: bool | None = None
+    """Whether it reads text."""
     image_inputs: bool | None = None
+    """Whether it reads images."""
     audio_inputs: bool | None = None
+    """Whether it hears sound."""
     video_inputs: bool | None = None
+    """Whether it sees video."""
     pdf_inputs: bool | None = None
+    """Whether it reads PDF files."""
     text_outputs: bool | None = None
+    """Whether it writes text."""
     image_outputs: bool | None = None
+    """Whether it makes images."""
     audio_outputs: bool | None = None
+    """Whether it makes sound."""
     video_outputs: bool | None = None
+    """Whether it makes video."""
     reasoning_output: bool | None = None
+    """Whether it thinks before it answers."""
     tool_calling: bool | None = None
+    """Whether it calls tools."""
     tool_choice: bool | None = None
     """Whether it can be forced to call a tool."""
     structured_output: bool | None = None
     """Whether it takes a JSON schema as `response_format`, by all that say something about it."""
     attachment: bool | None = None
+    """Whether it takes files."""
     temperature: bool | None = None
     """Whether it takes a temperature."""
     reasoning_effort_levels: tuple[str, ...] | None = None
+    """Values that `reasoning_effort` may have."""
     reasoning_effort_default: str | None = None
+    """The effort where none is set."""
     image_tokens: str | None = None
     """How it counts images, see `texapi_core.request.image_tokens`."""
     name: str | None = None
@@ -72,8 +88,11 @@ class ModelCapabilities:
     status: str | None = None
     """E.g. `deprecated`."""
     release_date: str | None = None
+    """Day of its release, ISO 8601."""
     last_updated: str | None = None
+    """Day of its last change, ISO 8601."""
     open_weights: bool | None = None
+    """Whether its weights are public."""
 
 
 UNKNOWN_MODEL = ModelCapabilities()

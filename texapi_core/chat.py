@@ -28,6 +28,11 @@ def complete(settings: Settings, payload: Mapping[str, Any], options: CallOption
 
     If the model cannot be forced to call a tool, the request is sent again with `tool_choice="auto"`.
 
+    Args:
+        settings: from `resolve_settings`.
+        payload: the JSON of the request, as in the gateway's documentation, without `stream`.
+        options: what is different for this call.
+
     Raises:
         TexAPIError: see `texapi_core.errors`.
     """
@@ -61,6 +66,11 @@ def stream(
 
     Closing the generator closes the connection. A stream that breaks raises; it never ends early. If the
     model cannot be forced to call a tool, the request is sent again with `tool_choice="auto"`.
+
+    Args:
+        settings: from `resolve_settings`.
+        payload: the JSON of the request, as in the gateway's documentation, without `stream`.
+        options: what is different for this call.
 
     Raises:
         TexAPIError: see `texapi_core.errors`. The answer received so far is in the error's `partial`.

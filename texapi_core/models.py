@@ -26,6 +26,9 @@ def list_models(settings: Settings) -> list[ModelInfo]:
     Prices, limits and capabilities in the list are used from then on in this process, instead of those of
     the bundled tables.
 
+    Args:
+        settings: from `resolve_settings`.
+
     Raises:
         TexAPIError: see `texapi_core.errors`.
     """
@@ -46,6 +49,9 @@ def warm(settings: Settings) -> None:
 
     Returns at once. It reads the list of models, which costs nothing; what the list says is used, see
     `list_models`. If it fails, the call opens its own connection, and raises what is wrong.
+
+    Args:
+        settings: from `resolve_settings`.
     """
     threading.Thread(target=_open, args=(settings,), name="texapi-warm", daemon=True).start()
 
@@ -77,6 +83,10 @@ def refresh_models(settings: Settings, *, max_age: float = MAX_AGE) -> None:
     """Read the gateway's list of models, if this process has not in the last `max_age` seconds.
 
     Prices, limits and capabilities in it are used from then on instead of those of the bundled tables.
+
+    Args:
+        settings: from `resolve_settings`.
+        max_age: seconds for which a list is good enough; 0 reads it anew.
 
     Raises:
         TexAPIError: see `texapi_core.errors`.

@@ -58,19 +58,33 @@ class Settings:
     """Validated settings of requests. Holds no connection."""
 
     api_key: str = field(repr=False)
+    """The gateway's key."""
     base_url: str = DEFAULT_BASE_URL
+    """Address of the gateway, with `/v1` at its end."""
     timeout: float | openai.Timeout = DEFAULT_TIMEOUT
+    """Seconds that an answer may take, or an `openai.Timeout`."""
     stream_idle_timeout: float | None = DEFAULT_STREAM_IDLE_TIMEOUT
+    """Seconds between two pieces of content in a stream; `None` for no limit."""
     keepalive: float = DEFAULT_KEEPALIVE
+    """Seconds that an idle connection is kept for the next call."""
     max_retries: int = DEFAULT_MAX_RETRIES
+    """Retries on 429, 5xx and requests that were never sent."""
     retry_timeouts: bool = False
+    """Whether requests that timed out or broke after they were sent are repeated."""
     max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES
+    """Most bytes of an answer or a stream, decompressed."""
     think_tags: bool = False
+    """Whether `<think>...</think>` at the start of an answer's text is its reasoning."""
     default_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Name and value of headers of every request. Treated as secrets."""
     default_query: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
+    """Name and value of query parameters of every request."""
     http_client: Any = field(default=None, repr=False)
+    """The user's `openai.DefaultHttpxClient` for sync calls."""
     http_async_client: Any = field(default=None, repr=False)
+    """The user's `openai.DefaultAsyncHttpxClient` for async calls."""
     async_transport: AsyncTransport = "httpx"
+    """What carries async calls: `httpx` or `aiohttp`."""
     limits: str | None = field(default=None, repr=False)
     """Where rate limits are shared, as `texapi_core.limits.plan` reads it."""
     accounting: Accounting | None = field(default=None, repr=False)
@@ -82,11 +96,15 @@ class CallOptions:
     """Settings of one call, which override `Settings` where they are set."""
 
     extra_headers: Mapping[str, str] | None = field(default=None, repr=False)
+    """Headers of this call alone, over those of `Settings`. Treated as secrets."""
     extra_query: Mapping[str, Any] | None = field(default=None, repr=False)
+    """Query parameters of this call alone, added to those of `Settings`."""
     timeout: float | openai.Timeout | None = None
     """Seconds for this call, or `openai.Timeout`."""
     max_retries: int | None = None
+    """Retries of this call."""
     think_tags: bool | None = None
+    """Whether `<think>...</think>` at the start of the text is reasoning."""
     fallback_models: Sequence[str] = ()
     """Models to ask instead, in this order, after `FALLBACK_ERRORS` before the first content."""
     labels: Callable[[], CallLabels] = CallLabels
@@ -144,6 +162,8 @@ def resolve_settings(
     accounting: Accounting | None = None,
 ) -> Settings:
     """Validated settings from the user's arguments; `None` means environment variable, else default.
+
+    Each argument is the field of that name in `Settings`.
 
     Raises:
         TexAPISettingsError: a value is missing or invalid; the message names it.

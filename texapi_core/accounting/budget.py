@@ -54,7 +54,9 @@ class Budget:
     max_cost: Decimal | None = None
     """USD."""
     max_tokens_total: int | None = None
+    """Tokens, in and out."""
     window: Window = _DAY
+    """The time that the limit is for."""
     scope: str = "all"
     """`all`, `key`, `model`, `tag:NAME` or `metadata:NAME`. Each value has the whole limit."""
     warnings: tuple[float, ...] = ()
@@ -87,13 +89,17 @@ class BudgetWarning:
     """Spending has reached a fraction of a budget."""
 
     scope: str
+    """The budget's scope, e.g. `tag:service`."""
     value: str
     """The value of the scope, `""` for the scope `all`."""
     window: str
+    """The budget's window, e.g. `month`."""
     fraction: float
     """The fraction of `budget_warnings` that was reached."""
     spent: Decimal
+    """What the window has cost, reserved calls included."""
     limit: Decimal
+    """The budget's limit."""
     unit: str
     """`USD` or `tokens`, of `spent` and `limit`."""
 
@@ -116,7 +122,7 @@ def add_budget_listener(listener: BudgetListener) -> None:
 
 
 def remove_budget_listener(listener: BudgetListener) -> None:
-    """Undo `add_budget_listener`."""
+    """Undo `add_budget_listener` with the same `listener`."""
     global _listeners
     _listeners = tuple(one for one in _listeners if one != listener)
 
@@ -126,11 +132,15 @@ class BudgetSink(Sink):
     """Refuses calls that would exceed a budget."""
 
     budgets: tuple[Budget, ...]
+    """All of which hold."""
     prices: PriceList
+    """What estimates are made from."""
     ledger: LedgerSink | None = None
     """In whose database all processes reserve. Without it only this process's calls with the key count."""
     unpriced: Unpriced = "refuse"
+    """What is done with a model without a price: `refuse` or `count_tokens`."""
     on_ledger_error: OnLedgerError = "closed"
+    """While the ledger cannot be written, `closed` refuses calls, `open` counts in this process."""
 
     @property
     def may_block(self) -> bool:

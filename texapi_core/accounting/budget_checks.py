@@ -56,7 +56,14 @@ def _parse(row: Any, place: str, defaults: Mapping[str, Any]) -> Budget:
 def make_budget(
     *, max_cost: Any, max_tokens_total: Any, scope: Any, window: Any, timezone: Any, warnings: Any
 ) -> Budget:
-    """A checked budget. Raises `ValueError` for what is wrong."""
+    """A checked budget from arguments of any type, each the field of that name in `Budget`.
+
+    Args:
+        timezone: of the calendar windows, e.g. `Asia/Ho_Chi_Minh`.
+
+    Raises:
+        ValueError: an argument is wrong; the message names it.
+    """
     values = (max_cost, max_tokens_total, scope, window, timezone, warnings)
     return _check(dict(zip(_MEMBERS, values, strict=True)), _ARGUMENTS)
 

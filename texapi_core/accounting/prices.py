@@ -30,7 +30,9 @@ class ModelPrice:
     """USD per million tokens of one model. `None` means unknown."""
 
     input: Decimal
+    """For prompt tokens."""
     output: Decimal
+    """For tokens of the answer, reasoning included."""
     cached_input: Decimal | None = None
     """For prompt tokens read from the provider's cache."""
     cache_creation: Decimal | None = None
@@ -39,7 +41,7 @@ class ModelPrice:
     """Longest prompt that these prices apply to: some providers charge more for longer ones."""
 
     def cost(self, usage: TokenUsage) -> Decimal | None:
-        """USD for one call's tokens, `None` if a count or a price is unknown.
+        """USD for the `usage` of one call, `None` if a count or a price is unknown.
 
         Prompt tokens that are not reported as cached get the full price.
         """
@@ -63,7 +65,7 @@ class ModelPrice:
         return sum((tokens * price for tokens, price in parts if price is not None), Decimal(0)) / _MILLION
 
     def cache_savings(self, usage: TokenUsage) -> Decimal | None:
-        """USD that the cached tokens of one call cost less than other input; `None` if it is not known."""
+        """USD that the cached tokens of `usage` cost less than other input; `None` if it is not known."""
         cached, tokens = usage.cached_tokens, usage.input_tokens
         if cached is None or tokens is None or self.cached_input is None:
             return None
@@ -77,6 +79,7 @@ class PriceList:
     """Prices by model name."""
 
     models: Mapping[str, ModelPrice]
+    """Prices by the name to pass as `model`."""
     source: str = ""
     """Where the prices were read."""
     date: str = ""
@@ -102,7 +105,7 @@ class PriceList:
         return "" if not model or self.price(model) else find_row(self.unpriced, model) or ""
 
     def cost(self, usage: TokenUsage, *models: str | None) -> Decimal | None:
-        """USD for one call's tokens, by the first of `models` that has a price; `None` if unknown."""
+        """USD for the `usage` of one call, by the first of `models` that has a price; `None` if unknown."""
         price = self._first_price(models)
         return price.cost(usage) if price else None
 
@@ -120,7 +123,7 @@ class PriceList:
         return replace(self, models={**self.models, **parsed}, own={**self.own, **parsed})
 
     def of_gateway(self, base_url: str) -> PriceList:
-        """The list with the prices that this gateway listed, which win unless the user gave their own."""
+        """The list with what the gateway at `base_url` listed, which wins unless the user gave a price."""
         listed = _of_gateways.get(base_url)
         return replace(self, listed=listed) if listed else self
 

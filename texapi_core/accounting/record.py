@@ -37,7 +37,9 @@ class CallLabels:
     """Tags, metadata and run id that the user gave a call through the framework."""
 
     tags: tuple[str, ...] = ()
+    """Tags of the call."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Metadata of the call; values that are no JSON are text in the ledger."""
     run_id: str | None = None
     """LangChain's run id."""
 
@@ -90,17 +92,21 @@ class StartedCall:
     """A call that is about to be sent."""
 
     call_id: str
+    """The id that its `CallRecord` has too."""
     started_at: datetime
     """In UTC."""
     streamed: bool
+    """Whether the answer is asked for as a stream."""
     payload: Mapping[str, Any]
     """The JSON of the request, without `stream`."""
     base_url: str
+    """Address of the gateway."""
     key_hint: str
     """The last four characters of the key, or `""` for a short key."""
     key_digest: str
     """SHA-256 of the key, to distinguish keys."""
     labels: CallLabels = NO_LABELS
+    """Tags, metadata and run id of the call."""
     max_requests: int = 1
     """Requests that may be charged: retries of refused ones are not, of those that timed out they may be."""
 
@@ -119,7 +125,9 @@ class CallRecord:
     started_at: datetime
     """In UTC."""
     streamed: bool
+    """Whether the answer was asked for as a stream."""
     outcome: Outcome
+    """How it ended: `ok`, `error`, `cancelled`, or `closed` by a caller who stopped reading the stream."""
     total_ms: float
     """Milliseconds from the start of the call to its end."""
     first_token_ms: float | None = None
@@ -131,11 +139,13 @@ class CallRecord:
     request_id: str | None = None
     """The gateway's `x-request-id` of the last attempt."""
     response_id: str | None = None
+    """The answer's id."""
     model: str | None = None
     """The requested model."""
     served_model: str | None = None
     """The model named in the answer."""
     usage: TokenUsage = NO_USAGE
+    """Tokens as the gateway counted them."""
     cost: Decimal | None = None
     """USD."""
     cost_source: CostSource | None = None
@@ -143,6 +153,7 @@ class CallRecord:
     cache_savings: Decimal | None = None
     """USD that reading from the prompt cache saved, by the price list."""
     finish_reason: str | None = None
+    """Why the answer ended, as the gateway says it."""
     error: str | None = None
     """Name of the exception class."""
     error_code: str | None = None
@@ -150,6 +161,7 @@ class CallRecord:
     key_hint: str = ""
     """The last four characters of the key, or `""` for a short key."""
     labels: CallLabels = NO_LABELS
+    """Tags, metadata and run id of the call."""
     uncertain_requests: int = 0
     """Requests of unknown tokens that may have been charged: timed out, broken off or cancelled."""
 

@@ -47,7 +47,7 @@ class Observer(Protocol):
     def end(self, record: CallRecord) -> Mapping[str, Any] | None:
         """Called once, when the call has ended, in the context in which it began. Exceptions are logged.
 
-        What it returns is added to the metadata of the answer.
+        The `record` is of the whole call. What it returns is added to the metadata of the answer.
         """
 
 
@@ -131,14 +131,20 @@ class Accounting:
     def cost(
         self, usage: TokenUsage, *models: str | None, base_url: str = ""
     ) -> tuple[Decimal | None, CostSource | None]:
-        """USD of a call and its source: the gateway's figure, else the price list, else `(None, None)`."""
+        """USD of a call and its source: the gateway's figure, else the price list, else `(None, None)`.
+
+        Args:
+            usage: the call's tokens.
+            models: names of the model; the first that has a price gives it.
+            base_url: the gateway, whose own list of prices wins over the price list.
+        """
         if usage.cost is not None:
             return Decimal(str(usage.cost)), "gateway"
         cost = self.prices.of_gateway(base_url).cost(usage, *models)
         return cost, None if cost is None else "prices"
 
     def cache_savings(self, usage: TokenUsage, *models: str | None, base_url: str = "") -> Decimal | None:
-        """USD that the prompt cache saved, by the price list; `None` if nothing was read or it is unknown."""
+        """USD that the prompt cache saved, by the price in `cost`; `None` if nothing was read or unknown."""
         if not usage.cached_tokens:
             return None
         return self.prices.of_gateway(base_url).cache_savings(usage, *models)
@@ -157,7 +163,7 @@ def add_listener(listener: Listener) -> None:
 
 
 def remove_listener(listener: Listener) -> None:
-    """Undo `add_listener`."""
+    """Undo `add_listener` with the same `listener`."""
     global _listeners
     _listeners = tuple(one for one in _listeners if one.listener != listener)
 

@@ -44,7 +44,7 @@ class Worker(Generic[Input, Answer]):
         self.concurrency = concurrency
 
     def map(self, inputs: Iterable[Input]) -> Columns[Answer]:
-        """The columns of one batch. An error is in its row, and costs no other row.
+        """The columns of one batch of `inputs`. An error is in its row, and costs no other row.
 
         After one of `STOP_ERRORS` the rest of the batch is not asked, and its rows say so. When it returns,
         the records of its calls are in the ledger: engines end their workers without notice.

@@ -28,6 +28,7 @@ class ToolCall:
     id: str
     """Never empty: generated where the gateway sent none."""
     name: str
+    """The tool's own name, as the application gave it."""
     arguments: str
     """JSON text as the model wrote it; `""` when it wrote none. May be cut or no JSON at all."""
     extras: Mapping[str, Any] = field(default_factory=dict)
@@ -70,6 +71,7 @@ class ToolCallDelta:
     arguments: str
     """What this chunk adds to the JSON text of the arguments."""
     extras: Mapping[str, Any] = field(default_factory=dict)
+    """What this chunk adds to `ToolCall.extras`."""
 
 
 def read_tool_calls(

@@ -86,7 +86,9 @@ class TokenUsage:
     reasoning_tokens: int | None = None
     """Part of `output_tokens` spent on reasoning."""
     input_audio_tokens: int | None = None
+    """Part of `input_tokens` that was sound."""
     output_audio_tokens: int | None = None
+    """Part of `output_tokens` that was sound."""
     cost: float | None = None
     """What the call cost in USD, as the gateway reported it unless `cost_is_estimated`."""
     cost_is_estimated: bool = False

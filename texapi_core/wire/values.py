@@ -56,12 +56,19 @@ class ChatChoice:
     """One answer of the model."""
 
     index: int = 0
+    """Position among the answers, from 0."""
     text: str = ""
+    """The text; `""` if there is none."""
     reasoning: Reasoning = NO_REASONING
+    """What the model thought, in the forms that the provider gave."""
     refusal: str = ""
+    """The provider's text of a refusal; `""` if there is none."""
     tool_calls: tuple[ToolCall, ...] = ()
+    """Calls of tools, in their order."""
     finish_reason: str | None = None
+    """Why the answer ended, as the gateway says it, e.g. `stop`, `length`, `tool_calls`."""
     logprobs: Mapping[str, Any] | None = None
+    """Log probabilities of the tokens, as the gateway sends them."""
     extras: Mapping[str, Any] = field(default_factory=dict)
     """Members of the message without a field above, e.g. `annotations`, `audio`, `images`."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -86,9 +93,11 @@ class ChatReply:
     choices: tuple[ChatChoice, ...]
     """At least one, in the order of their index."""
     usage: TokenUsage | None = None
+    """Tokens of the call as the gateway counted them; `None` if it sent no count."""
     model: str | None = None
     """The model that served the call, which a route may choose."""
     id: str | None = None
+    """The answer's id, which is not its `request_id`."""
     created: int | None = None
     """Seconds since 1970 on the gateway's clock."""
     request_id: str | None = None
@@ -120,11 +129,17 @@ class ChatDelta:
     """What one chunk of a stream adds to the answer."""
 
     text: str = ""
+    """What the chunk adds to the text."""
     reasoning: Reasoning = NO_REASONING
+    """What the chunk adds to the reasoning."""
     refusal: str = ""
+    """What the chunk adds to the refusal."""
     tool_calls: tuple[ToolCallDelta, ...] = ()
+    """What the chunk adds to calls of tools."""
     logprobs: Mapping[str, Any] | None = None
+    """Log probabilities of the chunk's tokens."""
     raw: Mapping[str, Any] = field(default_factory=dict)
+    """The JSON of the chunk."""
 
 
 def keep_first_call(reply: ChatReply) -> ChatReply:

@@ -41,7 +41,7 @@ _lock = threading.RLock()
 
 
 def check_ledger(url: str) -> None:
-    """Check the URL of a ledger, without connecting.
+    """Check the `url` of a ledger, without connecting.
 
     Raises:
         ImportError: the database's driver is not installed.

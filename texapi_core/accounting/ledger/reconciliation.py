@@ -36,7 +36,7 @@ class Difference:
 def reconcile(
     entries: Sequence[Entry], rows: Iterable[Mapping[str, Any]], prices: PriceList | None = None
 ) -> list[Difference]:
-    """The differences: by request id for lines that have one, by day and model for the others.
+    """How `entries` of a statement differ: by request id where they have one, else by day and model.
 
     `rows` need `request_id`, `day`, `model`, `served_model`, `outcome`, the tokens and `cost`. Rows of days
     that the statement does not have are left out, unless it has their request. Calls without a complete

@@ -85,12 +85,17 @@ class UsageLine:
     group: tuple[str, ...]
     """One value per grouping."""
     calls: int
+    """Calls of the group."""
     failed: int
     """Calls without a complete answer."""
     input_tokens: int
+    """Tokens of prompts."""
     output_tokens: int
+    """Tokens of answers."""
     cached_tokens: int
+    """Part of `input_tokens` read from prompt caches."""
     reasoning_tokens: int
+    """Part of `output_tokens` spent on reasoning."""
     cost: Decimal | None
     """USD of the calls of known cost, `None` if there are none."""
     unpriced: int
@@ -101,7 +106,7 @@ class UsageLine:
 
 @contextmanager
 def open_for_reading(url: str) -> Generator[Engine]:
-    """The engine of an existing ledger, disposed of at the end of the block. It writes nothing.
+    """The engine of the ledger at `url`, disposed of at the end of the block. It writes nothing.
 
     Raises:
         LedgerUnreadableError: there is no ledger, or it has a newer schema version.
@@ -152,6 +157,8 @@ def read_usage(
 ) -> list[UsageLine]:
     """Usage from `since` until before `until`, a line per group. A call with two tags counts under both.
 
+    `engine` is of `open_for_reading`; each of `by` is `model`, `day`, `key-hint`, `tag` or `metadata:NAME`.
+
     In a period from which calls were pruned, `since` and `until` count from the start of their hour.
     """
     with snapshot(engine) as (connection, version):
@@ -178,7 +185,10 @@ def read_calls(
     only_failed: bool = False,
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Calls from `since` until before `until` as rows of the table, latest first."""
+    """Calls from `since` until before `until` as rows of the table, latest first.
+
+    `engine` is of `open_for_reading`; `only_failed` leaves out complete answers; `limit` is the most rows.
+    """
     with snapshot(engine) as (connection, version):
         statement = sa.select(*columns_of_calls(version)).where(*_in_time(since, until))
         statement = statement.order_by(calls.c.started_at.desc())

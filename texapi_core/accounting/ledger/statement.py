@@ -42,11 +42,17 @@ class Entry:
     """One line of a statement, or a sum of lines. Cost in USD."""
 
     request_id: str | None
+    """The gateway's `x-request-id`."""
     day: str | None
+    """ISO 8601."""
     model: str | None
+    """The model that was billed."""
     input_tokens: int | None
+    """Tokens of the prompt."""
     output_tokens: int | None
+    """Tokens of the answer."""
     cost: Decimal | None
+    """USD."""
     calls: int | None = None
     """Calls that the line is for, if the statement says so."""
 
@@ -60,12 +66,15 @@ class StatementFormat:
     day: str = ""
     """`strptime` format of the day, default ISO 8601."""
     decimal: str = "."
+    """Sign before the decimals of a number."""
     thousands: str = ""
+    """Sign between thousands; `""` for none."""
     delimiter: str = ","
+    """Sign between the columns."""
 
 
 def read_format(path: Path) -> StatementFormat:
-    """A format from a TOML file: the table `columns`, and `day`, `decimal`, `thousands` and `delimiter`.
+    """A format from the TOML file at `path`: `columns`, `day`, `decimal`, `thousands` and `delimiter`.
 
     Raises:
         StatementError: the file cannot be read, or has other keys.
@@ -92,7 +101,7 @@ def read_format(path: Path) -> StatementFormat:
 
 
 def read_statement(path: Path, format: StatementFormat | None = None) -> list[Entry]:
-    """The lines of a statement, from a CSV file with a header.
+    """The lines of a statement, from the CSV file at `path` with a header, written as `format` says.
 
     Raises:
         StatementError: the file cannot be read, lacks required columns or has a figure that is not one.

@@ -1,0 +1,1 @@
+"""What the site does beyond Sphinx: the tables of fields, the search, the two languages."""
