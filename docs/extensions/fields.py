@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, ClassVar, NamedTuple, get_type_hints
 
 from docutils import nodes
 from pydantic import BaseModel
@@ -84,7 +84,7 @@ class FieldsDirective(SphinxDirective):
     """`fields` CLASS: the arguments that this project declares; with `:inherited:` the framework's."""
 
     required_arguments = 1
-    option_spec = {"inherited": lambda argument: True}
+    option_spec: ClassVar = {"inherited": lambda argument: True}
 
     def run(self) -> list[nodes.Node]:
         """The table."""

@@ -58,8 +58,7 @@ def make_budget(
 ) -> Budget:
     """A checked budget from arguments of any type, each the field of that name in `Budget`.
 
-    Args:
-        timezone: of the calendar windows, e.g. `Asia/Ho_Chi_Minh`.
+    `timezone` is that of the calendar windows, e.g. `Asia/Ho_Chi_Minh`.
 
     Raises:
         ValueError: an argument is wrong; the message names it.
