@@ -7,6 +7,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,9 +31,7 @@ _NAME = re.compile(r"`(\w+)`")
 def _of_fields(monkeypatch: pytest.MonkeyPatch) -> Any:
     pytest.importorskip("sphinx", reason="the group `docs` is not installed")
     monkeypatch.syspath_prepend(ROOT / "docs")
-    from extensions import fields
-
-    return fields
+    return import_module("extensions.fields")
 
 
 @pytest.mark.parametrize(
