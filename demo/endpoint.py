@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from typing import TYPE_CHECKING
 
 from texapi_core.settings import BASE_URL_ENVS
 from texapi_core.settings_checks import API_KEY_ENV
+
+if TYPE_CHECKING:
+    from tests.gateway import Gateway
+
+
+@cache
+def standin(chunk_delay: float = 0.0) -> Gateway:
+    """The stand-in gateway of the tests, started in this process; `chunk_delay` is as below."""
+    from tests.gateway import Gateway
+
+    return Gateway(chunk_delay=chunk_delay).__enter__()
 
 
 @cache
@@ -18,9 +30,7 @@ def use_live_or_standin(chunk_delay: float = 0.0) -> str:
     """
     if os.environ.get(API_KEY_ENV):
         return f"{API_KEY_ENV} is set: the answers come live from TexAPI."
-    from tests.gateway import Gateway
-
-    gateway = Gateway(chunk_delay=chunk_delay).__enter__()
+    gateway = standin(chunk_delay)
     os.environ[API_KEY_ENV] = gateway.key
     os.environ[BASE_URL_ENVS[0]] = gateway.base_url
     return (

@@ -42,7 +42,7 @@ from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.langchain.test_chat import WAYS, Way, model
 
-DOCUMENTS = Path(__file__).parents[2] / "demo" / "documents"
+DOCUMENTS = Path(__file__).parents[1] / "documents"
 
 
 @tool

@@ -19,7 +19,7 @@ from tests.gateway import Gateway
 from tests.llama_index.instrumentation import watching
 from tests.llama_index.test_chat import llm
 
-DOCUMENTS = Path(__file__).parents[2] / "demo" / "documents"
+DOCUMENTS = Path(__file__).parents[1] / "documents"
 
 
 @pytest.fixture

@@ -1,0 +1,98 @@
+"""Install what the demo needs into an environment: `python -m demo.install .venv`.
+
+Needs only the standard library. uv does it where the machine has it or pip can bring it, pip elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+_PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
+
+
+def main(folder: Path) -> int:
+    """Make the environment and install into it; return 0 if both worked."""
+    if sys.version_info < (3, 11):  # noqa: UP036 # make may find an older one
+        version = ".".join(map(str, sys.version_info[:3]))
+        print(f"The demo needs Python 3.11 or later; this is {version}: make demo PYTHON=python3.12")
+        return 1
+    from demo.texts import text
+
+    started = time.perf_counter()
+    print(text("setting_up", folder=folder), flush=True)
+    uv = shutil.which("uv")
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if uv is None:
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    else:
+        subprocess.run(
+            [uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, folder], check=True
+        )
+    with tempfile.TemporaryDirectory() as temporary:
+        if uv is None:
+            print(text("bringing_uv"), flush=True)
+            uv = _fetch_uv(python, Path(temporary))
+        if uv is None or not _install_with_uv(uv, python):
+            print(text("with_pip"), flush=True)
+            subprocess.run(
+                [python, "-m", "ensurepip", "--default-pip"], stdout=subprocess.DEVNULL, check=True
+            )
+            pip = (python, *_PIP, "install", "--no-compile", "--requirement", REQUIREMENTS)
+            if not _run(*pip):
+                return 1
+    packages, size = _measure(folder)
+    seconds = f"{time.perf_counter() - started:.0f}"
+    print(text("installed", seconds=seconds, packages=packages, megabytes=round(size / 1e6)))
+    return 0
+
+
+def _install_with_uv(uv: str, python: Path) -> bool:
+    from demo.texts import text
+
+    print(text("with_uv"), flush=True)
+    # uv does not read pip's settings, so that a machine with an index of its own is known by pip's variable.
+    environment = dict(os.environ)
+    if index := os.environ.get("PIP_INDEX_URL"):
+        environment.setdefault("UV_DEFAULT_INDEX", index)
+    command = (uv, "pip", "install", "--quiet", "--python", python, "--requirement", REQUIREMENTS)
+    is_done = _run(*command, environment=environment)
+    if not is_done:
+        print(text("uv_failed"), flush=True)
+    return is_done
+
+
+def _fetch_uv(python: Path, folder: Path) -> str | None:
+    """Install uv into a folder that is deleted afterwards; `None` if that fails."""
+    if not _run(python, *_PIP, "install", "--no-compile", "--target", folder, "uv"):
+        return None
+    return shutil.which("uv", path=str(folder / "bin"))
+
+
+def _run(*command: str | Path, environment: dict[str, str] | None = None) -> bool:
+    """Run a command from the folder of the clone, with a dot for each second; return whether it succeeded."""
+    process = subprocess.Popen(command, env=environment, cwd=REQUIREMENTS.parent.parent)
+    while True:
+        try:
+            process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            print(".", end="", flush=True)
+        else:
+            print(flush=True)
+            return process.returncode == 0
+
+
+def _measure(folder: Path) -> tuple[int, int]:
+    """How many packages an environment has, and its size in bytes."""
+    packages = sum(1 for path in folder.rglob("*.dist-info") if path.is_dir())
+    return packages, sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
