@@ -90,7 +90,7 @@ def _run(*command: str | Path, environment: dict[str, str] | None = None) -> boo
 
 def _measure(folder: Path) -> tuple[int, int]:
     """How many packages an environment has, and its size in bytes."""
-    packages = sum(1 for path in folder.rglob("*.dist-info") if path.is_dir())
+    packages = len(list(folder.rglob("site-packages/*.dist-info")))
     return packages, sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
 
 

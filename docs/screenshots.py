@@ -21,15 +21,21 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from demo.texts import Language, texts
 from tests.accounting.filled import call, fill
 from tests.gateway import Fault, Gateway
 from texapi_core.accounting.prices import bundled_prices
 from texapi_core.accounting.record import CallRecord
+from texapi_core.settings import BASE_URL_ENVS
+from texapi_core.settings_checks import API_KEY_ENV
 from texapi_core.wire.usage import TokenUsage
 
 IMAGES = Path(__file__).parent / "images"
 _TEXAPI = str(Path(sys.executable).parent / "texapi")
 _COLUMNS = 118
+_DEMO_COLUMNS = 96
+_ROOT = Path(__file__).parent.parent
+_SPINNER = re.compile(r"\x1b\[\?25l.*?\x1b\[\?25h(\r|\x1b\[1A|\x1b\[2K)*", re.DOTALL)
 _BORDERS = "┏┡├└┃│"
 _STATEMENT_DAY = 10
 _PORT = 8017
@@ -109,6 +115,21 @@ def main() -> None:
         os.environ["TEXAPI_USAGE_LEDGER"] = "sqlite:///texapi-usage.db"
         _plot("usage-by-day.png")
         _plot("usage-by-day-dark.png", "--dark")
+    draw_demo("demo", "en")
+    draw_demo("demo-vi", "vi")
+
+
+def draw_demo(name: str, language: Language) -> None:
+    """Save a picture of the demo without a key, up to what to do next."""
+    os.chdir(_ROOT)
+    for variable in (API_KEY_ENV, *BASE_URL_ENVS, "TEXAPI_USAGE_LEDGER"):
+        os.environ.pop(variable, None)
+    os.environ |= {"LC_ALL": f"{language}.UTF-8", "PYTHONPATH": str(_ROOT)}
+    output = _in_terminal(sys.executable, "-m", "demo", columns=_DEMO_COLUMNS)
+    output = _SPINNER.sub("", output)
+    lines = output.splitlines(keepends=True)
+    end = next(number for number, line in enumerate(lines) if f"{texts(language)['next']}\x1b" in line)
+    _draw(name, "make demo", "".join(lines[:end]), _DEMO_COLUMNS)
 
 
 def _in_terminal(*command: str, columns: int = _COLUMNS) -> str:
