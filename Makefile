@@ -12,7 +12,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test combinations coverage lint format typecheck record notebooks jupyter docs dist features matrix bench bench-bulk conformance soak fuzz compare-faults models ledger torture storm screenshots engines clean
+.PHONY: help demo test combinations coverage lint format typecheck record notebooks jupyter docs dist wheels features matrix bench bench-bulk conformance soak fuzz compare-faults models ledger torture storm screenshots engines clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -68,6 +68,10 @@ docs: $(VENV)/ready ## Build the documentation site in build/site; warnings are 
 
 dist: $(VENV)/ready ## Build the distributions in dist/, check their metadata, and test the wheels in isolation
 	@$(BIN)/python packaging
+
+# In environments of their own, one for each combination; needs uv.
+wheels: ## Try the wheel on Python 3.11, 3.12 and 3.13 with each extra and both majors of openai; WHEELS="3.12" for one
+	@$(PYTHON) packaging/wheels.py $(WHEELS)
 
 features: $(VENV)/ready ## Regenerate the feature table of docs/langchain.md by running each feature
 	$(BIN)/python -m tests.langchain.features --write

@@ -37,6 +37,14 @@ class Handler(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
+def ask_core(base_url: str) -> str:
+    """The answer received without a framework."""
+    module = import_module("texapi_core")
+    settings = module.resolve_settings(api_key="sk-tex-1", base_url=base_url, timeout=60, max_retries=0)
+    payload = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+    return str(module.complete(settings, payload).choices[0].text)
+
+
 def ask_langchain(base_url: str) -> str:
     """The answer received through LangChain."""
     module = import_module("langchain_texapi")
@@ -50,6 +58,7 @@ def ask_llama_index(base_url: str) -> str:
 
 
 ASK: dict[str, Callable[[str], str]] = {
+    "texapi_core": ask_core,
     "langchain_texapi": ask_langchain,
     "llama_index_texapi": ask_llama_index,
 }
