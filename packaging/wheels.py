@@ -1,7 +1,7 @@
 """`make wheels`: the wheel as users install it, with each extra, on each Python and each major of openai.
 
 Each combination is an environment of its own, without this repository. uv makes them: `UV=` names it, else
-it is taken from the path. A Python that uv neither finds nor can fetch is named as not run.
+it is taken from the path. A Python that neither uv nor pyenv has and uv cannot fetch is named as not run.
 """
 
 from __future__ import annotations
@@ -39,15 +39,26 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
 
 
 def python_of(uv: str, version: str) -> str | None:
-    """The path of a Python of this version, fetched if it is not there."""
-    for fetch in ((), ("install",)):
-        try:
-            if fetch:
-                run(uv, "python", *fetch, version)
-            return run(uv, "python", "find", "--no-project", version).strip()
-        except RuntimeError:
-            continue
-    return None
+    """The path of a Python of this version: one that uv or pyenv has, or that uv can fetch."""
+    if (found := _found_by(uv, version)) or (found := _of_pyenv(version)):
+        return found
+    try:
+        run(uv, "python", "install", version)
+    except RuntimeError:
+        return None
+    return _found_by(uv, version)
+
+
+def _found_by(uv: str, version: str) -> str | None:
+    try:
+        return run(uv, "python", "find", "--no-project", version).strip()
+    except RuntimeError:
+        return None
+
+
+def _of_pyenv(version: str) -> str | None:
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    return next(map(str, sorted(root.glob(f"versions/{version}.*/bin/python"), reverse=True)), None)
 
 
 def extras() -> list[str]:
@@ -86,7 +97,7 @@ def main(pythons: list[str]) -> int:
         for version in pythons or PYTHONS:
             python = python_of(uv, version)
             if python is None:
-                print(f"Python {version}: not run, uv neither finds nor fetches it")
+                print(f"Python {version}: not run: neither uv nor pyenv has it, and uv cannot fetch it")
                 continue
             full = run(python, "-c", "import platform; print(platform.python_version())").strip()
             for extra, major in product(extras(), MAJORS):
