@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from langchain_core.messages import BaseMessage
+
 from texapi_core.accounting.record import logger
-from texapi_core.request.foreign import read_call, typed_result
+from texapi_core.request.calls import read_call
+from texapi_core.request.foreign import typed_result
 from texapi_core.request.media import address, as_base64, data_url, file_part
 from texapi_core.request.prompt_cache import CACHE_MARKS
 from texapi_core.wire.media_types import audio_format
+from texapi_core.wire.signatures import is_thought
 
 Block = Mapping[str, Any]
 Part = dict[str, Any]
 
-_ELSEWHERE_IN_ASSISTANT = frozenset(
+_NOT_CONTENT = frozenset(
     {
         "tool_use",
         "tool_call",
@@ -22,15 +26,18 @@ _ELSEWHERE_IN_ASSISTANT = frozenset(
         "invalid_tool_call",
         "function_call",
         "custom_tool_call",
-        "thinking",
-        "redacted_thinking",
-        "reasoning",
-        "reasoning_content",
         "refusal",
     }
 )
-"""Blocks that an assistant message sends outside of `content`: tool calls, reasoning and refusal have
-separate fields."""
+"""Blocks that an assistant message sends outside of `content`: tool calls and refusal have separate fields,
+as reasoning has."""
+
+
+def blocks_of(message: BaseMessage) -> list[Mapping[str, Any]]:
+    """The blocks of a message that are no plain text."""
+    if isinstance(message.content, str):
+        return []
+    return [block for block in message.content if isinstance(block, dict)]
 
 
 def carried_by_assistant(content: list[Any]) -> list[str | Block]:
@@ -43,7 +50,9 @@ def carried_by_assistant(content: list[Any]) -> list[str | Block]:
     for block in content:
         if isinstance(block, str) or block.get("type") == "text":
             kept.append(block)
-        elif str(block.get("type")) not in _ELSEWHERE_IN_ASSISTANT and read_call(block) is None:
+        elif (
+            not is_thought(block) and str(block.get("type")) not in _NOT_CONTENT and read_call(block) is None
+        ):
             kept += _carried(block)
     return kept
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from langchain_texapi._messages import MODEL_PROVIDER
+from langchain_texapi._assistant import MODEL_PROVIDER
 
 
 def register_init_chat_model() -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.messages import (
@@ -21,24 +21,17 @@ from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.messages.tool import tool_call as parsed_tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from langchain_texapi._content import (
-    carried_by_assistant,
-    is_plain_text,
-    result_content,
-    text_of,
-    to_parts,
-)
+from langchain_texapi._assistant import MODEL_PROVIDER, convert_ai_message
+from langchain_texapi._content import blocks_of, result_content, to_parts
 from langchain_texapi._templates import Template
-from texapi_core.adapter_base.replies import cut_note, kept_extras, tool_call_extras
-from texapi_core.request.calls import tool_call
-from texapi_core.request.foreign import read_call, read_result, typed, typed_result
+from texapi_core.adapter_base.replies import cut_note, tool_call_extras
+from texapi_core.request.foreign import read_result, typed, typed_result
 from texapi_core.request.payload import (
     MessageWithMedia,
     Part,
     ReplayReasoning,
     ToolMedia,
     WireMessage,
-    assistant_message,
     place_messages,
     tool_message,
     wire_role,
@@ -46,11 +39,8 @@ from texapi_core.request.payload import (
 )
 from texapi_core.request.replay import with_generated
 from texapi_core.wire.choices import CUT, NORMAL_REASONS
-from texapi_core.wire.reasoning import DETAIL_FIELDS
 from texapi_core.wire.usage import TokenUsage
 from texapi_core.wire.values import ChatChoice, ChatReply
-
-MODEL_PROVIDER = "texapi"
 
 _ANSWERS = Template(AIMessage(content=""))
 _GENERATIONS = Template(ChatGeneration(message=AIMessage(content="")))
@@ -73,7 +63,7 @@ def convert_messages(
     for given in messages:
         message = _of_own_class(given) if isinstance(given, ChatMessage) else given
         if isinstance(message, AIMessage):
-            wire = _convert_ai_message(message, replay_reasoning, answered)
+            wire = convert_ai_message(message, replay_reasoning, answered)
             if message.additional_kwargs:
                 wire = with_generated(wire, message.additional_kwargs)
             converted.append(with_media_apart(wire, tool_media=tool_media))
@@ -139,7 +129,7 @@ def _role_of(message: BaseMessage) -> str:
 
 def _convert_human_message(message: HumanMessage, tool_media: ToolMedia) -> list[MessageWithMedia]:
     """A user message; tool results in it become tool messages that precede it."""
-    results = [(block, result) for block in _blocks(message) if (result := read_result(block)) is not None]
+    results = [(block, result) for block in blocks_of(message) if (result := read_result(block)) is not None]
     if not results:
         return [(_convert_message_to_dict(message), [])]
     wire = [
@@ -157,130 +147,9 @@ def _answered_in_blocks(messages: Sequence[BaseMessage]) -> set[str]:
     found: set[str] = set()
     for message in messages:
         if message.type == "human" and message.content.__class__ is list:
-            results = (read_result(block) for block in _blocks(message))
+            results = (read_result(block) for block in blocks_of(message))
             found |= {result.id for result in results if result is not None and result.id}
     return found
-
-
-def _convert_ai_message(
-    message: AIMessage, replay_reasoning: ReplayReasoning, answered: set[str]
-) -> WireMessage:
-    may_say_more = bool(message.additional_kwargs) or not isinstance(message.content, str)
-    wire = assistant_message(
-        _assistant_content(message.content),
-        tool_calls=_wire_tool_calls(message, answered),
-        reasoning=_wire_reasoning(message) if may_say_more else None,
-        refusal=_wire_refusal(message) if may_say_more else None,
-        replay_reasoning=replay_reasoning,
-    )
-    if message.name:
-        wire["name"] = message.name
-    if not may_say_more:
-        return wire
-    function_call = message.additional_kwargs.get("function_call")
-    if isinstance(function_call, Mapping) and not wire.get("tool_calls"):
-        wire["function_call"] = function_call  # what a FunctionMessage answers
-    return wire
-
-
-def _wire_refusal(message: AIMessage) -> str | None:
-    refusal = message.additional_kwargs.get("refusal")
-    if isinstance(refusal, str):
-        return refusal
-    texts = [block.get("refusal") for block in _blocks(message) if block.get("type") == "refusal"]
-    return "".join(text for text in texts if isinstance(text, str)) or None
-
-
-def _assistant_content(content: str | list[Any]) -> str | list[Part]:
-    if isinstance(content, str):
-        return content
-    kept = carried_by_assistant(content)
-    if all(isinstance(block, str) or is_plain_text(block) for block in kept):
-        return text_of(kept)
-    return to_parts(kept, where="AIMessage.content")
-
-
-def _wire_tool_calls(message: AIMessage, answered: set[str]) -> list[dict[str, Any]]:
-    if not (message.tool_calls or message.invalid_tool_calls):
-        return [] if isinstance(message.content, str) else _calls_in_blocks(message, answered)
-    extras = _tool_call_extras(message)
-    calls = [
-        tool_call(call["id"], call["name"], call["args"], extras.get(call["id"] or ""))
-        for call in message.tool_calls
-    ]
-    # A call whose arguments are not JSON has a result only if a message answers it.
-    calls += [
-        tool_call(bad["id"], bad["name"], bad["args"] or "", extras.get(bad["id"] or ""))
-        for bad in message.invalid_tool_calls
-        if bad["id"] in answered
-    ]
-    return calls
-
-
-def _calls_in_blocks(message: AIMessage, answered: set[str]) -> list[dict[str, Any]]:
-    """The calls that another provider's history has in its content alone.
-
-    Those that were taken out of a model's answer, as LangGraph's supervisors do, stay out.
-    """
-    calls = [call for block in _blocks(message) if (call := read_call(block)) is not None]
-    was_answered = any(call.id in answered or (not call.id and call.name in answered) for call in calls)
-    if message.response_metadata and not was_answered:
-        return []
-    return [tool_call(call.id, call.name, call.arguments) for call in calls]
-
-
-def _tool_call_extras(message: AIMessage) -> Mapping[str, Any]:
-    """What a provider put on its tool calls, by their ids."""
-    kept = kept_extras(message.additional_kwargs)
-    if kept or message.response_metadata.get("model_provider") != MODEL_PROVIDER:
-        return kept
-    calls = [block for block in _blocks(message) if block.get("type") == "tool_call" and block.get("id")]
-    return {call["id"]: call["extras"] for call in calls if isinstance(call.get("extras"), dict)}
-
-
-def _wire_reasoning(message: AIMessage) -> dict[str, Any]:
-    """The reasoning, in the fields that it arrived in."""
-    wire: dict[str, Any] = {}
-    text = message.additional_kwargs.get("reasoning_content") or "".join(map(_reasoning_of, _blocks(message)))
-    field = message.response_metadata.get("reasoning_field", "reasoning_content")
-    in_blocks = _reasoning_extras(message)
-    for name in DETAIL_FIELDS:
-        if details := message.additional_kwargs.get(name) or in_blocks.get(name):
-            wire[name] = details
-    if text and field not in wire:
-        wire[field] = text
-    return wire
-
-
-def _reasoning_of(block: Mapping[str, Any]) -> str:
-    """The reasoning text of a block of LangChain, Anthropic, Bedrock or OpenAI Responses."""
-    block_type = block.get("type")
-    found: Any = None
-    if block_type == "thinking":
-        found = block.get("thinking")
-    elif block_type == "reasoning_content":
-        found = block.get("reasoning_content")
-        found = found.get("text") if isinstance(found, dict) else found
-    elif block_type == "reasoning":
-        found = block.get("reasoning")
-        texts = block.get("content") or block.get("summary")
-        if found is None and isinstance(texts, list):
-            found = "\n\n".join(str(each.get("text") or "") for each in texts if isinstance(each, dict))
-    return found if isinstance(found, str) else ""
-
-
-def _reasoning_extras(message: AIMessage) -> Mapping[str, Any]:
-    """The signed reasoning that a reasoning block of this package carries."""
-    if message.response_metadata.get("model_provider") != MODEL_PROVIDER:
-        return {}
-    found = [block.get("extras") for block in _blocks(message) if block.get("type") == "reasoning"]
-    return next((extras for extras in found if isinstance(extras, dict)), {})
-
-
-def _blocks(message: BaseMessage) -> list[Mapping[str, Any]]:
-    if isinstance(message.content, str):
-        return []
-    return [block for block in message.content if isinstance(block, dict)]
 
 
 def create_chat_result(reply: ChatReply, requested_model: str, *, with_headers: bool = False) -> ChatResult:

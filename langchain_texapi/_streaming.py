@@ -16,14 +16,14 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils.json import parse_partial_json
 
+from langchain_texapi._assistant import MODEL_PROVIDER
 from langchain_texapi._messages import (
-    MODEL_PROVIDER,
     create_usage_metadata,
     message_kwargs,
     response_metadata,
 )
 from langchain_texapi._templates import Template
-from texapi_core.adapter_base.replies import TOOL_CALL_EXTRAS
+from texapi_core.request.replay import TOOL_CALL_EXTRAS
 from texapi_core.wire.generated import (
     CONTENT_PARTS,
     read_annotations,

@@ -23,9 +23,10 @@ from langchain_texapi._arguments import (
     TOOL_PARAMETERS,
     check_model_kwargs,
 )
+from langchain_texapi._assistant import MODEL_PROVIDER
 from langchain_texapi._call_labels import add_version, call_labels, digest
 from langchain_texapi._errors import model_errors
-from langchain_texapi._messages import MODEL_PROVIDER, convert_messages, create_chat_result
+from langchain_texapi._messages import convert_messages, create_chat_result
 from langchain_texapi._model_list import ListingChatModel
 from langchain_texapi._profile import TableProfile, model_profile
 from langchain_texapi._streaming import create_chunk

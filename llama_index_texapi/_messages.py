@@ -22,8 +22,8 @@ from llama_index.core.base.llms.types import (
 )
 
 from texapi_core.accounting.record import logger
-from texapi_core.adapter_base.replies import TOOL_CALL_EXTRAS, kept_extras
-from texapi_core.request.calls import tool_call, wire_call
+from texapi_core.adapter_base.replies import kept_extras
+from texapi_core.request.calls import join_calls, signed_call, tool_call, wire_call
 from texapi_core.request.media import address, as_base64, data_url, file_part, is_data_url
 from texapi_core.request.payload import (
     MessageWithMedia,
@@ -37,7 +37,8 @@ from texapi_core.request.payload import (
     wire_role,
     with_media_apart,
 )
-from texapi_core.request.replay import with_generated
+from texapi_core.request.replay import TOOL_CALL_EXTRAS, with_generated
+from texapi_core.wire.signatures import signed_members
 
 GENERATED_IMAGES = "generated_images"
 """Key of `additional_kwargs`: the images of an answer. LlamaIndex expects its own documents in `images`."""
@@ -59,10 +60,12 @@ def to_openai_message_dicts(
         if not isinstance(message, ChatMessage):
             raise ValueError(f"`messages` must hold `ChatMessage`s, not {type(message).__name__}.")
         role = wire_role(message.role)
-        content = _wire_content(message)
+        content = _wire_content(message, role)
         if message.additional_kwargs:
-            content = _with_cache_mark(content, message.additional_kwargs)
-            _log_unknown(message.additional_kwargs, role)
+            if "cache_control" in message.additional_kwargs:
+                content = _with_cache_mark(content, message.additional_kwargs)
+            if role != "assistant":
+                _log_unknown(message.additional_kwargs)
         if role == "assistant":
             refusal = message.additional_kwargs.get("refusal")
             wire = assistant_message(
@@ -90,7 +93,7 @@ def to_openai_message_dicts(
     return place_messages(converted)
 
 
-def _wire_content(message: ChatMessage) -> str | list[Part]:
+def _wire_content(message: ChatMessage, role: str) -> str | list[Part]:
     """A string where there is only text: some routes accept lists in user messages only.
 
     A cache point marks the part before it, or the first part when it comes first.
@@ -99,7 +102,7 @@ def _wire_content(message: ChatMessage) -> str | list[Part]:
         return message.blocks[0].text
     parts: list[Part] = []
     first_mark: dict[str, Any] | None = None
-    is_assistant = wire_role(message.role) == "assistant"
+    is_assistant = role == "assistant"
     for block in message.blocks:
         if isinstance(block, CachePoint):
             mark = block.cache_control.model_dump(exclude_none=True)
@@ -137,9 +140,9 @@ _KNOWN_KWARGS = frozenset(
 _logged_kwargs: set[str] = set()
 
 
-def _log_unknown(kwargs: Mapping[str, Any], role: str) -> None:
-    """Log each key that is not sent once. Answers have many, which their provider put there."""
-    if role == "assistant" or _KNOWN_KWARGS.issuperset(kwargs):
+def _log_unknown(kwargs: Mapping[str, Any]) -> None:
+    """Log each key that is not sent once, but of answers: their provider put many there."""
+    if _KNOWN_KWARGS.issuperset(kwargs):
         return
     if unknown := sorted(kwargs.keys() - _KNOWN_KWARGS - _logged_kwargs):
         _logged_kwargs.update(unknown)
@@ -234,27 +237,26 @@ def _video_url(block: VideoBlock) -> str:
 
 
 def _wire_tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
-    extras = kept_extras(message.additional_kwargs)
-    calls = [
-        tool_call(block.tool_call_id, block.tool_name, block.tool_kwargs, extras.get(block.tool_call_id))
-        for block in message.blocks
-        if isinstance(block, ToolCallBlock)
-    ]
-    further = message.additional_kwargs.get("tool_calls")
-    if isinstance(further, list) and further:
-        in_blocks = calls.copy()
-        calls += [call for call in map(wire_call, further) if not _is_one_of(call, in_blocks)]
+    kwargs = message.additional_kwargs
+    calls: list[dict[str, Any]] = []
+    for at, block in enumerate(message.blocks):
+        if isinstance(block, ToolCallBlock):
+            extras = _extras_of_call(kwargs, block.tool_call_id, at) if kwargs else None
+            calls.append(tool_call(block.tool_call_id, block.tool_name, block.tool_kwargs, extras))
+    if further := kwargs.get("tool_calls"):
+        calls = join_calls(calls, further)
     if calls:
         return calls
-    legacy = message.additional_kwargs.get("function_call")
+    legacy = kwargs.get("function_call")
     return [wire_call({"function": legacy})] if legacy else []
 
 
-def _is_one_of(call: Mapping[str, Any], calls: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a call is among others: by its id, or without one by its name and arguments."""
-    if id_ := call["id"]:
-        return any(each["id"] == id_ for each in calls)
-    return any(each["function"] == call["function"] for each in calls)
+def _extras_of_call(kwargs: Mapping[str, Any], id_: str | None, at: int) -> Mapping[str, Any] | None:
+    """What goes back beside the call in the block `at`; of Gemini's, GoogleGenAI has the signatures so."""
+    if TOOL_CALL_EXTRAS in kwargs:
+        return kept_extras(kwargs).get(id_)
+    signatures = kwargs.get("thought_signatures")
+    return signed_call(signatures[at]) if isinstance(signatures, list) and at < len(signatures) else None
 
 
 def _generated_extras(message: ChatMessage) -> Mapping[str, Any]:
@@ -263,8 +265,9 @@ def _generated_extras(message: ChatMessage) -> Mapping[str, Any]:
 
 
 def _wire_reasoning(message: ChatMessage) -> dict[str, Any]:
-    """The reasoning, in the fields that it arrived in."""
+    """The reasoning, in the fields that it arrived in; what another class's is signed with."""
     wire: dict[str, Any] = {}
+    parts: list[dict[str, Any]] = []
     for block in message.blocks:
         if not isinstance(block, ThinkingBlock):
             continue
@@ -272,7 +275,11 @@ def _wire_reasoning(message: ChatMessage) -> dict[str, Any]:
         if details := origin.get("details"):
             name = origin.get("details_field") or "reasoning_details"
             wire[name] = [*wire.get(name, []), *details]
+        elif origin and "field" not in origin:
+            parts.append(
+                {**origin, "type": origin.get("type") or "thinking", "thinking": block.content or ""}
+            )
         field = origin.get("field") or "reasoning_content"
         if block.content and not isinstance(wire.get(field), list):
             wire[field] = wire.get(field, "") + block.content
-    return wire
+    return {**signed_members(parts), **wire} if parts else wire

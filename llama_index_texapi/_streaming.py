@@ -14,7 +14,8 @@ from llama_index_texapi._responses import (
     sdk_tool_call,
     tool_call_block,
 )
-from texapi_core.adapter_base.replies import TOOL_CALL_EXTRAS, kept_extras
+from texapi_core.adapter_base.replies import kept_extras
+from texapi_core.request.replay import TOOL_CALL_EXTRAS
 from texapi_core.wire.pieces import Nesting
 from texapi_core.wire.reasoning import NO_REASONING, Reasoning
 from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta

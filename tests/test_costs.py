@@ -25,7 +25,7 @@ from texapi_core.transport import clients
 TIMES_THE_SDK = {
     "whole call": {"ChatTexAPI": (0.440, 0.446), "TexAPI": (0.429, 0.436)},
     "whole call, async": {"ChatTexAPI": (0.560, 0.552), "TexAPI": (0.520, 0.510)},
-    "whole call, 200 messages": {"ChatTexAPI": (0.0324, 0.0328), "TexAPI": (0.0471, 0.0475)},
+    "whole call, 200 messages": {"ChatTexAPI": (0.0320, 0.0324), "TexAPI": (0.0322, 0.0327)},
     "whole call, 3 tools bound": {"ChatTexAPI": (0.386, 0.392), "TexAPI": (0.438, 0.442)},
     "structured output, whole call": {"ChatTexAPI": (0.299, 0.303), "TexAPI": (0.418, 0.420)},
     "text chunk": {"ChatTexAPI": (0.193, 0.189), "TexAPI": (0.153, 0.150)},

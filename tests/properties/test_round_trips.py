@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.properties.line import Line
 from tests.properties.strategies import arguments, examples, json_values, names, some_text, texts
-from texapi_core.wire.reasoning import REASONING_FIELDS
+from texapi_core.wire.reasoning import DETAIL_FIELDS, REASONING_FIELDS
 
 _PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 _IMAGES = st.sampled_from(["https://example.com/a.png", f"data:image/png;base64,{_PNG}", "data:image/png,x"])
@@ -92,6 +92,7 @@ def _messages(draw: st.DrawFn) -> dict[str, Any]:
             max_size=1,
         ),
         "novel_member": json_values | _huge,
+        "signed_member": st.fixed_dictionaries({"signatures": st.lists(some_text, min_size=1)}),
     }
     message: dict[str, Any] = {"role": "assistant", "content": draw(texts)}
     for name, values in optional.items():
@@ -99,9 +100,19 @@ def _messages(draw: st.DrawFn) -> dict[str, Any]:
             message[name] = draw(values)
     if count := draw(st.integers(0, 2)):
         message["tool_calls"] = [draw(_calls(position)) for position in range(count)]
-    if draw(st.integers(0, 4)) == 0:
-        message["content"] = [{"type": "text", "text": draw(some_text)}, draw(_images())]
+    if draw(st.integers(0, 2)) == 0:
+        thoughts = draw(st.lists(_thoughts(), max_size=2))
+        message["content"] = [*thoughts, {"type": "text", "text": draw(some_text)}, draw(_images())]
     return message
+
+
+@st.composite
+def _thoughts(draw: st.DrawFn) -> dict[str, Any]:
+    """Reasoning in a content, as Claude and Mistral have it; not every part is signed."""
+    if draw(st.integers(0, 3)) == 0:
+        return {"type": "redacted_thinking", "data": draw(some_text)}
+    signed = {"signature": draw(some_text)} if draw(st.booleans()) else {}
+    return {"type": "thinking", "thinking": draw(some_text), **signed}
 
 
 def _document(message: dict[str, Any]) -> bytes:
@@ -116,6 +127,8 @@ def _events(message: dict[str, Any]) -> bytes:
     for name, value in message.items():
         if name == "content" and isinstance(value, str):
             deltas += [{name: value[:3]}, {name: value[3:]}]
+        elif name == "content":
+            deltas += [{name: [piece]} for part in value for piece in _pieces(part)]
         elif name == "tool_calls":
             deltas += [{name: [{**call, "index": index}]} for index, call in enumerate(value)]
         elif name != "role" and name not in REASONING_FIELDS:
@@ -123,6 +136,17 @@ def _events(message: dict[str, Any]) -> bytes:
     chunks = [{"id": "c1", "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
     chunks.append({"id": "c1", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     return b"".join(b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in chunks) + b"data: [DONE]\n\n"
+
+
+def _pieces(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A part as a stream sends it: of reasoning, the text in two pieces, then its signature."""
+    if part["type"] != "thinking" or "signature" not in part:
+        yield part
+        return
+    text = part["thinking"]
+    yield {"type": "thinking", "thinking": text[:3]}
+    yield {"type": "thinking", "thinking": text[3:]}
+    yield {"type": "thinking", "signature": part["signature"]}
 
 
 def _checkpointed(message: BaseMessage) -> Any:
@@ -269,7 +293,7 @@ def _check_once(messages: list[dict[str, Any]], message: dict[str, Any]) -> None
     """Each image once, the sound once in one of its forms, the members of the calls unchanged."""
     parts = [part for each in messages if isinstance(each["content"], list) for part in each["content"]]
     urls = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
-    inside = message["content"][1:] if isinstance(message["content"], list) else []
+    inside = message["content"][-1:] if isinstance(message["content"], list) else []
     generated = [image["image_url"]["url"] for image in [*message.get("images", []), *inside]]
     in_base64 = {"data:image/png,x": "data:image/png;base64,eA=="}
     assert sorted(urls) == sorted({in_base64.get(url, url) for url in generated})
@@ -282,8 +306,13 @@ def _check_once(messages: list[dict[str, Any]], message: dict[str, Any]) -> None
     if not answers:  # an answer that says nothing is left out
         parts = message["content"] if isinstance(message["content"], list) else []
         assert not "".join(part.get("text", "") for part in parts).strip()
-        assert message.keys().isdisjoint({"images", "audio", "extra_content", "tool_calls"})
+        assert message.keys().isdisjoint({"images", "audio", "extra_content", "tool_calls", "signed_member"})
         return
+    assert answers[0].get("signed_member") == message.get("signed_member")
+    if "tool_calls" in message and message.keys().isdisjoint(DETAIL_FIELDS):
+        thoughts = message["content"][:-2] if isinstance(message["content"], list) else []
+        signed = [each for each in thoughts if "signature" in each or "data" in each]
+        assert answers[0].get("thinking_blocks", []) == signed
     for sent, call in zip(answers[0].get("tool_calls", []), message.get("tool_calls", []), strict=True):
         assert sent.keys() == call.keys()
         assert sent["function"].keys() == call["function"].keys()

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from texapi_core.request.replay import TOOL_CALL_EXTRAS
 from texapi_core.wire.choices import CUT, NORMAL_REASONS
 from texapi_core.wire.tool_calls import ToolCall
-
-TOOL_CALL_EXTRAS = "tool_call_extras"
-"""Key of a message's `additional_kwargs`: what a provider put on its tool calls, by tool call id."""
 
 
 def tool_call_extras(calls: Iterable[ToolCall]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Tool calls and results as other providers hold them in the content of a message."""
+"""Results of tools, and parts of content, as other providers hold them in a message."""
 
 from __future__ import annotations
 
@@ -17,22 +17,8 @@ Block = Mapping[str, Any]
 _MAX_DEPTH = 200
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 """Where an object is in memory, in its text."""
-_IDS = ("call_id", "toolUseId", "tool_call_id", "tool_use_id", "tool_id", "id")
-_NAMES = ("name", "tool_name", "toolName")
-_ARGUMENTS = ("input", "args", "arguments", "tool_kwargs", "parameters")
-"""Where OpenAI, Anthropic, Bedrock, Gemini and the frameworks have the parts of a call."""
 _TEXTS = {"json": "json", "custom_tool_call_output": "output"}
 """Type of a block of a result -> the member with a text, or with what is to be one."""
-
-
-@dataclass(frozen=True, slots=True)
-class ForeignCall:
-    """A tool call."""
-
-    id: str | None
-    name: str | None
-    arguments: Any
-    """An object, or its JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,35 +29,6 @@ class ForeignResult:
     """The id of the call; the name of the tool where there are no ids, as in Gemini's histories."""
     content: Any
     """A text, or a list of blocks."""
-
-
-def read_call(block: Block) -> ForeignCall | None:
-    """The call in a block of Anthropic, Bedrock, Gemini, OpenAI Responses or LangChain."""
-    inner = _inner(block, "function_call", "functionCall", "toolUse") or block
-    if inner is block and block.get("type") not in ("tool_use", "tool_call", "function_call"):
-        return None
-    if not isinstance(name := inner.get("name"), str):
-        return None
-    return ForeignCall(_first(inner, *_IDS), name, arguments_in(inner))
-
-
-def id_in(call: Block) -> Any:
-    """The id of a call, by whatever name, as it was given."""
-    for name in _IDS:
-        if name in call and call[name]:  # noqa: RUF019 # `get` is a function call for each name
-            return call[name]
-    return None
-
-
-def name_in(call: Block) -> str | None:
-    """The name of the tool that a call names, in the members where these are kept."""
-    found = next((call[name] for name in _NAMES if call.get(name)), None)
-    return None if found is None else str(found)
-
-
-def arguments_in(call: Block) -> Any:
-    """The arguments of a call: an object, or its JSON."""
-    return next((call[name] for name in _ARGUMENTS if call.get(name) is not None), {})
 
 
 def members_of(value: Any) -> Mapping[str, Any] | None:

@@ -132,7 +132,7 @@ def tool_message(
 
 def wire_role(given: str) -> str:
     """The role of the wire for one of a framework. One of the user's own, e.g. `critic`, is a user."""
-    return _ROLES.get(given.lower(), "user")
+    return _ROLES.get(given) or _ROLES.get(given.lower(), "user")
 
 
 def with_media_apart(message: WireMessage, *, tool_media: ToolMedia = "user_message") -> MessageWithMedia:

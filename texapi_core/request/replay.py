@@ -7,18 +7,30 @@ from collections.abc import Mapping
 from typing import Any
 
 from texapi_core.request.payload import Part, WireMessage
-from texapi_core.wire.generated import CONTENT_PARTS, SIGNATURES, Audio, read_audio, read_images
+from texapi_core.wire.generated import CONTENT_PARTS, Audio, read_audio, read_images
+from texapi_core.wire.reasoning import REASONING_FIELDS
+from texapi_core.wire.signatures import SIGNATURES, is_signed
+
+TOOL_CALL_EXTRAS = "tool_call_extras"
+"""Key of a message's `additional_kwargs`: what a provider put on its tool calls, by tool call id."""
 
 _REPLAYED = frozenset({"images", "audio", CONTENT_PARTS, SIGNATURES})
+_ELSEWHERE = REASONING_FIELDS | {TOOL_CALL_EXTRAS, SIGNATURES}
+"""Members that may be signed, and have a place of their own in a request."""
 _SECONDS_TO_SEND = 60
 
 
 def with_generated(message: WireMessage, extras: Mapping[str, Any]) -> WireMessage:
     """An assistant message with the images, the sound and the signatures of its answer.
 
-    Images become parts of the content, unless it already has them as parts. Sound goes back by its id; when
-    the provider no longer has it, as a part; in a format that its bytes do not tell, by its transcript.
+    A member that providers do not know goes back if it is an object that holds a signature: strict providers
+    refuse any other. Images become parts of the content, unless it already has them as parts. Sound goes back
+    by its id; when the provider no longer has it, as a part; in a format that its bytes do not tell, by its
+    transcript.
     """
+    for name, value in extras.items():
+        if value.__class__ is dict and name not in message and name not in _ELSEWHERE and is_signed(value):
+            message = {**message, name: value}
     if _REPLAYED.isdisjoint(extras):
         return message
     content = message["content"]

@@ -1,4 +1,4 @@
-"""What an answer holds beside text, reasoning and tool calls: images, sound, citations, signatures."""
+"""What an answer holds beside text, reasoning and tool calls: images, sound, citations."""
 
 from __future__ import annotations
 
@@ -12,12 +12,6 @@ from texapi_core.wire.media_types import audio_format, first_bytes, media_type
 
 CONTENT_PARTS = "content_parts"
 """Key of a message's extras: the parts of its `content` that are neither text nor reasoning."""
-SIGNATURES = "extra_content"
-"""Member of a message and of a tool call with Gemini's thought signatures; goes back unchanged.
-
-https://ai.google.dev/gemini-api/docs/openai#thinking
-"""
-
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,([A-Za-z0-9+/]+={0,2})")
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**64 - 1
 

@@ -9,7 +9,14 @@ from typing import Any
 from texapi_core.wire.choices import later_reason, text_or_none, was_cut
 from texapi_core.wire.error_answers import raise_for_error_object, raise_for_groq_error
 from texapi_core.wire.pieces import GrowingText, ThinkTags, join_members
-from texapi_core.wire.reasoning import NO_REASONING, TEXT_FIELDS, Reasoning, add_thought, join_reasoning
+from texapi_core.wire.reasoning import (
+    NO_REASONING,
+    TEXT_FIELDS,
+    Reasoning,
+    add_thought,
+    join_reasoning,
+    whole,
+)
 from texapi_core.wire.reply import (
     Message,
     choice_metadata,
@@ -60,8 +67,8 @@ class GrowingChoice:
     ) -> ChatDelta | None:
         """Add the message of a chunk. Returns what it adds, `None` when that is nothing."""
         text, reasoning = message.text, message.reasoning
-        if reasoning.details and self._repeats(reasoning):
-            reasoning = replace(reasoning, text="", field=None)
+        if reasoning.details:
+            reasoning = self._unrepeated(reasoning)
         if reasoning is not NO_REASONING and not self._reasoning_text.is_plain:
             reasoning = replace(reasoning, text=self._reasoning_text.add(reasoning.text))
         if text and not self.is_plain:
@@ -83,6 +90,13 @@ class GrowingChoice:
         if not (text or has_reasoning or message.refusal or tool_calls or logprobs or message.extras):
             return None
         return ChatDelta(text, reasoning, message.refusal, tool_calls, logprobs, chunk)
+
+    def _unrepeated(self, reasoning: Reasoning) -> Reasoning:
+        """Reasoning without a text that members of the message had before."""
+        if reasoning.is_of_content:
+            has_members = any(part.field for part in self._reasoning)
+            return replace(reasoning, text="") if has_members else reasoning
+        return replace(reasoning, text="", field=None) if self._repeats(reasoning) else reasoning
 
     def _repeats(self, reasoning: Reasoning) -> bool:
         """Whether details hold the text that came before them in another field, as LiteLLM's last ones do."""
@@ -118,7 +132,7 @@ class GrowingChoice:
         unseen["error"] = members.get("error")
         self.texts = ["".join(self.texts)]
         unseen["content"] = _suffix(self.texts[0] + self._text.held, message.text)
-        reasoning = message.reasoning
+        reasoning = whole(message.reasoning)
         if reasoning is not NO_REASONING:
             known = "".join(part.text for part in self._reasoning)
             field = reasoning.field or reasoning.details_field or TEXT_FIELDS[0]

@@ -8,15 +8,25 @@ from typing import Any
 
 from texapi_core.wire.generated import storable
 from texapi_core.wire.pieces import join_texts
+from texapi_core.wire.signatures import (
+    REASONING_DETAILS,
+    THINKING_BLOCKS,
+    is_thought,
+    signed_fragments,
+    text_in,
+    thought_fragment,
+    thought_text,
+)
 
 TEXT_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "thought")
 """Fields that hold the text: DeepSeek, Qwen and most gateways; OpenRouter and vLLM; others."""
-DETAIL_FIELDS = ("reasoning_details", "thinking_blocks")
+DETAIL_FIELDS = (REASONING_DETAILS, THINKING_BLOCKS)
 """Fields that hold structured fragments with signatures: OpenRouter; LiteLLM."""
 REASONING_FIELDS = frozenset((*TEXT_FIELDS, *DETAIL_FIELDS))
 
 _FRAGMENT_TEXT_FIELDS = ("text", "summary", "thinking", "data")
-_REASONING_PART_TYPES = frozenset({"thinking", "reasoning", "reasoning.text", "reasoning.summary"})
+_CONTENT = "content"
+"""`details_field` of the reasoning in a content: of its fragments, the signed ones are details."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +40,13 @@ class Reasoning:
     """Structured fragments, `reasoning_details` on the wire, with their signatures."""
     details_field: str | None = None
 
+    @property
+    def is_of_content(self) -> bool:
+        """Whether it stood in the content of a message, whose own members say more."""
+        return self.details_field == _CONTENT
+
 
 NO_REASONING = Reasoning()
-NO_CONTENT: tuple[str, str, tuple[Mapping[str, Any], ...]] = ("", "", ())
-"""`split_content` of no content."""
 
 
 def read_reasoning(message: Mapping[str, Any]) -> Reasoning:
@@ -44,7 +57,7 @@ def read_reasoning(message: Mapping[str, Any]) -> Reasoning:
     for name in TEXT_FIELDS:
         value = message.get(name)
         if value:
-            text, field = _text_of(value), name
+            text, field = text_in(value), name
             if text:
                 break
     details: tuple[Mapping[str, Any], ...] = ()
@@ -55,45 +68,46 @@ def read_reasoning(message: Mapping[str, Any]) -> Reasoning:
             details, details_field = tuple(storable(item) for item in value if isinstance(item, dict)), name
             break
     if details and not text:
-        text, field = "".join(map(_text_of, details)), details_field
+        text, field = "".join(map(text_in, details)), details_field
     if not text and not details:
         return NO_REASONING
     return Reasoning(text, field, details, details_field)
 
 
-def split_content(content: Any) -> tuple[str, str, tuple[Mapping[str, Any], ...]]:
+def split_content(content: Any) -> tuple[str, Reasoning, list[Mapping[str, Any]]]:
     """Text, reasoning and other parts of `content`, which may be a string or a list of parts."""
     if isinstance(content, str):
-        return content, "", ()
+        return content, NO_REASONING, []
     if isinstance(content, dict):
         content = [content]
     if not isinstance(content, list):
-        return NO_CONTENT if content is None else (str(content), "", ())
-    texts, reasonings, others = [], [], []
+        return "" if content is None else str(content), NO_REASONING, []
+    texts: list[str] = []
+    thoughts: list[dict[str, Any]] = []
+    others: list[Mapping[str, Any]] = []
     for part in content:
         if isinstance(part, str):
             texts.append(part)
         elif isinstance(part, dict):
-            if part.get("type") in _REASONING_PART_TYPES:
-                reasonings.append(_text_of(part.get("thinking") or part))
+            if is_thought(part):
+                thoughts.append(part)
             elif isinstance(part.get("text"), str):
                 texts.append(part["text"])
             else:
                 others.append(part)
-    return "".join(texts), "".join(reasonings), tuple(others)
+    if not thoughts:
+        return "".join(texts), NO_REASONING, others
+    fragments = tuple(storable(thought_fragment(part)) for part in thoughts)
+    reasoning = Reasoning("".join(map(thought_text, thoughts)), None, fragments, _CONTENT)
+    return "".join(texts), reasoning, others
 
 
-def _text_of(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        for name in ("text", "summary", "thinking", "content", "reasoning"):
-            if value.get(name):
-                return _text_of(value[name])
-        return ""
-    if isinstance(value, list):
-        return "".join(map(_text_of, value))
-    return ""
+def whole(reasoning: Reasoning) -> Reasoning:
+    """Reasoning that is complete: of what stood in a content, only signed fragments are details."""
+    if not reasoning.is_of_content:
+        return reasoning
+    field, details = signed_fragments(reasoning.details)
+    return Reasoning(reasoning.text, reasoning.field, tuple(details), field)
 
 
 def add_thought(reasoning: Reasoning, thought: str) -> Reasoning:
@@ -107,12 +121,15 @@ def join_reasoning(parts: Sequence[Reasoning]) -> Reasoning:
     """The reasoning of a whole answer from that of its deltas."""
     if not parts:
         return NO_REASONING
-    return Reasoning(
+    detailed = [part for part in parts if part.details]
+    detailed = [part for part in detailed if not part.is_of_content] or detailed
+    joined = Reasoning(
         "".join(part.text for part in parts),
         next((part.field for part in parts if part.text and part.field), None),
-        _merge_details(part.details for part in parts),
-        next((part.details_field for part in reversed(parts) if part.details), None),
+        _merge_details(part.details for part in detailed),
+        detailed[-1].details_field if detailed else None,
     )
+    return whole(joined)
 
 
 def _merge_details(chunks: Iterable[Sequence[Mapping[str, Any]]]) -> tuple[dict[str, Any], ...]:
@@ -158,4 +175,5 @@ def _fragment_to_grow(
     if not last or last.get("type") != type_ or "index" in last:
         return None
     ids = {last.get("id"), fragment.get("id")} - {None}
-    return None if last.get("signature") or len(ids) > 1 else len(merged) - 1
+    is_whole = last.get("signature") or type_ == "redacted_thinking"
+    return None if is_whole or len(ids) > 1 else len(merged) - 1

@@ -17,13 +17,15 @@ from texapi_core.wire.generated import CONTENT_PARTS, storable
 from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.pieces import ThinkTags
 from texapi_core.wire.reasoning import (
-    NO_CONTENT,
+    NO_REASONING,
     REASONING_FIELDS,
     Reasoning,
     add_thought,
     read_reasoning,
     split_content,
+    whole,
 )
+from texapi_core.wire.signatures import SIGNATURES, signed_members
 from texapi_core.wire.tool_calls import read_tool_calls, tool_call_entries
 from texapi_core.wire.usage import TokenUsage, parse_usage, reported_usage
 from texapi_core.wire.values import ChatChoice, ChatReply, MalformedAnswer
@@ -129,7 +131,7 @@ def parse_choice(
 ) -> ChatChoice:
     """A choice of a whole answer, `members` being its message."""
     message = read_message(members)
-    text, reasoning = message.text, message.reasoning
+    text, reasoning = message.text, whole(message.reasoning)
     if think_tags:
         tags = ThinkTags()
         thought, text = map("".join, zip(tags.add(text), tags.finish(), strict=True))
@@ -164,15 +166,19 @@ class Message:
 def read_message(members: Mapping[str, Any]) -> Message:
     """A message or a delta, read from its JSON. An empty tool call is none."""
     content = members.get("content")
-    is_empty = content is None or content == ""
-    text, part_reasoning, other_parts = NO_CONTENT if is_empty else split_content(content)
     reasoning = read_reasoning(members)
-    if part_reasoning and not reasoning.text:
-        reasoning = Reasoning(part_reasoning, None, reasoning.details, reasoning.details_field)
     has_calls = "tool_calls" in members or "function_call" in members
     extras = {} if _KNOWN_MESSAGE_FIELDS.issuperset(members) else message_extras(members)
-    if other_parts:
-        extras[CONTENT_PARTS] = storable(list(other_parts))
+    if content is None or content.__class__ is str:
+        text = content or ""
+    else:
+        text, thoughts, other_parts = split_content(content)
+        if thoughts is not NO_REASONING:
+            reasoning = _beside_content(reasoning, thoughts)
+        if other_parts:
+            extras[CONTENT_PARTS] = storable(other_parts)
+        if isinstance(content, list) and SIGNATURES in (signed := signed_members(content)):
+            extras.setdefault(SIGNATURES, signed[SIGNATURES])
     return Message(
         text,
         reasoning,
@@ -180,6 +186,14 @@ def read_message(members: Mapping[str, Any]) -> Message:
         tool_call_entries(members) if has_calls else [],
         extras,
     )
+
+
+def _beside_content(reasoning: Reasoning, thoughts: Reasoning) -> Reasoning:
+    """The reasoning of a message, of which its members say more than its content."""
+    text, field = (reasoning.text, reasoning.field) if reasoning.text else (thoughts.text, None)
+    if reasoning.details:
+        return Reasoning(text, field, reasoning.details, reasoning.details_field)
+    return Reasoning(text, field, thoughts.details, thoughts.details_field)
 
 
 def message_extras(members: Mapping[str, Any]) -> dict[str, Any]:
