@@ -50,7 +50,13 @@ PNG = "data:image/png;base64,AAAA"
                 ],
                 tool_calls=[CALL],
             ),
-            {"role": "assistant", "content": "a", "tool_calls": [WIRE_CALL], "reasoning_content": "t"},
+            {
+                "role": "assistant",
+                "content": "a",
+                "tool_calls": [WIRE_CALL],
+                "thinking_blocks": [{"type": "thinking", "thinking": "t", "signature": "s"}],
+                "reasoning_content": "t",
+            },
         ),
         (ToolMessage("t", tool_call_id="c1"), {"role": "tool", "content": "t", "tool_call_id": "c1"}),
         (
