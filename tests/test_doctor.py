@@ -19,13 +19,12 @@ from typing import Any, ClassVar, get_args
 
 import pytest
 import trustme
-from typer.testing import CliRunner
 
+from tests import texapi_command
 from tests.accounting.mixed_run import read_rows
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from texapi_core.accounting.ledger import _writers, flush_ledgers
-from texapi_core.cli.commands import app
 from texapi_core.cli.doctor import texts as doctor_texts
 
 KEY = "sk-tex-small-server-0123456789"
@@ -48,7 +47,7 @@ def _environment(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def texapi(*arguments: str) -> Any:
-    return CliRunner().invoke(app, arguments)
+    return texapi_command.run(arguments)
 
 
 def doctor(*arguments: str) -> tuple[int, dict[str, dict[str, str]]]:

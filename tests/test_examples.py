@@ -17,15 +17,14 @@ from typing import Any, NamedTuple
 import pytest
 from langchain.chat_models import base as providers
 from opentelemetry import trace
-from typer.testing import CliRunner
 
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI, UsageCounter
+from tests import texapi_command
 from tests.accounting.filled import call, fill
 from tests.conftest import Endpoint
 from texapi_core.accounting import otel, parse_budgets, reservation_stores
 from texapi_core.accounting.ledger import _writers, flush_ledgers
-from texapi_core.cli.commands import app
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "README.vi.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -160,7 +159,7 @@ def run_on_a_ledger(arguments: list[str]) -> None:
         body = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 50}
         Path("requests.jsonl").write_text(json.dumps({"custom_id": "1", "body": body}) + "\n", "utf-8")
         Path("reviews.csv").write_text("number,review\n1,Good.\n", "utf-8")
-    result = CliRunner().invoke(app, arguments, env={"TEXAPI_USAGE_LEDGER": url})
+    result = texapi_command.run(arguments, env={"TEXAPI_USAGE_LEDGER": url})
     assert result.exit_code == 0, result.output
 
 

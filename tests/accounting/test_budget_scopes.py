@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 from llama_index.core.instrumentation.dispatcher import instrument_tags
-from typer.testing import CliRunner
 
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
+from tests import texapi_command
 from tests.accounting.filled import call, fill
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
@@ -38,7 +38,6 @@ from texapi_core.accounting import (
 from texapi_core.accounting.accounts import Account, Limit, Reservation
 from texapi_core.accounting.record import Spending
 from texapi_core.accounting.windows import Window
-from texapi_core.cli.commands import app
 
 MODEL = "claude-sonnet-4-6"
 QUESTION = "What is the capital of Vietnam?"
@@ -311,7 +310,7 @@ def test_a_model_without_a_price_may_count_tokens_only(endpoint: Endpoint) -> No
 def test_the_command_shows_what_is_left(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/usage.db"
     fill(url, [])
-    empty = CliRunner().invoke(app, ["budget", "--ledger", url])
+    empty = texapi_command.run(["budget", "--ledger", url])
     assert "No call has been made under a budget" in empty.stdout
     record = call(1, cost="0.25", tags=("team=a",))
     object.__setattr__(record, "started_at", datetime.now(UTC))
@@ -322,11 +321,11 @@ def test_the_command_shows_what_is_left(tmp_path: Path) -> None:
     reservation = Reservation("1" * 32, datetime.now(UTC).timestamp(), (Limit(account, 10**12, None),))
     store.reserve(reservation, Spending(Decimal("0.5"), 10))
 
-    result = CliRunner().invoke(app, ["budget", "--ledger", url, "--json"])
+    result = texapi_command.run(["budget", "--ledger", url, "--json"])
     (row,) = json.loads(result.stdout)
     assert (row["budget"], row["window"], row["unit"]) == ("tag:team team=a", "month", "USD")
     assert (row["limit"], row["spent"], row["reserved"], row["left"]) == ("1", "0.25", "0.5", "0.25")
-    assert CliRunner().invoke(app, ["budget", "--ledger", url, "--check"]).exit_code == 0
-    at = CliRunner().invoke(app, ["budget", "--ledger", url, "--check", "--at", "0.7"])
+    assert texapi_command.run(["budget", "--ledger", url, "--check"]).exit_code == 0
+    at = texapi_command.run(["budget", "--ledger", url, "--check", "--at", "0.7"])
     assert at.exit_code == 1
     assert "tag:team team=a" in at.stdout

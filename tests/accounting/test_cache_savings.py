@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from llama_index.core.llms import ChatMessage
-from typer.testing import CliRunner
 
+from tests import texapi_command
 from tests.asking import WAYS
 from tests.conftest import Endpoint
 from tests.gateway import Gateway
@@ -19,7 +19,6 @@ from texapi_core.accounting import open_for_reading, read_usage
 from texapi_core.accounting.ledger import flush_ledgers
 from texapi_core.accounting.ledger.report import read_calls
 from texapi_core.accounting.prices import ModelPrice
-from texapi_core.cli.commands import app
 from texapi_core.wire.usage import TokenUsage
 
 PRICES = {"claude-sonnet-4-6": {"input": 3, "output": 15, "cached_input": "0.3", "cache_creation": "3.75"}}
@@ -90,8 +89,8 @@ async def test_message_ledger_and_report_agree(
         assert [row["cache_savings"] for row in read_calls(engine)] == [saved, None]
         (line,) = read_usage(engine, ["model"])
     assert (line.cached_tokens, line.cache_savings) == (cached, saved)
-    output = CliRunner().invoke(app, ["usage", "--ledger", url, "--format", "json"]).output
+    output = texapi_command.run(["usage", "--ledger", url, "--format", "json"]).output
     assert Decimal(json.loads(output)[0]["cache_savings_usd"]) == saved
-    table = CliRunner().invoke(app, ["usage", "--ledger", url], env={"COLUMNS": "160"}).output
+    table = texapi_command.run(["usage", "--ledger", url], env={"COLUMNS": "160"}).output
     assert "saved USD" in table
     assert f"{saved:.6f}" in table

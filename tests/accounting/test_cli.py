@@ -12,12 +12,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from rich.console import Console
-from typer.testing import CliRunner
 
+from tests import texapi_command
 from tests.accounting.filled import call, fill
 from texapi_core.accounting import read_statement
-from texapi_core.cli.commands import app
 
 RECORDS = [
     call(1, day=18, tags=("shop", "vip"), metadata={"customer": "acme"}),
@@ -47,7 +45,7 @@ def url(tmp_path: Path) -> str:
 
 
 def texapi(*arguments: str | Path) -> Any:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return texapi_command.run([str(argument) for argument in arguments])
 
 
 def rows(*arguments: str | Path) -> list[dict[str, Any]]:
@@ -180,7 +178,7 @@ def test_a_plot_is_an_image(url: str, tmp_path: Path, by: str, dark: bool) -> No
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["usage"], 2, "Which ledger?"),
+        (["usage"], 3, "Which ledger?"),
         (["usage", "--ledger", "sqlite:////nowhere/usage.db"], 3, "There is no ledger"),
         (["usage", "--ledger", "mysql://host/db"], 3, "SQLite or PostgreSQL"),
         (["usage", "--ledger", "URL", "--by", "colour"], 2, "grouped by model, day"),
@@ -217,10 +215,10 @@ def test_the_command_is_installed_and_documents_its_exit_codes() -> None:
 
 
 def test_without_its_extra_the_command_says_what_to_install() -> None:
-    code = "import sys; sys.modules['typer'] = None; from texapi_core.cli import main; main()"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    code = "import sys; sys.modules['sqlalchemy'] = None; from texapi_core.cli import main; main()"
+    result = subprocess.run([sys.executable, "-c", code, "usage"], capture_output=True, text=True)
 
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert 'pip install "texapi-integrations[cli]"' in result.stderr
 
 
@@ -246,7 +244,7 @@ def test_no_figure_day_or_id_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], width: str
 ) -> None:
     fill(f"sqlite:///{tmp_path}/wide.db", WIDE)
-    monkeypatch.setattr("texapi_core.cli.output._console", lambda: Console(highlight=False, width=int(width)))
+    monkeypatch.setenv("COLUMNS", width)
     said = texapi(*arguments, "--ledger", f"sqlite:///{tmp_path}/wide.db").stdout
 
     assert "…" not in said

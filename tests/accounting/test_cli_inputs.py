@@ -16,12 +16,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
-from typer.testing import CliRunner
 
+from tests import texapi_command
 from tests.accounting.filled import call, fill
 from tests.properties.strategies import examples
 from texapi_core.cli import output
-from texapi_core.cli.commands import app
 from texapi_core.cli.guard import FAILED, NO_LEDGER, USAGE_ERROR
 
 of_one_folder = settings(
@@ -118,7 +117,7 @@ def _elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def invoke(folder: Path, *arguments: str) -> Any:
     path = str(folder / "usage.db")
     given = [one.replace("LEDGER_FILE", path).replace("LEDGER", f"sqlite:///{path}") for one in arguments]
-    return CliRunner().invoke(app, given)
+    return texapi_command.run(given)
 
 
 words = st.sampled_from(WORDS) | st.text(st.characters(exclude_characters="\0"), max_size=10)

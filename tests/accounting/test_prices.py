@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
+from tests import texapi_command
 from tests.accounting.filled import call, fill
 from tests.conftest import Endpoint
 from tests.gateway import Gateway
@@ -25,7 +25,6 @@ from texapi_core.accounting.prices import (
     parse_prices,
 )
 from texapi_core.catalog import ModelInfo, capability_table
-from texapi_core.cli.commands import app
 
 PRICE = ModelPrice(
     input=Decimal("3"),
@@ -261,8 +260,8 @@ def test_the_command_checks_the_list(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/usage.db"
     fill(url, [call(1), call(2, model="qwen3-235b", cost=None), call(3, model="mine", cost=None)])
 
-    shown = CliRunner().invoke(app, ["prices", "claude-opus-4-1"])
-    checked = CliRunner().invoke(app, ["prices", "--check", "--ledger", url, "--format", "json"])
+    shown = texapi_command.run(["prices", "claude-opus-4-1"])
+    checked = texapi_command.run(["prices", "--check", "--ledger", url, "--format", "json"])
 
     assert "claude-opus-4-1" in shown.stdout
     assert bundled_prices().date in shown.stdout

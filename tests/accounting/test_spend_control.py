@@ -15,15 +15,14 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from typer.testing import CliRunner
 
+from tests import texapi_command
 from tests.accounting.budget_run import ROOT
 from tests.gateway import Gateway
 from tests.gateway.journal import LedgerEntry
 from texapi_core import TokenUsage
 from texapi_core.accounting.ledger.schema import call_tags, calls, parse_url
 from texapi_core.accounting.prices import bundled_prices
-from texapi_core.cli.commands import app
 
 SERVICES = {
     "search": "langchain",
@@ -108,7 +107,7 @@ def write_statement(gateway: Gateway, path: Path) -> None:
 
 
 def texapi(*arguments: str) -> Any:
-    return CliRunner().invoke(app, list(arguments))
+    return texapi_command.run(list(arguments))
 
 
 @pytest.mark.combination  # five processes that import both frameworks

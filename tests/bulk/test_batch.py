@@ -18,12 +18,11 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from typer.testing import CliRunner
 
+from tests import texapi_command
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.waiting import wait_until
-from texapi_core.cli.commands import app
 from texapi_core.cli.guard import DIFFERENT, FAILED, INTERRUPTED, STOPPED, USAGE_ERROR
 
 # A shell starts what runs in the background without Ctrl-C.
@@ -57,7 +56,7 @@ class Job:
 
     def run(self, *options: str, source: str = "in.jsonl") -> Any:
         arguments = ["batch", str(self.folder / source), str(self.out), *options]
-        return CliRunner().invoke(app, arguments, env=self.environment)
+        return texapi_command.run(arguments, env=self.environment)
 
     def begin(self, *options: str) -> subprocess.Popen[str]:
         environment = {**os.environ, **self.environment, "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -503,5 +502,5 @@ def test_calls_are_in_the_ledger(job: Job) -> None:
 
     assert job.run().exit_code == 0
 
-    usage = CliRunner().invoke(app, ["usage", "--format", "json"], env=job.environment)
+    usage = texapi_command.run(["usage", "--format", "json"], env=job.environment)
     assert json.loads(usage.stdout)[0]["calls"] == 20

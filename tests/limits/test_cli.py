@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 
 import pytest
-from typer.testing import CliRunner
 
+from tests import texapi_command
 from tests.limits.redis_server import Server
-from texapi_core.cli.commands import app
 from texapi_core.limits.plan import parse_limits
 from texapi_core.limits.redis_store import RedisStore
 from texapi_core.limits.state import Seen, Step
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, ["limits", *arguments])
+    result = texapi_command.run(["limits", *arguments])
     return result.exit_code, result.stdout, result.stderr
 
 

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from texapi_core.cli.guard import guarded
+from texapi_core.cli.language import choose_language
+from texapi_core.cli.parser import make_parser
 
 __all__ = ["main"]
 
 
-def main() -> None:
-    """Run the command. Exit codes: see `texapi --help`."""
-    try:
-        from texapi_core.cli.commands import app  # needs the extra `cli`
-    except ImportError as error:
-        sys.exit(
-            f"The command texapi needs the package `{error.name}`. "
-            'Install it with: pip install "texapi-integrations[cli]"'
-        )
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command. Exit codes: see `texapi --help`.
+
+    Raises:
+        SystemExit: unless the subcommand has succeeded.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # for terminals that cannot show ≥ or Vietnamese
-    app()
+    choose_language(words)
+    guarded(_run, words=words)
+
+
+def _run(words: list[str]) -> None:
+    parser = make_parser(words)
+    options = vars(parser.parse_args(words))
+    options.pop("language", None)
+    target = options.pop("target", None)
+    if target is None:
+        parser.print_help()
+        return
+    module, _, name = target.partition(":")
+    getattr(import_module(f"texapi_core.cli.{module}"), name)(**options)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from texapi_core.accounting.ledger.schema import calls
-from texapi_core.cli.output import plain, print_rows
+from texapi_core.cli.rows import plain, print_rows
 
 _BATCH = 10_000
 """Rows of a Parquet row group."""

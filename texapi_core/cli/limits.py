@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from texapi_core.cli.language import say
 from texapi_core.limits import load_redis_store
 from texapi_core.limits.plan import parse_limits
 
@@ -16,10 +17,11 @@ def read_limits(url: str) -> list[dict[str, Any]]:
         ConnectionError: Redis does not answer.
     """
     if not url:
-        raise ValueError("Which limits? Pass --limits redis://HOST:6379/0, or set TEXAPI_LIMITS.")
+        raise ValueError(say("Which limits? Pass --limits redis://HOST:6379/0, or set TEXAPI_LIMITS."))
     plan = parse_limits(url)
     if not plan.is_shared:
-        raise ValueError("Limits of `auto` are in each process; the log lines of its calls have `waited_ms`.")
+        text = "Limits of `auto` are in each process; the log lines of its calls have `waited_ms`."
+        raise ValueError(say(text))
     store = load_redis_store()
     try:
         rows: list[dict[str, Any]] = store.read_limits(plan)

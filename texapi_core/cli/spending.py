@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from texapi_core.accounting.ledger.budgets import BudgetLine
-from texapi_core.accounting.ledger.report import UsageLine
 from texapi_core.accounting.prices import PriceList
 from texapi_core.accounting.windows import zone
+from texapi_core.cli.language import say
+
+if TYPE_CHECKING:
+    from texapi_core.accounting.ledger.budgets import BudgetLine
+    from texapi_core.accounting.ledger.report import UsageLine
 
 OLD_DAYS = 180
 """After so many days a price list is called old."""
@@ -64,21 +67,36 @@ def price_rows(prices: PriceList, name: str) -> list[dict[str, Any]]:
 def faults(prices: PriceList, used: Iterable[UsageLine]) -> list[str]:
     """What is wrong with a price list, one sentence each; `used` are the ledger's lines by model."""
     found = [
-        f"{model} has a higher price for cached tokens than for others."
+        say("{model} has a higher price for cached tokens than for others.", model=model)
         for model, price in prices.models.items()
         if price.cached_input is not None and price.cached_input > price.input
     ]
     try:
         age = (datetime.now(UTC).date() - date.fromisoformat(prices.date)).days
     except ValueError:
-        found.append("The list has no date.")
+        found.append(say("The list has no date."))
     else:
         if age > OLD_DAYS:
-            found.append(f"The list is {age} days old.")
+            found.append(say("The list is {age} days old.", age=age))
     for line in used:
         (model,) = line.group
         if prices.price(model) is None:
             reason = prices.reason(model)
-            calls = f"{line.unpriced:,} of its {line.calls:,} calls in the ledger have no cost."
-            found.append(f"{model} has no price{reason and f' ({reason})'}: {calls}")
+            text = (
+                "{model} has no price{reason}: {unpriced:,} of its {calls:,} calls in the ledger "
+                "have no cost."
+            )
+            why = f" ({reason})" if reason else ""
+            found.append(say(text, model=model, reason=why, unpriced=line.unpriced, calls=line.calls))
     return found
+
+
+def used_models(url: str, fail: Callable[[str], NoReturn]) -> list[UsageLine]:
+    """Usage by model of a ledger; `fail` is told why it cannot be read."""
+    from texapi_core.accounting.ledger import report  # needs SQLAlchemy, which a price list does not
+
+    try:
+        with report.open_for_reading(url) as engine:
+            return report.read_usage(engine, ["model"])
+    except report.LedgerUnreadableError as error:
+        fail(str(error))

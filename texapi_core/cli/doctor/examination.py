@@ -19,9 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import openai
 
-from texapi_core import errors
-from texapi_core.accounting.ledger import flush_ledgers
-from texapi_core.accounting.ledger.report import LedgerUnreadableError, open_for_reading
+from texapi_core import accounting, errors
 from texapi_core.accounting.prices import PriceList, bundled_prices, parse_prices
 from texapi_core.accounting.record import labels_of
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
@@ -259,14 +257,22 @@ class Examination:
     def _check_ledger(self) -> _Result:
         try:
             self._accounting.check_accounting()
-            if self._has_sent and flush_ledgers(self._timeout):
-                with open_for_reading(self._accounting.usage_ledger or ""):
-                    return "ok", "ledger_written", {"tag": _TAG}
-        except (errors.TexAPISettingsError, LedgerUnreadableError) as error:
+            if self._has_sent and accounting.flush_ledgers(self._timeout):
+                return self._check_reading()
+        except errors.TexAPISettingsError as error:
             return "fault", "ledger_unusable", {"reason": str(error)}
         if self._has_sent:
             return "fault", "ledger_silent", {"seconds": f"{self._timeout:g}"}
         return "ok", "ledger_usable"
+
+    def _check_reading(self) -> _Result:
+        from texapi_core.accounting.ledger import report  # needs SQLAlchemy, which the doctor does not
+
+        try:
+            with report.open_for_reading(self._accounting.usage_ledger or ""):
+                return "ok", "ledger_written", {"tag": _TAG}
+        except report.LedgerUnreadableError as error:
+            return "fault", "ledger_unusable", {"reason": str(error)}
 
     def _settings(self) -> Settings:
         """Settings with the user's accounting: the trial call is charged and will be in the statement."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any, Literal, NamedTuple, get_args
 
-Language = Literal["en", "vi"]
+from texapi_core.cli.language import Language
+
 Check = Literal["key", "address", "dns", "connection", "tls", "clock", "models", "request", "ledger"]
 Verdict = Literal["ok", "warning", "fault", "skipped"]
-_LOCALES = ("LC_ALL", "LC_MESSAGES", "LANG")
 
 
 class Text(NamedTuple):
@@ -19,12 +18,6 @@ class Text(NamedTuple):
 
     what: str
     way_out: str = ""
-
-
-def language_of_locale() -> Language:
-    """Vietnamese if the first locale set in the environment is, else English."""
-    locale = next((value for name in _LOCALES if (value := os.environ.get(name))), "")
-    return "vi" if locale.lower().startswith("vi") else "en"
 
 
 _FOLDER = resources.files("texapi_core.cli.doctor")
