@@ -122,8 +122,13 @@ class RecordedChatModel(BaseChatModel, AccountingParameters):
         return super()._get_invocation_params(stop=stop, **_without_secrets(kwargs))
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        """The cache key of a call: no headers."""
-        return super()._get_llm_string(stop=stop, **_without_secrets(kwargs))
+        """The key of LangChain's caches: what changes an answer, headers as digests.
+
+        LangChain's own for models that it can save holds what is saved: no headers, but budgets.
+        """
+        public = _without_secrets(kwargs)
+        params = {**self._get_invocation_params(stop=stop, **kwargs), **public}
+        return str(sorted(params.items()))
 
     @property
     def _is_recorded(self) -> bool:

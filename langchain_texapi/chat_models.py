@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManager, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput, ModelProfile
+from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.utils import secret_from_env
@@ -31,7 +32,8 @@ from langchain_texapi._model_list import ListingChatModel
 from langchain_texapi._profile import TableProfile, model_profile
 from langchain_texapi._streaming import create_chunk
 from langchain_texapi._tool_calling import ToolCallingChatModel
-from texapi_core.adapter_base.connection import ApiKey, BaseUrl, ModelName, Timeout
+from texapi_core.adapter_base.accounting_parameters import FROM_ENVIRONMENT
+from texapi_core.adapter_base.connection import ApiKey, BaseUrl, ModelName, Timeout, dump_timeout
 from texapi_core.adapter_base.parameters import (
     ChatParameters,
     Stop,
@@ -45,7 +47,12 @@ from texapi_core.adapter_base.signature import describe_constructor
 from texapi_core.catalog import capabilities
 from texapi_core.request.payload import build_payload
 from texapi_core.request.token_counts import count_text
-from texapi_core.settings import CallOptions, call_options, env_base_url, refuse_unknown_arguments
+from texapi_core.settings import (
+    CallOptions,
+    call_options,
+    env_base_url,
+    refuse_unknown_arguments,
+)
 from texapi_core.settings_checks import API_KEY_ENV
 
 if TYPE_CHECKING:
@@ -113,10 +120,29 @@ class ChatTexAPI(ChatParameters, ToolCallingChatModel, ListingChatModel):
 
     # Serializable class method overrides
 
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Whether `langchain_core.load` can save it."""
+        return True
+
     @property
     def lc_secrets(self) -> dict[str, str]:
         """Where LangChain's loader finds the key."""
         return {"texapi_api_key": API_KEY_ENV}
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """What is saved in another form than that of the attribute."""
+        timeout = dump_timeout(self.request_timeout)
+        return {} if timeout is None else {"request_timeout": timeout}
+
+    def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
+        """What `dumpd` saves: no key, headers, HTTP client, or budget of the environment."""
+        saved = super().to_json()
+        if saved["type"] != "constructor":
+            return saved
+        local = FROM_ENVIRONMENT.keys() - self.model_fields_set
+        return {**saved, "kwargs": {k: v for k, v in saved["kwargs"].items() if k not in local}}
 
     def __getstate__(self) -> dict[Any, Any]:
         """The state to pickle. A key from the environment is left out: the worker reads its own."""

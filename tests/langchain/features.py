@@ -349,7 +349,13 @@ def _copies(bench: Bench) -> None:
 def _serializable(bench: Bench) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert isinstance(load(dumpd(bench.model())), ChatTexAPI)
+        loaded = load(
+            dumpd(bench.model()),
+            allowed_objects=[ChatTexAPI],
+            valid_namespaces=["langchain_texapi"],
+            secrets_map={"TEXAPI_API_KEY": "sk-tex-1"},
+        )
+        assert isinstance(loaded, ChatTexAPI)
 
 
 OBJECT_FEATURES: dict[str, Callable[[Bench], None]] = {

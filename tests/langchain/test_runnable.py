@@ -275,6 +275,22 @@ def test_init_chat_model_after_opt_in(monkeypatch: pytest.MonkeyPatch, endpoint:
     assert chat.invoke("Say one").response_metadata["model_name"] == "gpt-5.2"
 
 
+def test_an_agent_takes_the_model_by_name_after_the_opt_in(
+    monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint
+) -> None:
+    from langchain.agents import create_agent
+    from langchain.chat_models import base
+
+    monkeypatch.setattr(base, "_BUILTIN_PROVIDERS", dict(base._BUILTIN_PROVIDERS))
+    monkeypatch.setenv("TEXAPI_API_KEY", endpoint.api_key)
+    monkeypatch.setenv("TEXAPI_BASE_URL", endpoint.base_url)
+    assert register_init_chat_model()
+
+    said: Any = create_agent("texapi:gpt-5.2").invoke({"messages": [HumanMessage("Say one")]})
+
+    assert said["messages"][-1].response_metadata["model_name"] == "gpt-5.2"
+
+
 def test_the_opt_in_changes_nothing_where_the_table_has_another_form(monkeypatch: pytest.MonkeyPatch) -> None:
     from langchain.chat_models import base
 

@@ -52,7 +52,7 @@ def _fractions() -> tuple[float, ...]:
 _CHOICES = ("unpriced", "on_ledger_error")
 """Fields whose text from the environment is one of their `Literal`s."""
 _OF_BUDGETS = {"budget_window", "budget_scope", "budget_timezone"}
-_FROM_ENVIRONMENT: dict[str, Callable[[], Any]] = {
+FROM_ENVIRONMENT: dict[str, Callable[[], Any]] = {
     "usage_ledger": _text(USAGE_LEDGER_ENV),
     "prices": _text(PRICES_ENV),
     "otel": lambda: check_flag(OTEL_ENV, os.environ.get(OTEL_ENV, "")),
@@ -77,72 +77,72 @@ class AccountingParameters(BaseModel):
     model_config = ConfigDict(defer_build=True)
 
     usage_ledger: str | None = Field(
-        default_factory=_FROM_ENVIRONMENT["usage_ledger"],
+        default_factory=FROM_ENVIRONMENT["usage_ledger"],
         exclude=True,
         repr=False,
         description="URL of the ledger, e.g. sqlite:///texapi-usage.db; default the environment's "
         "TEXAPI_USAGE_LEDGER, and no ledger. Needs the extra `ledger`.",
     )
     prices: Any = Field(
-        default_factory=_FROM_ENVIRONMENT["prices"],
+        default_factory=FROM_ENVIRONMENT["prices"],
         exclude=True,
         repr=False,
         description="Prices for the cost of calls: a file, or a dict of rows over the list that comes with "
         "this package; default the environment's TEXAPI_PRICES.",
     )
     otel: bool = Field(
-        default_factory=_FROM_ENVIRONMENT["otel"],
+        default_factory=FROM_ENVIRONMENT["otel"],
         exclude=True,
         description="Whether each call becomes a span and metrics of OpenTelemetry; default the "
         "environment's TEXAPI_OTEL, and no. Needs the extra `otel`.",
     )
 
     max_cost: float | None = Field(
-        default_factory=_FROM_ENVIRONMENT["max_cost"],
+        default_factory=FROM_ENVIRONMENT["max_cost"],
         ge=0,
         description="USD that may be spent in `budget_window`; a call that would exceed it is not sent. "
         "Default the environment's TEXAPI_MAX_COST, and no limit.",
     )
     max_tokens_total: int | None = Field(
-        default_factory=_FROM_ENVIRONMENT["max_tokens_total"],
+        default_factory=FROM_ENVIRONMENT["max_tokens_total"],
         ge=0,
         description="Tokens, in and out, that may be spent in `budget_window`; default the environment's "
         "TEXAPI_MAX_TOKENS_TOTAL, and no limit.",
     )
     budget_window: str = Field(
-        default_factory=_FROM_ENVIRONMENT["budget_window"],
+        default_factory=FROM_ENVIRONMENT["budget_window"],
         description="The time that a budget is for: the last minutes, hours, days or weeks, e.g. 30d, or the "
         "current `hour`, `day`, `week` or `month`; default the environment's TEXAPI_BUDGET_WINDOW, and 24h.",
     )
     budget_scope: str = Field(
-        default_factory=_FROM_ENVIRONMENT["budget_scope"],
+        default_factory=FROM_ENVIRONMENT["budget_scope"],
         description="Whose calls a budget is for: `all`, or each `key`, `model`, value of `tag:NAME` or of "
         "`metadata:NAME`, which each have the whole limit; default the environment's TEXAPI_BUDGET_SCOPE.",
     )
     budget_timezone: str = Field(
-        default_factory=_FROM_ENVIRONMENT["budget_timezone"],
+        default_factory=FROM_ENVIRONMENT["budget_timezone"],
         description="Time zone of the calendar windows, e.g. Asia/Ho_Chi_Minh; default the environment's "
         "TEXAPI_TIMEZONE, and UTC.",
     )
     budget_warnings: tuple[float, ...] = Field(
-        default_factory=_FROM_ENVIRONMENT["budget_warnings"],
+        default_factory=FROM_ENVIRONMENT["budget_warnings"],
         description="Fractions of a budget at which to warn, e.g. (0.8, 0.95); default the environment's "
         "TEXAPI_BUDGET_WARNINGS, e.g. 0.8,0.95.",
     )
     budgets: Any = Field(
-        default_factory=_FROM_ENVIRONMENT["budgets"],
+        default_factory=FROM_ENVIRONMENT["budgets"],
         exclude=True,
         description="More budgets, all of which hold: a list of dicts with `max_cost`, `max_tokens_total`, "
         "`scope`, `window`, `timezone` and `warnings`, or its JSON; default the environment's "
         "TEXAPI_BUDGETS.",
     )
     unpriced: Literal["refuse", "count_tokens"] = Field(
-        default_factory=_FROM_ENVIRONMENT["unpriced"],
+        default_factory=FROM_ENVIRONMENT["unpriced"],
         description="What to do under `max_cost` with a call to a model without a price: refuse it, or count "
         "only its tokens, under `max_tokens_total`; default the environment's TEXAPI_UNPRICED.",
     )
     on_ledger_error: Literal["closed", "open"] = Field(
-        default_factory=_FROM_ENVIRONMENT["on_ledger_error"],
+        default_factory=FROM_ENVIRONMENT["on_ledger_error"],
         description="What to do with calls under a budget while the ledger cannot be written: refuse them "
         "(`closed`), or count in this process (`open`); default the environment's TEXAPI_ON_LEDGER_ERROR.",
     )
@@ -169,12 +169,12 @@ class AccountingParameters(BaseModel):
     def __getstate__(self) -> dict[Any, Any]:
         """Values from the environment are not pickled: a worker reads its own environment."""
         state = super().__getstate__()
-        local = {name: None for name in _FROM_ENVIRONMENT if name not in self.model_fields_set}
+        local = {name: None for name in FROM_ENVIRONMENT if name not in self.model_fields_set}
         return {**state, "__dict__": {**state["__dict__"], **local}}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
-        for name, read in _FROM_ENVIRONMENT.items():
+        for name, read in FROM_ENVIRONMENT.items():
             if name not in self.model_fields_set:
                 self.__dict__[name] = read()
         if self.usage_ledger:

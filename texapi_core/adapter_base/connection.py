@@ -37,7 +37,7 @@ BaseUrl = Annotated[
 _TIMEOUT_PARTS = ("connect", "read", "write", "pool")
 
 
-def _dump_timeout(timeout: Any) -> Any:
+def dump_timeout(timeout: Any) -> Any:
     """An `openai.Timeout` as a dict of its parts, so that a dump of the settings is JSON."""
     if not all(hasattr(timeout, part) for part in _TIMEOUT_PARTS):
         return timeout
@@ -55,7 +55,7 @@ def _load_timeout(timeout: Any) -> Any:
 Timeout = Annotated[
     Any,
     BeforeValidator(_load_timeout),
-    PlainSerializer(_dump_timeout),
+    PlainSerializer(dump_timeout),
     Field(description="Seconds an answer may take, or an `openai.Timeout`; default 120, and 10 to connect."),
 ]
 
