@@ -7,7 +7,6 @@ from typing import Any
 from langchain_core.tools import BaseTool
 
 from texapi_core.adapter_base.schema_cache import root_object
-from texapi_core.request.schemas import strict_schema
 
 _REFERENCE = "#/$defs/"
 
@@ -29,8 +28,6 @@ def with_recursion(definition: dict[str, Any], source: Any) -> dict[str, Any]:
     schema = root_object(schema)
     for name in ("title", "description"):
         schema.pop(name, None)
-    if function.get("strict"):
-        schema = strict_schema(schema)
     return {**definition, "function": {**function, "parameters": schema}}
 
 

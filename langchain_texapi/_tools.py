@@ -10,7 +10,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_texapi._schemas import with_recursion
 from texapi_core.adapter_base.schema_cache import SchemaCache
-from texapi_core.request.schemas import strict_schema, too_deep
+from texapi_core.request.schemas import too_deep
 from texapi_core.request.tools import TOOL_EXTRAS, legal_tools, read_function
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
@@ -134,11 +134,11 @@ def format_response_format(schema: Any, *, strict: bool | None = None) -> dict[s
         if schema.get("type") == "json_schema":
             inner = schema["json_schema"]
             if "name" in inner:
-                return {**schema, "json_schema": _apply_strict(inner)}
+                return schema
             strict = inner.get("strict") if strict is None else strict
             schema = inner["schema"]
         elif "schema" in schema and "name" in schema:
-            return {"type": "json_schema", "json_schema": _apply_strict(schema)}
+            return {"type": "json_schema", "json_schema": schema}
     if strict is None and isinstance(schema, dict) and isinstance(schema.get("strict"), bool):
         strict = schema["strict"]
     json_schema = _response_schemas.get(schema, strict, lambda: _make_response_schema(schema, strict))
@@ -156,11 +156,3 @@ def _make_response_schema(schema: Any, strict: bool | None) -> dict[str, Any]:
     function = _make_definition(schema, strict)["function"]
     described = {"description": function["description"]} if "description" in function else {}
     return {"title": function["name"], **described, **function.get("parameters", {})}
-
-
-def _apply_strict(named: dict[str, Any]) -> dict[str, Any]:
-    """A named schema that meets its `strict`: LangChain's agents pass Pydantic's schema unchanged."""
-    try:
-        return {**named, "schema": strict_schema(named.get("schema"))} if named.get("strict") else named
-    except RecursionError:
-        raise too_deep(f"`response_format`: the schema of {named.get('name')!r}") from None

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from tests.gateway.check_strict import problems_of_strict
 from tests.gateway.refusal import invalid
 
 _TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
@@ -24,18 +25,21 @@ def check_schemas(body: dict[str, Any]) -> None:
         if "parameters" in function:
             named = f"function '{function['name']}'"
             path = f"tools[{index}].function.parameters"
-            check_schema(function["parameters"], named, path)
+            check_schema(function["parameters"], named, path, strict=function.get("strict") is True)
             if not all(map(_PROPERTY.fullmatch, function["parameters"]["properties"])):
                 wrong = "Property keys should match pattern '^[a-zA-Z0-9_.-]{1,64}$'"
                 raise invalid(path, f"tools.{index}.custom.input_schema.properties: {wrong}")
     declared = (body.get("response_format") or {}).get("json_schema") or {}
     if "schema" in declared:
-        check_schema(declared["schema"], f"response_format '{declared['name']}'", "response_format")
+        named = f"response_format '{declared['name']}'"
+        check_schema(declared["schema"], named, "response_format", strict=declared.get("strict") is True)
 
 
-def check_schema(schema: Any, named: str, path: str = "parameters") -> None:
+def check_schema(schema: Any, named: str, path: str = "parameters", *, strict: bool = False) -> None:
     """Check a schema at the root of a tool or an answer."""
     problem = next(_problems_of_root(schema), None)
+    if strict and not problem:
+        problem = next(problems_of_strict(schema, ()), None)
     if problem:
         raise invalid(path, f"Invalid schema for {named}: {problem}")
 

@@ -14,6 +14,7 @@ from langchain_texapi._tools import format_response_format, format_tools
 from tests.conftest import Endpoint
 from tests.gateway import Gateway
 from tests.langchain.test_chat import model
+from texapi_core.request.tools import with_legal_response_schema
 
 
 class Node(BaseModel):
@@ -40,6 +41,11 @@ class Answer(BaseModel):
 
     result: int
     inner: Inner | None = None
+
+
+class OpenAnswer(Answer):
+    """An answer of any members."""
+
     anything: dict[str, Any] = {}
 
 
@@ -54,7 +60,8 @@ def parameters_of(source: Any, form: str, strict: bool | None) -> dict[str, Any]
     if form == "tool":
         parameters: dict[str, Any] = format_tools([source], strict=strict)[0]["function"]["parameters"]
         return parameters
-    schema: dict[str, Any] = format_response_format(source, strict=strict)["json_schema"]["schema"]
+    payload = {"response_format": format_response_format(source, strict=strict)}
+    schema: dict[str, Any] = with_legal_response_schema(payload)["response_format"]["json_schema"]["schema"]
     return schema
 
 
@@ -116,9 +123,9 @@ def test_a_strict_agent_sends_a_strict_schema(gateway: Gateway, endpoint: Endpoi
 
 
 def test_an_agent_that_is_not_strict_sends_the_original_schema(gateway: Gateway, endpoint: Endpoint) -> None:
-    agent: Any = create_agent(model(endpoint), [], response_format=ProviderStrategy(Answer))
+    agent: Any = create_agent(model(endpoint), [], response_format=ProviderStrategy(OpenAnswer))
 
-    agent.invoke({"messages": [("user", "result: 5, x: 1. Answer in JSON.")]})
+    agent.invoke({"messages": [("user", "result: 5, x: 1. OpenAnswer in JSON.")]})
 
     described = gateway.requests[0].body["response_format"]["json_schema"]
-    assert described["schema"] == Answer.model_json_schema()
+    assert described["schema"] == OpenAnswer.model_json_schema()

@@ -87,26 +87,6 @@ def _legal_schema(schema: Any, place: str) -> Schema:
     return schema
 
 
-def strict_schema(schema: Any) -> Any:
-    """A copy in which objects require all their properties and allow no others, as `strict` demands."""
-    if not isinstance(schema, dict):
-        return schema
-    strict = dict(schema)
-    for name in ("properties", "$defs", "definitions"):
-        if isinstance(inner := schema.get(name), dict):
-            strict[name] = {key: strict_schema(each) for key, each in inner.items()}
-    for name in _LISTS:
-        if isinstance(inner := schema.get(name), list):
-            strict[name] = [strict_schema(each) for each in inner]
-    if "items" in schema:
-        strict["items"] = strict_schema(schema["items"])
-    if isinstance(properties := schema.get("properties"), dict):
-        strict["required"] = list(properties)
-    if schema.get("type") == "object" or "properties" in schema:
-        strict["additionalProperties"] = False
-    return strict
-
-
 class _Mender:
     """Makes the copy of a schema whose root is an object. References are looked up in the root."""
 

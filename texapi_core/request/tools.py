@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from texapi_core.request.schemas import legal_schema, strict_schema, too_deep
+from texapi_core.request.schemas import legal_schema, too_deep
+from texapi_core.request.strict_schemas import strict_schema
 
 TOOL_EXTRAS = ("cache_control", "defer_loading", "async")
 """Members that stand beside a tool's function on the wire."""
@@ -116,9 +117,9 @@ def with_legal_response_schema(payload: dict[str, Any]) -> dict[str, Any]:
 def _legal(described: Mapping[str, Any], member: str, place: str) -> Mapping[str, Any]:
     given = described[member]
     legal = legal_schema(given, place)
-    if legal is given:
-        return described
-    try:
-        return {**described, member: strict_schema(legal) if described.get("strict") else legal}
-    except RecursionError:
-        raise too_deep(place) from None
+    if described.get("strict") is True:
+        try:
+            legal = strict_schema(legal, place)
+        except RecursionError:
+            raise too_deep(place) from None
+    return described if legal is given or legal == given else {**described, member: legal}
