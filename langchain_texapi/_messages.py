@@ -32,6 +32,7 @@ from texapi_core.request.payload import (
     ReplayReasoning,
     ToolMedia,
     WireMessage,
+    at_message,
     place_messages,
     tool_message,
     wire_role,
@@ -55,28 +56,31 @@ def convert_messages(
     """The messages of a payload.
 
     Raises:
-        ValueError: a message or a content block that chat completions cannot carry, by its name.
+        ValueError: a message or a content block that chat completions cannot carry, by its name and place.
     """
     answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
     answered |= _answered_in_blocks(messages)
     converted: list[MessageWithMedia] = []
-    for given in messages:
-        message = _of_own_class(given) if isinstance(given, ChatMessage) else given
-        if isinstance(message, AIMessage):
-            wire = convert_ai_message(message, replay_reasoning, answered)
-            if message.additional_kwargs:
-                wire = with_generated(wire, message.additional_kwargs)
-            converted.append(with_media_apart(wire, tool_media=tool_media))
-        elif isinstance(message, ToolMessage):
-            content = _wire_content(message) or ""  # an empty list would be refused
-            converted.append(
-                tool_message(message.tool_call_id, content, name=message.name, tool_media=tool_media)
-            )
-        elif isinstance(message, HumanMessage):
-            converted += _convert_human_message(message, tool_media)
-        else:
-            wire = _convert_message_to_dict(message)
-            converted.append(with_media_apart(wire, tool_media=tool_media))
+    for position, given in enumerate(messages):
+        try:
+            message = _of_own_class(given) if isinstance(given, ChatMessage) else given
+            if isinstance(message, AIMessage):
+                wire = convert_ai_message(message, replay_reasoning, answered)
+                if message.additional_kwargs:
+                    wire = with_generated(wire, message.additional_kwargs)
+                converted.append(with_media_apart(wire, tool_media=tool_media))
+            elif isinstance(message, ToolMessage):
+                content = _wire_content(message) or ""  # an empty list would be refused
+                converted.append(
+                    tool_message(message.tool_call_id, content, name=message.name, tool_media=tool_media)
+                )
+            elif isinstance(message, HumanMessage):
+                converted += _convert_human_message(message, tool_media)
+            else:
+                wire = _convert_message_to_dict(message)
+                converted.append(with_media_apart(wire, tool_media=tool_media))
+        except ValueError as error:
+            raise at_message(position, error) from error
     return place_messages(converted)
 
 

@@ -6,7 +6,9 @@ the last, which is made of the whole reply.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -54,9 +56,9 @@ def create_chunk(
         return _convert_delta_to_generation_chunk(item)
     choice = item.choice
     fixes = [
-        tool_call_chunk(name=None, args=fix, id=None, index=index)
+        tool_call_chunk(name=None, args=_closing_fix(call), id=call.id if call.extras else None, index=index)
         for index, call in enumerate(choice.tool_calls)
-        if (fix := _closing_fix(call))
+        if call.extras or _closing_fix(call)
     ]
     metadata = response_metadata(item, choice, requested_model, with_headers=with_headers)
     metadata.pop("logprobs", None)
@@ -129,13 +131,17 @@ def _invalidating_suffix(arguments: str) -> str:
     would become a valid call, and an agent would run it. A whole answer gives an invalid tool call here,
     and a stream must give the same.
     """
-    for suffix in _INVALIDATING_SUFFIXES:
-        try:
-            if not isinstance(parse_partial_json(arguments + suffix), dict):
-                return suffix
-        except ValueError:
-            return suffix
-    return ""
+    return next((suffix for suffix in _INVALIDATING_SUFFIXES if not _is_read(arguments + suffix)), "")
+
+
+def _is_read(text: str) -> bool:
+    """Whether LangChain takes a text for arguments: as partial JSON of an object, or in v3 any whole JSON."""
+    with suppress(ValueError):
+        json.loads(text)
+        return True
+    with suppress(ValueError):
+        return isinstance(parse_partial_json(text), dict)
+    return False
 
 
 def _translate_content(message: AIMessage) -> list[types.ContentBlock]:
@@ -161,7 +167,10 @@ def _translate_content_chunk(message: AIMessageChunk) -> list[types.ContentBlock
         blocks: list[Any] = _translate_content(message)
     else:
         blocks = _content_of(message)
-        blocks += [{**call, "type": "tool_call_chunk"} for call in message.tool_call_chunks]
+        extras = message.additional_kwargs.get(TOOL_CALL_EXTRAS) or {}
+        for call in message.tool_call_chunks:
+            beside = {"extras": extras[call["id"]]} if call["id"] in extras else {}
+            blocks.append({**call, **beside, "type": "tool_call_chunk"})
     index_of_call = {call["id"]: call["index"] for call in message.tool_call_chunks if call["id"]}
     for number, block in enumerate(blocks):
         block_type = block["type"]

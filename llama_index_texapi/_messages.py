@@ -32,6 +32,7 @@ from texapi_core.request.payload import (
     ToolMedia,
     WireMessage,
     assistant_message,
+    at_message,
     place_messages,
     tool_message,
     wire_role,
@@ -53,43 +54,46 @@ def to_openai_message_dicts(
     """The messages of a payload.
 
     Raises:
-        ValueError: a content block that chat completions cannot carry, by its name.
+        ValueError: a content block that chat completions cannot carry, by its name and place.
     """
     converted: list[MessageWithMedia] = []
-    for message in messages:
-        if not isinstance(message, ChatMessage):
-            raise ValueError(f"`messages` must hold `ChatMessage`s, not {type(message).__name__}.")
-        role = wire_role(message.role)
-        content = _wire_content(message, role)
-        if message.additional_kwargs:
-            if "cache_control" in message.additional_kwargs:
-                content = _with_cache_mark(content, message.additional_kwargs)
-            if role != "assistant":
-                _log_unknown(message.additional_kwargs)
-        if role == "assistant":
-            refusal = message.additional_kwargs.get("refusal")
-            wire = assistant_message(
-                content,
-                tool_calls=_wire_tool_calls(message),
-                reasoning=_wire_reasoning(message),
-                refusal=refusal if isinstance(refusal, str) else None,
-                replay_reasoning=replay_reasoning,
-            )
+    for position, message in enumerate(messages):
+        try:
+            if not isinstance(message, ChatMessage):
+                raise ValueError(f"`messages` must hold `ChatMessage`s, not {type(message).__name__}.")
+            role = wire_role(message.role)
+            content = _wire_content(message, role)
             if message.additional_kwargs:
-                wire = with_generated(wire, _generated_extras(message))
-            converted.append(with_media_apart(wire, tool_media=tool_media))
-        elif role == "tool":
-            about = message.additional_kwargs
-            converted.append(
-                tool_message(
-                    about.get("tool_call_id"), content, name=about.get("name"), tool_media=tool_media
+                if "cache_control" in message.additional_kwargs:
+                    content = _with_cache_mark(content, message.additional_kwargs)
+                if role != "assistant":
+                    _log_unknown(message.additional_kwargs)
+            if role == "assistant":
+                refusal = message.additional_kwargs.get("refusal")
+                wire = assistant_message(
+                    content,
+                    tool_calls=_wire_tool_calls(message),
+                    reasoning=_wire_reasoning(message),
+                    refusal=refusal if isinstance(refusal, str) else None,
+                    replay_reasoning=replay_reasoning,
                 )
-            )
-        else:
-            wire = {"role": role, "content": content}
-            if name := message.additional_kwargs.get("name"):
-                wire["name"] = name
-            converted.append(with_media_apart(wire, tool_media=tool_media))
+                if message.additional_kwargs:
+                    wire = with_generated(wire, _generated_extras(message))
+                converted.append(with_media_apart(wire, tool_media=tool_media))
+            elif role == "tool":
+                about = message.additional_kwargs
+                converted.append(
+                    tool_message(
+                        about.get("tool_call_id"), content, name=about.get("name"), tool_media=tool_media
+                    )
+                )
+            else:
+                wire = {"role": role, "content": content}
+                if name := message.additional_kwargs.get("name"):
+                    wire["name"] = name
+                converted.append(with_media_apart(wire, tool_media=tool_media))
+        except ValueError as error:
+            raise at_message(position, error) from error
     return place_messages(converted)
 
 

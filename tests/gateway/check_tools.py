@@ -78,6 +78,8 @@ def _is_own(tool: Any) -> bool:
 def _check_tool(tool: Any, path: str) -> str | None:
     """Check one tool and return its name; one of the provider's own has none."""
     if _is_own(tool):
+        if tool.get("type") == "custom" and not (tool.get("custom") or {}).get("name"):
+            raise invalid(f"{path}.custom", f"Missing required parameter: '{path}.custom'.")
         return None
     if not isinstance(tool, dict) or tool.get("type") != "function":
         raise invalid(f"{path}.type", "The type of a tool must be 'function'.")

@@ -130,6 +130,11 @@ def tool_message(
     return with_media_apart(message, tool_media=tool_media)
 
 
+def at_message(position: int, error: ValueError) -> ValueError:
+    """The error with the place of the message that it is about."""
+    return ValueError(f"`messages[{position}]`: {error}") if type(error) is ValueError else error
+
+
 def wire_role(given: str) -> str:
     """The role of the wire for one of a framework. One of the user's own, e.g. `critic`, is a user."""
     return _ROLES.get(given) or _ROLES.get(given.lower(), "user")

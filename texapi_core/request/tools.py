@@ -89,13 +89,29 @@ def _legal_tool(given: Any, position: int) -> Mapping[str, Any]:
             raise ValueError(f"`function` of `tools[{position}]` must be a dict. Nothing was sent.")
         if not tool or not isinstance(tool.get("type", ""), str):
             raise ValueError(f"`tools[{position}]` needs a `type` or a `name`. Nothing was sent.")
-        return tool
+        return _custom(tool, position) if tool.get("type") == "custom" else tool
     if not isinstance(name := function.get("name"), str) or not name.strip():
         raise ValueError(f"`tools[{position}]` needs a name, not {name!r}. Nothing was sent.")
     if "parameters" not in function:
         return tool
     legal = _legal(function, "parameters", f"`parameters` of the tool {function.get('name')!r}")
     return tool if legal is function else {**tool, "function": legal}
+
+
+def _custom(tool: Mapping[str, Any], position: int) -> Mapping[str, Any]:
+    """A tool whose input is a text, in the form of chat completions; that of OpenAI Responses is flat."""
+    if "custom" in tool:
+        custom: Any = tool["custom"]
+    else:
+        custom = {name: tool[name] for name in ("name", "description", "format") if name in tool}
+    described = custom.get("format") if isinstance(custom, Mapping) else None
+    if isinstance(described, Mapping) and described.get("type") == "grammar" and "grammar" not in described:
+        grammar = {name: described[name] for name in ("syntax", "definition") if name in described}
+        custom = {**custom, "format": {"type": "grammar", "grammar": grammar}}
+    if not isinstance(custom, Mapping) or not custom.get("name"):
+        raise ValueError(f"`tools[{position}]`, a custom tool, needs a name. Nothing was sent.")
+    rest = {name: value for name, value in tool.items() if name not in ("name", "description", "format")}
+    return {**rest, "custom": custom}
 
 
 def with_legal_response_schema(payload: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,11 @@ class ToolNames:
 
     def __init__(self, own_names: OwnNames = SAME_NAMES, *, storable: bool = False) -> None:
         self._own_names = own_names.tools
-        self._properties = own_names.properties
+        self._properties = dict(own_names.properties)
+        """By both names of a tool: a model may know its own from the prompt."""
+        for sent, own in own_names.tools.items():
+            if sent in own_names.properties:
+                self._properties[own] = own_names.properties[sent]
         self._storable = storable
         self._arguments: dict[int, ArgumentsText | None] = {}
         """Index of a call -> its arguments, if they may change."""
