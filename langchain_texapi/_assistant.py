@@ -92,8 +92,9 @@ def _tool_call_extras(message: AIMessage) -> Mapping[Any, Mapping[str, Any]]:
     if kept := kept_extras(message.additional_kwargs):
         return kept
     found: dict[Any, Mapping[str, Any]] = {}
-    if signatures := message.additional_kwargs.get(_SIGNATURES_OF_GOOGLE):
-        found = {id_: signed_call(each) for id_, each in dict(signatures).items()}
+    signatures = message.additional_kwargs.get(_SIGNATURES_OF_GOOGLE)
+    if isinstance(signatures, Mapping):
+        found = {id_: signed_call(each) for id_, each in signatures.items()}
     is_own = message.response_metadata.get("model_provider") == MODEL_PROVIDER
     for block in blocks_of(message):
         if not is_own and (call := read_call(block)) is not None and call.id and call.extras:

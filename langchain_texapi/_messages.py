@@ -80,6 +80,8 @@ def convert_messages(
                 wire = _convert_message_to_dict(message)
                 converted.append(with_media_apart(wire, tool_media=tool_media))
         except ValueError as error:
+            if type(error) is not ValueError:
+                raise
             raise at_message(position, error) from error
     return place_messages(converted)
 

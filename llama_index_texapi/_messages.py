@@ -93,6 +93,8 @@ def to_openai_message_dicts(
                     wire["name"] = name
                 converted.append(with_media_apart(wire, tool_media=tool_media))
         except ValueError as error:
+            if type(error) is not ValueError:
+                raise
             raise at_message(position, error) from error
     return place_messages(converted)
 

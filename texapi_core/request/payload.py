@@ -132,7 +132,7 @@ def tool_message(
 
 def at_message(position: int, error: ValueError) -> ValueError:
     """The error with the place of the message that it is about."""
-    return ValueError(f"`messages[{position}]`: {error}") if type(error) is ValueError else error
+    return ValueError(f"`messages[{position}]`: {error}")
 
 
 def wire_role(given: str) -> str:
