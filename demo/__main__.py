@@ -84,7 +84,8 @@ def main() -> int:
         screen.note(f"\n{type(error).__name__}: {error}", "red")
     finally:
         remove_listener(calls.listen)
-    table(screen, calls)
+    if calls.made:
+        table(screen, calls)
     if failure is None:
         next_steps(screen, live=live)
     return 0 if failure is None else 1

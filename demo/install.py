@@ -27,6 +27,21 @@ def main(folder: Path) -> int:
 
     started = time.perf_counter()
     print(text("setting_up", folder=folder), flush=True)
+    try:
+        is_done = _prepare(folder)
+    except subprocess.CalledProcessError as error:  # it has said what was wrong
+        return error.returncode
+    if is_done:
+        packages, size = _measure(folder)
+        seconds = f"{time.perf_counter() - started:.0f}"
+        print(text("installed", seconds=seconds, packages=packages, megabytes=round(size / 1e6)))
+    return 0 if is_done else 1
+
+
+def _prepare(folder: Path) -> bool:
+    """Make an environment and install into it; return whether the packages are there."""
+    from demo.texts import text
+
     uv = shutil.which("uv")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if uv is None:
@@ -39,18 +54,11 @@ def main(folder: Path) -> int:
         if uv is None:
             print(text("bringing_uv"), flush=True)
             uv = _fetch_uv(python, Path(temporary))
-        if uv is None or not _install_with_uv(uv, python):
-            print(text("with_pip"), flush=True)
-            subprocess.run(
-                [python, "-m", "ensurepip", "--default-pip"], stdout=subprocess.DEVNULL, check=True
-            )
-            pip = (python, *_PIP, "install", "--no-compile", "--requirement", REQUIREMENTS)
-            if not _run(*pip):
-                return 1
-    packages, size = _measure(folder)
-    seconds = f"{time.perf_counter() - started:.0f}"
-    print(text("installed", seconds=seconds, packages=packages, megabytes=round(size / 1e6)))
-    return 0
+        if uv is not None and _install_with_uv(uv, python):
+            return True
+    print(text("with_pip"), flush=True)
+    subprocess.run([python, "-m", "ensurepip", "--default-pip"], stdout=subprocess.DEVNULL, check=True)
+    return _run(python, *_PIP, "install", "--no-compile", "--requirement", REQUIREMENTS)
 
 
 def _install_with_uv(uv: str, python: Path) -> bool:

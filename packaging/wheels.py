@@ -51,7 +51,7 @@ def python_of(uv: str, version: str) -> str | None:
 
 def _found_by(uv: str, version: str) -> str | None:
     try:
-        return run(uv, "python", "find", "--no-project", version).strip()
+        return run(uv, "python", "find", "--system", "--no-project", version).strip()
     except RuntimeError:
         return None
 

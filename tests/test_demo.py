@@ -19,6 +19,7 @@ from demo import install, scenes
 from demo.screen import Screen
 from demo.texts import language, texts
 from tests.gateway import Gateway
+from texapi_core import TexAPIError
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,6 +31,12 @@ def test_both_languages_have_the_same_texts_with_the_same_values() -> None:
     )
 
     assert english == vietnamese
+
+
+def test_every_text_is_used() -> None:
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "demo").glob("*.py"))
+
+    assert not [name for name in texts("en") if f'"{name}"' not in sources and not name.startswith("column_")]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +106,30 @@ def test_it_shows_the_three_scenes_and_every_call(monkeypatch: pytest.MonkeyPatc
     assert re.search(r"^agent, turn 2 +129 +0 +24 +0\.000747 +\d+ +req_\d+$", output, re.MULTILINE)
     assert re.search(r"^total +301 +0 +95 +0\.002328", output, re.MULTILINE)
     assert "\x1b" not in output
+
+
+def test_a_failure_is_shown_and_is_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def scene(screen: Screen, calls: scenes.Calls) -> None:
+        raise TexAPIError("The key is wrong.")
+
+    monkeypatch.setenv("TEXAPI_API_KEY", "sk-tex-1")
+    monkeypatch.setattr(demo.__main__, "SCENES", [scene])
+
+    assert demo.__main__.main() == 1
+    assert "TexAPIError: The key is wrong." in capsys.readouterr().out
+
+
+def test_a_failed_command_of_the_installation_is_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(command: list[str], **_: object) -> None:
+        raise subprocess.CalledProcessError(3, command)
+
+    monkeypatch.setattr(subprocess, "run", fail)
+
+    assert install.main(tmp_path) == 3
 
 
 def test_a_terminal_of_80_columns_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
