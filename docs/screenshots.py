@@ -36,7 +36,8 @@ _COLUMNS = 118
 _DEMO_COLUMNS = 96
 _ROOT = Path(__file__).parent.parent
 _SPINNER = re.compile(r"\x1b\[\?25l.*?\x1b\[\?25h(\r|\x1b\[1A|\x1b\[2K)*", re.DOTALL)
-_BORDERS = "┏┡├└┃│"
+_ROW = re.compile(r"[┏┡├└┃│]|\S {2,}\S")
+"""A line of a table, which would lose its columns if it were wrapped."""
 _STATEMENT_DAY = 10
 _PORT = 8017
 """The key of the stand-in gateway used for the screenshots."""
@@ -169,7 +170,7 @@ def _draw(name: str, command: str, output: str, columns: int) -> None:
     """Save a picture of a terminal, with long sentences wrapped. Raises if a table is wider than it."""
     text = Text.from_ansi(output)
     for line in text.plain.splitlines():
-        if cell_len(line) > columns and line[0] in _BORDERS:
+        if cell_len(line) > columns and _ROW.search(line):
             raise ValueError(f"{command}: {cell_len(line)} columns do not fit into {columns}: {line}")
     console = Console(record=True, width=columns, file=io.StringIO(), force_terminal=True)
     console.print(Text(f"$ {command}", style="bold"))
