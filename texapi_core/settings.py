@@ -6,9 +6,12 @@ OpenAI's variables (`OPENAI_*`) are ignored. Importing this module does not impo
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from texapi_core.accounting.record import CallLabels
@@ -239,12 +242,24 @@ def refuse_unknown_arguments(class_name: str, arguments: Iterable[str], known: C
     """Raise `TexAPISettingsError` for an unknown constructor argument, which may be a costly typo."""
     for name in arguments:
         if name not in known:
-            guess = difflib.get_close_matches(name, known, n=1)
-            hint = f"Did you mean `{guess[0]}`? " if guess else ""
-            raise settings_error(
-                f"{class_name} has no argument `{name}`. {hint}Parameters that only the gateway knows "
-                "go into `extra_body={...}`."
-            )
+            raise settings_error(f"{class_name} has no argument `{name}`. {_way_out(name, known)}")
+
+
+def _way_out(name: str, known: Collection[str]) -> str:
+    """What to do about an argument: that of another class by the table, else a similar name."""
+    if advice := arguments_of_others()["constructor"].get(name):
+        return advice
+    guess = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean `{guess[0]}`? " if guess else ""
+    return f"{hint}Parameters that only the gateway knows go into `extra_body={{...}}`."
+
+
+@cache
+def arguments_of_others() -> Mapping[str, Mapping[str, str]]:
+    """Arguments of other classes for gateways -> what to do instead, for a constructor and for a call."""
+    text = resources.files("texapi_core").joinpath("data", "other_arguments.json").read_text("utf-8")
+    table: Mapping[str, Mapping[str, str]] = json.loads(text)
+    return table
 
 
 def resolve_alias(**named: Any) -> Any:

@@ -12,7 +12,7 @@ from texapi_core.adapter_base.accounting_parameters import AccountingParameters
 from texapi_core.request.history import History
 from texapi_core.request.payload import ReplayReasoning, ToolMedia
 from texapi_core.request.prompt_cache import CachePrompts, check_cache_prompts
-from texapi_core.settings import CALL_OPTIONS
+from texapi_core.settings import CALL_OPTIONS, arguments_of_others
 from texapi_core.settings_checks import settings_error
 
 
@@ -219,6 +219,11 @@ def check_parameters(arguments: Mapping[str, Any]) -> None:
     given = {name: value for name, value in arguments.items() if value is not None}
     if not given:
         return
+    if unknown := given.keys() - SENT - NOT_IN_PAYLOAD:
+        for name in sorted(unknown & arguments_of_others()["call"].keys()):
+            raise settings_error(
+                f"`{name}` is no parameter of a call. {arguments_of_others()['call'][name]} Nothing was sent."
+            )
     parameters = _call_parameters()
     known = {name: value for name, value in given.items() if name in parameters.model_fields}
     try:
