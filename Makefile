@@ -12,7 +12,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test combinations coverage lint format typecheck record notebooks jupyter docs dist wheels features matrix bench bench-bulk conformance soak fuzz compare-faults models ledger torture storm screenshots engines clean
+.PHONY: help demo test combinations coverage lint format typecheck record notebooks jupyter docs dist wheels features matrix bench bench-bulk conformance soak fuzz compare-faults models ledger torture storm screenshots engines rag clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -126,6 +126,9 @@ engines: ## Run examples/ on Dask, Ray, Spark and Celery against the stand-in, a
 	.venv-engines/bin/python -m pip install $(PIP_OPTIONS) "pip>=25.1"
 	.venv-engines/bin/python -m pip install $(PIP_OPTIONS) --editable ".[langchain,llama-index]" "dask[distributed]" pandas pyarrow "ray[data]" pyspark "celery[redis]" pyyaml uvicorn starlette
 	@.venv-engines/bin/python -m examples
+
+rag: $(VENV)/ready ## Run the examples of RAG in bulk on 1,000 documents in two processes, and kill one
+	@DOCUMENTS=1000 $(BIN)/python -m examples.rag
 
 # Each environment is created from scratch; tests/lowest.txt pins the lowest declared version of every dependency.
 MATRIX := openai2 openai3 lowest

@@ -61,6 +61,10 @@ def _timed(work: Workloads) -> dict[str, tuple[Works, int]]:
             partial(work.call_with_ledger, budget_window="month", max_tokens_total=10**12),
             1,
         ),
+        "whole call, rate limit of the process": (
+            partial(work.call_with, limits="auto?requests_per_minute=6000000"),
+            1,
+        ),
         "whole call, 200 messages": (partial(work.call, 200), 1),
         "binding 3 tools again": (work.binding, 1),
         "whole call, 3 tools bound": (work.call_with_tools, 1),

@@ -45,11 +45,13 @@ class Workloads:
         folder = tempfile.TemporaryDirectory(prefix="texapi-bench-")
         atexit.register(folder.cleanup)
         atexit.register(flush_ledgers)  # runs before the folder is removed
-        url = f"sqlite:///{folder.name}/usage.db"
+        return self.call_with(usage_ledger=f"sqlite:///{folder.name}/usage.db", **more)
+
+    def call_with(self, **given: Any) -> dict[str, Work]:
+        """Like `call`, with settings where a client has them."""
 
         def model(client: Client) -> Any:
             made = client.model("whole")
-            given = {"usage_ledger": url, **more}
             return made.model_copy(update=given) if hasattr(made, "usage_ledger") else made
 
         return {

@@ -1,19 +1,24 @@
-"""A real Redis server, a name of its own for each test, and no gate of earlier tests."""
+"""Real stores, a name of its own for each test, and no gate of earlier tests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from tests.limits import redis_server
+from tests.accounting.conftest import _postgresql_server, postgresql_url  # noqa: F401 # fixtures
+from tests.limits import gates, redis_server
 from texapi_core.limits import permit
 
 
 @pytest.fixture(autouse=True)
-def _no_gates_of_earlier_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_gates_of_earlier_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(permit, "_gates", {})
+    yield
+    while gates.opened:
+        gates.opened.pop().close()
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +33,17 @@ def _redis_server() -> Iterator[str]:
 def redis_url(_redis_server: str) -> str:
     """A URL of `limits` with a name of its own."""
     return f"{_redis_server}?name=test-{uuid4().hex}"
+
+
+@pytest.fixture(params=["redis_url", "sqlite", pytest.param("postgresql", marks=pytest.mark.combination)])
+def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The same for each kind of store."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/limits.db?name=test"
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("postgresql_url")
+        return f"{url}{'&' if '?' in url else '?'}name=test"
+    return str(request.getfixturevalue(request.param))
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ class Bucket:
 
 @dataclass
 class Fleet:
-    """Four processes with a queue of `documents` in common."""
+    """Four processes with a queue of `documents` in common, or `alone` with a part of them each."""
 
     burst: float
     headers: bool
@@ -44,15 +44,21 @@ class Fleet:
     refused: int = 0
     answered: int = 0
     seconds: float = 0.0
+    alone: bool = False
+    """Whether each process has a state of its own."""
     state: State = field(default_factory=State)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
         self._limits = Bucket(REQUESTS, self.burst), Bucket(TOKENS, self.burst)
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._left = self.documents
+        self._left = [self.documents] * self.processes
+        if self.alone:
+            self._left = [len(range(part, self.documents, self.processes)) for part in range(self.processes)]
         self._answers = [0] * self.processes
-        self._seen = Seen()
+        self._states = [State(is_alone=True) if self.alone else self.state for _ in range(self.processes)]
+        self._seen = [Seen()] * self.processes
+        self._now_left = [-1.0] * self.processes
 
     @property
     def used(self) -> float:
@@ -70,23 +76,30 @@ class Fleet:
     def _at(self, moment: float, happen: Callable[..., None], *arguments: Any) -> None:
         heapq.heappush(self._events, (moment, self._random.getrandbits(60), happen, arguments))
 
-    def _step(self, now: float, step: Step) -> Any:
+    def _step(self, now: float, process: int, step: Step) -> Any:
         step.jitter = self._random.random()
-        if self.headers and self._seen.requests:
-            step.seen, step.is_new = self._seen, True
-        return self.state.step(now, Plan("auto"), step)
+        if self.headers and self._seen[process].requests:
+            step.seen, step.is_new = self._seen[process], True
+            step.left, self._now_left[process] = self._now_left[process], -1.0
+        return self._states[process].step(now, Plan("auto"), step)
 
     def _ask(self, now: float, process: int) -> None:
-        asked = Step(requests=int(self._left > 0), tokens=_TOKENS_PER_CALL, answered=self._answers[process])
+        asked = Step(
+            requests=int(self._left[process] > 0), tokens=_TOKENS_PER_CALL, answered=self._answers[process]
+        )
         self._answers[process] = 0
-        grant = self._step(now, asked)
+        grant = self._step(now, process, asked)
         if grant.granted:
-            self._left -= 1
+            self._count(process, -1)
             self._at(now + grant.wait + self._random.random() * 0.02, self._send, process, grant.epoch)
             self._at(now + grant.wait + 0.001, self._ask, process)
         else:
             again = min(grant.wait - HORIZON, 1) + self._random.random() * 0.05
             self._at(now + max(again, 0.005), self._ask, process)
+
+    def _count(self, process: int, change: int) -> None:
+        for other in [process] if self.alone else range(self.processes):
+            self._left[other] += change
 
     def _send(self, now: float, process: int, epoch: int) -> None:
         self.requests += 1
@@ -96,9 +109,9 @@ class Fleet:
         )
         if wait > 0:
             self.refused += 1
-            self._left += 1
+            self._count(process, 1)
             after = max(1, math.ceil(wait)) if self.headers else 0
-            self._step(now, Step(refused_epoch=epoch, refused_wait=after))
+            self._step(now, process, Step(refused_epoch=epoch, refused_wait=after))
             return
         for limit, amount in zip(self._limits, amounts, strict=True):
             limit.level -= amount
@@ -111,5 +124,8 @@ class Fleet:
         for limit in self._limits:
             limit.seconds_until(0, now)
         requests, tokens = self._limits
-        left = max(self._seen.left_requests, requests.level), max(self._seen.left_tokens, tokens.level)
-        self._seen = Seen(REQUESTS, TOKENS, *left)
+        for other in [process] if self.alone else range(self.processes):
+            seen = self._seen[other]
+            left = max(seen.left_requests, requests.level), max(seen.left_tokens, tokens.level)
+            self._seen[other] = Seen(REQUESTS, TOKENS, *left)
+            self._now_left[other] = min(requests.level / left[0], tokens.level / left[1])

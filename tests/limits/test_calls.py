@@ -79,7 +79,7 @@ async def test_the_limits_of_the_gateway_are_learned_and_its_429_is_waited_out(
     assert (records[0].waited_ms or 0) > 900
     grant = the_gate().grant
     assert grant is not None
-    assert grant.requests_per_second == pytest.approx(0.95 * 97, rel=0.05)
+    assert 0 < grant.requests_per_second < 97  # of a process that does not know how many it shares them with
     assert grant.seen.tokens == 600_000
 
 

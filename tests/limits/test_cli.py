@@ -48,7 +48,7 @@ def test_a_limit_is_a_row(own_redis: Server) -> None:
 def test_an_empty_redis(own_redis: Server) -> None:
     assert run("--limits", own_redis.url)[:2] == (
         0,
-        "No call has used limits in this Redis within the last hour.\n",
+        "No call has used limits there within the last hour.\n",
     )
 
 

@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 
+from tests.limits.gates import shared
 from tests.limits.redis_server import Server
 from tests.waiting import wait_until
 from texapi_core.limits import gate as gates
 from texapi_core.limits.gate import Gate, Ticket
 from texapi_core.limits.plan import parse_limits
-from texapi_core.limits.redis_store import LEASE_SECONDS, RedisStore
+from texapi_core.limits.redis_store import RedisStore
 from texapi_core.limits.state import Grant, Seen, Step
+from texapi_core.limits.store import LEASE_SECONDS
 
 
 def gate(text: str) -> Gate:
@@ -138,6 +140,7 @@ def test_what_was_not_used_is_given_back() -> None:
 class Slow:
     """A store that is away, as one whose name server does not answer."""
 
+    kind = "Redis"
     failure: Exception | None = TimeoutError()
 
     def is_ready(self, wait: float = 0.0) -> bool:
@@ -146,6 +149,8 @@ class Slow:
 
     def step(self, step: Step) -> Grant | None:
         raise AssertionError("never asked")
+
+    def close(self) -> None: ...
 
 
 def test_a_store_that_never_answers_is_warned_of_once_and_no_call_waits_for_it(
@@ -180,13 +185,8 @@ def test_an_error_of_the_thread_leaves_no_call_waiting(
     assert "The limits failed for a moment." in caplog.text
 
 
-def shared(url: str) -> Gate:
-    plan = parse_limits(url)
-    return Gate(plan, RedisStore(plan, plan.name or ""))
-
-
-def test_what_one_process_learns_holds_for_the_others(redis_url: str) -> None:
-    one, other = shared(redis_url), shared(redis_url)
+def test_what_one_process_learns_holds_for_the_others(shared_url: str) -> None:
+    one, other = shared(shared_url), shared(shared_url)
     ticket = passed(one)
     one.answered(Seen(600, 60_000, 9, 900))
     one.ended(ticket, 1, 5)
@@ -201,8 +201,8 @@ def test_what_one_process_learns_holds_for_the_others(redis_url: str) -> None:
     assert other.grant.processes == 2
 
 
-def test_a_429_of_one_process_makes_the_others_wait(redis_url: str) -> None:
-    one, other = shared(redis_url), shared(redis_url)
+def test_a_429_of_one_process_makes_the_others_wait(shared_url: str) -> None:
+    one, other = shared(shared_url), shared(shared_url)
     ticket = passed(one)
     passed(other)
     start = time.monotonic()
@@ -291,8 +291,8 @@ def test_a_call_costs_few_steps_where_the_rate_is_high(redis_url: str) -> None:
     assert max(asked.requests for asked in steps) <= gates._MAX_BLOCK
 
 
-def test_a_process_that_ends_holds_nothing(redis_url: str) -> None:
-    url = redis_url + "&max_concurrency=1&requests_per_minute=60000"
+def test_a_process_that_ends_holds_nothing(shared_url: str) -> None:
+    url = shared_url + "&max_concurrency=1&requests_per_minute=60000"
     ended, next_one = shared(url), shared(url)
     passed(ended)
 

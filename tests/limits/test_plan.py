@@ -37,6 +37,15 @@ both = pytest.mark.parametrize("make", [ChatTexAPI, TexAPI])
             Plan("rediss://user:pass@cache/1?ssl_cert_reqs=none", name="team a", max_concurrency=8),
         ),
         (
+            {"url": "sqlite:////data/a%20b.db", "requests_per_minute": 600},
+            Plan("sqlite:////data/a%20b.db", requests_per_minute=600),
+        ),
+        (
+            "postgresql+psycopg://user:pass@db/usage?sslmode=require&tokens_per_minute=6e4",
+            Plan("postgresql://user:pass@db/usage?sslmode=require", tokens_per_minute=60_000),
+        ),
+        ("postgresql:///usage?host=/run/pg", Plan("postgresql:///usage?host=%2Frun%2Fpg")),
+        (
             {"url": "redis://cache?db=2", "requests_per_minute": 600, "name": "a&b"},
             Plan("redis://cache?db=2", name="a&b", requests_per_minute=600),
         ),
@@ -55,6 +64,13 @@ def test_forms(limits: Any, plan: Plan) -> None:
         ("redis://", "is none of them"),
         ("redis://cache:0", "is none of them"),
         ("redis://cache:port", "is none of them"),
+        ("sqlite://", "is none of them"),
+        ("sqlite:///", "is none of them"),
+        ("sqlite://host/file.db", "is none of them"),
+        ("sqlite:///folder/", "is none of them"),
+        ("sqlite:///file.db?rpm=5", "no parameter `rpm`"),
+        ("postgresql:usage", "is none of them"),
+        ("postgresql://db/usage?rpm=5", "no parameter `rpm`"),
         (5, "not int"),
         (True, "not bool"),
         ({"url": 5}, "not int"),
@@ -87,12 +103,14 @@ def test_no_message_quotes_a_password() -> None:
         assert "hunter2" not in str(caught.value)
 
 
-def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["redis", "postgresql"])
+def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     parse_limits.cache_clear()
     monkeypatch.setattr("texapi_core.limits.plan.find_spec", lambda name: None)
 
-    with pytest.raises(texapi_core.TexAPISettingsError, match=r"texapi-integrations\[redis\]"):
-        check_limits("redis://cache")
+    with pytest.raises(texapi_core.TexAPISettingsError, match=rf"texapi-integrations\[{kind}\]"):
+        check_limits(f"{kind}://cache")
+    assert parse_limits("sqlite:///limits.db").kind == "sqlite"
 
 
 @both

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -9,9 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.limits.simulation import Fleet
-from texapi_core.limits import state
+from texapi_core.limits import state, store_module
 from texapi_core.limits.plan import Plan, parse_limits
-from texapi_core.limits.redis_store import RedisStore
 from texapi_core.limits.state import Seen, State, Step
 
 AUTO = Plan("auto")
@@ -23,6 +23,24 @@ def test_with_headers_almost_nothing_is_refused_and_the_limit_is_used(burst: flo
     fleet = Fleet(burst, headers=True, seed=seed).run()
 
     assert fleet.refused / fleet.requests < 0.02
+    assert fleet.used > 0.9
+
+
+@pytest.mark.parametrize("burst", [1, 6])
+@pytest.mark.parametrize("headers", [True, False])
+def test_processes_that_share_nothing_see_what_the_others_leave(burst: float, headers: bool) -> None:
+    fleets = [Fleet(burst, headers=headers, seed=seed, alone=True).run() for seed in range(3)]
+
+    assert sum(fleet.refused for fleet in fleets) / sum(fleet.requests for fleet in fleets) < (
+        0.02 if headers else 0.08
+    )
+    assert min(fleet.used for fleet in fleets) > (0.85 if headers else 0.6)
+
+
+def test_one_process_alone_gets_the_whole_limit() -> None:
+    fleet = Fleet(1, headers=True, alone=True, processes=1).run()
+
+    assert fleet.refused == 0
     assert fleet.used > 0.9
 
 
@@ -143,17 +161,12 @@ plans = st.builds(
 
 @given(plan=plans, steps=st.lists(st.tuples(st.floats(0, 3), steps), min_size=1, max_size=12))
 @settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_script_gives_the_same_grants(
-    redis_url: str, plan: Plan, steps: list[tuple[float, Step]]
+def test_every_store_gives_the_same_grants(
+    shared_url: str, plan: Plan, steps: list[tuple[float, Step]]
 ) -> None:
-    shared = Plan(
-        parse_limits(redis_url).url,
-        None,
-        plan.requests_per_minute,
-        plan.tokens_per_minute,
-        plan.max_concurrency,
-    )
-    store = RedisStore(shared, f"test-{uuid4().hex}")
+    shared = replace(plan, url=parse_limits(shared_url).url)
+    store = store_module(shared.kind).open_store(shared, f"test-{uuid4().hex}")
+    store._open()
     local, now = State(), 1_795_824_000.0
     for passed, step in steps:
         now += passed
@@ -162,6 +175,7 @@ def test_the_script_gives_the_same_grants(
 
         assert theirs is not None, store.failure
         assert _flat(ours) == pytest.approx(_flat(theirs), rel=1e-6, abs=1e-4)
+    store._close()
 
 
 def _flat(grant: state.Grant) -> tuple[float, ...]:

@@ -46,13 +46,13 @@ def prices(*, name: str, ledger: str, check: bool, gateway: bool, timeout: float
 
 
 def limits(*, url: str, format: str) -> None:
-    """Rate limits in Redis: what is stated, the rate in use, 429s that lowered it, processes and calls."""
+    """Shared rate limits: what is stated, the rate in use, 429s that lowered it, processes and calls."""
     try:
         rows = read_limits(url)
     except ValueError as error:
         stop(USAGE_ERROR, str(error))
     except ConnectionError as error:
-        stop(NO_LEDGER, say("Redis does not answer: {error}", error=error))
+        stop(NO_LEDGER, str(error))
     output.print_limits(rows, format)
 
 

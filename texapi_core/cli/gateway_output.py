@@ -54,7 +54,7 @@ def print_limits(rows: Sequence[Mapping[str, Any]], format: str) -> None:
     if format != "table":
         print_rows(rows, format)
     elif not rows:
-        print_line(say("No call has used limits in this Redis within the last hour."))
+        print_line(say("No call has used limits there within the last hour."))
     else:
         titles = {name: name.replace("_", " ") for name in rows[0] if not name.startswith("stated")}
         print_table(rows, titles, _cell)

@@ -328,7 +328,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], str]] = {
         "gateway:prices",
     ),
     "limits": (
-        "Rate limits in Redis: what is stated, the rate in use, 429s that lowered it, processes and calls.",
+        "Shared rate limits: what is stated, the rate in use, 429s that lowered it, processes and calls.",
         _limits,
         "gateway:limits",
     ),

@@ -1,14 +1,17 @@
-"""Rate limits that all calls of a process share, or with Redis those of many processes and machines."""
+"""Rate limits of all calls of a process, or of many processes and machines by Redis or a database."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
 
 __all__: list[str] = []
 
 
-def load_redis_store() -> ModuleType:
-    """The module of limits in Redis. Raises `ImportError` without the extra `redis`."""
-    from texapi_core.limits import redis_store as module  # needs the extra `redis`
+def store_module(kind: str) -> ModuleType:
+    """The module of a kind of store, which most processes do not need.
 
-    return module
+    Raises:
+        ImportError: for `redis`, without the extra.
+    """
+    return import_module(f"texapi_core.limits.{'redis' if kind == 'redis' else 'database'}_store")

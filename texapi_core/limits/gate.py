@@ -1,7 +1,7 @@
 """The gate of a limit in this process: calls queue, and one thread asks for permits and lets them pass.
 
 Calls of all threads and event loops wait in one queue, so that each gets its turn, and only the thread talks
-to Redis. It asks for as many permits at once as are used in a tenth of a second. Where Redis is away, the
+to the store. It asks for as many permits at once as are used in a tenth of a second. Where that is away, the
 gate goes on with this process's share of the last known rate.
 """
 
@@ -34,18 +34,19 @@ _HEARTBEAT_SECONDS = 5.0
 _LINGER_SECONDS = 10.0
 """The thread ends after so long without a call."""
 _FIRST_WAIT = 1.5
-"""Seconds that the first call gives Redis to answer."""
+"""Seconds that the first call gives the store to answer."""
 _WARN_SECONDS = 60.0
 _UNKNOWN_PROCESSES = 4
-"""By how many processes a limit is divided if Redis has never answered."""
+"""By how many processes a limit is divided if the store has never answered."""
 _LEARNING = 0.1
 _ALONE_EPOCH = 2**40
-"""Epochs of the state without Redis begin here: they are those of no other."""
+"""Epochs of the state without a store begin here: they are those of no other."""
 
 
 class Store(Protocol):
     """Where the state is if not in this process."""
 
+    kind: str
     failure: Exception | None
 
     def is_ready(self, wait: float = 0.0) -> bool:
@@ -54,6 +55,10 @@ class Store(Protocol):
 
     def step(self, step: Step) -> Grant | None:
         """The grant, `None` if it does not answer."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
         ...
 
 
@@ -75,7 +80,7 @@ class Gate:
     def __init__(self, plan: Plan, store: Store | None = None) -> None:
         self._plan = plan
         self._store = store
-        self._local = State()
+        self._local = State(is_alone=store is None)
         self._changed = threading.Condition()
         self._queue: deque[Ticket] = deque()
         self._report = Step()
@@ -203,13 +208,14 @@ class Gate:
             self._end()
 
     def close(self) -> None:
-        """Report what the end of the process would leave in Redis for a while: calls in progress, tokens."""
+        """Report what the end of the process would leave in the store: calls in progress, tokens."""
         if self._store is None or self.grant is None or not self._store.is_ready():
             return
         with self._changed:
             self._held = 0
             step = self._take_report(asks=False)
         self._store.step(step)
+        self._store.close()
 
     def _end(self) -> None:
         self._held -= 1
@@ -218,7 +224,7 @@ class Gate:
             self._changed.notify()
 
     def _learn(self, seen: Seen) -> None:
-        before = self._seen
+        before, given = self._seen, seen
         if (seen.requests, seen.tokens) == (before.requests, before.tokens):
             seen = seen._replace(
                 left_requests=max(seen.left_requests, before.left_requests),
@@ -227,6 +233,8 @@ class Gate:
         if seen != before:
             self._seen = seen
             self._report.is_new = True
+        pairs = (given.left_requests, seen.left_requests), (given.left_tokens, seen.left_tokens)
+        self._report.left = min((left / most for left, most in pairs if most), default=-1.0)
 
     # The thread
 
@@ -348,20 +356,20 @@ class Gate:
         self._held += 1
         ticket.epoch = self.grant.epoch if self.grant else -1
 
-    # Without Redis
+    # Without the store
 
     def _step(self, step: Step) -> Grant:
         if self._store is not None:
             if self._store.is_ready() and (grant := self._store.step(step)) is not None:
                 if self._is_away:
                     self._is_away = False
-                    logger.info("Redis answers again: the limits are shared as before.")
+                    logger.info("%s answers again: the limits are shared as before.", self._store.kind)
                 return grant
             if not self._is_away:
-                self._go_alone()
+                self._go_alone(self._store)
         return self._local.step(time.monotonic(), self._plan, step)
 
-    def _go_alone(self) -> None:
+    def _go_alone(self, store: Store) -> None:
         """Go on with this process's part of the last known rate."""
         self._is_away = True
         known, parts = self.grant, _UNKNOWN_PROCESSES
@@ -375,7 +383,8 @@ class Gate:
         if time.monotonic() - self._warned_at >= _WARN_SECONDS:
             self._warned_at = time.monotonic()
             logger.warning(
-                "Redis does not answer (%s): calls go on at 1/%d of the limits, the share of this process.",
-                type(self._store and self._store.failure).__name__,
+                "%s does not answer (%s): calls go on at 1/%d of the limits, the share of this process.",
+                store.kind,
+                type(store.failure).__name__,
                 parts,
             )

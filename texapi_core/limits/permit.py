@@ -13,7 +13,7 @@ from texapi_core._fork import at_fork
 from texapi_core.accounting.estimate import likely_tokens
 from texapi_core.accounting.record import logger
 from texapi_core.errors import TexAPIConnectionError, TexAPIError, TexAPIRateLimitError
-from texapi_core.limits import load_redis_store
+from texapi_core.limits import store_module
 from texapi_core.limits.gate import Gate, Ticket
 from texapi_core.limits.headers import seen_in
 from texapi_core.limits.plan import Plan, parse_limits
@@ -90,6 +90,8 @@ class Permit:
 
 
 _gates: dict[tuple[str, str, str], Gate] = {}
+_inherited: list[Gate] = []
+"""Gates of a parent process, kept so that nothing of theirs is closed here."""
 _lock = threading.Lock()
 
 
@@ -111,7 +113,7 @@ def _new_gate(settings: Settings) -> Gate:
     if not plan.is_shared:
         return Gate(plan)
     name = scope_of(plan, settings.base_url, settings.api_key)
-    return Gate(plan, load_redis_store().RedisStore(plan, name))
+    return Gate(plan, store_module(plan.kind).open_store(plan, name))
 
 
 def scope_of(plan: Plan, base_url: str, api_key: str) -> str:
@@ -128,6 +130,7 @@ def _forget_all_gates() -> None:
     """After a fork the parent's thread and connection are not ours."""
     global _lock
     _lock = threading.Lock()
+    _inherited.extend(_gates.values())
     _gates.clear()
 
 

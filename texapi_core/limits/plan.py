@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from texapi_core.settings_checks import settings_error
 
 AUTO = "auto"
 _NUMBERS = ("requests_per_minute", "tokens_per_minute", "max_concurrency")
 _NAMES = ("name", *_NUMBERS)
-_OF_REDIS = ("db", "protocol", "ssl_")
-"""Query parameters for redis-py, or how they begin."""
+_KINDS = {
+    "redis": "redis",
+    "rediss": "redis",
+    "sqlite": "sqlite",
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+}
+"""Scheme of a URL -> where the state is."""
+_OF_DRIVERS = {
+    "redis": ("db", "protocol", "ssl_"),
+    "postgresql": ("ssl", "host", "port", "gss", "krb", "channel_binding", "target_session_attrs", "service"),
+}
+"""Query parameters for redis-py and libpq, or how they begin."""
 _MAX_NAME = 100
-_FORMS = '`limits` is "auto", "redis://HOST:6379/0", "rediss://...", or a dict with `url` and limits'
+_FORMS = (
+    '`limits` is "auto", "redis://HOST:6379/0", "rediss://...", "postgresql://...", "sqlite:///FILE", '
+    "or a dict with `url` and limits"
+)
+_EXTRAS = {"redis": "redis", "postgresql": "psycopg"}
+"""Where the state is -> the driver; the extra has the name of the former."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +43,7 @@ class Plan:
     """Parsed `limits`. `None` means that a limit is not configured."""
 
     url: str
-    """`auto`, or the URL for redis-py without the parameters of this package. May hold a password."""
+    """`auto`, or the URL without the parameters of this package. May hold a password."""
     name: str | None = None
     """What shares a limit; default the base URL and the key."""
     requests_per_minute: float | None = None
@@ -35,8 +52,18 @@ class Plan:
 
     @property
     def is_shared(self) -> bool:
-        """Whether the state is in Redis."""
+        """Whether the state is outside this process."""
         return self.url != AUTO
+
+    @property
+    def kind(self) -> str:
+        """`auto`, `redis`, `postgresql` or `sqlite`."""
+        return _KINDS.get(self.url.partition(":")[0], AUTO)
+
+    @property
+    def path(self) -> str:
+        """The absolute path of an SQLite file."""
+        return os.path.abspath(unquote(self.url.removeprefix("sqlite:///")))
 
 
 def check_limits(limits: Any) -> str:
@@ -73,30 +100,40 @@ def parse_limits(text: str) -> Plan:
     """The plan that a text describes. Raises `TexAPISettingsError` like `check_limits`."""
     try:
         parts = urlsplit(text.strip())
-        is_redis = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
+        kind = _KINDS.get(parts.scheme.partition("+")[0], "")
+        has_host = bool(parts.hostname) or kind == "postgresql"  # whose socket is a parameter
+        is_server = kind in _EXTRAS and has_host and "//" in text and parts.port != 0
         pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
         raise settings_error(f"{_FORMS}; this is none of them.") from None
     is_auto = not parts.scheme and not parts.netloc and parts.path == AUTO
-    if not (is_redis or is_auto) or parts.fragment:
+    is_file = kind == "sqlite" and not parts.netloc and len(parts.path) > 1 and not parts.path.endswith("/")
+    if not (is_server or is_auto or is_file) or parts.fragment:
         raise settings_error(f"{_FORMS}; this is none of them.")
-    if is_redis and find_spec("redis") is None:
+    if is_server and find_spec(_EXTRAS[kind]) is None:
         raise settings_error(
-            '`limits` in Redis need an extra. Install it with: pip install "texapi-integrations[redis]"'
+            f'These `limits` need an extra. Install it with: pip install "texapi-integrations[{kind}]"'
         )
     own = {name: value for name, value in pairs if name in _NAMES}
     others = [(name, value) for name, value in pairs if name not in _NAMES]
     for name, _ in others:
-        if is_auto or not name.startswith(_OF_REDIS):
+        if not name.startswith(_OF_DRIVERS.get(kind, ())):
             raise settings_error(f"`limits` has no parameter `{name[:40]}`; it has {_listed(_NAMES)}.")
     concurrency = _number(own, "max_concurrency")
     return Plan(
-        url=AUTO if is_auto else urlunsplit(parts._replace(query=urlencode(others))),
+        url=AUTO if is_auto else _url_of(text.strip(), others),
         name=_name(own.get("name")),
         requests_per_minute=_number(own, "requests_per_minute"),
         tokens_per_minute=_number(own, "tokens_per_minute"),
         max_concurrency=None if concurrency is None else int(concurrency),
     )
+
+
+def _url_of(text: str, parameters: list[tuple[str, str]]) -> str:
+    """The URL as drivers read it: without SQLAlchemy's name of a driver, with their own parameters."""
+    scheme, _, rest = text.partition("?")[0].partition("://")
+    url = f"{scheme.partition('+')[0]}://{rest}"
+    return f"{url}?{urlencode(parameters)}" if parameters else url
 
 
 def _name(name: str | None) -> str | None:

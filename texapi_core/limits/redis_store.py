@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import time
-from contextlib import suppress
 from typing import Any
-from uuid import uuid4
 
 import redis
 from redis.backoff import NoBackoff
@@ -16,15 +11,14 @@ from redis.retry import Retry
 from texapi_core.limits import state
 from texapi_core.limits.plan import Plan
 from texapi_core.limits.state import Grant, Seen, Step
-
-_CONNECT_SECONDS = 1.0
-_ANSWER_SECONDS = 0.5
-"""How long a step waits for Redis; then it is away."""
-_PROBE_SECONDS = 1.0
-LEASE_SECONDS = 15.0
-"""After so long without a step the calls in progress of a process no longer count."""
-_KEPT_SECONDS = 3600
-"""How long what was learned is kept without a call."""
+from texapi_core.limits.store import (
+    ANSWER_SECONDS,
+    CONNECT_SECONDS,
+    KEPT_SECONDS,
+    LEASE_SECONDS,
+    SharedStore,
+    limit_row,
+)
 
 _SCRIPT = """
 local key, seen_processes, calls = KEYS[1], KEYS[2], KEYS[3]
@@ -145,7 +139,7 @@ return {granted and 1 or 0, text(wait), text(s.epoch), text(math.max(s.blocked_u
 """What follows the arguments is `State.step`, in the same order; a test compares them."""
 _CONSTANTS = {
     "LEASE_SECONDS": LEASE_SECONDS,
-    "KEPT_SECONDS": _KEPT_SECONDS,
+    "KEPT_SECONDS": KEPT_SECONDS,
     **{
         name: getattr(state, name)
         for name in (
@@ -174,10 +168,10 @@ def keys_of(name: str) -> list[str]:
 
 
 def read_limits(plan: Plan) -> list[dict[str, Any]]:
-    """A row for each limit in a Redis, sorted by name. `None` means unknown.
+    """A row for each limit in a Redis, sorted by name.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        ConnectionError: Redis does not answer.
     """
     client = client_of(plan)
     try:
@@ -185,6 +179,8 @@ def read_limits(plan: Plan) -> list[dict[str, Any]]:
         found = [key.decode() for key in client.scan_iter(f"{_PREFIX}*{_SUFFIX}", count=1000)]
         names = sorted(key[len(_PREFIX) : -len(_SUFFIX)] for key in found)
         return [_row(client, name, seconds + microseconds / 1e6) for name in names]
+    except redis.RedisError as error:
+        raise ConnectionError(type(error).__name__) from None
     finally:
         client.close()
 
@@ -194,64 +190,27 @@ def _row(client: Any, name: str, now: float) -> dict[str, Any]:
     state = {field.decode(): float(value) for field, value in client.hgetall(state_key).items()}
     alive = client.zrangebyscore(processes, now, "+inf")
     held = [count for count in client.hmget(calls, alive) if count] if alive else []
-    return {
-        "limit": name,
-        "stated_requests_per_minute": state.get("limit") or None,
-        "stated_tokens_per_minute": state.get("token_limit") or None,
-        "requests_per_minute": _per_minute(state.get("rate")),
-        "tokens_per_minute": _per_minute(state.get("token_rate")),
-        "share": round(state.get("share", 1.0), 3),
-        "blocked_seconds": round(max(state.get("blocked_until", 0.0) - now, 0.0), 1),
-        "refusals": int(state.get("epoch", 0)),
-        "processes": len(alive),
-        "calls": sum(map(int, held)) if held else None,
-    }
+    return limit_row(name, state, now, len(alive), sum(map(int, held)) if held else None)
 
 
-def _per_minute(rate: float | None) -> float | None:
-    return round(rate * 60, 1) if rate else None
+class RedisStore(SharedStore):
+    """Steps in Redis."""
 
-
-class RedisStore:
-    """Steps in Redis. A thread connects, so that no name server or proxy holds up a call.
-
-    `step` is called by one thread at a time.
-    """
+    kind = "Redis"
 
     def __init__(self, plan: Plan, name: str) -> None:
-        self._plan = plan
+        super().__init__(plan, name)
         self._keys = keys_of(name)
-        self._process = f"{os.getpid()}-{uuid4().hex[:12]}"
         self._client = client_of(plan)
         self._script = self._client.register_script(SCRIPT)
-        self._is_connected = threading.Event()
-        self._is_connecting = False
-        self.failure: Exception | None = None
-        """Why Redis is away."""
 
-    def is_ready(self, wait: float = 0.0) -> bool:
-        """Whether Redis answers, after at most `wait` seconds. If not, a thread goes on trying."""
-        if not self._is_connected.is_set() and not self._is_connecting:
-            self._is_connecting = True
-            threading.Thread(target=self._connect, name="texapi-limits-connect", daemon=True).start()
-        return self._is_connected.wait(wait) if wait else self._is_connected.is_set()
+    def _open(self) -> None:
+        self._client.ping()
 
-    def _connect(self) -> None:
-        while True:
-            try:
-                self._client.ping()
-            except Exception as error:  # redis-py lets errors of lower layers through
-                self.failure = error
-                with suppress(Exception):
-                    self._client.connection_pool.disconnect()
-                time.sleep(_PROBE_SECONDS)
-            else:
-                self._is_connecting = False
-                self._is_connected.set()
-                return
+    def _close(self) -> None:
+        self._client.connection_pool.disconnect()
 
-    def step(self, step: Step, *, now: float | None = None) -> Grant | None:
-        """The grant, `None` if Redis does not answer. `now` replaces the clock of Redis in tests."""
+    def _ask(self, step: Step, now: float | None) -> Grant:
         plan = self._plan
         arguments = (
             self._process,
@@ -271,13 +230,10 @@ class RedisStore:
             plan.tokens_per_minute or 0,
             plan.max_concurrency or 0,
         )
-        try:
-            reply: Any = self._script(keys=self._keys, args=arguments)
-        except Exception as error:
-            self.failure = error
-            self._is_connected.clear()
-            return None
-        return grant_of(reply)
+        return grant_of(self._script(keys=self._keys, args=arguments))
+
+
+open_store = RedisStore
 
 
 def grant_of(reply: Any) -> Grant:
@@ -301,8 +257,8 @@ def client_of(plan: Plan) -> Any:
     """A redis-py client that gives up soon."""
     return redis.Redis.from_url(
         plan.url,
-        socket_timeout=_ANSWER_SECONDS,
-        socket_connect_timeout=_CONNECT_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+        socket_connect_timeout=CONNECT_SECONDS,
         retry=Retry(NoBackoff(), 1),
         client_name="texapi-limits",
     )

@@ -5,10 +5,15 @@ once both have passed, and moves them on by its share of a minute. What a limit 
 `x-ratelimit-remaining-*`. Rates are limits, configured or learned from `x-ratelimit-limit-*`, times `share`.
 A refusal (429) blocks everybody for a while and lowers `share`, once for all requests under way; permits that
 had to wait raise it again. Without any limit the rate is `START` times `share`, which has no upper bound.
+
+A process that is alone with its state does not know who else uses the limit, but sees what they leave: the
+rate falls while less than `LEFT` is left and rises while more is, at once by `pull` and for good by `share`.
+So processes that share nothing share the limit.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -32,6 +37,18 @@ MAX_BLOCK = 8.0
 JITTER = 0.1
 SHORTEST_MEASURE = 0.5
 """Seconds between two 429s from which the rate that the server allowed is measured."""
+
+
+ALONE_START = 3.0
+"""What `START` is to a process that is alone with its state."""
+LEFT = 0.6
+"""The part of what piles up that should be left, for others who come at the same moment."""
+PULL = (0.7, 5.0)
+"""How strongly a rate follows what is left: with the seconds for which a limit piles up, within these."""
+SLOW_GAIN, QUICK_GAIN = 0.2, 0.7
+"""How fast `share` follows what is left, each second; quickly until others have left too little once."""
+GROWTH_SECONDS = 6.0
+"""Without headers: the rate of a process alone grows ever faster when it was not refused for longer."""
 
 
 class Seen(NamedTuple):
@@ -65,6 +82,8 @@ class Step:
     jitter: float = 0.0
     """A random number below 1."""
     seen: Seen = field(default_factory=Seen)
+    left: float = -1.0
+    """The part of a limit that the last answer says is left, of the most that ever was; -1 if unknown."""
     is_new: bool = False
     """Whether `seen` has come since the last step; else it counts only where nothing is known."""
 
@@ -111,6 +130,14 @@ class State:
     seen: Seen = field(default_factory=Seen)
     parts: int = 1
     """By how many processes the limit is divided."""
+    is_alone: bool = False
+    """Whether others may use the same limit of whom nothing is known but what they leave."""
+    pull: float = 1.0
+    """What the rate of a process alone is multiplied by for now."""
+    watched_at: float = 0.0
+    """When what is left last came; 0 before the first limit is known."""
+    was_short: bool = False
+    """Whether less than `LEFT` was ever left."""
 
     def step(self, now: float, plan: Plan, step: Step, *, others_held: int = 0) -> Grant:
         """Take a report and give permits. `now`: seconds on any clock that does not go back."""
@@ -123,9 +150,10 @@ class State:
         is_known = bool(limit or token_limit)
         if is_known:
             self.share = min(self.share, 1.0)
-        full = (limit / 60 * USED if limit else 0.0 if is_known else START) / self.parts
+        full = (limit / 60 * USED if limit else 0.0 if is_known else self._start()) / self.parts
         full_tokens = token_limit / 60 * USED / self.parts
-        rate, token_rate = full * self.share, full_tokens * self.share
+        self._watch(now, plan, step.left, full, full_tokens)
+        rate, token_rate = self._rates(full, full_tokens)
         if step.answered:
             self.in_vain, self.has_answers = 0, 1
         if token_rate:
@@ -134,7 +162,7 @@ class State:
             self.requests_at -= step.returned / rate
         if step.refused_epoch >= 0:
             self._refused(now, step, full, full_tokens, is_known=is_known)
-            rate, token_rate = full * self.share, full_tokens * self.share
+            rate, token_rate = self._rates(full, full_tokens)
         start = max(now, self.blocked_until)
         burst = BURST / self.parts
         if rate:
@@ -156,6 +184,35 @@ class State:
             granted, wait, self.epoch, blocked, rate, token_rate, self.share, self.parts, held, self.seen
         )
 
+    def _start(self) -> float:
+        return ALONE_START if self.is_alone else START
+
+    def _rates(self, full: float, full_tokens: float) -> tuple[float, float]:
+        part = self.share if self.pull == 1.0 else min(self.share * self.pull, 1.0)
+        return full * part, full_tokens * part
+
+    def _watch(self, now: float, plan: Plan, left: float, full: float, full_tokens: float) -> None:
+        if not self.is_alone or left < 0:
+            return
+        is_configured = plan.requests_per_minute or plan.tokens_per_minute
+        if not self.watched_at and not is_configured:  # it goes on as fast as before the limit was known
+            calls = self.permitted * full_tokens / self.permitted_tokens if self.permitted_tokens else 0.0
+            self.share = min([self.share, *(ALONE_START / rate for rate in (full, calls) if rate)])
+        seconds = min(now - self.watched_at, 2.0) if self.watched_at else 0.0
+        self.watched_at = now
+        piled = self.seen.left_requests / full if full else 0.0
+        if full_tokens:
+            piled = max(piled, self.seen.left_tokens / full_tokens)
+        more = left - LEFT
+        if more < 0 and not self.was_short:
+            self.was_short = True
+            self.share *= 0.5
+        gain = SLOW_GAIN if self.was_short else QUICK_GAIN
+        growth = gain * seconds * more / (1 - LEFT if more > 0 else LEFT)
+        self.share = min(max(self.share * math.exp(growth), 0.005), 1.0)
+        weakest, strongest = PULL
+        self.pull = min(max(1.0 + min(max(piled, weakest), strongest) * more, 0.2), 2.0)
+
     def _refused(self, now: float, step: Step, full: float, full_tokens: float, *, is_known: bool) -> None:
         wait = step.refused_wait or min(FIRST_BLOCK * 2.0**self.in_vain, MAX_BLOCK)
         self.blocked_until = max(self.blocked_until, now + wait * (1 + JITTER * step.jitter))
@@ -164,7 +221,9 @@ class State:
         if step.refused_epoch != self.epoch:
             return  # sent before the last 429 was known
         seconds = now - self.lowered_at
-        share = 0.95 * self.share if is_known else (0.85 if self.lowered_to else 0.5) * self.share
+        share = (0.85 if self.lowered_to else 0.5) * self.share
+        if is_known and (self.lowered_to or not self.is_alone):
+            share = 0.95 * self.share
         if self.lowered_to and seconds >= SHORTEST_MEASURE:
             # The limit was used up at both 429s: what passed between them is what the server allows.
             passed = (self.permitted - 1) / seconds / full if full else 0.0
@@ -186,7 +245,8 @@ class State:
             if is_known:
                 self.share = min(1.0, self.share + INCREASE * self.lowered_to * seconds)
             elif self.lowered_to:
-                self.share += INCREASE * self.lowered_to * seconds
+                calm = (now - self.lowered_at) / GROWTH_SECONDS if self.is_alone else 0.0
+                self.share += INCREASE * (1 + calm * calm) * self.lowered_to * seconds
             elif self.has_answers:
                 self.share += GROWTH * self.share * seconds
         if rate:
