@@ -385,6 +385,6 @@ class Gate:
             logger.warning(
                 "%s does not answer (%s): calls go on at 1/%d of the limits, the share of this process.",
                 store.kind,
-                type(store.failure).__name__,
+                type(store.failure).__name__ if store.failure else "no answer yet",
                 parts,
             )
