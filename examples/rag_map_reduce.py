@@ -7,13 +7,15 @@ in `TEXAPI_LIMITS`.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
-from langchain_core.load import dumps, loads
+from langchain_core.messages import messages_from_dict, messages_to_dict
+from langchain_core.outputs import ChatGeneration
 
 from examples.documents import texts
 from langchain_texapi import ChatTexAPI
@@ -38,13 +40,15 @@ class FileCache(BaseCache):
         """The answer, if there is one."""
         select = "SELECT answer FROM answers WHERE prompt = ? AND model = ?"
         row = self._file.execute(select, (prompt, llm_string)).fetchone()
-        return None if row is None else [loads(text) for text in loads(row[0])]
+        if row is None:
+            return None
+        return [ChatGeneration(message=message) for message in messages_from_dict(json.loads(row[0]))]
 
     def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         """Keep an answer."""
-        answer = dumps([dumps(generation) for generation in return_val])
+        messages = [generation.message for generation in return_val if isinstance(generation, ChatGeneration)]
         insert = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?)"
-        self._file.execute(insert, (prompt, llm_string, answer))
+        self._file.execute(insert, (prompt, llm_string, json.dumps(messages_to_dict(messages))))
 
     def clear(self, **kwargs: object) -> None:
         """Forget all."""
@@ -62,15 +66,15 @@ def summarise(model: ChatTexAPI, documents: Sequence[str]) -> list[str]:
 
 
 def main(folder: str, part: int, parts: int) -> None:
-    """Summarise a part of the documents, and print how many summaries there were and the last one."""
+    """Write the summary of a part of the documents, and print of how many."""
     model = ChatTexAPI(model="claude-sonnet-4-6", max_tokens=200, cache=FileCache(Path(folder, "answers.db")))
     summaries = summarise(model, [text for _, text in texts()[part::parts]])
     count = len(summaries)
     while len(summaries) > 1:
         groups = [summaries[start : start + _GROUP] for start in range(0, len(summaries), _GROUP)]
         summaries = summarise(model, ["\n".join(group) for group in groups])
+    Path(folder, f"summary-{part}.txt").write_text(summaries[0], "utf-8")
     print(count)
-    print(summaries[0], file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -291,6 +291,26 @@ def test_a_call_costs_few_steps_where_the_rate_is_high(redis_url: str) -> None:
     assert max(asked.requests for asked in steps) <= gates._MAX_BLOCK
 
 
+def test_a_step_brings_permits_for_a_tenth_of_a_second(redis_url: str) -> None:
+    """At 100 a second, where a step for each would cost more than the call's own CPU."""
+    one = shared(redis_url + "&requests_per_minute=6000")
+    done(one, one.enter(1))
+    store: Any = one._store
+    step, asked = store.step, []
+
+    def counted(what: Step) -> Any:
+        asked.append(what.requests)
+        return step(what)
+
+    store.step = counted
+    tickets = [one.enter(1) for _ in range(50)]
+    for ticket in tickets:
+        done(one, ticket)
+
+    assert sum(1 for requests in asked if requests) <= 25
+    assert max(asked) <= 10
+
+
 def test_a_process_that_ends_holds_nothing(shared_url: str) -> None:
     url = shared_url + "&max_concurrency=1&requests_per_minute=60000"
     ended, next_one = shared(url), shared(url)
