@@ -90,13 +90,14 @@ def test_a_file_that_is_deleted_is_made_anew(tmp_path: Path, caplog: pytest.LogC
         for _ in range(20):
             passed(one)
         wait_until(lambda: one._store is not None and one._store.is_ready())
-        passed(one)
+        for _ in range(20):  # more than one step permits
+            passed(one)
 
     assert path.exists()
-    assert [message[:24] for message in caplog.messages] == [
+    assert {message[:24] for message in caplog.messages} == {
         "SQLite does not answer (",
         "SQLite answers again: th",
-    ]
+    }
 
 
 def test_the_command_shows_it(url: str) -> None:

@@ -136,8 +136,9 @@ class ConnectionParameters(AccountingParameters):
         exclude=True,
         repr=False,
         description='Rate limits that calls wait for: "auto" for this process, "redis://HOST:6379/0" (extra '
-        "`redis`) for many, or a dict of `url`, `requests_per_minute`, `tokens_per_minute`, "
-        "`max_concurrency` and `name`; default the environment's TEXAPI_LIMITS, and none.",
+        "`redis`), a PostgreSQL or an SQLite file for many, or a dict of `url`, `requests_per_minute`, "
+        "`tokens_per_minute`, `max_concurrency` and `name`; default the environment's TEXAPI_LIMITS, "
+        "and none.",
     )
 
     def warm(self) -> None:
