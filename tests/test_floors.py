@@ -48,7 +48,12 @@ CORE = (
 """The parts of texapi_core, lowest layer first; `""` is its `__init__`. Parts on one line share a layer."""
 ADAPTERS = ("langchain_texapi", "llama_index_texapi")
 MAX_IMPORTS_IN_FUNCTIONS = 20
-IMPORT_BY_NAME = ("texapi_core._lazy", "texapi_core.limits", "texapi_core.transport.clients", "texapi_core.cli")
+IMPORT_BY_NAME = (
+    "texapi_core._lazy",
+    "texapi_core.limits",
+    "texapi_core.transport.clients",
+    "texapi_core.cli",
+)
 """Lazy public names, where limits are kept, the HTTP library of the SDK that is installed, and the subcommand
 that is run."""
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
