@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from pydantic.json_schema import GenerateJsonSchema
@@ -19,6 +20,7 @@ from vcr.errors import CannotOverwriteExistingCassetteException
 
 from tests import cassette_serializer
 from tests.gateway import Gateway
+from tests.limits import redis_server
 from texapi_core.settings import BASE_URL_ENVS
 from texapi_core.settings_checks import API_KEY_ENV, DEFAULT_BASE_URL
 from texapi_core.transport import clients
@@ -82,6 +84,31 @@ def gateway(_session_gateway: Gateway) -> Gateway:
 def endpoint(gateway: Gateway) -> Endpoint:
     """The stand-in gateway's address and key."""
     return Endpoint(gateway.base_url, gateway.key)
+
+
+@pytest.fixture(scope="session")
+def _redis_server() -> Iterator[str]:
+    if reason := redis_server.why_not():
+        pytest.skip(reason)
+    with redis_server.server() as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(_redis_server: str) -> str:
+    """A URL of `limits` with a name of its own."""
+    return f"{_redis_server}?name=test-{uuid4().hex}"
+
+
+@pytest.fixture
+def own_redis() -> Iterator[redis_server.Server]:
+    """A server that the test may stop."""
+    if redis_server.why_not() or redis_server.GIVEN:
+        pytest.skip(redis_server.why_not() or "the server at REDIS_URL is not ours to stop")
+    own = redis_server.Server()
+    own.start()
+    yield own
+    own.remove()
 
 
 @pytest.fixture

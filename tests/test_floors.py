@@ -18,6 +18,8 @@ CORE = (
     "accounting.prices accounting.windows",
     "accounting.estimate accounting.accounts",
     "accounting.reservation_tables accounting.reservation_database",
+    "accounting.redis_script",
+    "accounting.reservation_transactions accounting.redis_accounts",
     "accounting.reservations",
     "accounting.reservation_stores",
     "accounting.ledger",

@@ -1,6 +1,7 @@
 """One process of a run under a budget, without a framework: many calls at once.
 
-Arguments: the gateway's URL and key, the ledger, the model, calls at once, rounds, and the budget as JSON.
+Arguments: the gateway's URL and key, the ledger or a Redis, the model, calls at once, rounds, and the budget
+as JSON.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from texapi_core.accounting import (
     Accounting,
     BudgetSink,
     LedgerSink,
+    RedisPlace,
     bundled_prices,
     flush_budgets,
     flush_ledgers,
@@ -28,14 +30,15 @@ MAX_TOKENS = 50
 async def main(
     base_url: str, api_key: str, url: str, model: str, at_once: str, rounds: str, budget: str
 ) -> None:
-    ledger, prices = LedgerSink(url), bundled_prices()
-    sink = BudgetSink(budgets=parse_budgets(f"[{budget}]"), prices=prices, ledger=ledger)
+    place = RedisPlace(url.partition("?")[0], url.partition("?name=")[2]) if url.startswith("redis") else None
+    ledger, prices = None if place else LedgerSink(url), bundled_prices()
+    sink = BudgetSink(budgets=parse_budgets(f"[{budget}]"), prices=prices, ledger=ledger, redis=place)
     settings = resolve_settings(
         api_key=api_key,
         base_url=base_url,
         timeout=30,
         max_retries=0,
-        accounting=Accounting(prices=prices, sinks=(ledger, sink)),
+        accounting=Accounting(prices=prices, sinks=(ledger, sink) if ledger else (sink,)),
     )
     say("ready")
     sys.stdin.readline()

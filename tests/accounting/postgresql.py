@@ -8,11 +8,11 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-_GIVEN = os.environ.get("POSTGRESQL_URL", "")
+GIVEN = os.environ.get("POSTGRESQL_URL", "")
 _DEBIAN = Path("/usr/lib/postgresql")
 
 
@@ -20,7 +20,7 @@ def why_not() -> str:
     """Why no server can run here; `""` if one can."""
     if find_spec("psycopg") is None:
         return "the driver psycopg is not installed (pip install psycopg[binary])"
-    if _GIVEN:
+    if GIVEN:
         return ""
     if _binaries() is None:
         return "no PostgreSQL: apt-get install postgresql, or set POSTGRESQL_URL to a server for tests"
@@ -29,33 +29,49 @@ def why_not() -> str:
     return ""
 
 
+class Server:
+    """A fresh server on a socket in its own directory, which can be stopped and started again."""
+
+    def __init__(self) -> None:
+        account = _account()
+        self._user = account.pw_name if account and os.geteuid() == 0 else None
+        self._home = Path(tempfile.mkdtemp(prefix="texapi-pg-"))
+        if self._user:
+            shutil.chown(self._home, self._user)
+        self.url = f"postgresql://postgres@/postgres?host={self._home}"
+        self._run("initdb", "--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        binaries = _binaries()
+        assert binaries is not None
+        command = [str(binaries / program), "-D", str(self._home / "data"), *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=self._user, cwd=self._home)
+
+    def start(self) -> None:
+        options = f"-h '' -k {self._home} -c fsync=off"
+        self._run("pg_ctl", "-w", "-l", str(self._home / "log"), "-o", options, "start")
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+    def remove(self) -> None:
+        with suppress(subprocess.CalledProcessError):
+            self.stop()
+        shutil.rmtree(self._home, ignore_errors=True)
+
+
 @contextmanager
 def server() -> Iterator[str]:
-    """The URL of the given server, or of a fresh one, which listens on a socket in its own directory."""
-    if _GIVEN:
-        yield _GIVEN
+    """The URL of the given server, or of a fresh one."""
+    if GIVEN:
+        yield GIVEN
         return
-    binaries, account = _binaries(), _account()
-    assert binaries is not None
-    user = account.pw_name if account and os.geteuid() == 0 else None
-    home = Path(tempfile.mkdtemp(prefix="texapi-pg-"))
-    if user:
-        shutil.chown(home, user)
-    data = home / "data"
-
-    def run(program: str, *arguments: str) -> None:
-        command = [str(binaries / program), "-D", str(data), *arguments]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=user, cwd=home)
-
+    own = Server()
     try:
-        run("initdb", "--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8")
-        run("pg_ctl", "-w", "-l", str(home / "log"), "-o", f"-h '' -k {home} -c fsync=off", "start")
-        try:
-            yield f"postgresql://postgres@/postgres?host={home}"
-        finally:
-            run("pg_ctl", "-w", "-m", "immediate", "stop")
+        own.start()
+        yield own.url
     finally:
-        shutil.rmtree(home, ignore_errors=True)
+        own.remove()
 
 
 def _binaries() -> Path | None:

@@ -56,8 +56,7 @@ ENDS = {"a normal exit": "", "flush_ledgers": "assert flush_ledgers(); os._exit(
 def forget_stores() -> None:
     """Close the connections of this process, as if the next call were in another."""
     for store in stores.values():
-        store._disconnect()
-        store._database.disconnect()
+        store._accounts.close()
     stores.clear()
 
 

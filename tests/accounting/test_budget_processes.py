@@ -30,10 +30,13 @@ CAP = Decimal("0.004")
 BUDGET = {"max_cost": str(CAP), "window": "month"}
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "redis"])
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/usage.db"
+        return
+    if request.param == "redis":
+        yield request.getfixturevalue("redis_url")
         return
     if reason := postgresql.why_not():
         pytest.skip(reason)

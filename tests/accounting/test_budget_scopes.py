@@ -99,6 +99,23 @@ def test_each_value_of_a_scope_has_the_whole_limit(
     assert not answers(model(), **another)
 
 
+def test_both_spellings_of_a_tag_are_one_value(endpoint: Endpoint, tmp_path: Path) -> None:
+    """`team=a` and `team:a` share a limit, in the process and by the ledger's sums."""
+    arguments = endpoint.for_langchain(
+        max_tokens_total=ROOM_FOR_ONE, budget_scope="tag:team", usage_ledger=f"sqlite:///{tmp_path}/usage.db"
+    )
+    model = ChatTexAPI(model=MODEL, **arguments)
+
+    assert answers(model, tags=["team:a"])
+    assert not answers(model, tags=["team=a"])
+    assert flush_ledgers()
+    reservation_stores.stores.clear()
+    with_sums_read_again(tmp_path)
+    assert not answers(model, tags=["team=a"])
+    assert answers(model, tags=["team=a:b"])
+    assert not answers(model, tags=["team:a:b"])
+
+
 def with_sums_read_again(folder: Path) -> None:
     """Let the next process read the sums in the ledger instead of the last reading."""
     import sqlite3  # only this helper needs it

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 
 from texapi_core.accounting.record import Spending
@@ -13,9 +14,33 @@ from texapi_core.accounting.windows import Window
 PICO = Decimal(10) ** 12
 OPEN, KNOWN, UNCERTAIN = range(3)
 """States of a reservation: in flight; ended at a known cost; ended, and may have been charged."""
+_UNCERTAIN_PART = "?"
+"""Suffix of the call id under which the part of a call that may have been charged is kept."""
 
 TAG_SEPARATORS = ("=", ":")
 """Between the name of a tag and its value, e.g. `team=search`."""
+
+
+def tag_value(name: str, tag: str) -> str | None:
+    """The value of an account for a tag of a name: the tag, spelled with the first separator.
+
+    `team=a` and `team:a` are one value. `None` for a tag of another name.
+    """
+    if tag == name:
+        return tag
+    if tag.startswith(tuple(name + separator for separator in TAG_SEPARATORS)):
+        return f"{name}{TAG_SEPARATORS[0]}{tag[len(name) + 1 :]}"
+    return None
+
+
+def tags_of_value(name: str, value: str) -> tuple[str, ...]:
+    """The tags of which `tag_value` makes a value."""
+    start = name + TAG_SEPARATORS[0]
+    if not value.startswith(start) or value == name:
+        return (value,)
+    return tuple(name + separator + value.removeprefix(start) for separator in TAG_SEPARATORS)
+
+
 NO_VALUE = "-"
 """The value of an account for calls without the tag, the metadata or the model that a budget is split by."""
 
@@ -78,6 +103,12 @@ class Settlement:
     uncertain: Spending
     """Estimate of requests that may have been charged."""
 
+    def parts(self) -> tuple[tuple[str, int, int, int], ...]:
+        """What is kept of the call: id, state, cost in 10⁻¹² USD and tokens of each part."""
+        call_id = self.reservation.call_id
+        both = ((call_id, KNOWN, self.known), (call_id + _UNCERTAIN_PART, UNCERTAIN, self.uncertain))
+        return tuple((part, state, pico(one.cost or Decimal(0)), one.tokens) for part, state, one in both)
+
 
 @dataclass(slots=True)
 class Balance:
@@ -138,6 +169,69 @@ class Crossing:
     unit: str
     """`USD` or `tokens`."""
     spent: int
+    mark: str
+    """What is noted of it, so that it is reported once."""
+
+
+Reserved = dict[str, Balance] | tuple[Limit, Balance]
+"""The balances with the call reserved, or the limit that it would exceed with its balance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one step of the accounts has done."""
+
+    reserved: Reserved | None
+    """`None` for a step that only settled."""
+    crossings: Sequence[Crossing]
+
+
+def exceeded(
+    limits: Iterable[Limit], balances: Mapping[str, Balance], cost: int, tokens: int
+) -> Limit | None:
+    """The first limit that a call would exceed."""
+    for limit in limits:
+        balance = balances[limit.account.name]
+        if limit.max_cost is not None and balance.total_cost + cost > limit.max_cost:
+            return limit
+        if limit.max_tokens is not None and balance.total_tokens + tokens > limit.max_tokens:
+            return limit
+    return None
+
+
+class LastSeen:
+    """The accounts as this process last saw them: what is left of them when their database is lost."""
+
+    def __init__(self, lost: Mapping[str, Balance] | None = None) -> None:
+        self.balances: dict[str, Balance] = {}
+        """At the last commit of this process."""
+        self._lost = dict(lost or {})
+        """Of a database that has been deleted or replaced since."""
+        self.store_id = ""
+
+    def found(self, store_id: str) -> None:
+        """Note which database this is: another than before has lost what was in it."""
+        if self.store_id and store_id != self.store_id:
+            self._lost = dict(self.balances)
+        self.store_id = store_id
+
+    def is_lost(self, name: str) -> bool:
+        """Whether an account was in another database."""
+        return name in self._lost
+
+    def carried(self, limit: Limit, start: datetime, *, is_gone: bool = False) -> Balance | None:
+        """What to count on for an account that is lost, or gone, if it was seen in the window."""
+        name, since = limit.account.name, start.timestamp()
+        seen = self._lost.get(name) or (self.balances.get(name) if is_gone else None)
+        if seen is None or seen.read_at < since:
+            return None
+        return seen if limit.account.window.end(start) is None or seen.since == since else None
+
+    def committed(self, balances: Mapping[str, Balance]) -> None:
+        """Note the accounts of a commit."""
+        self.balances.update(balances)
+        for name in balances:
+            self._lost.pop(name, None)
 
 
 def due_warnings(limit: Limit, balance: Balance) -> Iterable[Crossing]:
@@ -150,7 +244,7 @@ def due_warnings(limit: Limit, balance: Balance) -> Iterable[Crossing]:
             mark = f"{unit}:{cap}:{fraction}"
             if spent >= fraction * (cap or 0) and f"{mark}@" not in balance.warned:
                 balance.warned = f"{balance.warned} {mark}@{time.time():.0f}".strip()
-                yield Crossing(limit, fraction, unit, spent)
+                yield Crossing(limit, fraction, unit, spent, mark)
 
 
 def pico(usd: Decimal) -> int:

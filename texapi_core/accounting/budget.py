@@ -1,7 +1,7 @@
 """Budgets: a call that would exceed a limit on spending is refused before it is sent.
 
 A call is reserved at its upper bound (see `estimate`) and settled at its cost. With a ledger all processes
-reserve in its database; without one each process counts its own calls.
+reserve in its database, or in Redis where one is named; without them each process counts its own calls.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
+from types import ModuleType
 from typing import Any, Literal
 
 from texapi_core.accounting.accounts import (
     NO_VALUE,
     PICO,
-    TAG_SEPARATORS,
     Account,
     Balance,
     Crossing,
@@ -26,12 +27,14 @@ from texapi_core.accounting.accounts import (
     Settlement,
     account_value,
     pico,
+    tag_value,
 )
 from texapi_core.accounting.estimate import upper_bound
 from texapi_core.accounting.prices import PriceList
 from texapi_core.accounting.record import CallRecord, Spending, StartedCall, bounded, bounded_text
-from texapi_core.accounting.reservation_database import MemoryDatabase
+from texapi_core.accounting.reservation_database import Accounts, MemoryDatabase
 from texapi_core.accounting.reservation_stores import settle_all, store_of
+from texapi_core.accounting.reservation_transactions import Transactions
 from texapi_core.accounting.reservations import ReservationStore, StoreError
 from texapi_core.accounting.sinks import BudgetUnavailable, CallRefused, LedgerSink, Observer, Sink
 from texapi_core.accounting.windows import Window
@@ -40,9 +43,7 @@ OnLedgerError = Literal["closed", "open"]
 Unpriced = Literal["refuse", "count_tokens"]
 _SENDING = nullcontext()
 _DAY = Window("24h")
-_OF_THIS_PROCESS = (
-    " The ledger cannot be written: what this process last saw there counts as spent, and its calls since."
-)
+_OF_THIS_PROCESS = " Now what this process last saw there counts as spent, and its calls since ({})."
 
 logger = logging.getLogger("texapi.budget")
 
@@ -78,10 +79,8 @@ class Budget:
             metadata = call.labels.metadata
             value = next((metadata[one] for one in metadata if bounded(one) == name), None)
             return (NO_VALUE if value is None else account_value(bounded_text(value)),)
-        starts = tuple(name + separator for separator in TAG_SEPARATORS)
-        tags = dict.fromkeys(bounded(tag) for tag in call.labels.tags)
-        found = tuple(account_value(tag) for tag in tags if tag == name or tag.startswith(starts))
-        return found or (NO_VALUE,)
+        values = dict.fromkeys(tag_value(name, bounded(tag)) for tag in call.labels.tags)
+        return tuple(account_value(value) for value in values if value is not None) or (NO_VALUE,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +110,32 @@ class BudgetWarning:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class RedisPlace:
+    """Where budgets are kept in Redis."""
+
+    url: str = field(repr=False)
+    """For redis-py. It may contain a password."""
+    name: str | None = None
+    """What shares the budgets; default all that use the same Redis."""
+
+    def accounts(self, ledger: Callable[[], Any] | None) -> Accounts:
+        """The accounts; `ledger` makes the database of a ledger whose sums are what a Redis has lost."""
+        made: Accounts = _redis().RedisAccounts(self.url, self.name, ledger)
+        return made
+
+    def read(self, now: datetime) -> list[Any]:
+        """The accounts as `KeptAccount`, in their windows at a time. Raises `ConnectionError`."""
+        kept: list[Any] = _redis().read_accounts(self.url, self.name, now)
+        return kept
+
+
+def _redis() -> ModuleType:
+    from texapi_core.accounting import redis_accounts  # Redis is an extra
+
+    return redis_accounts
+
+
 BudgetListener = Callable[[BudgetWarning], None]
 _listeners: tuple[BudgetListener, ...] = ()
 
@@ -137,6 +162,8 @@ class BudgetSink(Sink):
     """What estimates are made from."""
     ledger: LedgerSink | None = None
     """In whose database all processes reserve. Without it only this process's calls with the key count."""
+    redis: RedisPlace | None = None
+    """Where all processes reserve in place of the ledger. The ledger then says what a Redis has lost."""
     unpriced: Unpriced = "refuse"
     """What is done with a model without a price: `refuse` or `count_tokens`."""
     on_ledger_error: OnLedgerError = "closed"
@@ -145,14 +172,14 @@ class BudgetSink(Sink):
     @property
     def may_block(self) -> bool:
         """Whether `begin` waits for a database."""
-        return self.ledger is not None
+        return self.ledger is not None or self.redis is not None
 
     def begin(self, call: StartedCall) -> Observer:
         """Reserve the estimated spending of a call.
 
         Raises:
             CallRefused: the call would exceed a budget.
-            BudgetUnavailable: the ledger cannot be written, so the budget cannot be enforced.
+            BudgetUnavailable: the ledger, or Redis, cannot be written, so the budget cannot be enforced.
         """
         try:
             return self._begin(call)
@@ -177,7 +204,7 @@ class BudgetSink(Sink):
             )
         needed = Spending((one.cost or Decimal(0)) * call.max_requests, one.tokens * call.max_requests)
         reservation = Reservation(call.call_id, call.started_at.timestamp(), _limits(self.budgets, call))
-        store = _store(self.ledger, call.key_digest)
+        store = _store(self.ledger, call.key_digest, self.redis)
         stores: tuple[ReservationStore, ...] = (store,)
         note = ""
         try:
@@ -185,10 +212,10 @@ class BudgetSink(Sink):
         except StoreError as error:
             if self.on_ledger_error == "closed":
                 raise BudgetUnavailable(
-                    f"The budget cannot be checked: the ledger cannot be written ({error}). Nothing was sent."
+                    f"The budget cannot be checked: {store.trouble} ({error}). Nothing was sent."
                 ) from error
-            logger.warning("The ledger cannot be written (%s): the budget counts this process alone.", error)
-            stores, note = (store.alone(), store), _OF_THIS_PROCESS
+            logger.warning("The budget counts this process alone: %s (%s).", store.trouble, error)
+            stores, note = (store.alone(), store), _OF_THIS_PROCESS.format(store.trouble)
             found = stores[0].reserve(reservation, needed)
         if isinstance(found, tuple):
             raise CallRefused(_refusal(*found, needed) + note)
@@ -305,10 +332,13 @@ def _report(crossing: Crossing) -> None:
             logger.warning("%r failed.", listener, exc_info=True)
 
 
-def _store(ledger: LedgerSink | None, key_digest: str) -> ReservationStore:
+def _store(ledger: LedgerSink | None, key_digest: str, redis: RedisPlace | None = None) -> ReservationStore:
+    if redis:
+        name = f"redis:{redis.url}\n{redis.name}\n{ledger.url if ledger else ''}"
+        return store_of(name, lambda: redis.accounts(ledger.database if ledger else None), _report)
     if ledger:
-        return store_of(f"ledger:{ledger.url}", ledger.database, _report)
-    return store_of(f"key:{key_digest}", MemoryDatabase, _report)
+        return store_of(f"ledger:{ledger.url}", lambda: Transactions(ledger.database()), _report)
+    return store_of(f"key:{key_digest}", lambda: Transactions(MemoryDatabase()), _report)
 
 
 def flush_budgets(timeout: float = 10.0) -> bool:

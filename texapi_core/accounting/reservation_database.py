@@ -1,15 +1,67 @@
-"""The databases that hold reservations: what they must offer, and the one in memory."""
+"""Where accounts and reservations are kept: what it must offer, and the database in memory."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from texapi_core.accounting.accounts import Account
+from texapi_core.accounting.accounts import Account, LastSeen, Outcome, Reservation, Settlement
 from texapi_core.accounting.record import Spending
+
+WAIT_SECONDS = 5.0
+"""How long a call waits before the budget is closed to it."""
+CONNECT_SECONDS = 1.0
+EXPIRY_SECONDS = 24 * 3600.0
+"""A reservation that was never settled, because its process died, is dropped after this time."""
+
+
+class Accounts(Protocol):
+    """Accounts of budgets and the calls under them, kept in a database or in Redis.
+
+    A process uses them from one thread at a time. Any exception means that they cannot be reached or written.
+    """
+
+    trouble: str
+    """What an error calls it when that fails, e.g. `the ledger cannot be written`."""
+    is_shared: bool
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection, as far as this process knows."""
+        ...
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the connection was found to be closed by the other side."""
+        ...
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the last step may have been done although it failed."""
+        ...
+
+    def connect(self, until: float, seen: LastSeen) -> None:
+        """Connect, or see whether the connection still leads there; wait until a monotonic time at most."""
+
+    def step(
+        self,
+        settlements: Sequence[Settlement],
+        reservation: Reservation | None,
+        needed: Spending | None,
+        seen: LastSeen,
+    ) -> Outcome:
+        """Settle ended calls and reserve another, at once: all of it is done, or nothing."""
+        ...
+
+    def disconnect(self) -> None:
+        """Close the connection. `connect` makes another."""
+
+    def close(self) -> None:
+        """Close all that is open, so that a forked process finds nothing of it."""
 
 
 class Database(Protocol):

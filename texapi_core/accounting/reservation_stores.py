@@ -1,4 +1,4 @@
-"""The stores of reservations of this process: one for each database, and none of a parent's after a fork."""
+"""The stores of reservations of this process: one for each place, and none of a parent's after a fork."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from texapi_core._fork import at_fork
 from texapi_core.accounting.accounts import Crossing
-from texapi_core.accounting.reservation_database import Database
+from texapi_core.accounting.reservation_database import Accounts
 from texapi_core.accounting.reservations import ReservationStore
 
 stores: dict[str, ReservationStore] = {}
@@ -17,13 +17,13 @@ _lock = threading.RLock()
 
 
 def store_of(
-    name: str, database: Callable[[], Database], report: Callable[[Crossing], None]
+    name: str, accounts: Callable[[], Accounts], report: Callable[[Crossing], None]
 ) -> ReservationStore:
     """The store of a name; the first call makes it."""
     with _lock:
         store = stores.get(name)
         if store is None:
-            store = stores[name] = ReservationStore(database(), report)
+            store = stores[name] = ReservationStore(accounts(), report)
         return store
 
 

@@ -41,6 +41,13 @@ class Window:
         return f"this {self.text}" + ("" if self.timezone == "UTC" else f" ({self.timezone})")
 
 
+def nominal_seconds(window: Window) -> float:
+    """The length of a window; of a month, 31 days."""
+    if window.text in CALENDAR:
+        return {"hour": 1, "day": 24, "week": 7 * 24, "month": 31 * 24}[window.text] * _HOUR.total_seconds()
+    return _length(window.text).total_seconds()
+
+
 def is_window(text: str) -> bool:
     """Whether a text such as `24h` or `month` is a window."""
     return text in CALENDAR or bool(_ROLLING.fullmatch(text))

@@ -18,7 +18,7 @@ import texapi_core.accounting
 from texapi_core.settings_checks import check_flag, settings_error
 
 if TYPE_CHECKING:
-    from texapi_core.accounting import Accounting, Budget, Sink
+    from texapi_core.accounting import Accounting, Budget, RedisPlace, Sink
 
 USAGE_LEDGER_ENV = "TEXAPI_USAGE_LEDGER"
 PRICES_ENV = "TEXAPI_PRICES"
@@ -218,9 +218,14 @@ class AccountingParameters(BaseModel):
             budgets=self._all_budgets(),
             prices=accounting.parse_prices(self.prices),
             ledger=ledger,
+            redis=self._redis(),
             unpriced=self.unpriced,
             on_ledger_error=self.on_ledger_error,
         )
+
+    def _redis(self) -> RedisPlace | None:
+        """Where budgets are kept in place of the ledger's database."""
+        return None
 
     def _all_budgets(self) -> tuple[Budget, ...]:
         """The budget of the single arguments, if there is one, and those of `budgets`."""

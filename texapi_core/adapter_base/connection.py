@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr
 
 import texapi_core
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
+from texapi_core.limits.plan import check_limits, parse_limits
 from texapi_core.settings import (
     DEFAULT_KEEPALIVE,
     DEFAULT_MAX_RESPONSE_BYTES,
@@ -21,6 +22,9 @@ from texapi_core.settings import (
     resolve_settings,
 )
 from texapi_core.settings_checks import AsyncTransport, reveal_secret
+
+if TYPE_CHECKING:
+    from texapi_core.accounting import RedisPlace
 
 # Types of the fields that each adapter names as its framework does, e.g. `request_timeout` or `timeout`.
 ModelName = Annotated[str, Field(min_length=1, description="Name of the model, as `list_models()` lists it.")]
@@ -174,6 +178,11 @@ class ConnectionParameters(AccountingParameters):
             limits=self.limits,
             accounting=self.accounting,
         )
+
+    def _redis(self) -> RedisPlace | None:
+        """The Redis of `limits`, if it names one; a `name` there is of a rate limit, not of a budget."""
+        plan = parse_limits(check_limits(self.limits)) if self.limits else None
+        return texapi_core.accounting.RedisPlace(plan.url) if plan and plan.kind == "redis" else None
 
     def _check_settings(self) -> None:
         """Raise `TexAPISettingsError` at construction for a setting that would fail the first call."""

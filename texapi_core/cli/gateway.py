@@ -47,13 +47,7 @@ def prices(*, name: str, ledger: str, check: bool, gateway: bool, timeout: float
 
 def limits(*, url: str, format: str) -> None:
     """Shared rate limits: what is stated, the rate in use, 429s that lowered it, processes and calls."""
-    try:
-        rows = read_limits(url)
-    except ValueError as error:
-        stop(USAGE_ERROR, str(error))
-    except ConnectionError as error:
-        stop(NO_LEDGER, str(error))
-    output.print_limits(rows, format)
+    output.print_limits(read_limits(url), format)
 
 
 def known_prices() -> PriceList:

@@ -121,7 +121,7 @@ def print_budgets(rows: Sequence[Mapping[str, Any]], format: str) -> None:
         print_rows(rows, format)
         return
     if not rows:
-        print_line(say("No call has been made under a budget on this ledger."))
+        print_line(say("No call has been made under a budget here."))
         return
     titles = {name: say(text) for name, text in _BUDGET_COLUMNS.items()}
     print_table(rows, titles, lambda value: "-" if value is None else str(value), below=("gone_at",))

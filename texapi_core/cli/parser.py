@@ -153,6 +153,7 @@ def _budget(parser: Parser) -> None:
     text = say("The fraction at which --check fails; default 1.")
     parser.add_argument("--at", type=number(0, 1), default=1.0, metavar="FRACTION", help=text)
     _ledger(parser)
+    _limits_url(parser)
     _reports(parser)
 
 
@@ -179,11 +180,15 @@ def _prices(parser: Parser) -> None:
 
 
 def _limits(parser: Parser) -> None:
+    _limits_url(parser)
+    _reports(parser)
+
+
+def _limits_url(parser: Parser) -> None:
     text = say("URL of the limits; default {variable}.", variable=LIMITS_ENV)
     parser.add_argument(
         "--limits", dest="url", default=os.environ.get(LIMITS_ENV, ""), metavar="URL", help=text
     )
-    _reports(parser)
 
 
 def _doctor(parser: Parser) -> None:
@@ -293,7 +298,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], str]] = {
     "usage": ("Calls, tokens and cost by model, day, tag, key or metadata.", _usage, "reports:usage"),
     "calls": ("Single calls, with the request ids that support asks for.", _calls, "reports:calls"),
     "budget": (
-        "What the budgets on a ledger have spent, reserved and left, and when they will be used up.",
+        "What budgets on a ledger, or in the Redis of --limits, have spent and left, and until when.",
         _budget,
         "reports:budget",
     ),

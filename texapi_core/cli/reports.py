@@ -13,11 +13,12 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from texapi_core.accounting.ledger import reconciliation, report, statement, upkeep
-from texapi_core.accounting.ledger.budgets import read_budgets
+from texapi_core.accounting.ledger.budgets import budget_lines, fullest_first, read_budgets
 from texapi_core.cli import export_file, output, spending
 from texapi_core.cli.gateway import known_prices
 from texapi_core.cli.guard import DIFFERENT, NO_LEDGER, USAGE_ERROR, stop
 from texapi_core.cli.language import say
+from texapi_core.cli.limits import read_accounts
 from texapi_core.cli.parser import LEDGER_ENV
 from texapi_core.cli.rows import print_rows
 from texapi_core.cli.terminal import print_error, status
@@ -89,10 +90,15 @@ def reconcile(
         raise SystemExit(DIFFERENT)
 
 
-def budget(*, ledger: str, check: bool, at: float, format: str) -> None:
-    """What the budgets on a ledger have spent, reserved and left, and when they will be used up."""
-    with _open(ledger) as engine:
-        lines = read_budgets(engine, datetime.now(UTC))
+def budget(*, ledger: str, url: str, check: bool, at: float, format: str) -> None:
+    """What budgets on a ledger, or in the Redis of --limits, have spent and left, and until when."""
+    now = datetime.now(UTC)
+    kept = read_accounts(url, now)
+    if kept is not None:
+        lines = fullest_first(line for one in kept for line in budget_lines(now=now, **one.amounts()))
+    else:
+        with _open(ledger) as engine:
+            lines = read_budgets(engine, now)
     output.print_budgets(spending.budget_rows(lines), format)
     reached = [line for line in lines if spending.is_reached(line, at)]
     if check and reached:

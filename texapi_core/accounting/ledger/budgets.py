@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from texapi_core.accounting.accounts import PICO, value_in_calls
+from texapi_core.accounting.accounts import PICO, Account, pico, value_in_calls
 from texapi_core.accounting.ledger.spending import read_spending
 from texapi_core.accounting.reservation_tables import unrecorded
 from texapi_core.accounting.windows import Window
@@ -52,6 +52,11 @@ def read_budgets(engine: sa.Engine, now: datetime) -> list[BudgetLine]:
     with engine.connect() as connection:
         rows = connection.execute(select).mappings().all()
         lines = [line for row in rows for line in _lines(engine, connection, row, now)]
+    return fullest_first(lines)
+
+
+def fullest_first(lines: Iterable[BudgetLine]) -> list[BudgetLine]:
+    """The lines sorted by the share of their limit that is spent or reserved."""
     return sorted(lines, key=lambda line: (-_share(line), line.scope, line.value, line.window))
 
 
@@ -61,37 +66,54 @@ def _share(line: BudgetLine) -> Decimal:
 
 def _lines(engine: sa.Engine, connection: sa.Connection, row: Any, now: datetime) -> Iterator[BudgetLine]:
     window = Window(row["budget_window"], row["timezone"])
-    start, end = window.start(now), window.end(now)
+    start = window.start(now)
     value = value_in_calls(row["value"])
     recorded = read_spending(engine, row["scope"], value, start)
     of_day = read_spending(engine, row["scope"], value, now - _DAY)
-    sums = unrecorded(connection, row["account"], start.timestamp())
-    carried = row["carried_at"] >= start.timestamp()
-    amounts = (
-        ("USD", row["max_cost"], recorded.cost, of_day.cost, 0, row["carried_cost"], PICO),
-        ("tokens", row["max_tokens"], recorded.tokens, of_day.tokens, 1, row["carried_tokens"], Decimal(1)),
+    (cost, tokens), reserved = unrecorded(connection, row["account"], start.timestamp())
+    if row["carried_at"] >= start.timestamp():
+        cost, tokens = cost + row["carried_cost"], tokens + row["carried_tokens"]
+    return budget_lines(
+        Account(row["scope"], row["value"], window),
+        (row["max_cost"], row["max_tokens"]),
+        spent=(pico(recorded.cost or Decimal(0)) + cost, recorded.tokens + tokens),
+        reserved=reserved,
+        of_day=(pico(of_day.cost or Decimal(0)), of_day.tokens),
+        now=now,
     )
-    for unit, cap, in_ledger, in_day, column, carry, one in amounts:
-        if cap is None:
+
+
+def budget_lines(
+    account: Account,
+    limits: tuple[int | None, int | None],
+    *,
+    spent: tuple[int, int],
+    reserved: tuple[int, int],
+    of_day: tuple[int, int],
+    now: datetime,
+) -> Iterator[BudgetLine]:
+    """A line per limit of an account. The pairs are 10⁻¹² USD and tokens; `of_day` is of 24 hours."""
+    window = account.window
+    end = window.end(now)
+    for column, (unit, one) in enumerate((("USD", PICO), ("tokens", Decimal(1)))):
+        if limits[column] is None:
             continue
-        limit, settled, reserved = (
-            Decimal(amount) / one for amount in (cap, sums[0][column], sums[1][column])
+        cap, gone, held, rate = (
+            Decimal(pair[column] or 0) / one for pair in (limits, spent, reserved, of_day)
         )
-        spent = Decimal(in_ledger or 0) + settled + (Decimal(carry) / one if carried else 0)
-        left = limit - spent - reserved
-        rate = Decimal(in_day or 0)
+        left = cap - gone - held
         gone_at = now if left <= 0 else None
         if left > 0 and rate and (days := left / rate) < 36_500:
             gone_at = now + _DAY * float(days)
         yield BudgetLine(
-            scope=row["scope"],
-            value=row["value"],
+            scope=account.scope,
+            value=account.value,
             window=window.text,
             timezone=window.timezone,
             unit=unit,
-            limit=limit,
-            spent=spent,
-            reserved=reserved,
+            limit=cap,
+            spent=gone,
+            reserved=held,
             left=left,
             gone_at=None if gone_at and end and gone_at >= end else gone_at,
             resets_at=end,

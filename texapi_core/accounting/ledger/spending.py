@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from texapi_core.accounting.accounts import TAG_SEPARATORS, Account, value_in_calls
+from texapi_core.accounting.accounts import TAG_SEPARATORS, Account, tags_of_value, value_in_calls
 from texapi_core.accounting.ledger.report import is_summed, pruned_before, snapshot
 from texapi_core.accounting.ledger.rollups import ALL, METADATA
 from texapi_core.accounting.ledger.schema import (
@@ -108,7 +108,7 @@ def read_spending(engine: sa.Engine, scope: str, value: str | None, since: datet
         counted = (
             sa.select(sa.func.sum(hours.c.cost), sa.func.sum(tokens))
             .join_from(hours, labels, hours.c.label_id == labels.c.id)
-            .where(labels.c.name == label[0], labels.c.value == label[1], hours.c.hour >= first)
+            .where(labels.c.name == label[0], labels.c.value.in_(label[1]), hours.c.hour >= first)
         )
         cost, count = connection.execute(counted).one()
         edge = _sum_calls(
@@ -131,18 +131,18 @@ def _sum_calls(
     return Spending(cost or Decimal(0), int(count))
 
 
-def _label_of(scope: str, value: str | None) -> tuple[str, str] | None:
-    """The roll-ups' name and value of a scope, `None` for what they do not have."""
+def _label_of(scope: str, value: str | None) -> tuple[str, tuple[str, ...]] | None:
+    """The roll-ups' name and values of a scope, `None` for what they do not have."""
     kind, _, name = scope.partition(":")
     if kind == "all":
-        return ALL, ""
+        return ALL, ("",)
     if value is None:
         return None
     if kind in ("key", "model"):
-        return {"key": "key-hint", "model": "requested-model"}[kind], value
-    if kind in ("tag", "metadata"):
-        return ("tag" if kind == "tag" else METADATA + name), value
-    return ALL, ""
+        return {"key": "key-hint", "model": "requested-model"}[kind], (value,)
+    if kind == "tag":
+        return "tag", tags_of_value(name, value)
+    return (METADATA + name, (value,)) if kind == "metadata" else (ALL, ("",))
 
 
 def _of_scope(scope: str, value: str | None, *, is_sqlite: bool) -> sa.ColumnElement[bool] | None:
@@ -162,8 +162,9 @@ def _of_scope(scope: str, value: str | None, *, is_sqlite: bool) -> sa.ColumnEle
         return same
     if kind == "tag":
         tag = call_tags.c.tag
-        wanted = tag == value
-        if value is None:
+        if value is not None:
+            wanted: Any = tag.in_(tags_of_value(name, value))
+        else:
             starts = [tag.startswith(name + separator, autoescape=True) for separator in TAG_SEPARATORS]
             wanted = sa.or_(tag == name, *starts)
         tagged = sa.exists().where(call_tags.c.call_id == calls.c.call_id, wanted)
