@@ -124,7 +124,7 @@ def test_budgets_keep_no_secret_in_redis(endpoint: Endpoint, own_redis: Server) 
     ChatTexAPI(model=MODEL, **arguments).invoke("A secret question")
     assert flush_budgets()
 
-    client = redis.Redis.from_url(own_redis.url)
+    client: Any = redis.Redis.from_url(own_redis.url)
     keys = client.keys("texapi:budgets:*")
     kept = b"".join([*keys, *(client.dump(key) or b"" for key in keys)])
     client.close()
