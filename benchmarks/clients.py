@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, SecretStr
 
-KEY = "sk-tex-benchmark"
+KEY = "sk-tex-4f1c9ae07b52d836"
 TOOLS = ("get_weather", "get_forecast", "get_alerts")
 
 

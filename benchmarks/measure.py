@@ -14,10 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 import urllib.request
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from benchmarks.clients import KEY, Client
@@ -25,6 +27,10 @@ from benchmarks.clients import KEY, Client
 _BUDGET = 0.06
 """Seconds of CPU for one client in one round."""
 _PROJECT = Path(__file__).parent.parent
+_PACKAGES = tuple(
+    f"{_PROJECT}{os.sep}{package}{os.sep}"
+    for package in ("texapi_core", "langchain_texapi", "llama_index_texapi")
+)
 _STATM = Path("/proc/self/statm")
 
 Work = Callable[[], Any]
@@ -198,6 +204,24 @@ def count_calls(work: Work) -> int:
     return total
 
 
+def files_of_functions(work: Work) -> list[str]:
+    """The file of each function of the three packages that runs, in order."""
+    files: list[str] = []
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        path = frame.f_code.co_filename
+        if event == "call" and path.startswith(_PACKAGES):
+            files.append(path)
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return files
+
+
 def function_calls(title: str, works: dict[str, Work], less: dict[str, Work], *, per: int = 1) -> Figures:
     """Function calls of each operation, optionally minus those of another one and divided."""
     figures = Figures(title, "calls")
@@ -236,29 +260,53 @@ def left_behind(title: str, works: dict[str, Work], *, times: int, warm_up: int)
     return [memory, objects] if _STATM.exists() else [objects]
 
 
+def peak_memory(title: str, works: dict[str, Work], *, size: int) -> Figures:
+    """The most bytes that Python held during the operation beyond those from before, divided by `size`."""
+    figures = Figures(title, "x")
+    for name, work in works.items():
+        work()
+        gc.collect()
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            work()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        figures.values[name] = [(peak - before) / size]
+    return figures
+
+
 def _resident_pages() -> int:
     return int(_STATM.read_text().split()[1]) if _STATM.exists() else 0
 
 
 def cold(clients: Sequence[type[Client]], base_url: str, *, rounds: int) -> list[Figures]:
-    """CPU of new processes: the import, and the import, a model and its first answer."""
+    """CPU of new processes: the import, and the import, a model and its first answer.
+
+    Bytecode is there, as in every installed program after its first run: a round that is not counted writes
+    it into a folder of its own.
+    """
     names = [client.name for client in clients]
     frameworks, imports, answers = (
         Figures(title, "ms", {name: [] for name in names})
         for title in (
             "import of the framework alone, new process",
-            "import, new process",
-            "import, model and first answer, new process",
+            "import with bytecode, new process",
+            "import with bytecode, model and first answer, new process",
         )
     )
-    for _ in range(rounds):
-        for client in clients:
-            construction = client.construction.format(base_url=base_url, key=KEY)
-            frameworks.values[client.name].append(_process_milliseconds(client.framework_import))
-            imports.values[client.name].append(_process_milliseconds(client.import_statement))
-            answers.values[client.name].append(
-                _process_milliseconds(client.import_statement, construction, client.first_call.format())
-            )
+    with tempfile.TemporaryDirectory(prefix="texapi-bench-") as bytecode:
+        for turn in range(rounds + 1):
+            for client in clients:
+                construction = client.construction.format(base_url=base_url, key=KEY)
+                for figures, statements in (
+                    (frameworks, [client.framework_import]),
+                    (imports, [client.import_statement]),
+                    (answers, [client.import_statement, construction, client.first_call.format()]),
+                ):
+                    spent = _process_milliseconds(bytecode, *statements)
+                    figures.values[client.name] += [spent] * (turn > 0)
     beside = Figures("import, times that of the framework alone", "x")
     for name in names:
         pairs = zip(imports.values[name], frameworks.values[name], strict=True)
@@ -266,9 +314,16 @@ def cold(clients: Sequence[type[Client]], base_url: str, *, rounds: int) -> list
     return [frameworks, imports, beside, answers]
 
 
-def _process_milliseconds(*statements: str) -> float:
+def _process_milliseconds(bytecode: str, *statements: str) -> float:
     program = "\n".join(["import time", *statements, "print(time.process_time() * 1000)"])
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    others = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**others, "PYTHONPYCACHEPREFIX": bytecode},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return float(done.stdout.splitlines()[-1])
 
 

@@ -16,11 +16,15 @@ from benchmarks.measure import (
     growth,
     left_behind,
     new_connections,
+    peak_memory,
 )
 from benchmarks.workloads import CALLS_AT_ONCE, CALLS_IN_ALL, Workloads
 
 CHUNKS = 500
 """The number of chunks in a measured stream."""
+_LARGE = "large-2000"
+"""A model of the stub: 2,000 pieces of `_PIECE` bytes."""
+_PIECE = 5_000
 COUNTED_CHUNKS, FEW_CHUNKS = 200, 50
 """The number of chunks in the counted stream, and in the shorter one that is subtracted from it."""
 
@@ -44,6 +48,8 @@ def rows_of(work: Workloads, rounds: int) -> dict[str, Row]:
         rows[title] = partial(_time_together, title, works, max(1, rounds // 3))
     for title, (small, large, times) in _growing(work).items():
         rows[title] = partial(_grow, title, small, large, max(1, rounds // 3), times)
+    for title, works in _large(work).items():
+        rows[title] = partial(_peak, title, works)
     rows["left behind by 5,000 calls"] = partial(_leave, "left behind by 5,000 calls", work.call, 5000)
     rows["left behind by 300 streams"] = partial(
         _leave, "left behind by 300 streams", partial(work.stream, "text-100"), 300
@@ -137,6 +143,13 @@ def _growing(work: Workloads) -> dict[str, tuple[Works, Works, int]]:
     }
 
 
+def _large(work: Workloads) -> dict[str, Works]:
+    return {
+        "peak memory of a 10 MB answer, times its size": partial(work.call_for, _LARGE),
+        "peak memory of a streamed 10 MB answer, times its size": partial(work.stream, _LARGE),
+    }
+
+
 def _time(title: str, works: Works, rounds: int, per: int) -> list[Figures]:
     return [cpu_time(title, works(), rounds=rounds, per=per)]
 
@@ -155,6 +168,10 @@ def _connect(title: str, work: Workloads, works: Works) -> list[Figures]:
 
 def _grow(title: str, small: Works, large: Works, rounds: int, times: int) -> list[Figures]:
     return [growth(title, small(), large(), rounds=rounds, times=times)]
+
+
+def _peak(title: str, works: Works) -> list[Figures]:
+    return [peak_memory(title, works(), size=2_000 * _PIECE)]
 
 
 def _leave(title: str, works: Works, times: int) -> list[Figures]:

@@ -6,6 +6,7 @@ The model's name selects the answer: its kind, its length, and an optional delay
     text-500         500 words, as many chunks when streamed
     reasoning-500    500 words of reasoning, then a short text
     tools-500        one tool call, its arguments in about 500 pieces
+    large-2000       2,000 pieces of 5,000 bytes
     whole-50ms       the same as `whole`, 50 ms later
 
 Run with `python -m benchmarks.stub [CERTIFICATE]`: prints its port, and a TLS port if given a file with a
@@ -68,8 +69,9 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _words(count: int) -> list[str]:
-    return [_WORDS[i % len(_WORDS)] + " " for i in range(count)]
+def _words(count: int, kind: str = "text") -> list[str]:
+    size = 5_000 if kind == "large" else 1
+    return [(_WORDS[i % len(_WORDS)] + " ").ljust(size, "x") for i in range(count)]
 
 
 def _arguments(kind: str, count: int) -> str:
@@ -79,7 +81,7 @@ def _arguments(kind: str, count: int) -> str:
 
 
 def _whole(kind: str, count: int, tool: str) -> bytes:
-    message: dict[str, Any] = {"role": "assistant", "content": "".join(_words(count)), "refusal": None}
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(_words(count, kind)), "refusal": None}
     finish_reason = "stop"
     if kind == "reasoning":
         message["reasoning_content"] = "".join(_words(count))
@@ -105,7 +107,7 @@ def _deltas(kind: str, count: int, tool: str) -> list[dict[str, Any]]:
         ]
     if kind == "reasoning":
         return [{"reasoning_content": word} for word in _words(count)] + [{"content": "Done."}]
-    return [{"content": word} for word in _words(count)]
+    return [{"content": word} for word in _words(count, kind)]
 
 
 def _events(kind: str, count: int, tool: str) -> list[bytes]:

@@ -35,8 +35,11 @@ class Workloads:
         return {client.name: partial(client.model, "whole") for client in self.clients}
 
     def call(self, messages: int = 2) -> dict[str, Work]:
+        return self.call_for("whole", messages)
+
+    def call_for(self, model_name: str, messages: int = 2) -> dict[str, Work]:
         return {
-            client.name: partial(client.call, client.model("whole"), client.messages(messages))
+            client.name: partial(client.call, client.model(model_name), client.messages(messages))
             for client in self.clients
         }
 

@@ -7,8 +7,6 @@ first needed: `texapi_core.errors` imports the SDK, and importing this module do
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from langchain_core.exceptions import (
@@ -66,18 +64,23 @@ def __getattr__(name: str) -> type[TexAPIError]:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-@contextmanager
-def model_errors() -> Generator[None]:
-    """Errors of the gateway as `ModelError`s too."""
-    try:
-        yield
-    except texapi_core.TexAPIError as error:
+class _ModelErrors:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None or not isinstance(error, texapi_core.TexAPIError):
+            return
         error_class = None if isinstance(error, ModelError) else _model_error_class(type(error))
         if error_class is None:
             raise error from error.__cause__
         model_error = error_class.__new__(error_class, *error.args)
         model_error.__dict__.update(error.__dict__)
         raise model_error from error.__cause__
+
+
+MODEL_ERRORS = _ModelErrors()
+"""A context manager that raises errors of the gateway as `ModelError`s too."""
 
 
 def _model_error_class(error_class: type[TexAPIError]) -> type[TexAPIError] | None:

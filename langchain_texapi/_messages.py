@@ -27,16 +27,14 @@ from langchain_texapi._templates import Template
 from texapi_core.adapter_base.replies import cut_note, tool_call_extras
 from texapi_core.request.foreign import read_result, typed, typed_result
 from texapi_core.request.payload import (
-    MessageWithMedia,
     Part,
     ReplayReasoning,
     ToolMedia,
     WireMessage,
     at_message,
-    place_messages,
+    place_media,
     tool_message,
     wire_role,
-    with_media_apart,
 )
 from texapi_core.request.replay import with_generated
 from texapi_core.wire.choices import CUT, NORMAL_REASONS
@@ -60,7 +58,7 @@ def convert_messages(
     """
     answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
     answered |= _answered_in_blocks(messages)
-    converted: list[MessageWithMedia] = []
+    converted: list[WireMessage] = []
     for position, given in enumerate(messages):
         try:
             message = _of_own_class(given) if isinstance(given, ChatMessage) else given
@@ -68,22 +66,19 @@ def convert_messages(
                 wire = convert_ai_message(message, replay_reasoning, answered)
                 if message.additional_kwargs:
                     wire = with_generated(wire, message.additional_kwargs)
-                converted.append(with_media_apart(wire, tool_media=tool_media))
+                converted.append(wire)
             elif isinstance(message, ToolMessage):
                 content = _wire_content(message) or ""  # an empty list would be refused
-                converted.append(
-                    tool_message(message.tool_call_id, content, name=message.name, tool_media=tool_media)
-                )
+                converted.append(tool_message(message.tool_call_id, content, name=message.name))
             elif isinstance(message, HumanMessage):
-                converted += _convert_human_message(message, tool_media)
+                converted += _convert_human_message(message)
             else:
-                wire = _convert_message_to_dict(message)
-                converted.append(with_media_apart(wire, tool_media=tool_media))
+                converted.append(_convert_message_to_dict(message))
         except ValueError as error:
             if type(error) is not ValueError:
                 raise
             raise at_message(position, error) from error
-    return place_messages(converted)
+    return place_media(converted, tool_media)
 
 
 def _of_own_class(message: ChatMessage) -> BaseMessage:
@@ -133,18 +128,15 @@ def _role_of(message: BaseMessage) -> str:
     raise ValueError(f"Unsupported message type: {type(message).__name__}.")
 
 
-def _convert_human_message(message: HumanMessage, tool_media: ToolMedia) -> list[MessageWithMedia]:
+def _convert_human_message(message: HumanMessage) -> list[WireMessage]:
     """A user message; tool results in it become tool messages that precede it."""
     results = [(block, result) for block in blocks_of(message) if (result := read_result(block)) is not None]
     if not results:
-        return [(_convert_message_to_dict(message), [])]
-    wire = [
-        tool_message(result.id, result_content(result.content, block), tool_media=tool_media)
-        for block, result in results
-    ]
+        return [_convert_message_to_dict(message)]
+    wire = [tool_message(result.id, result_content(result.content, block)) for block, result in results]
     rest = [block for block in message.content if all(block is not each for each, _ in results)]
     if rest:
-        wire.append((_convert_message_to_dict(message.model_copy(update={"content": rest})), []))
+        wire.append(_convert_message_to_dict(message.model_copy(update={"content": rest})))
     return wire
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import texapi_core
 from langchain_texapi._call_labels import RecordedChatModel
-from langchain_texapi._errors import model_errors
+from langchain_texapi._errors import MODEL_ERRORS
 from langchain_texapi._profile import TableProfile
 from texapi_core.adapter_base.connection import ConnectionParameters
 from texapi_core.catalog import MAX_AGE, ModelInfo
@@ -15,12 +15,12 @@ class ListingChatModel(ConnectionParameters, RecordedChatModel):
 
     def list_models(self) -> list[ModelInfo]:
         """The models that the key can use."""
-        with model_errors():
+        with MODEL_ERRORS:
             return texapi_core.list_models(self._settings())
 
     async def alist_models(self) -> list[ModelInfo]:
         """The models that the key can use. Async twin of `list_models`."""
-        with model_errors():
+        with MODEL_ERRORS:
             return await texapi_core.alist_models(self._settings())
 
     def refresh_models(self, *, max_age: float = MAX_AGE) -> None:
@@ -32,13 +32,13 @@ class ListingChatModel(ConnectionParameters, RecordedChatModel):
         Raises:
             texapi_core.TexAPIError: see `texapi_core.errors`.
         """
-        with model_errors():
+        with MODEL_ERRORS:
             texapi_core.refresh_models(self._settings(), max_age=max_age)
         self._renew_profile()
 
     async def arefresh_models(self, *, max_age: float = MAX_AGE) -> None:
         """Async twin of `refresh_models`."""
-        with model_errors():
+        with MODEL_ERRORS:
             await texapi_core.arefresh_models(self._settings(), max_age=max_age)
         self._renew_profile()
 

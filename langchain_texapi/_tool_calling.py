@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 from pydantic import ConfigDict
 
+from langchain_texapi import _deferred
 from langchain_texapi._arguments import RawAndParsed, StructuredMethod
 
 if TYPE_CHECKING:
@@ -47,17 +48,14 @@ class ToolCallingChatModel(BaseChatModel):
         Raises:
             ValueError: `tool_choice` names no tool.
         """
-        # LangChain's tools take as long to import as the rest of this package.
-        from langchain_texapi._tools import format_choice, format_response_format, format_tools
-
-        formatted = format_tools(tools, strict=strict)
+        formatted = _deferred.format_tools(tools, strict=strict)
         if formatted:
             kwargs["tools"] = formatted
-            kwargs |= format_choice(tool_choice, formatted)
+            kwargs |= _deferred.format_choice(tool_choice, formatted)
             if parallel_tool_calls is not None:
                 kwargs["parallel_tool_calls"] = parallel_tool_calls
         if response_format is not None:
-            kwargs["response_format"] = format_response_format(response_format, strict=strict)
+            kwargs["response_format"] = _deferred.format_response_format(response_format, strict=strict)
         return self.bind(**kwargs)
 
     @overload
@@ -112,8 +110,6 @@ class ToolCallingChatModel(BaseChatModel):
         Raises:
             OutputParserException: when run, if the answer does not fit `schema`. The answer is never `None`.
         """
-        from langchain_texapi._structured_output import structured_output  # imports LangChain's tools
-
-        return structured_output(
+        return _deferred.structured_output(
             self, schema, method=method, include_raw=include_raw, strict=strict, **kwargs
         )

@@ -16,6 +16,7 @@ from langchain_core.utils import secret_from_env
 from pydantic import ConfigDict, Field
 
 import texapi_core
+from langchain_texapi import _deferred
 from langchain_texapi._arguments import (
     ALIASES,
     N_AND_STREAM,
@@ -26,7 +27,7 @@ from langchain_texapi._arguments import (
 )
 from langchain_texapi._assistant import MODEL_PROVIDER
 from langchain_texapi._call_labels import add_version, call_labels, digest
-from langchain_texapi._errors import model_errors
+from langchain_texapi._errors import MODEL_ERRORS
 from langchain_texapi._messages import convert_messages, create_chat_result
 from langchain_texapi._model_list import ListingChatModel
 from langchain_texapi._profile import TableProfile, model_profile
@@ -35,6 +36,7 @@ from langchain_texapi._tool_calling import ToolCallingChatModel
 from texapi_core.adapter_base.accounting_parameters import FROM_ENVIRONMENT
 from texapi_core.adapter_base.connection import ApiKey, BaseUrl, ModelName, Timeout, dump_timeout
 from texapi_core.adapter_base.parameters import (
+    NO_ARGUMENTS,
     ChatParameters,
     Stop,
     argument_names,
@@ -188,8 +190,9 @@ class ChatTexAPI(ChatParameters, ToolCallingChatModel, ListingChatModel):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
-        defaults = {"model": self.model_name, **self._default_params}
-        arguments = merge_parameters(defaults, arguments_of_a_call(kwargs, (), aliases=ALIASES))
+        arguments = {"model": self.model_name, **self._default_params}
+        if kwargs:
+            arguments = merge_parameters(arguments, arguments_of_a_call(kwargs, (), aliases=ALIASES))
         params["ls_provider"] = MODEL_PROVIDER
         params["ls_model_name"] = arguments["model"]
         if ls_stop := stop or arguments.get("stop"):
@@ -212,7 +215,7 @@ class ChatTexAPI(ChatParameters, ToolCallingChatModel, ListingChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         payload, options = self._request(messages, stop, kwargs, run_manager)
-        with model_errors():
+        with MODEL_ERRORS:
             reply = texapi_core.complete(self._settings(), payload, options)
         return create_chat_result(reply, payload["model"], with_headers=self.include_response_headers)
 
@@ -225,7 +228,7 @@ class ChatTexAPI(ChatParameters, ToolCallingChatModel, ListingChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         payload, options = self._request(messages, stop, kwargs, run_manager)
-        with model_errors():
+        with MODEL_ERRORS:
             reply = await texapi_core.acomplete(self._settings(), payload, options)
         return create_chat_result(reply, payload["model"], with_headers=self.include_response_headers)
 
@@ -237,7 +240,7 @@ class ChatTexAPI(ChatParameters, ToolCallingChatModel, ListingChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         payload, options = self._request(messages, stop, kwargs, run_manager, stream=True)
-        with model_errors():
+        with MODEL_ERRORS:
             for item in texapi_core.stream(self._settings(), payload, options):
                 chunk = create_chunk(item, payload["model"], with_headers=self.include_response_headers)
                 if run_manager:
@@ -252,7 +255,7 @@ class ChatTexAPI(ChatParameters, ToolCallingChatModel, ListingChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         payload, options = self._request(messages, stop, kwargs, run_manager, stream=True)
-        with model_errors():
+        with MODEL_ERRORS:
             async for item in texapi_core.astream(self._settings(), payload, options):
                 chunk = create_chunk(item, payload["model"], with_headers=self.include_response_headers)
                 if run_manager:
@@ -271,10 +274,8 @@ class ChatTexAPI(ChatParameters, ToolCallingChatModel, ListingChatModel):
         """
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens_from_messages(messages, tools)
-        from langchain_texapi._token_counting import count_tokens  # imports LangChain's tools
-
         known = capabilities(self.model_name, self.texapi_api_base)
-        return count_tokens(messages, tools, known.image_tokens)
+        return _deferred.count_tokens(messages, tools, known.image_tokens)
 
     def get_num_tokens(self, text: str) -> int:
         """About how many tokens the text takes. See `get_num_tokens_from_messages`."""
@@ -308,20 +309,11 @@ class ChatTexAPI(ChatParameters, ToolCallingChatModel, ListingChatModel):
         *,
         stream: bool = False,
     ) -> tuple[dict[str, Any], CallOptions]:
-        defaults = {"model": self.model_name, **self._default_params}
-        arguments = arguments_of_a_call(kwargs, argument_names(type(self)), aliases=ALIASES)
-        per_call = {name: value for name, value in arguments.items() if name not in NOT_SENT}
-        if stop:
-            per_call["stop"] = stop
-        checked = {**arguments, **per_call}
-        if isinstance(per_call.get("tool_choice"), bool):
-            del checked["tool_choice"]  # LangChain's form
-        check_parameters(checked)
-        if not TOOL_PARAMETERS.isdisjoint(per_call):
-            from langchain_texapi._tools import format_call  # imports LangChain's tools
-
-            per_call = format_call(per_call, self.model_kwargs.get("tools") or ())
-        parameters = merge_parameters(defaults, per_call)
+        parameters = {"model": self.model_name, **self._default_params}
+        arguments: Mapping[str, Any] = NO_ARGUMENTS
+        if kwargs or stop:
+            arguments = arguments_of_a_call(kwargs, argument_names(type(self)), aliases=ALIASES)
+            parameters = merge_parameters(parameters, self._parameters_of_a_call(arguments, stop))
         if not stream:
             parameters.pop("stream_options", None)
         payload, own_names = build_payload(
@@ -342,6 +334,19 @@ class ChatTexAPI(ChatParameters, ToolCallingChatModel, ListingChatModel):
         labels = partial(call_labels, run_manager)
         # LangGraph's checkpoints refuse larger integers after the answer was paid.
         return payload, call_options(arguments, labels, own_names, storable_arguments=True)
+
+    def _parameters_of_a_call(self, arguments: Mapping[str, Any], stop: list[str] | None) -> dict[str, Any]:
+        """The members of the payload among the arguments of one call, checked, its tools as JSON."""
+        per_call = {name: value for name, value in arguments.items() if name not in NOT_SENT}
+        if stop:
+            per_call["stop"] = stop
+        checked = {**arguments, **per_call}
+        if isinstance(per_call.get("tool_choice"), bool):
+            del checked["tool_choice"]  # LangChain's form
+        check_parameters(checked)
+        if TOOL_PARAMETERS.isdisjoint(per_call):
+            return per_call
+        return _deferred.format_call(per_call, self.model_kwargs.get("tools") or ())
 
 
 describe_constructor(ChatTexAPI, BaseChatModel, OF_LANGCHAIN)

@@ -26,17 +26,15 @@ from texapi_core.adapter_base.replies import kept_extras
 from texapi_core.request.calls import join_calls, signed_call, tool_call, wire_call
 from texapi_core.request.media import address, as_base64, data_url, file_part, is_data_url
 from texapi_core.request.payload import (
-    MessageWithMedia,
     Part,
     ReplayReasoning,
     ToolMedia,
     WireMessage,
     assistant_message,
     at_message,
-    place_messages,
+    place_media,
     tool_message,
     wire_role,
-    with_media_apart,
 )
 from texapi_core.request.replay import TOOL_CALL_EXTRAS, with_generated
 from texapi_core.wire.signatures import signed_members
@@ -56,7 +54,7 @@ def to_openai_message_dicts(
     Raises:
         ValueError: a content block that chat completions cannot carry, by its name and place.
     """
-    converted: list[MessageWithMedia] = []
+    converted: list[WireMessage] = []
     for position, message in enumerate(messages):
         try:
             if not isinstance(message, ChatMessage):
@@ -79,24 +77,20 @@ def to_openai_message_dicts(
                 )
                 if message.additional_kwargs:
                     wire = with_generated(wire, _generated_extras(message))
-                converted.append(with_media_apart(wire, tool_media=tool_media))
+                converted.append(wire)
             elif role == "tool":
                 about = message.additional_kwargs
-                converted.append(
-                    tool_message(
-                        about.get("tool_call_id"), content, name=about.get("name"), tool_media=tool_media
-                    )
-                )
+                converted.append(tool_message(about.get("tool_call_id"), content, name=about.get("name")))
             else:
                 wire = {"role": role, "content": content}
                 if name := message.additional_kwargs.get("name"):
                     wire["name"] = name
-                converted.append(with_media_apart(wire, tool_media=tool_media))
+                converted.append(wire)
         except ValueError as error:
             if type(error) is not ValueError:
                 raise
             raise at_message(position, error) from error
-    return place_messages(converted)
+    return place_media(converted, tool_media)
 
 
 def _wire_content(message: ChatMessage, role: str) -> str | list[Part]:

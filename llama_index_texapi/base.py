@@ -39,6 +39,7 @@ from llama_index_texapi._tools import check_tool_calls, prepare_tools, select_to
 from texapi_core.accounting.record import CallLabels, labels_of
 from texapi_core.adapter_base.connection import ApiKey, BaseUrl, ConnectionParameters, ModelName, Timeout
 from texapi_core.adapter_base.parameters import (
+    NO_ARGUMENTS,
     NOT_IN_PAYLOAD,
     ChatParameters,
     argument_names,
@@ -344,13 +345,15 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
     def _request(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool = False
     ) -> tuple[dict[str, Any], CallOptions]:
-        constructor_names = argument_names(type(self), *OTHER_NAMES)
-        per_call = arguments_of_a_call(kwargs, constructor_names)
-        arguments = {**arguments_of_a_call(self.additional_kwargs, constructor_names), **per_call}
+        arguments = per_call = NO_ARGUMENTS
+        if kwargs or self.additional_kwargs:
+            constructor_names = argument_names(type(self), *OTHER_NAMES)
+            per_call = arguments_of_a_call(kwargs, constructor_names)
+            arguments = {**arguments_of_a_call(self.additional_kwargs, constructor_names), **per_call}
+            check_parameters(arguments)
         parameters = self._parameters(per_call)
         if not stream:
             parameters.pop("stream_options", None)
-        check_parameters(arguments)
         payload, own_names = build_payload(
             parameters,
             to_openai_message_dicts(
@@ -378,7 +381,8 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
         """The members of the payload: the constructor's, `additional_kwargs`, the call's; the last wins."""
         parameters = {"model": self.model, **self.payload_parameters}
         for over in (self.additional_kwargs, per_call):
-            parameters = merge_parameters(parameters, over, NOT_IN_PAYLOAD)
+            if over:
+                parameters = merge_parameters(parameters, over, NOT_IN_PAYLOAD)
         return parameters
 
 

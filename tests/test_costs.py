@@ -11,23 +11,24 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import openai
 import pytest
 
 from benchmarks.clients import ChatTexAPIClient, Client, Sdk, TexAPIClient
-from benchmarks.measure import count_calls, new_connections, stub
+from benchmarks.measure import count_calls, files_of_functions, new_connections, stub
 from benchmarks.rows import connected, counted
 from benchmarks.workloads import Workloads
 from texapi_core.transport import clients
 
 TIMES_THE_SDK = {
-    "whole call": {"ChatTexAPI": (0.440, 0.446), "TexAPI": (0.429, 0.436)},
-    "whole call, async": {"ChatTexAPI": (0.560, 0.552), "TexAPI": (0.520, 0.510)},
-    "whole call, 200 messages": {"ChatTexAPI": (0.0320, 0.0324), "TexAPI": (0.0322, 0.0327)},
-    "whole call, 3 tools bound": {"ChatTexAPI": (0.386, 0.392), "TexAPI": (0.438, 0.442)},
-    "structured output, whole call": {"ChatTexAPI": (0.299, 0.303), "TexAPI": (0.418, 0.420)},
+    "whole call": {"ChatTexAPI": (0.423, 0.428), "TexAPI": (0.406, 0.412)},
+    "whole call, async": {"ChatTexAPI": (0.545, 0.536), "TexAPI": (0.500, 0.489)},
+    "whole call, 200 messages": {"ChatTexAPI": (0.0306, 0.0310), "TexAPI": (0.0309, 0.0314)},
+    "whole call, 3 tools bound": {"ChatTexAPI": (0.376, 0.382), "TexAPI": (0.422, 0.426)},
+    "structured output, whole call": {"ChatTexAPI": (0.294, 0.297), "TexAPI": (0.408, 0.409)},
     "text chunk": {"ChatTexAPI": (0.193, 0.189), "TexAPI": (0.153, 0.150)},
     "text chunk, async": {"ChatTexAPI": (0.193, 0.189), "TexAPI": (0.153, 0.150)},
     "reasoning chunk": {"ChatTexAPI": (0.228, 0.222), "TexAPI": (0.195, 0.191)},
@@ -39,6 +40,9 @@ MAX_RISE = 1.03
 """Times what was measured."""
 OLDEST_MEASURED = (2, 54)
 """The SDK's version; with older ones, and older frameworks, the counts are others."""
+MAX_WALK = {"ChatTexAPI": (182, 32, 69), "TexAPI": (164, 32, 67)}
+"""Functions of these packages that a plain call runs, their files, and how often the next one is in another
+file: what a reader who follows a call has to open."""
 MAX_CALLS_OF_BINDING = {"ChatTexAPI": 440, "TexAPI": 10}
 """Function calls to bind the same three tools again; the SDK has no equivalent."""
 MAX_MODULES = {
@@ -113,6 +117,19 @@ def test_function_calls(workloads: Workloads, title: str) -> None:
         was = measured_ratios[MAJOR >= 3]
         times_the_sdk = count(workloads, title, client) / the_sdks
         assert 0.9 * was < times_the_sdk < MAX_RISE * was, client
+
+
+@measured
+@pytest.mark.parametrize("client", MAX_WALK)
+def test_a_plain_call_passes_few_files(workloads: Workloads, client: str) -> None:
+    """It asks one question at the door of each feature that it does not use."""
+    work = workloads.call()[client]
+    work()
+    files = files_of_functions(work)
+
+    changes = sum(one != other for one, other in pairwise(files))
+    for walked, most in zip((len(files), len(set(files)), changes), MAX_WALK[client], strict=True):
+        assert walked <= most
 
 
 @measured

@@ -18,7 +18,7 @@ from texapi_core.transport.body_end import (
     read_to_end,
     read_to_end_guarded,
 )
-from texapi_core.transport.read import AnswerStream, aread_body, read_body, reading
+from texapi_core.transport.read import AnswerStream, Reading, aread_body, read_body
 from texapi_core.transport.send import asend, send
 from texapi_core.wire.values import ChatDelta, ChatReply
 
@@ -86,7 +86,7 @@ def stream(
                 response
             )  # keep a reference: dropping it would close the connection
             with closing(response):
-                with reading(call, response, answer):
+                with Reading(call, response, answer):
                     for answer.packet in packets:
                         for delta in answer.feed(answer.packet):
                             attempt.has_begun = True
@@ -120,7 +120,7 @@ async def astream(
                 packets = answer.decoder.apackets(sent.response)
                 try:
                     with (
-                        reading(call, sent.response, answer),
+                        Reading(call, sent.response, answer),
                         aclosing_when_silent(sent.response, answer),
                     ):
                         async for answer.packet in packets:

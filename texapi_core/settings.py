@@ -30,12 +30,14 @@ from texapi_core.settings_checks import (
     check_max_response_bytes,
     check_max_retries,
     check_timeout,
+    reveal_secret,
     settings_error,
 )
 from texapi_core.wire.values import SAME_NAMES, OwnNames
 
 if TYPE_CHECKING:
     import openai
+    from pydantic import SecretStr
 
     from texapi_core.accounting.sinks import Accounting
 
@@ -147,7 +149,7 @@ def key_hint(api_key: str) -> str:
 
 def resolve_settings(
     *,
-    api_key: str | None,
+    api_key: str | SecretStr | None,
     base_url: str | None,
     timeout: float | openai.Timeout | None,
     max_retries: int,
@@ -171,6 +173,8 @@ def resolve_settings(
     Raises:
         TexAPISettingsError: a value is missing or invalid; the message names it.
     """
+    if retry_timeouts is None:
+        retry_timeouts = env_retry_timeouts()
     if timeout is not None:
         check_timeout("timeout", timeout)
     if stream_idle_timeout is not None:
@@ -178,15 +182,13 @@ def resolve_settings(
     check_http_client("http_client", http_client, asynchronous=False)
     check_http_client("http_async_client", http_async_client, asynchronous=True)
     return Settings(
-        api_key=check_api_key(api_key if api_key is not None else env_api_key()),
+        api_key=check_api_key(reveal_secret(api_key) if api_key is not None else env_api_key()),
         base_url=check_base_url(base_url if base_url is not None else env_base_url()),
         timeout=DEFAULT_TIMEOUT if timeout is None else timeout,
         stream_idle_timeout=stream_idle_timeout,
         keepalive=check_keepalive(keepalive),
         max_retries=check_max_retries(max_retries),
-        retry_timeouts=(
-            env_retry_timeouts() if retry_timeouts is None else check_flag("retry_timeouts", retry_timeouts)
-        ),
+        retry_timeouts=check_flag("retry_timeouts", retry_timeouts),
         max_response_bytes=check_max_response_bytes(max_response_bytes),
         think_tags=check_flag("think_tags", think_tags),
         default_headers=check_headers("default_headers", default_headers),
@@ -225,8 +227,11 @@ def call_options(
         raise settings_error(f"`extra_query` must map names to values, not be {type(extra_query).__name__}.")
     if timeout is not None:
         check_timeout("timeout", timeout)
+    extra_headers = arguments.get("extra_headers")
     return CallOptions(
-        extra_headers=dict(check_headers("extra_headers", arguments.get("extra_headers"))) or None,
+        extra_headers=(
+            None if extra_headers is None else dict(check_headers("extra_headers", extra_headers)) or None
+        ),
         extra_query=extra_query,
         timeout=timeout,
         max_retries=None if max_retries is None else check_max_retries(max_retries),

@@ -22,6 +22,9 @@ AsyncTransport = Literal["httpx", "aiohttp"]
 CPU time for many concurrent calls."""
 
 
+_TRANSPORTS = get_args(AsyncTransport)
+
+
 def settings_error(message: str) -> ValueError:
     """A `TexAPISettingsError`."""
     from texapi_core.errors import TexAPISettingsError  # imports the SDK
@@ -179,7 +182,7 @@ def check_headers(name: str, headers: Mapping[str, Any] | None) -> tuple[tuple[s
 
 def check_async_transport(transport: Any) -> AsyncTransport:
     """The name of a transport, if it is valid and installed."""
-    if transport not in get_args(AsyncTransport):
+    if transport not in _TRANSPORTS:
         raise settings_error(f"`async_transport` must be 'httpx' or 'aiohttp', not {transport!r}.")
     if transport == "aiohttp" and not _has_aiohttp():
         raise settings_error(

@@ -21,7 +21,7 @@ from texapi_core.settings import (
     Settings,
     resolve_settings,
 )
-from texapi_core.settings_checks import AsyncTransport, reveal_secret
+from texapi_core.settings_checks import AsyncTransport
 
 if TYPE_CHECKING:
     from texapi_core.accounting import RedisPlace
@@ -161,7 +161,7 @@ class ConnectionParameters(AccountingParameters):
         """The checked settings of the next call; fields may have changed since the last one."""
         api_key, base_url, timeout = self._endpoint(self)
         return resolve_settings(
-            api_key=reveal_secret(api_key),
+            api_key=api_key,
             base_url=base_url,
             timeout=timeout,
             stream_idle_timeout=self.stream_idle_timeout,

@@ -153,7 +153,8 @@ SECRET_OPTIONS = {"extra_headers": "default_headers", "extra_query": "default_qu
 TOKEN_LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
 """Two names of one limit: providers refuse both at once."""
 
-_NO_ALIASES: Mapping[str, str] = {}
+NO_ARGUMENTS: Mapping[str, Any] = {}
+"""What most calls set for themselves."""
 
 
 @cache
@@ -167,7 +168,7 @@ def arguments_of_a_call(
     arguments: Mapping[str, Any],
     constructor_names: Collection[str],
     *,
-    aliases: Mapping[str, str] = _NO_ALIASES,
+    aliases: Mapping[str, str] = NO_ARGUMENTS,
 ) -> dict[str, Any]:
     """The arguments of one call that are given, by their names in the payload; `None` means "not given".
 

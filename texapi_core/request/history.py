@@ -186,12 +186,12 @@ def _is_legal(messages: Sequence[WireMessage]) -> bool:
                     awaited.append(id_)
                 if not message["tool_calls"] or (content is not None and _is_blank(content)):
                     return False
-            elif "function_call" in message or (_may_be_blank(content) and _says_nothing(message)):
+            elif "function_call" in message or (may_be_blank(content) and _says_nothing(message)):
                 return False
     return not awaited
 
 
-def _may_be_blank(content: Any) -> bool:
+def may_be_blank(content: Any) -> bool:
     """Whether a text needs a closer look: nearly every one begins with a letter."""
     return not content or type(content) is not str or not "!" <= content[0] <= "~"
 

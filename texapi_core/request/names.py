@@ -74,9 +74,7 @@ def _assign(name: Any, assigned: dict[Any, str]) -> str:
 
 def with_legal_tool_names(payload: dict[str, Any]) -> tuple[dict[str, Any], OwnNames]:
     """The payload with legal names of tools and of their properties, and the own names of both."""
-    if not (tools := payload.get("tools")):
-        return payload, SAME_NAMES
-    payload, own_names = _with_legal_names_of_tools(payload, tools)
+    payload, own_names = _with_legal_names_of_tools(payload, payload["tools"])
     properties: dict[str, Mapping[str, str]] = {}
     legal = [_with_legal_properties(tool, properties) for tool in payload["tools"]]
     if not properties:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from texapi_core.request.cache_marks import with_legal_marks
-from texapi_core.request.history import RESULT_ROLES, History, attached_to_result, mend_history
+from texapi_core.request.history import RESULT_ROLES, History, attached_to_result, may_be_blank, mend_history
 from texapi_core.request.media import with_legal_media
 from texapi_core.request.names import with_legal_names, with_legal_schema_name, with_legal_tool_names
 from texapi_core.request.prompt_cache import CachePrompts, with_prompt_cache
 from texapi_core.request.tools import distinct_tools, legal_tools, with_legal_response_schema
-from texapi_core.wire.values import OwnNames
+from texapi_core.wire.values import SAME_NAMES, OwnNames
 
 ReplayReasoning = Literal["auto", "always", "never"]
 """When earlier reasoning is sent back: `auto` is for messages with tool calls, in which DeepSeek, Claude and
@@ -21,8 +21,6 @@ ToolMedia = Literal["user_message", "tool_message"]
 
 WireMessage = dict[str, Any]
 Part = dict[str, Any]
-MessageWithMedia = tuple[WireMessage, list[Part]]
-"""A message, and the images and files of it that follow in a user message."""
 
 _ROLES: Mapping[str, str] = {
     **{name: name for name in ("system", "developer", "user", "assistant", "tool", "function")},
@@ -41,6 +39,9 @@ _IN_THE_NEXT_MESSAGE = {
 }
 """What a message says that has no text beside media."""
 _TEXT_PART = {"type", "text"}
+_SPEAKERS = ("system", "developer", "user", "assistant")
+_PLAIN = 2
+"""Members of a message that is a text: `role` and `content`."""
 
 
 def build_payload(
@@ -53,15 +54,39 @@ def build_payload(
 ) -> tuple[dict[str, Any], OwnNames]:
     """The JSON of one request, and the own names of what has another one in it.
 
-    `None` values are left out; later `extra_bodies` override earlier members. The history is mended, unless
-    it is to be sent `as_is`; names of people, tools and schemas are made legal, and text alone is a string.
-    `cache_prompts` marks it for prompt caches, unless an extra body replaces the messages.
-
-    Members without effect are left out too, since strict providers refuse them: empty `tools` with
-    `tool_choice` and `parallel_tool_calls`, an empty `stop`, `n` of 1.
+    Members without effect are left out; later `extra_bodies` override earlier members. The history is
+    mended, unless it is to be sent `as_is`; names of people, tools and schemas are made legal, and text alone
+    is a string. `cache_prompts` marks it for prompt caches, unless an extra body replaces the messages.
 
     Raises:
         ValueError: there are no messages.
+    """
+    payload = _with_effect(parameters)
+    payload["messages"] = messages
+    if stream_usage:
+        payload.setdefault("stream_options", {"include_usage": True})
+    for extra_body in extra_bodies:
+        payload |= extra_body or {}
+    own_names = SAME_NAMES
+    if tools := payload.get("tools"):
+        payload["tools"] = distinct_tools(legal_tools(tools))
+        payload, own_names = with_legal_tool_names(payload)
+    if "response_format" in payload:
+        payload = with_legal_schema_name(with_legal_response_schema(payload))
+    if payload["messages"] is messages:
+        if not _is_plain(payload):
+            payload = _with_legal_messages(payload, own_names, history)
+        if cache_prompts is not False and payload["messages"]:
+            payload = with_prompt_cache(payload, cache_prompts)
+    if not payload["messages"]:
+        raise ValueError("`messages` is empty: a conversation needs at least one message. Nothing was sent.")
+    return payload, own_names
+
+
+def _with_effect(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters without those of no effect, which strict providers refuse.
+
+    They are `None`, empty `tools` with `tool_choice` and `parallel_tool_calls`, an empty `stop`, `n` of 1.
     """
     payload = {name: value for name, value in parameters.items() if value is not None}
     if not payload.get("tools"):
@@ -71,25 +96,28 @@ def build_payload(
         payload.pop("stop", None)
     if payload.get("n") == 1:
         del payload["n"]
-    payload["messages"] = messages
-    if stream_usage:
-        payload.setdefault("stream_options", {"include_usage": True})
-    for extra_body in extra_bodies:
-        payload |= extra_body or {}
-    if tools := payload.get("tools"):
-        payload["tools"] = distinct_tools(legal_tools(tools))
-    payload, own_names = with_legal_tool_names(payload)
-    if "response_format" in payload:
-        payload = with_legal_schema_name(with_legal_response_schema(payload))
-    if payload["messages"] is messages:
-        mended = mend_history(messages) if history == "mend" else messages
-        payload = with_legal_marks({**payload, "messages": mended})
-        payload["messages"] = with_legal_names(list(map(_with_legal_content, payload["messages"])), own_names)
-        if cache_prompts is not False and payload["messages"]:
-            payload = with_prompt_cache(payload, cache_prompts)
-    if not payload["messages"]:
-        raise ValueError("`messages` is empty: a conversation needs at least one message. Nothing was sent.")
-    return payload, own_names
+    return payload
+
+
+def _with_legal_messages(payload: dict[str, Any], own_names: OwnNames, history: History) -> dict[str, Any]:
+    messages = payload["messages"]
+    mended = mend_history(messages) if history == "mend" else messages
+    payload = with_legal_marks({**payload, "messages": mended})
+    legal = list(map(_with_legal_content, payload["messages"]))
+    return {**payload, "messages": with_legal_names(legal, own_names)}
+
+
+def _is_plain(payload: Mapping[str, Any]) -> bool:
+    """Whether all that the model is given is text: there is nothing to mend, mark, name or unpack."""
+    if "tools" in payload or "cache_control" in payload:
+        return False
+    for message in payload["messages"]:
+        text = message["content"]
+        if type(text) is not str or len(message) != _PLAIN or message["role"] not in _SPEAKERS:
+            return False
+        if message["role"] == "assistant" and may_be_blank(text):
+            return False
+    return True
 
 
 def assistant_message(
@@ -118,16 +146,12 @@ def tool_message(
     content: str | list[Part],
     *,
     name: Any = None,
-    tool_media: ToolMedia = "user_message",
-) -> MessageWithMedia:
-    """A tool result, and the parts of it that must follow in a user message.
-
-    `name` of the tool finds the call where ids do not; it is not sent.
-    """
+) -> WireMessage:
+    """A tool result. `name` of the tool finds the call where ids do not; it is not sent."""
     message = {"role": "tool", "content": content, "tool_call_id": tool_call_id}
     if name:
         message["name"] = name
-    return with_media_apart(message, tool_media=tool_media)
+    return message
 
 
 def at_message(position: int, error: ValueError) -> ValueError:
@@ -140,29 +164,29 @@ def wire_role(given: str) -> str:
     return _ROLES.get(given) or _ROLES.get(given.lower(), "user")
 
 
-def with_media_apart(message: WireMessage, *, tool_media: ToolMedia = "user_message") -> MessageWithMedia:
-    """The message, and the images and files of it that must follow in a user message.
-
-    Chat completions allow only text in other messages than users'; media would be refused or ignored.
-    """
-    content, role = message["content"], message["role"]
-    if role == "user" or not isinstance(content, list) or tool_media == "tool_message":
-        return message, []
+def _with_media_apart(message: WireMessage, content: Sequence[Part]) -> tuple[WireMessage, list[Part]]:
+    """The message without its images and files, and those."""
     media = [part for part in content if part.get("type") != "text"]
     if not media:
         return message, []
     texts = [part for part in content if part.get("type") == "text" and part.get("text")]
     only_text = len(texts) == 1 and texts[0].keys() == _TEXT_PART
-    substitute = None if message.get("tool_calls") else _IN_THE_NEXT_MESSAGE[role]
+    substitute = None if message.get("tool_calls") else _IN_THE_NEXT_MESSAGE[message["role"]]
     return {**message, "content": texts[0]["text"] if only_text else texts or substitute}, media
 
 
-def place_messages(messages: Sequence[MessageWithMedia]) -> list[WireMessage]:
-    """The messages in order. One user message after an answer and its tool results contains their media."""
+def place_media(messages: Sequence[WireMessage], tool_media: ToolMedia) -> list[WireMessage]:
+    """The messages in order. One user message after an answer and its tool results contains their media.
+
+    Chat completions allow only text in other messages than users'; media would be refused or ignored.
+    """
     placed: list[WireMessage] = []
     media: list[Part] = []
-    for message, its_media in messages:
-        role = message["role"]
+    for message in messages:
+        role, content = message["role"], message["content"]
+        its_media: Sequence[Part] = ()
+        if type(content) is list and role != "user" and tool_media == "user_message":
+            message, its_media = _with_media_apart(message, content)
         if media and role not in RESULT_ROLES:
             placed.append({"role": "user", "content": media})
             media = []

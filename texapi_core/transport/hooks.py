@@ -24,11 +24,13 @@ _MAX_ERROR_BODY = 2**20
 
 def inspect_response(response: Any) -> None:
     """Read the body of a failed response and refuse a bad redirect."""
+    if response.status_code < _NOT_AN_ANSWER:
+        return
     _refuse_bad_redirect(response)
     if response.has_redirect_location and not _is_read(response):
         response.close()  # the HTTP library would read the whole body
         _set_body(response, b"")
-    elif response.status_code >= _NOT_AN_ANSWER:
+    else:
         if not _is_read(response):
             body = bytearray()
             with suppress(Exception), ending_after(read_timeout(response), response):
@@ -45,11 +47,13 @@ def inspect_response(response: Any) -> None:
 
 async def ainspect_response(response: Any) -> None:
     """Async twin of `inspect_response`."""
+    if response.status_code < _NOT_AN_ANSWER:
+        return
     _refuse_bad_redirect(response)
     if response.has_redirect_location and not _is_read(response):
         await response.aclose()
         _set_body(response, b"")
-    elif response.status_code >= _NOT_AN_ANSWER:
+    else:
         if not _is_read(response):
             body = bytearray()
             with suppress(Exception):

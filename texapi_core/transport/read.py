@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
 from itertools import chain
 from typing import Any, TypedDict
 
@@ -35,32 +34,43 @@ _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticErr
 answer of unknown form may cause."""
 
 
-@contextmanager
-def reading(call: Call, response: Any, answer: AnswerStream | None = None) -> Generator[None]:
-    """Map exceptions raised while a response is read, for a stream with `answer`.
+class Reading:
+    """Maps exceptions raised while a response is read, for a stream with `answer`.
 
     openai 2 uses httpx, openai 3 httpx2, and both let errors of lower layers through, so anything but our
     own errors and cancellation is a broken connection.
     """
-    try:
-        yield
-    except (TexAPIError, asyncio.CancelledError, GeneratorExit):
-        raise
-    except Exception as error:
-        if answer is not None and answer.has_finished:
-            return  # the answer is complete: only `[DONE]` and perhaps usage are missing
-        broken = mapping.connection_broke(error, response, call.secrets, streamed=answer is not None)
-        if answer is not None:
-            answer.add_partial(broken)
+
+    __slots__ = ("_answer", "_call", "_response")
+
+    def __init__(self, call: Call, response: Any, answer: AnswerStream | None = None) -> None:
+        self._call = call
+        self._response = response
+        self._answer = answer
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if not isinstance(error, Exception) or isinstance(error, TexAPIError):
+            return False
+        answer, secrets = self._answer, self._call.secrets
+        if answer is None:
+            raise mapping.connection_broke(error, self._response, secrets, streamed=False) from error
+        if answer.has_finished:
+            return True  # the answer is complete: only `[DONE]` and perhaps usage are missing
+        broken = mapping.connection_broke(error, self._response, secrets, streamed=True)
+        answer.add_partial(broken)
         raise broken from error
 
 
 def read_body(call: Call, response: Any) -> Body:
     """The whole body of a response, which is then closed."""
     body = Body(call, response)
+    packets = body.decoder.packets(response)
     try:
-        with reading(call, response):
-            for packet in body.decoder.packets(response):
+        with Reading(call, response):
+            for packet in packets:
                 body.feed(packet)
     finally:
         response.close()
@@ -70,10 +80,11 @@ def read_body(call: Call, response: Any) -> Body:
 async def aread_body(call: Call, sent: AsyncSent) -> Body:
     """The whole body of a response. Async twin of `read_body`."""
     body = Body(call, sent.response)
+    packets = body.decoder.apackets(sent.response)
     try:
-        with reading(call, sent.response):
+        with Reading(call, sent.response):
             async with asyncio.timeout(body.seconds):
-                async for packet in body.decoder.apackets(sent.response):
+                async for packet in packets:
                     body.feed(packet)
     finally:
         await sent.aclose()
@@ -92,7 +103,6 @@ class Body:
         self._call = call
         self._response = response
         self._pieces: list[bytes] = []
-        self._tools = ToolNames(call.options.own_names, storable=call.options.storable_arguments)
         self.decoder = decoder_of(response, call.settings.max_response_bytes)
         self.seconds: float | None = (
             call.timeout if isinstance(call.timeout, (int, float)) else call.timeout.read
@@ -118,19 +128,25 @@ class Body:
 
     def reply(self) -> ChatReply:
         """The parsed answer, with one tool call if the request allows only one."""
-        reply = self._parsed()
-        reply = keep_first_call(reply) if allows_one_call(self._call) else reply
-        reply = mapping.redact_names(reply, self._call.secrets)
-        return note_unknown_tools(reply, self._tools, self._call.payload.get("tools"))
+        call, reply = self._call, self._parsed()
+        for choice in reply.choices:
+            if choice.tool_calls:
+                tools = ToolNames(call.options.own_names, storable=call.options.storable_arguments)
+                reply = tools.own(reply)
+                reply = keep_first_call(reply) if allows_one_call(call) else reply
+                reply = note_unknown_tools(reply, tools, call.payload.get("tools"))
+                break
+        return mapping.redact_names(reply, call.secrets)
 
     def _parsed(self) -> ChatReply:
         """Some gateways stream the answer although the request did not ask for a stream."""
         body = self._text()
         origin = _origin(self._response, self._call.secrets)
         if not looks_like_sse(body):
-            with self._parsing():
-                reply = parse_reply(parse_json_object(body), **origin, think_tags=self._call.think_tags)
-                return self._tools.own(reply)
+            try:
+                return parse_reply(parse_json_object(body), **origin, think_tags=self._call.think_tags)
+            except _UNREADABLE as error:
+                raise self._unreadable(error) from None
         secrets, reader = self._call.secrets, StreamReader(think_tags=self._call.think_tags)
         try:
             for _ in chain(reader.feed(body), reader.finish()):
@@ -140,24 +156,22 @@ class Body:
             failure.partial = mapping.partial_reply(reader.state.reply(**origin), secrets)
             failure.usage = reader.state.usage
             raise failure from None
-        return self._tools.own(reader.state.reply(**origin))
+        return reader.state.reply(**origin)
 
     def model_rows(self) -> list[Any]:
         """The rows of a list of models."""
-        with self._parsing():
+        try:
             body = parse_json_object(self._text())
             raise_for_error(body)
             rows = body.get("data")
             if not isinstance(rows, list):
                 raise MalformedAnswer("an answer without a list of models", self._text())
+        except _UNREADABLE as error:
+            raise self._unreadable(error) from None
         return rows
 
-    @contextmanager
-    def _parsing(self) -> Generator[None]:
-        try:
-            yield
-        except _UNREADABLE as error:
-            raise mapping.from_answer(error, self._response, self._call.secrets) from None
+    def _unreadable(self, error: Exception) -> TexAPIError:
+        return mapping.from_answer(error, self._response, self._call.secrets)
 
     def _text(self) -> bytes:
         self._pieces = [b"".join(self._pieces)]  # one copy at a time: a body may have megabytes
@@ -261,8 +275,8 @@ class AnswerStream:
         """The answer received so far."""
         reply = self._tools.own(self._reader.state.reply(**_origin(self._response, self._secrets)))
         reply = keep_first_call(reply) if self._keeps_one_call else reply
-        reply = mapping.redact_names(reply, self._secrets)
-        return note_unknown_tools(reply, self._tools, self._given_tools)
+        reply = note_unknown_tools(reply, self._tools, self._given_tools)
+        return mapping.redact_names(reply, self._secrets)
 
     def add_partial(self, error: TexAPIError) -> None:
         """Attach the answer received so far to the error that ends the stream."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -74,13 +74,7 @@ def send(call: Call, *, stream: bool = False) -> Any:
         )
         return sent.response
 
-    def request() -> Any:
-        try:
-            return post(call.payload)
-        except UnicodeEncodeError:  # half of a surrogate pair, e.g. from a PDF
-            return post(replace_lone_surrogates(call.payload))
-
-    return _repeated(call, retries, request)
+    return _repeated(call, retries, post)
 
 
 async def asend(call: Call, *, stream: bool = False) -> AsyncSent:
@@ -97,24 +91,18 @@ async def asend(call: Call, *, stream: bool = False) -> AsyncSent:
             stream_cls=AsyncSent,
         )
 
-    async def request(client: openai.AsyncOpenAI) -> AsyncSent:
-        try:
-            return await post(client, call.payload)
-        except UnicodeEncodeError:
-            return await post(client, replace_lone_surrogates(call.payload))
-
-    return await _in_shard(call, retries, request)
+    return await _in_shard(call, retries, post)
 
 
 def send_for_models(call: Call) -> Any:
     """The response to `GET /models`. Raises like `send`."""
     retries = Retries(call, is_free=True)
 
-    def request() -> Any:
+    def get(_: Mapping[str, Any]) -> Any:
         options, client = _request_options(call, retries), sync_client(call.settings)
         return client.get(_MODELS, cast_to=object, options=options, stream=True, stream_cls=_Sent).response
 
-    return _repeated(call, retries, request)
+    return _repeated(call, retries, get)
 
 
 async def asend_for_models(call: Call) -> AsyncSent:
@@ -123,7 +111,7 @@ async def asend_for_models(call: Call) -> AsyncSent:
     return await _in_shard(
         call,
         retries,
-        lambda client: client.get(
+        lambda client, _: client.get(
             _MODELS,
             cast_to=object,
             options=_request_options(call, retries),
@@ -133,21 +121,29 @@ async def asend_for_models(call: Call) -> AsyncSent:
     )
 
 
-def _repeated(call: Call, retries: Retries, request: Callable[[], Any]) -> Any:
-    """The response to a request, sent until it succeeds or must not be sent again."""
+def _repeated(call: Call, retries: Retries, request: Callable[[Mapping[str, Any]], Any]) -> Any:
+    """The response to a request, sent until it succeeds or must not be sent again.
+
+    `request` sends a payload: that of the call, or one without half characters, e.g. from a PDF.
+    """
     permit = call.permit
     while True:
         if permit is not None:
             permit.acquire()
         try:
-            with _sending(call):
-                response = request()
-        except errors.TexAPIError as error:
+            try:
+                response = request(call.payload)
+            except UnicodeEncodeError:
+                response = request(replace_lone_surrogates(call.payload))
+        except Exception as cause:
+            error = _failure_to_send(call, cause)
             wait = retries.wait_after(error)
             if permit is not None:
                 wait = permit.failed(error, wait)
             if wait is None:
-                raise
+                if error is cause:
+                    raise
+                raise error from cause
         else:
             if permit is not None:
                 permit.opened(response)
@@ -157,7 +153,9 @@ def _repeated(call: Call, retries: Retries, request: Callable[[], Any]) -> Any:
 
 
 async def _in_shard(
-    call: Call, retries: Retries, request: Callable[[openai.AsyncOpenAI], Awaitable[AsyncSent]]
+    call: Call,
+    retries: Retries,
+    request: Callable[[openai.AsyncOpenAI, Mapping[str, Any]], Awaitable[AsyncSent]],
 ) -> AsyncSent:
     """Async twin of `_repeated`, with a connection of the running event loop."""
     permit = call.permit
@@ -165,20 +163,26 @@ async def _in_shard(
         if permit is not None:
             await permit.aacquire()
         try:
-            with _sending(call):
-                shard = await acquire_shard(call.settings)
-                try:
-                    async with _limited(call):
-                        sent = await request(shard.client(call.settings, call.options))
-                except BaseException:
-                    shard.release()
-                    raise
-        except errors.TexAPIError as error:
+            shard = await acquire_shard(call.settings)
+            try:
+                async with _limited(call):
+                    client = shard.client(call.settings, call.options)
+                    try:
+                        sent = await request(client, call.payload)
+                    except UnicodeEncodeError:
+                        sent = await request(client, replace_lone_surrogates(call.payload))
+            except BaseException:
+                shard.release()
+                raise
+        except Exception as cause:
+            error = _failure_to_send(call, cause)
             wait = retries.wait_after(error)
             if permit is not None:
                 wait = permit.failed(error, wait)
             if wait is None:
-                raise
+                if error is cause:
+                    raise
+                raise error from cause
         else:
             if permit is not None:
                 permit.opened(sent.response)
@@ -207,22 +211,18 @@ async def _head_within(seconds: float) -> AsyncGenerator[None]:
         raise mapping.timed_out() from None
 
 
-@contextmanager
-def _sending(call: Call) -> Generator[None]:
-    """Map exceptions raised before an answer begins."""
-    try:
-        yield
-    except errors.TexAPIError as error:
-        mapping.redact_error(error, call.secrets)
-        raise
-    except openai.APIError as error:
-        raise mapping.from_openai(error, call.secrets) from error
-    except Exception as error:
-        if (place := _unsendable_place(call.payload)) is not None:
-            raise errors.TexAPISettingsError(
-                f"The request cannot be sent as JSON, because of `{place}`: {error}. Nothing was sent."
-            ) from error
-        raise mapping.not_sent(error, call.secrets) from error
+def _failure_to_send(call: Call, cause: Exception) -> errors.TexAPIError:
+    """The error for an exception that was raised before an answer began."""
+    if isinstance(cause, errors.TexAPIError):
+        mapping.redact_error(cause, call.secrets)
+        return cause
+    if isinstance(cause, openai.APIError):
+        return mapping.from_openai(cause, call.secrets)
+    if (place := _unsendable_place(call.payload)) is not None:
+        return errors.TexAPISettingsError(
+            f"The request cannot be sent as JSON, because of `{place}`: {cause}. Nothing was sent."
+        )
+    return mapping.not_sent(cause, call.secrets)
 
 
 def _unsendable_place(value: Any, depth: int = 0) -> str | None:

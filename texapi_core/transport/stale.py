@@ -40,16 +40,10 @@ class _Evidence:
     def __init__(self, stream: Any, stale: type[Exception]) -> None:
         self._stream = stream
         self._stale = stale
+        self.get_extra_info = stream.get_extra_info
         self._was_used = False
         self._written_at: float | None = None
         """When the last bytes of a request were written; `None` since the answer began."""
-
-    def get_extra_info(self, info: str) -> Any:
-        """As of the connection."""
-        return self._stream.get_extra_info(info)
-
-    def _received(self) -> None:
-        self._was_used, self._written_at = True, None
 
     def _check(self, error: Exception | None = None) -> None:
         """Raise `StaleConnection` if the request that was written was never read.
@@ -76,7 +70,7 @@ class _Stream(_Evidence):
         if not data:
             self._check()
         elif self._written_at is not None:
-            self._received()
+            self._was_used, self._written_at = True, None
         return data
 
     def write(self, *arguments: Any, **named: Any) -> None:
@@ -100,7 +94,7 @@ class _AsyncStream(_Evidence):
         if not data:
             self._check()
         elif self._written_at is not None:
-            self._received()
+            self._was_used, self._written_at = True, None
         return data
 
     async def write(self, *arguments: Any, **named: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from texapi_core.wire.choices import message_of, read_choices, read_finish_reason
@@ -38,14 +38,16 @@ _CONTENT_FIELDS = frozenset({"content", "tool_calls", "function_call", "refusal"
 _ERROR_FIELDS = frozenset({"message", "msg", "detail", "errors", "error_code", "error_msg", "error_message"})
 
 
-def raise_for_error(body: Mapping[str, Any], *, has_content: bool = False) -> None:
-    """Raise `ErrorAnswer` when an answer or a chunk holds an error, at the top or in a choice.
+def raise_for_error(
+    body: Mapping[str, Any], choices: Iterable[Mapping[str, Any]] = (), *, has_content: bool = False
+) -> None:
+    """Raise `ErrorAnswer` when an answer or a chunk holds an error, at the top or in one of its choices.
 
     `has_content`: whether the chunks before had any.
     """
     raise_for_error_object(body, has_content=has_content)
     raise_for_groq_error(body)
-    for choice in read_choices(body):
+    for choice in choices:
         raise_for_failed_choice(choice, has_content=has_content)
 
 
@@ -131,12 +133,12 @@ def raise_for_groq_error(body: Mapping[str, Any]) -> None:
 def raise_for_failed_choice(choice: Mapping[str, Any], *, has_content: bool = False) -> None:
     """Raise `ErrorAnswer` when a choice holds an error, or ends with one."""
     for holder in (choice, choice.get("delta"), choice.get("message")):
-        if isinstance(holder, dict) and (error := holder.get("error")) and is_error(error):
+        if type(holder) is dict and "error" in holder and (error := holder["error"]) and is_error(error):
             if is_complete(choice, has_content=has_content):
                 return
             raise ErrorAnswer(error)
-    finish_reason = read_finish_reason(choice)
-    if finish_reason in _FAILED:
+    finish_reason = choice.get("finish_reason")
+    if type(finish_reason) is str and finish_reason in _FAILED:
         named = "an error" if finish_reason == "error" else repr(finish_reason)
         raise ErrorAnswer({"message": f"the provider ended the answer with {named}"})
 

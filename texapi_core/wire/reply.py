@@ -54,13 +54,10 @@ def parse_reply(
 ) -> ChatReply:
     """A whole answer as a `ChatReply`. Raises `ErrorAnswer` or `MalformedAnswer`."""
     body = unwrap(body)
-    raise_for_error(body)
+    found = read_choices(body)
+    raise_for_error(body, found)
     usage, reported = find_usage(body)
-    choices = [
-        parse_choice(one, message, think_tags=think_tags)
-        for one in read_choices(body)
-        if (message := message_of(one))
-    ]
+    choices = [choice for one in found if (choice := parse_choice(one, think_tags=think_tags)) is not None]
     if not choices:
         raise MalformedAnswer(
             f"an answer {other_protocol(body) or 'without choices'}", json.dumps(body), usage
@@ -126,19 +123,20 @@ def _origin(body: Mapping[str, Any]) -> dict[str, Any]:
     return {name: body[name] for name in ("id", "model", "created", "usage") if name in body}
 
 
-def parse_choice(
-    choice: Mapping[str, Any], members: Mapping[str, Any], *, think_tags: bool = False
-) -> ChatChoice:
-    """A choice of a whole answer, `members` being its message."""
+def parse_choice(choice: Mapping[str, Any], *, think_tags: bool = False) -> ChatChoice | None:
+    """A choice of a whole answer; `None` if there is no message in it."""
+    members, finish_reason, index = message_of(choice), read_finish_reason(choice), choice_index(choice)
+    if not members:
+        return None
     message = read_message(members)
     text, reasoning = message.text, whole(message.reasoning)
     if think_tags:
         tags = ThinkTags()
         thought, text = map("".join, zip(tags.add(text), tags.finish(), strict=True))
         reasoning = add_thought(reasoning, thought)
-    finish_reason, entries = read_finish_reason(choice), message.tool_call_entries
+    entries = message.tool_call_entries
     return ChatChoice(
-        index=choice_index(choice),
+        index=index,
         text=text,
         reasoning=reasoning,
         refusal=message.refusal,
@@ -255,7 +253,7 @@ def with_usage(body: Mapping[str, Any], reported: Any, usage: TokenUsage | None)
 def reply_extras(body: Mapping[str, Any]) -> dict[str, Any]:
     """Members of an answer that `ChatReply` has no field for."""
     return {
-        name: storable(value)
+        name: value if type(value) is str else storable(value)
         for name, value in body.items()
         if name not in _KNOWN_REPLY_FIELDS and value is not None and (name != "error" or is_error(value))
     }

@@ -163,7 +163,7 @@ class StreamState:
     def _feed_choice(self, choice: dict[str, Any], chunk: dict[str, Any]) -> ChatDelta | None:
         self._has_choice = self._has_choice or message_of(choice) is not None
         if choice.get("finish_reason") or choice.get("error"):
-            raise_for_error(chunk, has_content=self._choice.has_content)
+            raise_for_error(chunk, read_choices(chunk), has_content=self._choice.has_content)
             self._choice.record_end(choice)
         if not _BARE_CHOICE_FIELDS.issuperset(choice):
             self._choice.add_metadata(choice)

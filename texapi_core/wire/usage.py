@@ -202,7 +202,7 @@ def _first_count(objects: dict[str, dict[str, Any]], places: tuple[tuple[str, st
             value = objects[place][name]
             if value is None:
                 continue
-            count = _count(value)
+            count = value if type(value) is int and 0 <= value <= _MAX_COUNT else _count(value)
             if count:
                 return count
             found = count if found is None else found
@@ -231,8 +231,6 @@ def _is_usd(holder: dict[str, Any]) -> bool:
 
 def _count(value: Any) -> int | None:
     """A count as an int; some gateways send floats, or digits in a string."""
-    if type(value) is int and 0 <= value <= _MAX_COUNT:
-        return value
     number = _number(value, _MAX_COUNT)
     return int(number) if number is not None and number.is_integer() else None
 
