@@ -12,7 +12,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test combinations coverage lint format typecheck record notebooks jupyter docs dist wheels features matrix bench bench-bulk conformance soak fuzz compare-faults models ledger torture storm screenshots engines rag clean
+.PHONY: help demo test combinations coverage lint format typecheck record notebooks jupyter docs dist wheels features matrix bench bench-bulk bench-instructions conformance soak fuzz compare-faults models ledger torture storm screenshots engines rag clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -90,6 +90,9 @@ screenshots: $(VENV)/ready ## Redraw the screenshots of the command in docs/imag
 
 bench: $(VENV)/ready ## Measure the cost of a call compared with the openai SDK; BENCH="--rounds 3" for a short run
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+bench-instructions: $(VENV)/ready ## Count the instructions of a call and a chunk by layers; needs valgrind
+	@$(BIN)/python -m benchmarks.instructions
 
 # LINES=1000000 takes hours on a slow machine.
 LINES ?= 20000
