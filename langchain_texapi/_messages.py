@@ -130,6 +130,8 @@ def _role_of(message: BaseMessage) -> str:
 
 def _convert_human_message(message: HumanMessage) -> list[WireMessage]:
     """A user message; tool results in it become tool messages that precede it."""
+    if isinstance(message.content, str):
+        return [_convert_message_to_dict(message)]
     results = [(block, result) for block in blocks_of(message) if (result := read_result(block)) is not None]
     if not results:
         return [_convert_message_to_dict(message)]
