@@ -23,6 +23,7 @@ from llama_index_texapi._streaming import ResponseStream
 from texapi_core import resolve_settings
 from texapi_core.call import Call
 from texapi_core.failures.money import money_reason
+from texapi_core.failures.secrets import Secrets
 from texapi_core.transport.read import Body
 from texapi_core.wire.arguments import ArgumentsText
 from texapi_core.wire.json import parse_json_object
@@ -212,6 +213,14 @@ _ERRORS: dict[str, Callable[[int], Any]] = {
     "escapes": lambda n: {"message": "\\u4f59\\\\n%e4&#20313;" * n},
 }
 
+_SECRETS = Secrets(["sk-tex-Zq8vXw2pLk9mNb4cTr7y"])
+_QUOTES: dict[str, Callable[[int], str]] = {
+    "escaped pieces": lambda n: "sk%2Dtex-Zq8vXw2p&#76;k9mNb4cTr7y " * n,
+    "starts": lambda n: "sk-tex-Zq8 " * n,
+    "escapes": lambda n: "\\\\u0041%2525&amp;lt;" * n,
+    "layers": lambda n: "%" + "25" * n,
+}
+
 _WORK = {
     **{f"stream: {name}": _on(_read_stream, _streaming(shape)) for name, shape in _STREAMS.items()},
     **{f"bytes: {name}": _on(_read_broken, make) for name, make in _BODIES.items()},
@@ -219,6 +228,7 @@ _WORK = {
     "whole: calls": _on(_read_whole, _whole_calls),
     "whole: parts": _on(_read_whole, _whole_parts),
     **{f"error: {name}": _on(money_reason, make) for name, make in _ERRORS.items()},
+    **{f"secrets: {name}": _on(_SECRETS.redact, make) for name, make in _QUOTES.items()},
 }
 
 

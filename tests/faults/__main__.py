@@ -11,30 +11,20 @@ import argparse
 import contextlib
 import datetime
 import importlib
-import io
-import logging
 import sys
-import time
-import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import openai
-from langchain_core.exceptions import ModelError
-
 from tests.faults import outgoing
-from tests.faults.case import Case, Seen
-from tests.faults.table import GROUPS, concerns
-from tests.faults.verbatim import Verbatim, VerbatimServer
-from tests.faults.ways import Way, chat_texapi, langchain_ways, llama_index_ways, one_loop, texapi
+from tests.faults.peers import SUBJECTS, quiet, run
+from tests.faults.table import GROUPS
+from tests.faults.ways import langchain_ways, one_loop
 from tests.gateway import Gateway
 from tests.generated import rewrite_part
 
-_TIMEOUT = 1.0
-_MAX_REQUESTS = 50
-"""More than any class sends for one call, so that no retry gets past the fault."""
 _PACKAGES = (
     "texapi-integrations",
     "langchain-openai",
@@ -44,74 +34,6 @@ _PACKAGES = (
     "langchain-core",
     "llama-index-core",
 )
-
-
-def _chat_openai(**where: Any) -> Any:
-    chat_openai = importlib.import_module("langchain_openai").ChatOpenAI
-    limit = {"stream_chunk_timeout": 0.4} if "stream_chunk_timeout" in chat_openai.model_fields else {}
-    return chat_openai(model="gpt-5.2", stream_usage=True, use_responses_api=False, **limit, **where)
-
-
-def _open_ai_like(*, base_url: str, **where: Any) -> Any:
-    open_ai_like = importlib.import_module("llama_index.llms.openai_like").OpenAILike
-    return open_ai_like(
-        model="gpt-5.2", api_base=base_url, is_chat_model=True, is_function_calling_model=True, **where
-    )
-
-
-SUBJECTS: dict[str, tuple[Callable[[Callable[..., Any]], list[Way]], Callable[..., Any], str]] = {
-    "ChatTexAPI": (langchain_ways, chat_texapi, "langchain_texapi"),
-    "ChatOpenAI": (langchain_ways, _chat_openai, "langchain_openai"),
-    "TexAPI": (llama_index_ways, texapi, "llama_index_texapi"),
-    "OpenAILike": (llama_index_ways, _open_ai_like, "llama_index.llms.openai_like"),
-}
-
-
-def judge(case: Case, way: Way, gateway: Gateway, verbatim: VerbatimServer) -> str:
-    """What is wrong with the outcome of one row for one call style; `""` if nothing is.
-
-    The same rules apply to every class: the answer that the table expects, or an error users can catch
-    where the table expects one, after the expected number of requests.
-    """
-    server: Gateway | VerbatimServer = gateway
-    gateway.reset()
-    if isinstance(case.fault, Verbatim):
-        server = verbatim
-        verbatim.respond(case.fault)
-    else:
-        gateway.misbehave(case.fault, times=_MAX_REQUESTS)
-    where = {"base_url": server.base_url, "api_key": server.key}
-    wrong = _wrong_outcome(case, way, {**where, "timeout": _TIMEOUT, "max_retries": case.max_retries})
-    sent = len(server.requests)
-    if not wrong and sent != case.requests:
-        wrong = f"{sent} requests instead of {case.requests}"
-    return wrong
-
-
-def _wrong_outcome(case: Case, way: Way, where: dict[str, Any]) -> str:
-    expected = case.outcome
-    try:
-        seen = way(**where)
-    except Exception as error:
-        name = type(error).__name__
-        if isinstance(expected, Seen):
-            return f"{name} for a whole answer"
-        return "" if _says_what_happened(error) else name
-    if not isinstance(expected, Seen):
-        return (
-            "a broken answer passed off as whole" if seen.text or seen.calls else "an empty answer, no error"
-        )
-    if seen.text != expected.text:
-        return "another text"
-    if list(seen.calls) != list(expected.calls):
-        return "other tool calls"
-    return "" if seen.tokens == expected.tokens else "other token counts"
-
-
-def _says_what_happened(error: Exception) -> bool:
-    """Whether users can catch this error: one of the SDK, LangChain, the HTTP library, or a timeout."""
-    caught = isinstance(error, (openai.OpenAIError, ModelError, TimeoutError))
-    return caught or type(error).__module__.partition(".")[0] in ("httpx", "httpx2")
 
 
 def main() -> int:
@@ -124,12 +46,13 @@ def main() -> int:
     chosen = arguments.subjects or [name for name in SUBJECTS if _is_installed(SUBJECTS[name][2])]
     results: dict[str, dict[tuple[str, str, str], str]] = {}
     sent: dict[str, dict[tuple[str, str, str], str]] = {}
-    with Gateway() as gateway, VerbatimServer() as verbatim, one_loop() as runner, _quiet():
+    with Gateway() as gateway, one_loop() as runner, quiet():
         for name in chosen:
             number = 0 if SUBJECTS[name][0] is langchain_ways else 1
             sent[name] = outgoing.run(SUBJECTS[name][1], gateway, runner, number=number)
-            if not arguments.outgoing:
-                results[name] = _run(name, gateway, verbatim)
+    if not arguments.outgoing:
+        with ThreadPoolExecutor() as pool:
+            results = dict(zip(chosen, pool.map(run, chosen), strict=True))
     tables = {"outgoing": _table(sent, outgoing.GROUPS, "###")}
     if not arguments.outgoing:
         tables["faults"] = _table(results, GROUPS, "##")
@@ -142,48 +65,12 @@ def main() -> int:
     return 1 if any(wrong for wrongs in ours for wrong in wrongs) else 0
 
 
-def _run(name: str, gateway: Gateway, verbatim: VerbatimServer) -> dict[tuple[str, str, str], str]:
-    """(group, row, call style) -> what is wrong."""
-    make_ways, make, _ = SUBJECTS[name]
-    started = time.monotonic()
-    outcomes = {
-        (group, row, way.name): judge(case, way, gateway, verbatim)
-        for group, cases in GROUPS.items()
-        for row, case in cases.items()
-        for way in make_ways(make)
-        if concerns(case, way) and _asks_for(group, row, way)
-    }
-    print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.__stderr__)
-    return outcomes
-
-
-def _asks_for(group: str, row: str, way: Way) -> bool:
-    """Whether a row has the requested form, or is the one row that tests the other form.
-
-    This project's tests also send every odd answer to streams, and every odd stream to whole calls; for a
-    peer each of those rows would show the same result.
-    """
-    form = {"odd answers": (False, "as documented"), "odd streams": (True, "as documented, streamed")}
-    streamed, other = form.get(group, (way.streamed, ""))
-    return way.streamed == streamed or row == other
-
-
 def _is_installed(module: str) -> bool:
     try:
         importlib.import_module(module)
     except ImportError:
         return False
     return True
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress what classes print and log about the injected faults."""
-    logging.disable(logging.CRITICAL)
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield
-    logging.disable(logging.NOTSET)
 
 
 def _table(

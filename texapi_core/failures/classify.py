@@ -11,8 +11,9 @@ from typing import Any
 from texapi_core import errors
 from texapi_core.failures.money import Reason, money_class, money_reason
 from texapi_core.failures.wording import plain
-from texapi_core.wire.error_answers import is_container
+from texapi_core.wire.error_answers import is_container, raise_for_error_object
 from texapi_core.wire.json import is_deep
+from texapi_core.wire.values import ErrorAnswer
 
 _Status = type[errors.TexAPIStatusError]
 
@@ -109,12 +110,29 @@ def classify_as(reason: Reason | None, error: Any, status: int | None) -> _Statu
     return _CLASS_BY_STATUS.get(status, errors.TexAPIStatusError)
 
 
-def is_error_about_money(text: bytes | str) -> bool:
-    """Whether what came in place of an answer is an error about money: text, a page, cut or quoted JSON.
+def is_error(text: bytes | str) -> bool:
+    """Whether what came in place of an answer is an error: about money, or one of several JSON objects."""
+    documents = parse_body(text)
+    if isinstance(documents, list) and any(map(_is_error_object, documents)):
+        return True
+    return _is_error_about_money(documents)
+
+
+def _is_error_object(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    try:
+        raise_for_error_object(value)
+    except ErrorAnswer:
+        return True
+    return False
+
+
+def _is_error_about_money(body: Any) -> bool:
+    """Whether a body is an error about money: text, a page, cut or quoted JSON.
 
     What a model may have said is not searched, and a long page on something else neither.
     """
-    body = parse_body(text)
     shown = body if isinstance(body, str) else json.dumps(body)
     if not 0 < len(shown) < _MAX_PAGE or _PART_OF_AN_ANSWER.search(shown):
         return False

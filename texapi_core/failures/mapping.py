@@ -17,7 +17,7 @@ from texapi_core import errors
 from texapi_core.failures.classify import (
     classify_as,
     error_object,
-    is_error_about_money,
+    is_error,
     names_of,
     parse_body,
 )
@@ -232,7 +232,7 @@ def from_answer(
         received = error.error
         error.error = secrets.redact_json(error.error)  # visible as the context of our error
         exception = from_response(_with_body(response, secrets=secrets), received, secrets, inside)
-    elif isinstance(error, MalformedAnswer) and is_error_about_money(error.text):
+    elif isinstance(error, MalformedAnswer) and is_error(error.text):
         received = parse_body(error.text)
         error.text = secrets.excerpt(error.text)
         exception = from_response(_with_body(response, secrets=secrets), received, secrets, inside)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from texapi_core.failures.escapes import has_escapes, unescaped, unescaped_with_places
 from texapi_core.settings import CallOptions, Settings
 from texapi_core.wire.text import excerpt
 
@@ -18,6 +18,8 @@ _MIN_PIECE = 12
 """Characters of a piece of a secret that is one by itself; at the end of a text, cut, `_MIN_LENGTH` are."""
 _STEP = 6
 """Every piece of `_MIN_PIECE` characters holds whole six of them from a multiple of six."""
+_MAX_EXCERPTED = 100_000
+"""Characters of a text from which an excerpt is made. A secret that is cut there is far behind it."""
 _REQUEST_ID = "x-request-id"
 """A header that is not secret."""
 
@@ -28,8 +30,8 @@ class Secrets:
     __slots__ = ("_steps", "_values")
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        self._values = tuple(sorted(values, key=len, reverse=True))
-        self._steps = tuple({secret[at : at + _STEP] for secret in self._values for at in _offsets(secret)})
+        self._values = tuple({form for value in values if value for form in (value, unescaped(value))})
+        self._steps = tuple({step for secret in self._values for _, step in _steps_of(secret)})
 
     def __repr__(self) -> str:
         return "***"
@@ -38,20 +40,27 @@ class Secrets:
         return Secrets, ()
 
     def are_in(self, *texts: str) -> bool:
-        """Whether one of the texts contains a secret or a piece of one."""
-        for step in self._steps:
-            for text in texts:
-                if step in text and self.redact(text) != text:
+        """Whether one of the texts contains a secret or a piece of one, escaped or not."""
+        for text in texts:
+            for step in self._steps:
+                if step in text and self._pieces_in(text):
+                    return True
+            if "%" in text or "&" in text or "\\" in text:
+                without = unescaped(text)
+                if without != text and self._pieces_in(without):
                     return True
         return False
 
     def redact(self, text: str) -> str:
-        """The text with keys, header values, pieces of them, and passwords in URLs replaced by `***`."""
-        for secret in self._values:
-            text = text.replace(secret, "***")
-            for at in _offsets(secret):
-                if secret[at : at + _STEP] in text:
-                    text = _without_pieces(text, secret, at)
+        """The text with keys, header values, pieces of them, and passwords in URLs replaced by `***`.
+
+        They are found as they are and behind escapes, see `unescaped`.
+        """
+        pieces = self._pieces_in(text)
+        if has_escapes(text) and (without := unescaped(text)) != text and self._pieces_in(without):
+            without, starts, ends = unescaped_with_places(text)
+            pieces += [(starts[begin], ends[end - 1]) for begin, end in self._pieces_in(without)]
+        text = _without(text, sorted(pieces))
         return _URL_PASSWORD.sub(r"\1***@", text)
 
     def redact_json(self, value: Any) -> Any:
@@ -71,31 +80,52 @@ class Secrets:
     def excerpt(self, text: bytes | str) -> str:
         """The start of a text on one line, redacted before it is cut, so that no part of a secret remains."""
         if isinstance(text, bytes):
-            text = text.decode("utf-8", "replace")
-        return excerpt(self.redact(text))
+            text = text[:_MAX_EXCERPTED].decode("utf-8", "replace")
+        return excerpt(self.redact(text[:_MAX_EXCERPTED]))
+
+    def _pieces_in(self, text: str) -> list[tuple[int, int]]:
+        """Where the secrets and the pieces of them begin and end in a text."""
+        pieces: list[tuple[int, int]] = []
+        for secret in self._values:
+            for at, step in _steps_of(secret):
+                if step in text:
+                    pieces += _pieces_at(text, secret, at, step)
+        return pieces
 
 
-def _offsets(secret: str) -> range:
-    return range(0, len(secret) - _STEP + 1, _STEP)
+def _steps_of(secret: str) -> list[tuple[int, str]]:
+    """Where each six characters of a secret begin, and what they are; a shorter secret is one."""
+    return [(at, secret[at : at + _STEP]) for at in range(0, max(len(secret) - _STEP, 0) + 1, _STEP)]
 
 
-def _without_pieces(text: str, secret: str, at: int) -> str:
-    """The text without the pieces of a secret that hold its `_STEP` characters from `at`."""
-    step, parts, read = secret[at : at + _STEP], [], 0
+def _pieces_at(text: str, secret: str, at: int, step: str) -> Iterator[tuple[int, int]]:
+    """The pieces of a secret in a text that hold its characters `step`, which are at `at` in it."""
+    read = 0
     found = text.find(step)
     while found >= 0:
         start, first = found, at
         while start > read and first and text[start - 1] == secret[first - 1]:
             start, first = start - 1, first - 1
-        end, last = found + _STEP, at + _STEP
+        end, last = found + len(step), at + len(step)
         while end < len(text) and last < len(secret) and text[end] == secret[last]:
             end, last = end + 1, last + 1
         is_cut = not first and end == len(text)
-        if end - start >= (_MIN_LENGTH if is_cut else _MIN_PIECE):
-            parts += [text[read:start], "***"]
+        if end - start >= min(_MIN_LENGTH if is_cut else _MIN_PIECE, len(secret)):
+            yield start, end
             read = end
         found = text.find(step, end)
-    return "".join([*parts, text[read:]])
+
+
+def _without(text: str, pieces: list[tuple[int, int]]) -> str:
+    """A text with these places, which are in order, replaced by `***`; those that overlap are one."""
+    parts, read = [], 0
+    for start, end in pieces:
+        if end <= read:
+            continue
+        if start >= read:
+            parts += [text[read:start], "***"]
+        read = end
+    return "".join([*parts, text[read:]]) if parts else text
 
 
 NO_SECRETS = Secrets()
@@ -116,10 +146,4 @@ def _default_secrets(api_key: str, headers: tuple[tuple[str, str], ...]) -> Secr
 def _secrets_in(api_key: str, headers: tuple[tuple[str, str], ...]) -> Secrets:
     values = [value for name, value in headers if name.lower() != _REQUEST_ID]
     words = [word for value in values for word in (value, *value.split()) if len(word) >= _MIN_LENGTH]
-    return Secrets({form for word in (api_key, *words) for form in _spellings(word)})
-
-
-def _spellings(secret: str) -> tuple[str, ...]:
-    """A secret as text, as JSON and as Python's `repr` write it: they differ if it contains a quote."""
-    in_json = json.dumps(secret)[1:-1]
-    return secret, in_json, in_json.replace("/", "\\/"), repr(secret)[1:-1]
+    return Secrets((api_key, *words))

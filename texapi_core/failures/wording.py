@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import unicodedata
-import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from texapi_core.failures.escapes import unescaped
 
 MAX_TEXT = 100_000
 """Characters of an error that are searched."""
@@ -32,10 +32,6 @@ _QUOTED = re.compile(
 """What stands before a value of the request, quoted as JSON or as Python writes it."""
 _BRACKET_OR_QUOTE = re.compile(r"(\\{0,64})([\"'])|[\[\]{}]")
 
-_ESCAPED_CHARACTER = re.compile(r"\\{1,64}u([0-9a-fA-F]{4})")
-_ESCAPED_SPACE = re.compile(r"\\{1,64}[nrt]")
-_REPEATED_PERCENT = re.compile(r"%(?:25)+(?=[0-9A-Fa-f]{2})")
-_PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _TAG = re.compile(r"<[^<>]*>")
 _URL = re.compile(r"[hH][tT]{2}[pP][sS]?://[!#-&*-+\--:=?-Z_a-z~]*")
 _CASE_CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -55,15 +51,7 @@ def plain(text: str) -> str:
     Sentences end with `|`; a `,` stands for commas and brackets. `SốDư` and `so_du` are `so du`.
     """
     text = text[:MAX_TEXT]
-    if "%" in text:
-        text = _REPEATED_PERCENT.sub("%", text)
-        text = _PERCENT.sub(lambda found: urllib.parse.unquote(found[0], errors="replace"), text)
-    if "\\" in text:
-        text = _ESCAPED_CHARACTER.sub(lambda found: chr(int(found[1], 16)), text)
-        text = _ESCAPED_SPACE.sub("\n", text)
-    if "&" in text:
-        text = html.unescape(text)
-    text = unicodedata.normalize("NFKD", text)[: 2 * MAX_TEXT]
+    text = unicodedata.normalize("NFKD", unescaped(text))[: 2 * MAX_TEXT]
     text = _URL.sub(" ", _TAG.sub(" ", text))
     text = "".join(one for one in text if not unicodedata.combining(one)) if not text.isascii() else text
     text = _SLASH.sub(" per ", _PARAGRAPH.sub("|", text))

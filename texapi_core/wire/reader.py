@@ -106,10 +106,10 @@ class StreamReader:
             yield last
 
     def _raise_for_stray_lines(self, lines: list[bytes]) -> None:
-        """Raise the error that the lines hold, all together or the first one, else `MalformedAnswer`."""
+        """Raise the error that the lines are, else `MalformedAnswer`."""
         text = b"\n".join(lines)
         with contextlib.suppress(MalformedAnswer):
             raise_for_error_object(parse_json_object(text))
         if b"error" in lines[0]:
-            raise ErrorAnswer(parse_error(lines[0]))
+            raise ErrorAnswer(parse_error(text))
         raise MalformedAnswer("a stream broken by other text", text, self.state.usage)

@@ -76,7 +76,7 @@ class SSEDecoder:
         events: list[ServerSentEvent] = []
         for line in lines:
             if line.startswith(b"data:"):
-                if self._data and _begins_another(line, self._data[-1]):
+                if self._data and _begins_another(line, self._data[-1], in_error=self._event == b"error"):
                     events.append(self._event_so_far())
                 self._has_ended = self._has_ended or line[5:].lstrip().startswith(b"[DONE]")
                 self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
@@ -100,12 +100,13 @@ class SSEDecoder:
         return self._event.decode("utf-8", "replace") if self._event else "", data
 
 
-def _begins_another(line: bytes, before: bytes) -> bool:
+def _begins_another(line: bytes, before: bytes, *, in_error: bool) -> bool:
     """Whether a data line starts a new event although no blank line separates it from the last one.
 
-    No JSON continues with a `{` or `[DONE]` after a `}`.
+    No JSON continues with a `{` or `[DONE]` after a `}`; an error may be several objects.
     """
-    return before.rstrip().endswith(b"}") and line[5:].lstrip().startswith((b"{", b"[DONE]"))
+    starts = b"[DONE]" if in_error else (b"{", b"[DONE]")
+    return before.rstrip().endswith(b"}") and line[5:].lstrip().startswith(starts)
 
 
 def _plain_events(packet: bytes) -> list[ServerSentEvent] | None:
