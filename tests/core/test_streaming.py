@@ -286,3 +286,27 @@ def test_an_error_in_the_stream_is_raised_after_earlier_deltas(event: bytes) -> 
     assert reader.done
     with pytest.raises(ErrorAnswer):
         list(reader.finish())
+
+
+@pytest.mark.parametrize("parts_before", [False, True])
+@pytest.mark.parametrize("usage_in", ["message", "choice", "chunk"])
+def test_a_whole_message_at_the_end_adds_its_parts_and_its_usage(parts_before: bool, usage_in: str) -> None:
+    """MiniMax ends a stream with the whole answer; what came before it is not taken twice."""
+    pictures = [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,QUJ{n}"}} for n in "DE"]
+    message = {"content": [{"type": "text", "text": "hello"}, *pictures], "annotations": [{"url": "u"}]}
+    choice: dict[str, Any] = {"index": 0, "finish_reason": "stop", "message": message}
+    last: dict[str, Any] = {"choices": [choice]}
+    {"message": message, "choice": choice, "chunk": last}[usage_in]["usage"] = {
+        "prompt_tokens": 3,
+        "completion_tokens": 2,
+    }
+    pieces: list[dict[str, Any]] = [{"content": "hel"}, {"content": "lo"}]
+    if parts_before:
+        pieces.append({"content": pictures[:1]})
+
+    streamed = read(*map(chunk, pieces), last)
+
+    whole = parse_reply(last, request_id=None, headers={})
+    assert (streamed.choice.text, streamed.choice.extras) == ("hello", whole.choice.extras)
+    assert streamed.usage == whole.usage
+    assert streamed.usage is not None

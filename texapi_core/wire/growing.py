@@ -22,7 +22,6 @@ from texapi_core.wire.reply import (
     choice_metadata,
     find_usage,
     logprobs_of,
-    message_extras,
     read_message,
     reply_extras,
     timestamp,
@@ -127,9 +126,14 @@ class GrowingChoice:
 
     def unseen_part(self, members: Mapping[str, Any]) -> dict[str, Any]:
         """What a whole message adds to the deltas before it, as a delta: MiniMax ends a stream with one."""
-        message, extras = read_message(members), message_extras(members)
-        unseen = {name: value for name, value in extras.items() if name not in self._extras}
-        unseen["error"] = members.get("error")
+        message = read_message(members)
+        # Of a list, what came before is left out by its items.
+        unseen = {
+            name: value
+            for name, value in message.extras.items()
+            if name not in self._extras or isinstance(value, list)
+        }
+        unseen.update({name: members[name] for name in ("error", "usage") if members.get(name)})
         self.texts = ["".join(self.texts)]
         unseen["content"] = _suffix(self.texts[0] + self._text.held, message.text)
         reasoning = whole(message.reasoning)
