@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from texapi_core.failures.classify import classify, error_object
-from texapi_core.failures.secrets import NO_SECRETS
+from texapi_core.failures.escapes import unescaped, unescaped_with_places
+from texapi_core.failures.secrets import Secrets
 from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.reader import StreamReader
 from texapi_core.wire.reply import parse_reply
@@ -20,6 +21,11 @@ from texapi_core.wire.values import ChatDelta, ChatReply, ErrorAnswer, Malformed
 
 _MAX_CALLS_PER_BYTE = 60
 """Function calls; reading takes 1 to 10."""
+
+
+_SECRETS = Secrets(["sk-tex-Zq8vXw2pLk9mNb4cTr7y"])
+
+classify({"message": "balance"}, None)  # the first error makes the table of words, for all that come
 
 
 def check(data: bytes) -> None:
@@ -109,10 +115,15 @@ def _check_error(data: bytes) -> None:
     error = error_object(data)
     for status in (None, 400, 402, 429, 500):
         classify(error, status)
-    NO_SECRETS.redact_json(error)
+    _SECRETS.redact_json(error)
     assert excerpt(str(error)).isprintable()
 
 
 def _check_text(data: bytes) -> None:
-    for value in json_objects(data.decode("utf-8", "replace")):
+    text = data.decode("utf-8", "replace")
+    for value in json_objects(text):
         assert isinstance(value, dict)
+    without, starts, ends = unescaped_with_places(text)
+    assert without == unescaped(text)
+    assert all(start < end for start, end in zip(starts, ends, strict=True))
+    assert not _SECRETS.are_in(_SECRETS.redact(text))
