@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from texapi_core.failures.classify import classify, error_object
-from texapi_core.failures.escapes import unescaped, unescaped_with_places
 from texapi_core.failures.secrets import Secrets
+from texapi_core.wire.escapes import unescaped, unescaped_with_places
 from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.reader import StreamReader
 from texapi_core.wire.reply import parse_reply

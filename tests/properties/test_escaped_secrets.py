@@ -10,8 +10,8 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from texapi_core.failures.escapes import unescaped, unescaped_with_places
 from texapi_core.failures.secrets import Secrets
+from texapi_core.wire.escapes import unescaped, unescaped_with_places
 
 _ONE_CHARACTER: list[Callable[[str], str]] = [
     lambda one: f"%{ord(one):02x}",

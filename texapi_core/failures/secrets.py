@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from texapi_core.failures.escapes import has_escapes, unescaped, unescaped_with_places
 from texapi_core.settings import CallOptions, Settings
+from texapi_core.wire.escapes import has_escapes, unescaped, unescaped_with_places
 from texapi_core.wire.text import excerpt
 
 _URL_PASSWORD = re.compile(r"(//[^/\s:@]*:)[^/\s@]+@")

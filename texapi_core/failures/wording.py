@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from texapi_core.failures.escapes import unescaped
+from texapi_core.wire.escapes import unescaped
 
 MAX_TEXT = 100_000
 """Characters of an error that are searched."""
