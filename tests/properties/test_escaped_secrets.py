@@ -29,7 +29,10 @@ _WHOLE_TEXTS: list[Callable[[str], str]] = [
     lambda text: html.escape(text),
     lambda text: urllib.parse.quote(text, safe=""),
 ]
-_SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=16, max_size=60)
+_SECRETS = st.text(
+    st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="%&\\"), min_size=16, max_size=60
+)
+"""A secret with marks of escapes in it may mean something else after each layer."""
 _PLAIN = st.text("abc đ余 .,;:-<>/", max_size=40)
 
 
