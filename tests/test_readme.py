@@ -47,7 +47,7 @@ def figures_of_the_pages() -> list[list[list[str]]]:
     return rows
 
 
-@pytest.mark.parametrize("readme", READMES)
+@pytest.mark.parametrize("readme", [*READMES, "docs/index.md"])
 def test_the_figures_are_those_of_the_pages(readme: str) -> None:
     rows = re.findall(r"^\| \[.*$", (ROOT / readme).read_text("utf-8"), re.MULTILINE)
     figures = [[re.findall(r"[\d.]+", cell) for cell in row.strip("| ").split(" | ")[1:]] for row in rows]

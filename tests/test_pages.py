@@ -1,0 +1,100 @@
+"""What pages say beyond the blocks that `test_examples` runs: figures, both languages, the cookbook."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from tests.conftest import Endpoint
+from tests.gateway import Gateway
+from tests.gateway.fault import Fault
+from tests.waiting import wait_until
+from texapi_core.accounting import CallRecord, add_listener, remove_listener
+
+CORE = Path(__file__).parent.parent / "texapi_core"
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = DOCS / "cookbook" / "fastapi.md"
+MIRRORED = ("spend-control.md", "tools.md")
+"""Pages whose Vietnamese text is the whole page; the others are shorter or in another order."""
+_FIGURE = re.compile(r"\d+(?:[.,]\d+)*")
+
+
+@pytest.fixture
+def records() -> Iterator[list[CallRecord]]:
+    heard: list[CallRecord] = []
+    add_listener(heard.append)
+    yield heard
+    remove_listener(heard.append)
+
+
+@pytest.fixture
+def served(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of the page's application."""
+    monkeypatch.setenv("TEXAPI_API_KEY", endpoint.api_key)
+    monkeypatch.setenv("TEXAPI_BASE_URL", endpoint.base_url)
+    code = PAGE.read_text("utf-8").split("```python\n")[1].split("with TestClient")[0]
+    names: dict[str, Any] = {}
+    exec(compile(code, str(PAGE), "exec", dont_inherit=True), names)
+    server = uvicorn.Server(uvicorn.Config(names["app"], port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    wait_until(lambda: server.started)
+    host, port = server.servers[0].sockets[0].getsockname()[:2]
+    yield f"http://{host}:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+def test_a_reader_who_leaves_ends_the_call(served: str, gateway: Gateway, records: list[CallRecord]) -> None:
+    gateway.misbehave(Fault(stall_after=3, stall_seconds=600))
+    began = time.monotonic()
+    address = f"{served}/answer?question=Count from one to nine"
+    with httpx.stream("GET", address, timeout=60) as answer:
+        assert next(answer.iter_lines()).startswith("data: ")
+
+    wait_until(lambda: records)
+
+    assert records[0].outcome in ("cancelled", "closed")
+    assert time.monotonic() - began < 300
+
+
+def _without_code(text: str) -> str:
+    return re.sub(
+        r"```.*?```|^    .*?$|`[^`\n]*`|\]\([^)]*\)|<!--.*?-->", "", text, flags=re.DOTALL | re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("page", MIRRORED)
+def test_both_languages_say_the_same(page: str) -> None:
+    first, second = (path.read_text("utf-8") for path in (DOCS / page, DOCS / "vi" / page))
+
+    for pattern in (r"^(#+) ", r"^(\|)", r"^```(\w+)$"):  # headings, rows of tables, blocks
+        found = [re.findall(pattern, text, re.MULTILINE) for text in (first, second)]
+        assert found[0] == found[1], pattern
+    figures = [_FIGURE.findall(_without_code(text)) for text in (first, second)]
+    assert sorted(map(_plain, figures[0])) == sorted(map(_plain, figures[1]))
+
+
+def _plain(figure: str) -> str:
+    """Without the signs between thousands and before decimals, which are each other's in Vietnamese."""
+    return re.sub(r"[.,]", "", figure)
+
+
+@pytest.mark.parametrize("language", ["en", "vi"])
+def test_the_page_of_programs_says_what_doctor_says(language: str) -> None:
+    page = (DOCS / ("vi" if language == "vi" else "") / "tools.md").read_text("utf-8")
+    rows = page.rpartition("| --- | --- | --- |\n")[2].splitlines()
+    texts = tomllib.loads((CORE / "cli" / "doctor" / f"{language}.toml").read_text("utf-8"))["texts"]
+
+    said = [row.strip("| ").split(" | ")[2] for row in rows]
+    assert len(said) > 4
+    assert set(said) <= {text.get("way_out") for text in texts.values()}

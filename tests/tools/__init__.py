@@ -1,0 +1,1 @@
+"""Other programs that speak to the gateway, run for real against the stand-in."""
