@@ -26,6 +26,11 @@ class _Downloaded:
 
 
 class TestChatTexAPIUnit(ChatModelUnitTests):
+    @pytest.mark.xfail(reason="load() takes other classes than LangChain's own only by allowed_objects")
+    def test_serdes(self, model: BaseChatModel, snapshot: Any) -> None:
+        """Saving and loading is tested in `test_saving.py` with those arguments."""
+        super().test_serdes(model, snapshot)
+
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
         return ChatTexAPI

@@ -53,7 +53,7 @@ def test_a_prompt_given_twice_or_not_at_all(endpoint: Endpoint, way: str) -> Non
 
     with pytest.raises(TypeError):
         complete("Say one", prompt="Say two")
-    with pytest.raises(ValueError, match="prompt"):
+    with pytest.raises(TypeError, match="prompt"):
         complete()
 
 
