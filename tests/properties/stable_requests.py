@@ -137,7 +137,7 @@ def requests() -> Iterator[Any]:
         chat.bind(extra_body={"provider": {"order": ["a", "b"]}}, verbosity="low"),
     ):
         model.invoke(conversation())
-    for kwargs in ({"strict": True}, {"method": "json_schema"}, {"method": "json_mode"}):
+    for kwargs in ({"method": "function_calling"}, {"method": "json_schema"}, {"method": "json_mode"}):
         structured: Any = chat.with_structured_output(Order, include_raw=True, **kwargs)
         structured.invoke(conversation())
     llm = line.texapi
