@@ -137,7 +137,12 @@ def requests() -> Iterator[Any]:
         chat.bind(extra_body={"provider": {"order": ["a", "b"]}}, verbosity="low"),
     ):
         model.invoke(conversation())
-    for kwargs in ({"method": "function_calling"}, {"method": "json_schema"}, {"method": "json_mode"}):
+    ways: list[dict[str, Any]] = [
+        {"method": "function_calling"},
+        {"method": "json_schema"},
+        {"method": "json_mode"},
+    ]
+    for kwargs in ways:
         structured: Any = chat.with_structured_output(Order, include_raw=True, **kwargs)
         structured.invoke(conversation())
     llm = line.texapi
