@@ -12,7 +12,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test combinations coverage lint format typecheck record notebooks jupyter docs dist wheels features matrix bench bench-bulk bench-instructions conformance soak fuzz compare-faults models ledger torture storm screenshots engines rag tools clean
+.PHONY: help demo test combinations coverage lint format typecheck record notebooks jupyter docs site-check dist wheels features matrix bench bench-bulk bench-instructions conformance soak fuzz compare-faults models ledger torture storm screenshots engines rag tools clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -63,8 +63,10 @@ jupyter: $(VENV)/ready ## Open the notebooks in JupyterLab
 	$(BIN)/python -m pip install $(PIP_OPTIONS) -r notebooks/requirements.txt
 	$(BIN)/jupyter lab notebooks
 
-docs: $(VENV)/ready ## Build the documentation site in build/site, and check its links, and in Chromium its pages
+docs: $(VENV)/ready ## Build the documentation site in build/site; warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
+
+site-check: docs ## Check links and searches of the site and, in Chromium where it is installed, how its pages look
 	@$(BIN)/python -m docs.check build/site
 
 dist: $(VENV)/ready ## Build the distributions in dist/, check their metadata, and test the wheels in isolation
@@ -133,6 +135,7 @@ engines: ## Run examples/ on Dask, Ray, Spark and Celery against the stand-in, a
 
 rag: $(VENV)/ready ## Run the examples of RAG in bulk on 1,000 documents in two processes, and kill one
 	@DOCUMENTS=1000 $(BIN)/python -m examples.rag
+
 tools: $(VENV)/ready ## Install Aider, Continue, Cline and the SDKs for Python and Node, and ask the stand-in through each; needs npm
 	@$(BIN)/python -m tests.tools $(TOOLS)
 
