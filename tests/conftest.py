@@ -21,6 +21,7 @@ from vcr.errors import CannotOverwriteExistingCassetteException
 from tests import cassette_serializer
 from tests.gateway import Gateway
 from tests.limits import redis_server
+from texapi_core.accounting import CallRecord, add_listener, remove_listener
 from texapi_core.settings import BASE_URL_ENVS
 from texapi_core.settings_checks import API_KEY_ENV, DEFAULT_BASE_URL
 from texapi_core.transport import clients
@@ -234,3 +235,12 @@ def own_pools(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for pool in clients._pools.values():
         pool.close()
+
+
+@pytest.fixture
+def records() -> Iterator[list[CallRecord]]:
+    """The records of the calls that end during the test."""
+    heard: list[CallRecord] = []
+    add_listener(heard.append)
+    yield heard
+    remove_listener(heard.append)

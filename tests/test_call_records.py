@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -23,14 +22,6 @@ from tests.gateway import Fault, Gateway
 from tests.waiting import await_until, cancel_once
 from texapi_core import TexAPIError
 from texapi_core.accounting import CallRecord, add_listener, remove_listener
-
-
-@pytest.fixture
-def records() -> Iterator[list[CallRecord]]:
-    heard: list[CallRecord] = []
-    add_listener(heard.append)
-    yield heard
-    remove_listener(heard.append)
 
 
 @both

@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import json
 import pickle
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.test_examples import BLOCKS
 from texapi_core import FALLBACK_ERRORS, TexAPIError, errors
-from texapi_core.accounting import CallRecord, add_listener, remove_listener
+from texapi_core.accounting import CallRecord
 
 MENDED = [
     Fault(status=503, error_type="all_routes_failed", message="x"),
@@ -119,14 +118,6 @@ async def ask_llama_index(endpoint: Endpoint, way: str) -> str | None:
 
 
 both = pytest.mark.parametrize("ask", [ask_langchain, ask_llama_index])
-
-
-@pytest.fixture
-def records() -> Iterator[list[CallRecord]]:
-    found: list[CallRecord] = []
-    add_listener(found.append)
-    yield found
-    remove_listener(found.append)
 
 
 @both

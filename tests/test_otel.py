@@ -28,7 +28,7 @@ from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.waiting import await_until, cancel_once
 from texapi_core import TexAPIError, TexAPISettingsError
-from texapi_core.accounting import CallRecord, add_listener, remove_listener
+from texapi_core.accounting import CallRecord
 
 
 @pytest.fixture(scope="session")
@@ -52,14 +52,6 @@ def spans(_exporter: InMemorySpanExporter) -> Iterator[InMemorySpanExporter]:
     _exporter.clear()
     yield _exporter
     _exporter.clear()
-
-
-@pytest.fixture
-def records() -> Iterator[list[CallRecord]]:
-    heard: list[CallRecord] = []
-    add_listener(heard.append)
-    yield heard
-    remove_listener(heard.append)
 
 
 def only(spans: InMemorySpanExporter) -> ReadableSpan:

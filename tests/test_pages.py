@@ -18,7 +18,7 @@ from tests.conftest import Endpoint
 from tests.gateway import Gateway
 from tests.gateway.fault import Fault
 from tests.waiting import wait_until
-from texapi_core.accounting import CallRecord, add_listener, remove_listener
+from texapi_core.accounting import CallRecord
 
 CORE = Path(__file__).parent.parent / "texapi_core"
 DOCS = Path(__file__).parent.parent / "docs"
@@ -26,14 +26,6 @@ PAGE = DOCS / "cookbook" / "fastapi.md"
 MIRRORED = ("spend-control.md", "tools.md")
 """Pages whose Vietnamese text is the whole page; the others are shorter or in another order."""
 _FIGURE = re.compile(r"\d+(?:[.,]\d+)*")
-
-
-@pytest.fixture
-def records() -> Iterator[list[CallRecord]]:
-    heard: list[CallRecord] = []
-    add_listener(heard.append)
-    yield heard
-    remove_listener(heard.append)
 
 
 @pytest.fixture

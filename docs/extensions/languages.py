@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 VIETNAMESE = "vi/"
@@ -24,15 +23,6 @@ def _in_its_language(app: Any, page: str, template: str, context: dict[str, Any]
     code, text = ("en", "English") if vietnamese else ("vi", "Tiếng Việt")
     address = app.builder.get_relative_uri(page, other)
     context["body"] = _LINK.format(address=address, code=code, text=text) + context["body"]
-
-
-def pairs(docs: Path) -> list[tuple[Path, Path]]:
-    """Each page that is in both languages: the English file and the Vietnamese one."""
-    return [
-        (docs / file.name, file)
-        for file in sorted((docs / VIETNAMESE).glob("*.md"))
-        if (docs / file.name).exists()
-    ]
 
 
 def setup(app: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from tests.conftest import Endpoint
 from tests.faults.verbatim import Verbatim, VerbatimServer
 from tests.faults.ways import WAYS, Way
 from tests.gateway import Fault, Gateway
-from texapi_core.accounting import CallRecord, add_listener, remove_listener
+from texapi_core.accounting import CallRecord
 from texapi_core.call import Call
 from texapi_core.transport import retries
 
@@ -26,14 +25,6 @@ each_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
-
-
-@pytest.fixture
-def records() -> Iterator[list[CallRecord]]:
-    heard: list[CallRecord] = []
-    add_listener(heard.append)
-    yield heard
-    remove_listener(heard.append)
 
 
 @each_way

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from tests.asking import ask_langchain, ask_llama_index, both, every_way
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.waiting import await_until, wait_until
-from texapi_core.accounting import CallRecord, add_listener, flush_ledgers, remove_listener
+from texapi_core.accounting import CallRecord, flush_ledgers
 from texapi_core.accounting.ledger.report import open_for_reading, read_calls
 from texapi_core.limits import permit
 from texapi_core.limits.gate import Gate
@@ -31,14 +30,6 @@ LIMIT_HEADERS = {
     "x-ratelimit-remaining-requests": "100",
     "x-ratelimit-limit-tokens": "600000",
 }
-
-
-@pytest.fixture
-def records() -> Iterator[list[CallRecord]]:
-    heard: list[CallRecord] = []
-    add_listener(heard.append)
-    yield heard
-    remove_listener(heard.append)
 
 
 def the_gate() -> Gate:

@@ -47,6 +47,15 @@ class Order(BaseModel):
     maybe: set[str] | None = {"aa", "bb", "cc"}
 
 
+class Parcel(BaseModel):
+    """A parcel: what `strict` can hold, which no members of any name are."""
+
+    to: Place
+    speed: Literal["slow", "fast", "free"] = "free"
+    groups: list[frozenset[str]] = [frozenset({"aa", "bb", "cc", "dd"})]
+    maybe: set[str] | None = {"aa", "bb", "cc"}
+
+
 @dataclass
 class Stop:
     """A stop of a trip."""
@@ -137,13 +146,11 @@ def requests() -> Iterator[Any]:
         chat.bind(extra_body={"provider": {"order": ["a", "b"]}}, verbosity="low"),
     ):
         model.invoke(conversation())
-    ways: list[dict[str, Any]] = [
-        {"method": "function_calling"},
-        {"method": "json_schema"},
-        {"method": "json_mode"},
-    ]
-    for kwargs in ways:
-        structured: Any = chat.with_structured_output(Order, include_raw=True, **kwargs)
+    for structured in (
+        chat.with_structured_output(Parcel, include_raw=True, strict=True),
+        chat.with_structured_output(Order, include_raw=True, method="json_schema"),
+        chat.with_structured_output(Order, include_raw=True, method="json_mode"),
+    ):
         structured.invoke(conversation())
     llm = line.texapi
     llm.chat(llama_conversation(), cache_prompts=True)

@@ -63,11 +63,13 @@ def test_requests_are_the_same_in_every_process() -> None:
             cwd=ROOT,
             env={**os.environ, "PYTHONHASHSEED": seed},
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )
         for seed in ("0", "1")
     ]
-    first, second = [json.loads(process.communicate(timeout=300)[0]) for process in started]
+    ended = [process.communicate(timeout=300) for process in started]
+    assert [process.returncode for process in started] == [0, 0], ended[0][1].decode()
+    first, second = (json.loads(printed) for printed, _ in ended)
 
     assert len(first) == len(set(first)) > 10
     assert first == second
