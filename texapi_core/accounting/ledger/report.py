@@ -171,12 +171,6 @@ def read_usage(
     return [_line(group, groups[group]) for group in sorted(groups)]
 
 
-def read_pruned(engine: Engine) -> datetime | None:
-    """The time before which calls were deleted and only their sums remain."""
-    with snapshot(engine) as (connection, version):
-        return pruned_before(connection) if version > 1 else None
-
-
 def read_calls(
     engine: Engine,
     *,
