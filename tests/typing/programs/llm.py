@@ -48,7 +48,7 @@ for response in llm.stream_chat(messages):
     print(response.delta)
 for completion in llm.stream_complete("Hello"):
     assert_type(completion, CompletionResponse)
-llm.complete(messages)  # E: prompt
+llm.complete(messages)  # E: "complete"
 
 # Tools
 
