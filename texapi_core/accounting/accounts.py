@@ -110,6 +110,12 @@ class Settlement:
         return tuple((part, state, pico(one.cost or Decimal(0)), one.tokens) for part, state, one in both)
 
 
+def limits_of(settlements: Iterable[Settlement], reservation: Reservation | None) -> list[Limit]:
+    """All limits that a step concerns, of the calls that ended and of the one that begins."""
+    calls = [*(one.reservation for one in settlements), *([reservation] if reservation else ())]
+    return [limit for call in calls for limit in call.limits]
+
+
 @dataclass(slots=True)
 class Balance:
     """An account as the database has it, in 10⁻¹² USD and tokens."""

@@ -32,6 +32,7 @@ from texapi_core.accounting.accounts import (
     Reservation,
     Settlement,
     due_warnings,
+    limits_of,
     pico,
 )
 from texapi_core.accounting.record import Spending
@@ -106,8 +107,7 @@ class RedisAccounts(Accounts):
         seen: LastSeen,
     ) -> Outcome:
         """Settle and reserve in one script."""
-        limits = [limit for one in settlements for limit in one.reservation.limits]
-        limits += reservation.limits if reservation else ()
+        limits = limits_of(settlements, reservation)
         accounts = {limit.account.name: limit for limit in limits}
         places = {name: place for place, name in enumerate(accounts, 1)}
         work: dict[str, Any] = {

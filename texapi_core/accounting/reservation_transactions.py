@@ -27,6 +27,7 @@ from texapi_core.accounting.accounts import (
     Settlement,
     due_warnings,
     exceeded,
+    limits_of,
     pico,
 )
 from texapi_core.accounting.record import Spending
@@ -156,8 +157,7 @@ class Transactions(Accounts):
         seen: LastSeen,
     ) -> Outcome:
         """Settle and reserve in one transaction."""
-        limits = [limit for one in settlements for limit in one.reservation.limits]
-        limits += reservation.limits if reservation else ()
+        limits = limits_of(settlements, reservation)
         self._is_committing = False
         cursor = self._connection.cursor()
         cursor.execute("BEGIN" if self._database.is_postgresql else "BEGIN IMMEDIATE")
