@@ -7,7 +7,7 @@ import json
 import logging
 import pickle
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import reduce
 from operator import add
@@ -36,6 +36,8 @@ from texapi_core.accounting import (
     reservation_stores,
 )
 from texapi_core.accounting.accounts import Account, Limit, Reservation
+from texapi_core.accounting.ledger.schema import open_ledger, parse_url
+from texapi_core.accounting.ledger.spending import read_spending
 from texapi_core.accounting.record import Spending
 from texapi_core.accounting.windows import Window
 
@@ -114,6 +116,23 @@ def test_both_spellings_of_a_tag_are_one_value(endpoint: Endpoint, tmp_path: Pat
     assert not answers(model, tags=["team=a"])
     assert answers(model, tags=["team=a:b"])
     assert not answers(model, tags=["team:a:b"])
+
+
+def test_a_call_with_both_spellings_of_a_tag_counts_once(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Its row has the first of the two, and so it is in the sums once."""
+    ledger = f"sqlite:///{tmp_path}/usage.db"
+    model = ChatTexAPI(model=MODEL, **endpoint.for_langchain(usage_ledger=ledger))
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+
+    used = model.invoke("Hello", config={"tags": ["team:a", "team=a", "night"]}).usage_metadata
+    assert flush_ledgers()
+    spent = [
+        read_spending(open_ledger(parse_url(ledger)), scope, value, yesterday).tokens
+        for scope, value in (("all", None), ("tag:team", "team=a"), ("tag:night", "night"))
+    ]
+
+    assert used
+    assert spent == [used["total_tokens"]] * 3
 
 
 def with_sums_read_again(folder: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 
-from texapi_core.accounting.record import Spending
+from texapi_core.accounting.record import TAG_SEPARATORS, Spending
 from texapi_core.accounting.windows import Window
 
 PICO = Decimal(10) ** 12
@@ -16,9 +16,6 @@ OPEN, KNOWN, UNCERTAIN = range(3)
 """States of a reservation: in flight; ended at a known cost; ended, and may have been charged."""
 _UNCERTAIN_PART = "?"
 """Suffix of the call id under which the part of a call that may have been charged is kept."""
-
-TAG_SEPARATORS = ("=", ":")
-"""Between the name of a tag and its value, e.g. `team=search`."""
 
 
 def tag_value(name: str, tag: str) -> str | None:

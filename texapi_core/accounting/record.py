@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ Listener = Callable[["CallRecord"], None]
 
 NO_USAGE = TokenUsage()
 _MAX_LABEL = 200
+TAG_SEPARATORS = ("=", ":")
+"""Between the name of a tag and its value, e.g. `team=search`."""
+_SEPARATOR = re.compile("|".join(TAG_SEPARATORS))
 
 logger = logging.getLogger("texapi")
 
@@ -48,9 +52,15 @@ NO_LABELS = CallLabels()
 
 
 def labels_of(tags: Iterable[Any], metadata: Mapping[str, Any], *, run_id: object = None) -> CallLabels:
-    """Labels with text cut to 200 characters and metadata values that are JSON scalars."""
+    """Labels with text cut to 200 characters and metadata values that are JSON scalars.
+
+    Of tags that are one value to a budget, such as `team=a` and `team:a`, the first is kept.
+    """
+    different: dict[str, str] = {}
+    for tag in (str(tag)[:_MAX_LABEL] for tag in tags):
+        different.setdefault(_SEPARATOR.sub(TAG_SEPARATORS[0], tag, count=1), tag)
     return CallLabels(
-        tags=tuple(dict.fromkeys(str(tag)[:_MAX_LABEL] for tag in tags)),
+        tags=tuple(different.values()),
         metadata={str(name)[:_MAX_LABEL]: _plain(value) for name, value in metadata.items()},
         run_id=None if run_id is None else str(run_id),
     )

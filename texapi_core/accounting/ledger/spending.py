@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from texapi_core.accounting.accounts import TAG_SEPARATORS, Account, tags_of_value, value_in_calls
+from texapi_core.accounting.accounts import Account, tags_of_value, value_in_calls
 from texapi_core.accounting.ledger.report import is_summed, pruned_before, snapshot
 from texapi_core.accounting.ledger.rollups import ALL, METADATA
 from texapi_core.accounting.ledger.schema import (
@@ -22,7 +22,7 @@ from texapi_core.accounting.ledger.schema import (
     parse_url,
     prepare,
 )
-from texapi_core.accounting.record import Spending
+from texapi_core.accounting.record import TAG_SEPARATORS, Spending
 
 _BUSY_MILLISECONDS = 5_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
