@@ -8,6 +8,7 @@ import os
 import pty
 import random
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from rich.console import Console
 from rich.text import Text
 
 from demo.texts import Language, texts
+from docs.check import BROWSERS
 from tests.accounting.filled import call, fill
 from tests.gateway import Fault, Gateway
 from texapi_core.accounting.prices import bundled_prices
@@ -39,8 +41,9 @@ _SPINNER = re.compile(r"\x1b\[\?25l.*?\x1b\[\?25h(\r|\x1b\[1A|\x1b\[2K)*", re.DO
 _ROW = re.compile(r"[┏┡├└┃│]|\S {2,}\S")
 """A line of a table, which would lose its columns if it were wrapped."""
 _STATEMENT_DAY = 10
+_PAGE_SIZE = "1000,1250"
 _PORT = 8017
-"""The key of the stand-in gateway used for the screenshots."""
+"""The port of the stand-in gateway, which is in the pictures."""
 
 
 def sample() -> list[CallRecord]:
@@ -51,6 +54,7 @@ def sample() -> list[CallRecord]:
 def _sample(chance: random.Random) -> Iterator[CallRecord]:
     models = {"claude-sonnet-4-6": 9, "gpt-5-mini": 30, "gemini-3-flash": 14, "deepseek-v3.2": 11}
     tags = (("shop",), ("shop", "vip"), ("search",), ())
+    times = random.Random(8)
     number = 0
     for day in range(10, 24):
         for model, most in models.items():
@@ -66,6 +70,8 @@ def _sample(chance: random.Random) -> Iterator[CallRecord]:
                     tokens=tokens,
                     cost=None if cost is None else str(cost),
                     tags=chance.choice(tags),
+                    first_token_ms=times.lognormvariate(6.1, 0.5),
+                    total_ms=times.lognormvariate(8.1, 0.5),
                 )
     failures = {17: ("TexAPIRateLimitError", "rate_limited"), 23: ("TexAPIServerError", "server_error")}
     for day, (error, code) in failures.items():
@@ -116,6 +122,8 @@ def main() -> None:
         os.environ["TEXAPI_USAGE_LEDGER"] = "sqlite:///texapi-usage.db"
         _plot("usage-by-day.png")
         _plot("usage-by-day-dark.png", "--dark")
+        _page("report.png", "light")
+        _page("report-dark.png", "dark")
     draw_demo("demo", "en")
     draw_demo("demo-vi", "vi")
 
@@ -159,6 +167,25 @@ def _read(terminal: io.FileIO) -> bytes:
 
 def _plot(name: str, *options: str) -> None:
     _in_terminal(_TEXAPI, "usage", "--by", "day", "--plot", str(IMAGES / name), *options)
+
+
+def _page(name: str, theme: str) -> None:
+    """Save a picture of the page of `--html`, as Chromium shows it."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        sys.stderr.write(f"{name} is not drawn: install Chromium (apt-get install chromium).\n")
+        return
+    path = Path("report.html").absolute()
+    _in_terminal(_TEXAPI, "usage", "--html", str(path))
+    command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+    command += [f"--blink-settings=preferredColorScheme={int(theme == 'light')}"]
+    command += [f"--window-size={_PAGE_SIZE}", "--virtual-time-budget=4000"]
+    subprocess.run(
+        [*command, f"--screenshot={IMAGES / name}", path.as_uri()],
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
 
 
 def _picture(name: str, *arguments: str, columns: int = _COLUMNS) -> None:

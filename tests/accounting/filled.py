@@ -29,8 +29,10 @@ def call(
 ) -> CallRecord:
     """The call `req_<number>`, made on a day of November 2026."""
     usage = TokenUsage(input_tokens=tokens[0], output_tokens=tokens[1]) if tokens else TokenUsage()
-    known = {
+    known: dict[str, Any] = {
         "outcome": "ok",
+        "total_ms": 1000.0 + number,
+        "key_hint": "…abcd",
         "request_id": f"req_{number}",
         "response_id": f"chatcmpl-{number}",
         "served_model": model,
@@ -40,12 +42,10 @@ def call(
         call_id=f"{number:032d}",
         started_at=datetime(2026, 11, day, 12, 0, number % 60, tzinfo=UTC),
         streamed=False,
-        total_ms=1000.0 + number,
         attempts=1,
         model=model,
         usage=usage,
         cost=None if cost is None else Decimal(cost),
-        key_hint="…abcd",
         labels=CallLabels(tags=tags, metadata=metadata or {}),
         **{**known, **kwargs},
     )

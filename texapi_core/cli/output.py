@@ -33,6 +33,30 @@ def print_usage(lines: Sequence[UsageLine], total: UsageLine, by: str, format: s
     if not lines:
         print_line(say("No calls {period}.", period=period))
         return
+    titles, rows = usage_table(lines, total, by)
+    print_table(rows, titles, str, has_total=len(lines) > 1)
+    print_line(say("Calls {period}.", period=period))
+    for note in usage_notes(total, by):
+        print_line(note)
+
+
+def usage_notes(total: UsageLine, by: str) -> list[str]:
+    """What the figures of a table leave out or count twice."""
+    notes = []
+    if total.unpriced:
+        text = "The cost of {calls:,} calls is not known: their model has no price, or no usage came."
+        notes.append(say(text, calls=total.unpriced))
+    if total.cache_savings:
+        notes.append(say("saved: what prompt caches took off the price of input."))
+    if by == "tag":
+        notes.append(say("A call with several tags is in the line of each, and once in the last line."))
+    return notes
+
+
+def usage_table(
+    lines: Sequence[UsageLine], total: UsageLine, by: str
+) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """Titles of the columns that are not all zero, and the cells of each line and, of several, the total."""
     shown = {
         name: say(text) for name, text in _USAGE_COLUMNS.items() if getattr(total, name) or name == "calls"
     }
@@ -43,15 +67,7 @@ def print_usage(lines: Sequence[UsageLine], total: UsageLine, by: str, format: s
     rows = [{group: line.group[0], **_usage_cells(line)} for line in lines]
     if len(lines) > 1:
         rows.append({group: say("all calls"), **_usage_cells(total)})
-    print_table(rows, titles, str, has_total=len(lines) > 1)
-    print_line(say("Calls {period}.", period=period))
-    if total.unpriced:
-        text = "The cost of {calls:,} calls is not known: their model has no price, or no usage came."
-        print_line(say(text, calls=total.unpriced))
-    if total.cache_savings:
-        print_line(say("saved: what prompt caches took off the price of input."))
-    if by == "tag":
-        print_line(say("A call with several tags is in the line of each, and once in the last line."))
+    return titles, rows
 
 
 def _usage_cells(line: UsageLine) -> dict[str, str]:
@@ -67,7 +83,7 @@ def format_cost(cost: Decimal | None, *, unpriced: int = 0) -> str:
     return f"{'≥ ' if unpriced else ''}{cost:,.6f}"
 
 
-_CALL_COLUMNS = {
+CALL_COLUMNS = {
     "started_at": "started at",
     "model": "model",
     "outcome": "outcome",
@@ -88,12 +104,13 @@ def print_calls(rows: Sequence[Mapping[str, Any]], format: str, period: str) -> 
     if not rows:
         print_line(say("No calls {period}.", period=period))
         return
-    titles = {name: say(text) for name, text in _CALL_COLUMNS.items()}
-    print_table(rows, titles, _cell, below=("request_id", "error_code"))
+    titles = {name: say(text) for name, text in CALL_COLUMNS.items()}
+    print_table(rows, titles, call_cell, below=("request_id", "error_code"))
     print_line(say("Calls {period}, the latest {count:,} first.", period=period, count=len(rows)))
 
 
-def _cell(value: Any) -> str:
+def call_cell(value: Any) -> str:
+    """A value of a call as tables show it."""
     if value is None:
         return "-"
     if isinstance(value, datetime):
@@ -103,7 +120,7 @@ def _cell(value: Any) -> str:
     return f"{value:,.0f}" if isinstance(value, float) else str(value)
 
 
-_BUDGET_COLUMNS = {
+BUDGET_COLUMNS = {
     "budget": "budget",
     "window": "window",
     "unit": "unit",
@@ -123,7 +140,7 @@ def print_budgets(rows: Sequence[Mapping[str, Any]], format: str) -> None:
     if not rows:
         print_line(say("No call has been made under a budget here."))
         return
-    titles = {name: say(text) for name, text in _BUDGET_COLUMNS.items()}
+    titles = {name: say(text) for name, text in BUDGET_COLUMNS.items()}
     print_table(rows, titles, lambda value: "-" if value is None else str(value), below=("gone_at",))
     print_line(
         say("gone at: when nothing will be left at the rate of the last 24 hours; - is not in this window.")

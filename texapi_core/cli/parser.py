@@ -60,6 +60,9 @@ def _usage(parser: Parser) -> None:
     text = say("Also draw it into this PNG or SVG (extra `plot`).")
     parser.add_argument("--plot", type=Path, metavar="FILE", help=text)
     parser.add_argument("--dark", action="store_true", help=say("Draw for a dark background."))
+    text = say("Also write a page with all of it, to open in a browser (extra `html`).")
+    parser.add_argument("--html", type=Path, metavar="FILE", help=text)
+    _limits_url(parser)
     _reports(parser)
 
 

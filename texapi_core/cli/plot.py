@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +12,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from texapi_core.accounting.ledger.report import UsageLine
+from texapi_core.cli.series import COLORS, OTHERS, amount_of, every_day, is_cost_known, series_of_days
 from texapi_core.wire.text import printable
 
-_MAX_SERIES = 7
 _MAX_BARS = 20
-_MAX_DAYS = 1_000
 _MAX_LABEL = 50
-_OTHERS = "others"
-_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a800", "#999999")
-"""Okabe and Ito's colour-blind safe palette, for light and dark backgrounds."""
 
 
 def draw_usage(lines: Sequence[UsageLine], by: Sequence[str], path: Path, *, dark: bool = False) -> None:
     """Draw usage into a PNG or an SVG, by the path's suffix: USD if any cost is known, else tokens."""
-    is_cost = any(line.cost for line in lines)
-    amounts = {tuple(map(printable, line.group)): _amount(line, is_cost=is_cost) for line in lines}
+    is_cost = is_cost_known(lines)
+    amounts = {tuple(map(printable, line.group)): amount_of(line, is_cost=is_cost) for line in lines}
     unit = "USD" if is_cost else "tokens"
     style = matplotlib.style.context("dark_background" if dark else "default")
     with style, matplotlib.rc_context({"font.size": 10, "text.parse_math": False}):
@@ -49,28 +43,11 @@ def draw_usage(lines: Sequence[UsageLine], by: Sequence[str], path: Path, *, dar
         figure.savefig(path, format=path.suffix[1:].lower(), dpi=150)
 
 
-def _amount(line: UsageLine, *, is_cost: bool) -> float | None:
-    """The length of a bar; `None` for an unknown cost."""
-    if is_cost:
-        return None if line.cost is None else float(line.cost)
-    return float(line.input_tokens + line.output_tokens)
-
-
 def _draw_days(axes: Any, amounts: Mapping[tuple[str, ...], float | None]) -> None:
-    by_model: dict[str, dict[str, float]] = defaultdict(dict)
-    for (day, model), amount in amounts.items():
-        if amount is not None:
-            by_model[model][day] = amount
-    ranked = sorted(by_model, key=lambda model: -sum(by_model[model].values()))
-    shown = ranked if len(ranked) <= _MAX_SERIES else ranked[: _MAX_SERIES - 1]
-    series = {model: by_model[model] for model in shown}
-    for model in ranked[len(shown) :]:
-        others = series.setdefault(_OTHERS, {})
-        for day, amount in by_model[model].items():
-            others[day] = others.get(day, 0) + amount
-    days = _every_day([day for day, _ in amounts])
+    series = series_of_days(amounts)
+    days = every_day([day for day, _ in amounts])
     below = [0.0] * len(days)
-    for (model, of_day), color in zip(series.items(), _COLORS, strict=False):
+    for (model, of_day), color in zip(series.items(), COLORS, strict=False):
         heights = [of_day.get(day, 0.0) for day in days]
         axes.bar(range(len(days)), heights, bottom=below, label=_label(model), color=color, width=0.8)
         below = [bottom + height for bottom, height in zip(below, heights, strict=True)]
@@ -88,23 +65,13 @@ def _label(name: str) -> str:
     return f" {text}" if text.startswith("_") else text
 
 
-def _every_day(days: Sequence[str]) -> list[str]:
-    """All days from the first to the last, but those without calls where a wrong clock makes too many."""
-    if not days:
-        return []
-    first, last = date.fromisoformat(min(days)), date.fromisoformat(max(days))
-    if (last - first).days > _MAX_DAYS:
-        return sorted(set(days))
-    return [(first + timedelta(n)).isoformat() for n in range((last - first).days + 1)]
-
-
 def _draw_bars(axes: Any, amounts: Mapping[str, float | None], *, is_cost: bool) -> None:
     ranked = sorted(amounts.items(), key=lambda item: -(item[1] or 0))
     shown, rest = ranked[:_MAX_BARS], ranked[_MAX_BARS:]
     if rest:
-        shown.append((_OTHERS, sum(amount or 0 for _, amount in rest)))
+        shown.append((OTHERS, sum(amount or 0 for _, amount in rest)))
     places = range(len(shown))
-    bars = axes.barh(places, [amount or 0 for _, amount in shown], color=_COLORS[0])
+    bars = axes.barh(places, [amount or 0 for _, amount in shown], color=COLORS[0])
     axes.set_yticks(places, [_label(name) for name, _ in shown])
     digits = 4 if is_cost else 0
     labels = ["unknown" if amount is None else f"{amount:,.{digits}f}" for _, amount in shown]

@@ -13,8 +13,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from texapi_core.accounting.ledger import reconciliation, report, statement, upkeep
-from texapi_core.accounting.ledger.budgets import budget_lines, fullest_first, read_budgets
-from texapi_core.cli import export_file, output, spending
+from texapi_core.accounting.ledger.budgets import BudgetLine, budget_lines, fullest_first, read_budgets
+from texapi_core.cli import export_file, output, page, spending
 from texapi_core.cli.gateway import known_prices
 from texapi_core.cli.guard import DIFFERENT, NO_LEDGER, USAGE_ERROR, stop
 from texapi_core.cli.language import say
@@ -25,6 +25,8 @@ from texapi_core.cli.terminal import print_error, status
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DRAWN = (".png", ".svg")
+_PAGES = (".html", ".htm")
+_PAGE_GROUPINGS = ("day", "model", "tag", "key-hint")
 
 
 def usage(
@@ -36,6 +38,8 @@ def usage(
     format: str,
     plot: Path | None,
     dark: bool,
+    html: Path | None,
+    url: str,
 ) -> None:
     """Calls, tokens and cost by model, day, tag, key or metadata."""
     try:
@@ -49,17 +53,22 @@ def usage(
     if plot is not None and not _can_be_written(plot, _DRAWN):
         text = "--plot draws into a .png or .svg in a folder that exists, not into {path}."
         stop(USAGE_ERROR, say(text, path=plot))
+    if html is not None:
+        _check_page(html)
     split = ["day", "model"] if by == "day" else [by]
     start, end = _moment(since), _moment(until)
     with _open(ledger) as engine:
         lines = report.read_usage(engine, [by], since=start, until=end)
         (every,) = report.read_usage(engine, [], since=start, until=end)
         drawn = report.read_usage(engine, split, since=start, until=end) if plot else []
+        figures = _read_figures(engine, by, start, end, url) if html else None
     output.print_usage(lines, every, by, format, _period(start, end))
     if plot is not None:
         with status(say("Drawing…")):
             _draw(drawn, split, plot, dark=dark)
         print_error(say("Drawn into {path}.", path=plot))
+    if html is not None and figures is not None:
+        _write_page(figures, html)
 
 
 def calls(
@@ -93,10 +102,8 @@ def reconcile(
 def budget(*, ledger: str, url: str, check: bool, at: float, format: str) -> None:
     """What budgets on a ledger, or in the Redis of --limits, have spent and left, and until when."""
     now = datetime.now(UTC)
-    kept = read_accounts(url, now)
-    if kept is not None:
-        lines = fullest_first(line for one in kept for line in budget_lines(now=now, **one.amounts()))
-    else:
+    lines = _budgets_in_redis(url, now)
+    if lines is None:
         with _open(ledger) as engine:
             lines = read_budgets(engine, now)
     output.print_budgets(spending.budget_rows(lines), format)
@@ -104,6 +111,13 @@ def budget(*, ledger: str, url: str, check: bool, at: float, format: str) -> Non
     if check and reached:
         text = "{reached} of {budgets} budgets have reached {at:.0%}."
         stop(DIFFERENT, say(text, reached=len(reached), budgets=len(lines), at=at))
+
+
+def _budgets_in_redis(url: str, now: datetime) -> list[BudgetLine] | None:
+    kept = read_accounts(url, now)
+    if kept is None:
+        return None
+    return fullest_first(line for one in kept for line in budget_lines(now=now, **one.amounts()))
 
 
 def info(*, ledger: str, format: str) -> None:
@@ -204,3 +218,40 @@ def _draw(lines: list[report.UsageLine], by: list[str], path: Path, *, dark: boo
         draw_usage(lines, by, path, dark=dark)
     except OSError as error:
         stop(USAGE_ERROR, say("{path} cannot be written: {error}", path=path, error=error))
+
+
+def _check_page(path: Path) -> None:
+    """End the command before it reads the ledger if no page can be written."""
+    if not _can_be_written(path, _PAGES):
+        text = "--html writes an .html file into a folder that exists, not {path}."
+        stop(USAGE_ERROR, say(text, path=path))
+    page.read_library()
+
+
+def _read_figures(
+    engine: Engine, by: str, start: datetime | None, end: datetime | None, url: str
+) -> page.Figures:
+    now = datetime.now(UTC)
+    (total,) = report.read_usage(engine, [], since=start, until=end)
+    budgets = _budgets_in_redis(url, now)
+    return page.Figures(
+        period=_period(start, end),
+        made_at=now,
+        total=total,
+        usage={
+            one: report.read_usage(engine, [one], since=start, until=end)
+            for one in dict.fromkeys((*_PAGE_GROUPINGS, by))
+        },
+        days=report.read_usage(engine, ["day", "model"], since=start, until=end),
+        latency=report.read_latency(engine, since=start, until=end),
+        failures=report.read_calls(engine, since=start, until=end, only_failed=True, limit=page.MAX_FAILURES),
+        budgets=read_budgets(engine, now) if budgets is None else budgets,
+    )
+
+
+def _write_page(figures: page.Figures, path: Path) -> None:
+    try:
+        path.write_text(page.make_page(figures), "utf-8")
+    except OSError as error:
+        stop(USAGE_ERROR, say("{path} cannot be written: {error}", path=path, error=error))
+    print_error(say("Written into {path}.", path=path))

@@ -57,10 +57,11 @@ def read_budgets(engine: sa.Engine, now: datetime) -> list[BudgetLine]:
 
 def fullest_first(lines: Iterable[BudgetLine]) -> list[BudgetLine]:
     """The lines sorted by the share of their limit that is spent or reserved."""
-    return sorted(lines, key=lambda line: (-_share(line), line.scope, line.value, line.window))
+    return sorted(lines, key=lambda line: (-share(line), line.scope, line.value, line.window))
 
 
-def _share(line: BudgetLine) -> Decimal:
+def share(line: BudgetLine) -> Decimal:
+    """The share of the limit that is spent or reserved; infinite of a limit of zero."""
     return (line.spent + line.reserved) / line.limit if line.limit else Decimal("Infinity")
 
 
