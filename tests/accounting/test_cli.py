@@ -137,7 +137,7 @@ def test_the_table_marks_unknown_costs(url: str, monkeypatch: pytest.MonkeyPatch
 
     assert "≥ 0.005500" in said
     assert "unknown" in said
-    assert "The cost of 2 calls is not known" in said
+    assert "Calls of unknown cost: 2." in said
     assert "1,100" in said
 
 

@@ -44,7 +44,7 @@ def usage_notes(total: UsageLine, by: str) -> list[str]:
     """What the figures of a table leave out or count twice."""
     notes = []
     if total.unpriced:
-        text = "The cost of {calls:,} calls is not known: their model has no price, or no usage came."
+        text = "Calls of unknown cost: {calls:,}. Their model has no price, or no usage came."
         notes.append(say(text, calls=total.unpriced))
     if total.cache_savings:
         notes.append(say("saved: what prompt caches took off the price of input."))
