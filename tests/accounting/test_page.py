@@ -282,7 +282,7 @@ def test_names_are_text_and_nothing_else(tmp_path: Path) -> None:
         call(number, model=name, tags=(name,), metadata={"customer": name}, key_hint=name)
         for number, name in enumerate(HOSTILE[:4])
     ]
-    texts = {"request_id": HOSTILE[0], "error_code": HOSTILE[1], "error": HOSTILE[2]}
+    texts: dict[str, Any] = {"request_id": HOSTILE[0], "error_code": HOSTILE[1], "error": HOSTILE[2]}
     records.append(
         call(8, outcome="error", model=HOSTILE[4].replace("\ud800", "").replace("\0", ""), **texts)
     )
