@@ -9,7 +9,7 @@ import texapi_core.cli
 from texapi_core.cli.parser import COMMANDS
 
 FOLDER = Path(texapi_core.cli.__file__).parent
-_VARIABLES = {"text", "wrong", "failure", "_RESUME", "_EXIT_CODES"}
+_VARIABLES = {"text", "wrong", "failure", "_RESUME", "_NOT_TEXT", "_EXIT_CODES"}
 """Names of variables that hold texts."""
 
 

@@ -23,6 +23,7 @@ from texapi_core.wire.text import printable
 from texapi_core.wire.values import ChatDelta
 
 _HISTORY = Path.home() / ".texapi_history"
+_NOT_TEXT = "The input is not text in UTF-8."
 _EXIT = ("exit", "quit", "/exit", "/quit")
 
 
@@ -77,7 +78,7 @@ def _read_input() -> str:
     try:
         return sys.stdin.read()
     except UnicodeDecodeError:
-        stop(USAGE_ERROR, say("The input is not text in UTF-8."))
+        stop(USAGE_ERROR, say(_NOT_TEXT))
 
 
 class _Talk:
@@ -170,6 +171,9 @@ def _converse(talk: _Talk) -> None:
         except (EOFError, KeyboardInterrupt):
             sys.stdout.write("\n")
             return
+        except UnicodeDecodeError:
+            print_error(say(_NOT_TEXT))
+            continue
         if text.strip().lower() in _EXIT:
             return
         if not text.strip():

@@ -1,0 +1,127 @@
+"""`texapi chat` without a prompt: a conversation at a terminal, with what was typed before."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from tests.conftest import Endpoint
+from tests.gateway import Fault, Gateway
+
+pty = pytest.importorskip("pty", reason="Windows has no terminals of this kind")
+
+_COMMAND = (
+    "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+    "from texapi_core.cli import main; main(['chat', '-m', 'gpt-5.2', '--system', 'Be brief.'])"
+)
+"""The pty is made the terminal that Ctrl-C comes from."""
+_UP, _CTRL_C, _CTRL_D = "\x1b[A", "\x03", "\x04"
+_ESCAPES = re.compile(r"\x1b\[[?\d;]*[a-zA-Z]")
+_SECONDS = 60
+
+
+class Terminal:
+    """The command at a terminal: keys go in, what is shown comes out."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._ours, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _COMMAND],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**os.environ, "TERM": "xterm", "NO_COLOR": "1", **environment},
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self._shown = ""
+
+    def press(self, keys: str | bytes) -> None:
+        os.write(self._ours, keys.encode() if isinstance(keys, str) else keys)
+
+    def until(self, pattern: str) -> str:
+        """What is shown up to this pattern; what follows it is left for the next call."""
+        end = monotonic() + _SECONDS
+        while not (found := re.search(pattern, self._shown)):
+            if not select.select([self._ours], [], [], max(0, end - monotonic()))[0] or not self._read():
+                raise AssertionError(f"{pattern!r} is not in {self._shown!r}")
+        shown, self._shown = self._shown[: found.end()], self._shown[found.end() :]
+        return shown
+
+    def _read(self) -> bool:
+        try:
+            piece = os.read(self._ours, 65536)
+        except OSError:  # the command has ended
+            return False
+        self._shown += _ESCAPES.sub("", piece.decode("utf-8", "replace")).replace("\r", "")
+        return True
+
+    def close(self) -> None:
+        os.close(self._ours)
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, endpoint: Endpoint) -> Iterator[Terminal]:
+    (tmp_path / ".texapi_history").write_text("what I asked yesterday\n", "utf-8")
+    environment = {"HOME": str(tmp_path), "INPUTRC": "/dev/null"}
+    environment |= {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "utf-8:strict"}  # as in a locale of a country
+    keys = {"TEXAPI_API_KEY": endpoint.api_key, "TEXAPI_BASE_URL": endpoint.base_url}
+    terminal = Terminal({**environment, **keys})
+    yield terminal
+    terminal.close()
+
+
+def _said(gateway: Gateway) -> list[str]:
+    return [message["content"] for message in gateway.requests[-1].body["messages"]]
+
+
+def test_a_conversation(terminal: Terminal, gateway: Gateway, tmp_path: Path) -> None:
+    """One process for all of it, since its start takes longer than each step."""
+    assert "Ctrl-D" in terminal.until("> ")
+
+    gateway.answer("Xin chào!")
+    terminal.press("Hello\n")
+    assert "Hello\nXin chào!\n" in terminal.until("> ")
+    assert _said(gateway) == ["Be brief.", "Hello"]
+
+    gateway.answer("Again.")
+    terminal.press(_UP + "\n")
+    assert re.search(r"Hello\nAgain\.\n\d+ tokens in, .* USD, .* ms, req", terminal.until("> "))
+    assert _said(gateway) == ["Be brief.", "Hello", "Xin chào!", "Hello"]
+
+    gateway.misbehave(Fault(status=402, code="insufficient_credits"))
+    terminal.press(_UP * 2 + "\n")
+    assert "doctor" in terminal.until("> ")
+    assert _said(gateway)[-1] == "what I asked yesterday"
+
+    gateway.misbehave(Fault(stall_after=2))
+    terminal.press("A long answer\n")
+    terminal.until(r"A long answer\n\S")
+    terminal.press(_CTRL_C)
+    assert "Stopped." in terminal.until("> ")
+
+    terminal.press(b"\xff not UTF-8\n")
+    assert "The input is not text in UTF-8." in terminal.until("\n> ")
+    terminal.press(" \n")
+    terminal.until("> ")
+    terminal.press("Next\n")
+    terminal.until("req.*\n> ")
+    assert _said(gateway)[:5] == ["Be brief.", "Hello", "Xin chào!", "Hello", "Again."]
+    assert "A long answer" not in _said(gateway)
+
+    terminal.press(_CTRL_D)
+    assert terminal.process.wait(_SECONDS) == 0
+    history = tmp_path / ".texapi_history"
+    lines = history.read_text("utf-8", "replace").splitlines()
+    assert lines[:4] == ["what I asked yesterday", "Hello", "what I asked yesterday", "A long answer"]
+    assert lines[-1] == "Next"
