@@ -29,6 +29,10 @@ $(VENV)/demo-ready: pyproject.toml demo/requirements.txt
 	@$(PYTHON) -m demo.install $(VENV)
 	@touch $@
 
+$(VENV)/notebooks-ready: pyproject.toml notebooks/requirements.txt
+	@$(PYTHON) -m demo.install $(VENV) notebooks/requirements.txt
+	@touch $@
+
 demo: $(VENV)/demo-ready ## Run the demo, live with TEXAPI_API_KEY, else against the embedded stand-in
 	@$(BIN)/python -m demo
 
@@ -59,8 +63,7 @@ record: $(VENV)/ready ## Record every cassette, live with TEXAPI_API_KEY, else a
 notebooks: $(VENV)/ready ## Execute every notebook and save its outputs, live with TEXAPI_API_KEY, else against the stand-in
 	$(BIN)/python -m notebooks
 
-jupyter: $(VENV)/ready ## Open the notebooks in JupyterLab
-	$(BIN)/python -m pip install $(PIP_OPTIONS) -r notebooks/requirements.txt
+jupyter: $(VENV)/notebooks-ready ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
 docs: $(VENV)/ready ## Build the documentation site in build/site; warnings are errors

@@ -1,4 +1,4 @@
-"""Install what the demo needs into an environment: `python -m demo.install .venv`.
+"""Install what the demo or the notebooks need: `python -m demo.install .venv [notebooks/requirements.txt]`.
 
 Needs only the standard library. uv does it where the machine has it or pip can bring it, pip elsewhere.
 """
@@ -17,18 +17,19 @@ REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 _PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, requirements: Path = REQUIREMENTS) -> int:
     """Make the environment and install into it; return 0 if both worked."""
     if sys.version_info < (3, 11):  # noqa: UP036 # make may find an older one
         version = ".".join(map(str, sys.version_info[:3]))
-        print(f"The demo needs Python 3.11 or later; this is {version}: make demo PYTHON=python3.12")
+        print(f"Python 3.11 or later is needed; this is {version}: make demo PYTHON=python3.12")
         return 1
     from demo.texts import text
 
     started = time.perf_counter()
-    print(text("setting_up", folder=folder), flush=True)
+    kind = "setting_up" if requirements == REQUIREMENTS else "setting_up_notebooks"
+    print(text(kind, folder=folder), flush=True)
     try:
-        is_done = _prepare(folder)
+        is_done = _prepare(folder, requirements)
     except subprocess.CalledProcessError as error:  # it has said what was wrong
         return error.returncode
     if is_done:
@@ -38,7 +39,7 @@ def main(folder: Path) -> int:
     return 0 if is_done else 1
 
 
-def _prepare(folder: Path) -> bool:
+def _prepare(folder: Path, requirements: Path) -> bool:
     """Make an environment and install into it; return whether the packages are there."""
     from demo.texts import text
 
@@ -54,14 +55,14 @@ def _prepare(folder: Path) -> bool:
         if uv is None:
             print(text("bringing_uv"), flush=True)
             uv = _fetch_uv(python, Path(temporary))
-        if uv is not None and _install_with_uv(uv, python):
+        if uv is not None and _install_with_uv(uv, python, requirements):
             return True
     print(text("with_pip"), flush=True)
     subprocess.run([python, "-m", "ensurepip", "--default-pip"], stdout=subprocess.DEVNULL, check=True)
-    return _run(python, *_PIP, "install", "--no-compile", "--requirement", REQUIREMENTS)
+    return _run(python, *_PIP, "install", "--no-compile", "--requirement", requirements)
 
 
-def _install_with_uv(uv: str, python: Path) -> bool:
+def _install_with_uv(uv: str, python: Path, requirements: Path) -> bool:
     from demo.texts import text
 
     print(text("with_uv"), flush=True)
@@ -69,7 +70,7 @@ def _install_with_uv(uv: str, python: Path) -> bool:
     environment = dict(os.environ)
     if index := os.environ.get("PIP_INDEX_URL"):
         environment.setdefault("UV_DEFAULT_INDEX", index)
-    command = (uv, "pip", "install", "--quiet", "--python", python, "--requirement", REQUIREMENTS)
+    command = (uv, "pip", "install", "--quiet", "--python", python, "--requirement", requirements)
     is_done = _run(*command, environment=environment)
     if not is_done:
         print(text("uv_failed"), flush=True)
@@ -103,4 +104,4 @@ def _measure(folder: Path) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(*map(Path, sys.argv[1:])))

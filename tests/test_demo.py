@@ -178,3 +178,22 @@ def test_uv_installs_where_it_can_and_pip_elsewhere(
 
     assert install.main(tmp_path) == 0
     assert done == expected
+
+
+def test_the_notebooks_are_installed_in_the_same_way(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands: list[tuple[object, ...]] = []
+
+    def run(*command: object, **_: object) -> bool:
+        commands.append(command)
+        return True
+
+    monkeypatch.setattr(install, "_run", run)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: None)
+    monkeypatch.setattr(shutil, "which", lambda name, path=None: "uv")
+    requirements = Path("notebooks/requirements.txt")
+
+    assert install.main(tmp_path, requirements) == 0
+    assert [command[-1] for command in commands] == [requirements]
+    assert "JupyterLab" in capsys.readouterr().out

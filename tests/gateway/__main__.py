@@ -19,9 +19,15 @@ def main() -> None:
     )
     options = parser.parse_args()
     gateway = Gateway(keys=[options.key], chunk_delay=options.chunk_delay, port=options.port)
-    with gateway, contextlib.suppress(KeyboardInterrupt):
-        print(f"TexAPI stand-in at {gateway.base_url}, key {gateway.key}. Stop with Ctrl-C.")
-        threading.Event().wait()
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(gateway)
+        except OSError as error:
+            raise SystemExit(f"Port {options.port} cannot be used: {error.strerror}. Pass --port.") from None
+        said = f"TexAPI stand-in at {gateway.base_url}, key {gateway.key}. Stop with Ctrl-C."
+        print(said, flush=True)  # also into a file or a pipe, where a program waits for it
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
 
 if __name__ == "__main__":
