@@ -283,18 +283,31 @@ def _figure(value: float | None) -> _Cell:
     return _Cell("-" if value is None else f"{value:,.0f}", _sorted_by(value))
 
 
+_FAILURE_COLUMNS = {
+    "started_at": "id",
+    "request_id": "id",
+    "error_code": "name",
+    "model": "name",
+    "outcome": "id",
+    "total_ms": "number",
+    "input_tokens": "number",
+    "output_tokens": "number",
+    "cost": "number",
+}
+"""The columns of calls, with what support asks for first."""
+
+
 def _failures(rows: Sequence[Mapping[str, Any]], count: int) -> Iterator[str]:
     if not rows:
         yield _note(say("Every call has a complete answer."))
         return
     text = "The latest {shown:,} of {count:,} calls without a complete answer."
     yield _note(say(text, shown=len(rows), count=max(count, len(rows))))
-    kinds = {"model": "name", "started_at": "id", "request_id": "id", "outcome": "id", "error_code": "name"}
-    columns = [_Column(say(title), kinds.get(name, "number")) for name, title in CALL_COLUMNS.items()]
+    columns = [_Column(say(CALL_COLUMNS[name]), kind) for name, kind in _FAILURE_COLUMNS.items()]
     cells = [
         [
-            _Cell(call_cell(row[name]), None if name in kinds else _sorted_by(row[name]))
-            for name in CALL_COLUMNS
+            _Cell(call_cell(row[name]), _sorted_by(row[name]) if kind == "number" else None)
+            for name, kind in _FAILURE_COLUMNS.items()
         ]
         for row in rows
     ]
@@ -313,16 +326,15 @@ def _budgets(lines: Sequence[BudgetLine]) -> Iterator[str]:
         yield _note(say("No call has been made under a budget here."))
         return
     kinds = {"budget": "name", "window": "id", "unit": "id", "gone_at": "id"}
-    columns = [
-        *(_Column(say(title), kinds.get(name, "number")) for name, title in BUDGET_COLUMNS.items()),
-        _Column(say("used"), "number"),
-    ]
+    budget, *others = (
+        _Column(say(title), kinds.get(name, "number")) for name, title in BUDGET_COLUMNS.items()
+    )
     rows = []
     for line, row in zip(lines, budget_rows(lines), strict=True):
         used = float(min(share(line), Decimal(1)))
-        cells = [_Cell("-" if row[name] is None else row[name]) for name in BUDGET_COLUMNS]
-        rows.append([*cells, _Cell(f"{used:.0%}", used, share=used)])
-    yield _table(columns, rows[:_MAX_ROWS])
+        name, *cells = (_Cell("-" if row[name] is None else row[name]) for name in BUDGET_COLUMNS)
+        rows.append([name, _Cell(f"{used:.0%}", used, share=used), *cells])
+    yield _table([budget, _Column(say("used"), "number"), *others], rows[:_MAX_ROWS])
 
 
 def _table(columns: Sequence[_Column], rows: Sequence[Sequence[_Cell]], *, has_total: bool = False) -> str:
