@@ -17,11 +17,12 @@ def part_of(page: str, part: str) -> str:
 
 
 def rewrite_part(page: str, part: str, text: str) -> None:
-    """Put `text` between these markers."""
+    """Put `text` between these markers, on the Vietnamese page too if it has them."""
     part_of(page, part)
-    path = _DOCS / page
-    content = _marks(part).sub(lambda found: f"{found[1]}{text}{found[3]}", path.read_text("utf-8"))
-    path.write_text(content, "utf-8")
+    for path in (_DOCS / page, _DOCS / "vi" / page):
+        if path.exists():
+            content = _marks(part).sub(lambda found: f"{found[1]}{text}{found[3]}", path.read_text("utf-8"))
+            path.write_text(content, "utf-8")
 
 
 def _marks(part: str) -> re.Pattern[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -21,10 +22,28 @@ from tests.waiting import wait_until
 from texapi_core.accounting import CallRecord
 
 CORE = Path(__file__).parent.parent / "texapi_core"
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+GLOSSARY = DOCS / "vi" / "glossary.md"
 PAGE = DOCS / "cookbook" / "fastapi.md"
-MIRRORED = ("spend-control.md", "tools.md")
+MIRRORED = (
+    "errors.md",
+    "langchain.md",
+    "limits.md",
+    "llama_index.md",
+    "migration.md",
+    "scale.md",
+    "spend-control.md",
+    "tools.md",
+    "usage.md",
+)
 """Pages whose Vietnamese text is the whole page; the others are shorter or in another order."""
+_SAME = (
+    r"^```\w+\n.*?^```$",  # blocks of code
+    r"^<!-- (?:\w+): .*?^<!-- end of \w+ -->$",  # tables that a command has made
+)
+_SAME_SHAPE = (r"^(#+) ", r"^(\|)", r"^([-*]) ", r"^!\[")
+"""Headings, rows of tables, points of lists, pictures."""
 _FIGURE = re.compile(r"\d+(?:[.,]\d+)*")
 
 
@@ -69,8 +88,8 @@ def _without_code(text: str) -> str:
 def test_both_languages_say_the_same(page: str) -> None:
     first, second = (path.read_text("utf-8") for path in (DOCS / page, DOCS / "vi" / page))
 
-    for pattern in (r"^(#+) ", r"^(\|)", r"^```(\w+)$"):  # headings, rows of tables, blocks
-        found = [re.findall(pattern, text, re.MULTILINE) for text in (first, second)]
+    for pattern in (*_SAME, *_SAME_SHAPE):
+        found = [re.findall(pattern, text, re.MULTILINE | re.DOTALL) for text in (first, second)]
         assert found[0] == found[1], pattern
     figures = [_FIGURE.findall(_without_code(text)) for text in (first, second)]
     assert sorted(map(_plain, figures[0])) == sorted(map(_plain, figures[1]))
@@ -79,6 +98,42 @@ def test_both_languages_say_the_same(page: str) -> None:
 def _plain(figure: str) -> str:
     """Without the signs between thousands and before decimals, which are each other's in Vietnamese."""
     return re.sub(r"[.,]", "", figure)
+
+
+def _vietnamese() -> Iterator[tuple[str, str]]:
+    """What Vietnamese readers see: the pages, the texts of the command and of the demo, the notebooks."""
+    for path in (*sorted((DOCS / "vi").glob("*.md")), ROOT / "README.vi.md"):
+        yield path.name, _prose(path.read_text("utf-8"))
+    for path in sorted((CORE / "cli").rglob("vi.toml")):
+        yield path.name, "\n".join(_texts(tomllib.loads(path.read_text("utf-8"))))
+    for path in sorted((ROOT / "notebooks" / "vi").glob("*.ipynb")):
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        prose = ("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        yield path.name, _prose("\n".join(prose))
+
+
+def _texts(table: dict[str, Any]) -> Iterator[str]:
+    for value in table.values():
+        if isinstance(value, dict):
+            yield from _texts(value)
+        else:
+            yield value
+
+
+def _prose(text: str) -> str:
+    return _without_code(re.sub(_SAME[1], "", text, flags=re.MULTILINE | re.DOTALL))
+
+
+@pytest.mark.parametrize(("name", "text"), list(_vietnamese()), ids=lambda value: value[:24])
+def test_one_word_for_one_thing(name: str, text: str) -> None:
+    """The words that the glossary does not use are on no page but the glossary."""
+    if name == GLOSSARY.name:
+        text = ""
+    rows = re.findall(r"^\|(.*)\|$", GLOSSARY.read_text("utf-8"), re.MULTILINE)[2:]
+    avoided = [word.strip() for row in rows for word in row.split("|")[3].split(",") if word.strip()]
+    assert len(avoided) > 15
+
+    assert [word for word in avoided if re.search(rf"(?i)\b{word}\b", text)] == []
 
 
 @pytest.mark.parametrize("language", ["en", "vi"])
