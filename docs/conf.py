@@ -67,6 +67,8 @@ def _as_restructured_text(app: Any, what: str, name: str, obj: Any, options: Any
     """Convert Markdown code blocks and plurals of names; keep the first line of a module's docstring."""
     if what == "module":
         del lines[1:]  # the others contain drawings
+    if what == "class" and hasattr(obj, "model_fields") and "Args:" in lines:
+        _cut_arguments(lines)
     if what == "attribute":
         lines[:0] = ["..", ""]  # an empty comment: Napoleon reads "text:" in the first line as a type
     converted: list[str] = []
@@ -79,6 +81,13 @@ def _as_restructured_text(app: Any, what: str, name: str, obj: Any, options: Any
         else:
             converted.append(f"    {line}" if inside else _PLURAL.sub(r"\1\\ ", line))
     lines[:] = converted
+
+
+def _cut_arguments(lines: list[str]) -> None:
+    """Leave the arguments of a model class to the table of its fields."""
+    start = lines.index("Args:")
+    after = (number for number in range(start + 1, len(lines)) if lines[number][:1].strip())
+    del lines[start : next(after, len(lines))]
 
 
 def setup(app: Any) -> None:
