@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
@@ -13,8 +14,10 @@ from time import monotonic
 
 import pytest
 
+from tests import texapi_command
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
+from texapi_core.cli import chat
 
 pty = pytest.importorskip("pty", reason="Windows has no terminals of this kind")
 
@@ -25,7 +28,7 @@ _COMMAND = (
 """The pty is made the terminal that Ctrl-C comes from."""
 _UP, _CTRL_C, _CTRL_D = "\x1b[A", "\x03", "\x04"
 _ESCAPES = re.compile(r"\x1b\[[?\d;]*[a-zA-Z]")
-_SECONDS = 60
+_SECONDS = 30
 
 
 class Terminal:
@@ -110,6 +113,10 @@ def test_a_conversation(terminal: Terminal, gateway: Gateway, tmp_path: Path) ->
     terminal.press(_CTRL_C)
     assert "Stopped." in terminal.until("> ")
 
+    terminal.press("a line that is not")
+    terminal.until("a line that is not")
+    terminal.press(_CTRL_C)
+    terminal.until("\n> ")
     terminal.press(b"\xff not UTF-8\n")
     assert "The input is not text in UTF-8." in terminal.until("\n> ")
     terminal.press(" \n")
@@ -125,3 +132,21 @@ def test_a_conversation(terminal: Terminal, gateway: Gateway, tmp_path: Path) ->
     lines = history.read_text("utf-8", "replace").splitlines()
     assert lines[:4] == ["what I asked yesterday", "Hello", "what I asked yesterday", "A long answer"]
     assert lines[-1] == "Next"
+
+
+def test_answers_of_a_conversation_as_json(
+    monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint, gateway: Gateway
+) -> None:
+    monkeypatch.setattr(chat, "_prompt", lambda _: None)
+    monkeypatch.setattr(chat, "_load_history", lambda: None)
+    environment = {"TEXAPI_API_KEY": endpoint.api_key, "TEXAPI_BASE_URL": endpoint.base_url}
+    gateway.answer("One.")
+    words = ["chat", "-m", "gpt-5.2", "--json"]
+    ended = texapi_command.run(words, env=environment, input="Hello\nexit\n")
+
+    assert ended.exit_code == 0
+    (row,) = json.loads(ended.stdout.replace("> ", ""))
+    assert (row["answer"], gateway.requests[-1].body["messages"]) == (
+        "One.",
+        [{"role": "user", "content": "Hello"}],
+    )

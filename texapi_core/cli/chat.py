@@ -46,7 +46,7 @@ def chat(
     text = _prompt(prompt)
     try:
         if text is None:
-            _converse(talk)
+            _converse(talk, as_json=as_json)
         elif not text.strip():
             stop(USAGE_ERROR, say("Nothing was asked: the prompt is empty."))
         else:
@@ -161,16 +161,19 @@ def _shown(text: str) -> str:
     )
 
 
-def _converse(talk: _Talk) -> None:
-    """Ask line by line until Ctrl-D; Ctrl-C ends an answer, and arrow keys bring earlier lines."""
+def _converse(talk: _Talk, *, as_json: bool) -> None:
+    """Ask line by line until Ctrl-D; Ctrl-C ends an answer or a line, and arrow keys bring earlier lines."""
     _load_history()
     print_error(say("A conversation: Ctrl-D or `exit` ends it, Ctrl-C stops an answer."))
     while True:
         try:
             text = input("> ")
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             sys.stdout.write("\n")
             return
+        except KeyboardInterrupt:  # perhaps meant for an answer that has just ended
+            sys.stdout.write("\n")
+            continue
         except UnicodeDecodeError:
             print_error(say(_NOT_TEXT))
             continue
@@ -179,7 +182,7 @@ def _converse(talk: _Talk) -> None:
         if not text.strip():
             continue
         try:
-            talk.ask(text)
+            talk.ask(text, as_json=as_json)
         except KeyboardInterrupt:
             print_error(say("Stopped."))
         except texapi_core.TexAPIError as error:

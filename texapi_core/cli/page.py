@@ -283,7 +283,7 @@ def _figure(value: float | None) -> _Cell:
     return _Cell("-" if value is None else f"{value:,.0f}", _sorted_by(value))
 
 
-_FAILURE_COLUMNS = {
+_FAILURE_KINDS = {
     "started_at": "id",
     "request_id": "id",
     "error_code": "name",
@@ -294,7 +294,7 @@ _FAILURE_COLUMNS = {
     "output_tokens": "number",
     "cost": "number",
 }
-"""The columns of calls, with what support asks for first."""
+"""Column of calls -> its kind; what support asks for comes first."""
 
 
 def _failures(rows: Sequence[Mapping[str, Any]], count: int) -> Iterator[str]:
@@ -303,11 +303,11 @@ def _failures(rows: Sequence[Mapping[str, Any]], count: int) -> Iterator[str]:
         return
     text = "The latest {shown:,} of {count:,} calls without a complete answer."
     yield _note(say(text, shown=len(rows), count=max(count, len(rows))))
-    columns = [_Column(say(CALL_COLUMNS[name]), kind) for name, kind in _FAILURE_COLUMNS.items()]
+    columns = [_Column(say(CALL_COLUMNS[name]), kind) for name, kind in _FAILURE_KINDS.items()]
     cells = [
         [
             _Cell(call_cell(row[name]), _sorted_by(row[name]) if kind == "number" else None)
-            for name, kind in _FAILURE_COLUMNS.items()
+            for name, kind in _FAILURE_KINDS.items()
         ]
         for row in rows
     ]
