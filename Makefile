@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # pip 25.1 is the first that knows dependency groups.
 PIP_OPTIONS := --quiet --disable-pip-version-check
-# Examples per property test; `make test` runs 30.
+# Examples per property test; `make test` runs 15.
 EXAMPLES ?= 100
 # More workers than cores: many tests wait for I/O.
 WORKERS ?= 3

@@ -18,7 +18,7 @@ from vcr import VCR
 from vcr.cassette import Cassette
 from vcr.errors import CannotOverwriteExistingCassetteException
 
-from tests import cassette_serializer
+from tests import cassette_serializer, forked
 from tests.gateway import Gateway
 from tests.limits import redis_server
 from texapi_core.accounting import CallRecord, add_listener, remove_listener
@@ -218,6 +218,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.vcr)
         if recording_live and item.get_closest_marker("standin_only"):
             item.add_marker(pytest.mark.skip(reason="holds only for the stand-in gateway"))
+
+
+def pytest_sessionfinish() -> None:
+    forked.stop()
 
 
 def pytest_collection_finish() -> None:

@@ -7,9 +7,6 @@ operations are those of the benchmark. A count far below what was measured fails
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -45,11 +42,6 @@ MAX_WALK = {"ChatTexAPI": (182, 33, 71), "TexAPI": (164, 33, 69)}
 file: what a reader who follows a call has to open."""
 MAX_CALLS_OF_BINDING = {"ChatTexAPI": 455, "TexAPI": 10}
 """Function calls to bind the same three tools again; the SDK has no equivalent."""
-MAX_MODULES = {
-    "langchain_texapi": ("langchain_core.language_models.chat_models", 62),
-    "llama_index_texapi": ("llama_index.core", 57),
-}
-"""Package -> the framework module it builds on, and how many modules its import may add."""
 BINDING = "binding 3 tools again"
 
 
@@ -140,22 +132,6 @@ def test_binding_the_same_tools_again_makes_few_calls(workloads: Workloads, clie
 
 def test_every_counted_row_of_the_benchmark_has_a_bound(workloads: Workloads) -> None:
     assert {*TIMES_THE_SDK, BINDING} == counted(workloads).keys()
-
-
-@pytest.mark.parametrize("package", MAX_MODULES)
-def test_an_import_adds_few_modules(package: str) -> None:
-    """It also avoids LlamaIndex's modules for other LLMs, which import those packages."""
-    framework, most = MAX_MODULES[package]
-    code = f"""
-import json, sys, {framework}
-alone = set(sys.modules)
-import {package}
-json.dump(sorted(sys.modules.keys() - alone), sys.stdout)
-"""
-    added = json.loads(subprocess.check_output([sys.executable, "-c", code]))
-
-    assert len(added) <= most, added
-    assert "llama_index.core.llms.loading" not in added
 
 
 @pytest.mark.parametrize("title", ["new connections in 10 streams", "new connections in 10 async streams"])

@@ -67,9 +67,12 @@ class Import:
     def __init__(self, importer: str, node: ast.stmt, imported: str, *, in_function: bool) -> None:
         self.importer, self.imported, self.in_function = importer, imported, in_function
         self.place = f"{importer}:{node.lineno}"
-        lines = FILES[importer].read_text("utf-8").splitlines()
-        self.statement = "\n".join(lines[node.lineno - 2 : node.end_lineno])
+        self._lines = slice(node.lineno - 2, node.end_lineno)
+
+    @property
+    def statement(self) -> str:
         """The source of the statement, with the line above it."""
+        return "\n".join(FILES[self.importer].read_text("utf-8").splitlines()[self._lines])
 
 
 def _files() -> dict[str, Path]:
@@ -87,12 +90,15 @@ FILES = _files()
 
 def _imports() -> Iterator[Import]:
     for module, path in FILES.items():
-        tree = ast.parse(path.read_text("utf-8"))
-        functions = [
-            node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        ]
-        inner = {node for function in functions for node in ast.walk(function)}
-        for node in ast.walk(tree):
+        nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+        functions = [node for node in nodes if isinstance(node, _FUNCTIONS)]
+        inner = {
+            node
+            for function in functions
+            for node in ast.walk(function)
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        }
+        for node in nodes:
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):

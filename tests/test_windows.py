@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.gateway import Gateway
 
 ROOT = Path(__file__).parent.parent
@@ -56,6 +58,7 @@ print(count > 80)
 """
 
 
+@pytest.mark.combination  # a process that imports everything
 def test_every_module_and_calls_work_without_what_windows_lacks(tmp_path: Path) -> None:
     with Gateway() as gateway:
         environment = {

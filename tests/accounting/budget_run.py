@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
+from tests.forked import Process, module
 from tests.gateway import Gateway
 from texapi_core.accounting.prices import bundled_prices
 from texapi_core.wire.usage import TokenUsage
 
-ROOT = Path(__file__).parent.parent.parent
 MODEL = "claude-sonnet-4-6"
 
 
@@ -34,35 +30,16 @@ class Processes:
         rounds: int = 1,
     ) -> None:
         given = json.dumps(dict(budget))
-        command = [
-            sys.executable,
-            "-m",
-            "tests.accounting.budget_worker",
-            gateway.base_url,
-            gateway.key,
-            url,
-            MODEL,
-        ]
+        arguments = (gateway.base_url, gateway.key, url, MODEL, str(at_once), str(rounds), given)
         self.workers = [
-            subprocess.Popen(
-                [*command, str(at_once), str(rounds), given],
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                cwd=ROOT,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for _ in range(processes)
+            Process(module("tests.accounting.budget_worker"), *arguments) for _ in range(processes)
         ]
         for worker in self.workers:
-            assert worker.stdout is not None
             assert worker.stdout.readline() == "ready\n", worker.communicate()[1]
 
     def start(self) -> None:
         """Let all of them call."""
         for worker in self.workers:
-            assert worker.stdin is not None
             worker.stdin.write("\n")
             worker.stdin.flush()
 
@@ -70,7 +47,7 @@ class Processes:
         """How the calls of the workers that were not killed ended."""
         total: Counter[str] = Counter()
         for worker in self.workers:
-            said, complained = worker.communicate(timeout=120)
+            said, complained = worker.communicate()
             if worker.returncode == 0:
                 total += Counter(json.loads(said))
             else:

@@ -6,20 +6,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import create_engine, select
 
 from tests.accounting import postgresql
+from tests.forked import Process, module
 from tests.gateway import Gateway
 from texapi_core.accounting.ledger.schema import calls, parse_url
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 def read_rows(url: str) -> list[dict[str, Any]]:
@@ -32,25 +28,10 @@ def read_rows(url: str) -> list[dict[str, Any]]:
 
 def run(gateway: Gateway, url: str, *, count: int, processes: int) -> list[dict[str, Any]]:
     """Make `count` calls from `processes` processes and return the rows of the ledger at `url`."""
-    environment = {**os.environ, "TEXAPI_USAGE_LEDGER": url, "PYTHONPATH": str(ROOT)}
-    workers = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "tests.accounting.mixed_worker",
-                gateway.base_url,
-                gateway.key,
-                str(number),
-                str(count // processes),
-            ],
-            env=environment,
-            cwd=ROOT,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(processes)
-    ]
+    environment = {**os.environ, "TEXAPI_USAGE_LEDGER": url}
+    arguments = [(gateway.base_url, gateway.key, str(n), str(count // processes)) for n in range(processes)]
+    worker_code = module("tests.accounting.mixed_worker")
+    workers = [Process(worker_code, *each, env=environment) for each in arguments]
     for worker in workers:
         _, said = worker.communicate()
         assert worker.returncode == 0, said

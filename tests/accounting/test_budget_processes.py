@@ -30,7 +30,13 @@ CAP = Decimal("0.004")
 BUDGET = {"max_cost": str(CAP), "window": "month"}
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "redis"])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.combination),
+        pytest.param("redis", marks=pytest.mark.combination),
+    ]
+)
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/usage.db"
@@ -63,7 +69,7 @@ def test_calls_of_a_killed_process_stay_reserved(gateway: Gateway, ledger_url: s
     processes = Processes(gateway, ledger_url, BUDGET, processes=1, at_once=3)
     processes.start()
     while len(gateway.requests) < 3:
-        pass
+        time.sleep(0.01)
     processes.workers[0].kill()
     processes.outcomes()
     left = Processes(gateway, ledger_url, BUDGET, processes=1, rounds=2)

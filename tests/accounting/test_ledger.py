@@ -26,8 +26,9 @@ from sqlalchemy.exc import OperationalError
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
 from tests.accounting import postgresql
-from tests.accounting.mixed_run import ROOT, compare, read_rows, run
+from tests.accounting.mixed_run import compare, read_rows, run
 from tests.conftest import Endpoint
+from tests.forked import ROOT, Process
 from tests.gateway import Fault, Gateway
 from tests.waiting import wait_until
 from texapi_core import TexAPIError, TexAPISettingsError
@@ -374,22 +375,10 @@ def call(n):
 """
 
 
-def start(code: str, endpoint: Endpoint, url: str) -> subprocess.Popen[str]:
-    environment = {
-        **os.environ,
-        "TEXAPI_USAGE_LEDGER": url,
-        "TEXAPI_API_KEY": endpoint.api_key,
-        "TEXAPI_BASE_URL": endpoint.base_url,
-        "PYTHONPATH": str(ROOT),
-    }
-    return subprocess.Popen(
-        [sys.executable, "-c", CALLS + code],
-        env=environment,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(code: str, endpoint: Endpoint, url: str) -> Process:
+    settings = {"USAGE_LEDGER": url, "API_KEY": endpoint.api_key, "BASE_URL": endpoint.base_url}
+    given = {f"TEXAPI_{name}": value for name, value in settings.items()}
+    return Process(CALLS + code, env={**os.environ, **given})
 
 
 @pytest.mark.parametrize(
@@ -404,17 +393,16 @@ def start(code: str, endpoint: Endpoint, url: str) -> subprocess.Popen[str]:
 )
 def test_a_normal_exit_loses_nothing(endpoint: Endpoint, url: str, code: str) -> None:
     process = start(code, endpoint, url)
-    process.communicate(timeout=240)
+    process.communicate()
 
     assert len(read_rows(url)) == 5
 
 
 def test_sigterm_loses_nothing_and_still_terminates(endpoint: Endpoint, url: str) -> None:
     process = start("call(5); print('ready', flush=True); time.sleep(240)", endpoint, url)
-    assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.terminate()
-    process.communicate(timeout=240)
+    process.communicate()
 
     assert process.returncode == -signal.SIGTERM
     assert len(read_rows(url)) == 5
@@ -442,7 +430,7 @@ def test_sigterm_in_the_middle_of_a_call_records_it_as_cancelled(
     process = start("call(1)", endpoint, url)
     wait_until(lambda: gateway.requests)
     process.terminate()
-    process.communicate(timeout=240)
+    process.communicate()
 
     assert process.returncode == -signal.SIGTERM
     assert [row["outcome"] for row in read_rows(url)] == ["cancelled"]
@@ -455,10 +443,9 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 call(5); print('ready', flush=True); time.sleep(240)
 """
     process = start(code, endpoint, url)
-    assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.terminate()
-    process.communicate(timeout=240)
+    process.communicate()
 
     assert process.returncode == 7
     assert len(read_rows(url)) == 5
@@ -473,13 +460,12 @@ def _written(url: str) -> int:
 
 def test_kill_9_loses_at_most_the_last_fraction_of_a_second(endpoint: Endpoint, url: str) -> None:
     process = start("call(5); print('ready', flush=True); time.sleep(240)", endpoint, url)
-    assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     called = time.monotonic()
     wait_until(lambda: _written(url) == 5)
     assert time.monotonic() - called < 5
     process.kill()
-    process.communicate(timeout=240)
+    process.communicate()
 
     assert len(read_rows(url)) == 5
 
@@ -499,7 +485,7 @@ def test_kill_9_loses_at_most_the_last_fraction_of_a_second(endpoint: Endpoint, 
 )
 def test_a_fork_writes_each_call_once(gateway: Gateway, endpoint: Endpoint, url: str, code: str) -> None:
     process = start(code, endpoint, url)
-    _, said = process.communicate(timeout=240)
+    _, said = process.communicate()
 
     assert process.returncode == 0, said
     rows = read_rows(url)

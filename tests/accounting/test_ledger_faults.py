@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -20,7 +18,8 @@ import sqlalchemy as sa
 
 from tests.accounting.filled import call as filled_call
 from tests.accounting.filled import fill as write_filled
-from tests.accounting.mixed_run import ROOT, read_rows
+from tests.accounting.mixed_run import read_rows
+from tests.forked import run
 from tests.waiting import wait_until
 from texapi_core.accounting import open_for_reading, read_usage
 from texapi_core.accounting.ledger import rejected
@@ -174,18 +173,18 @@ def test_a_locked_ledger_is_written_when_it_is_free(
 
 
 FULL = """
-import resource, signal, sys, time
-from tests.accounting.test_ledger_faults import record, writer_of
-from texapi_core.accounting.record import labels_of
+import resource, signal, sys
+from tests.accounting.filled import call
+from texapi_core.accounting.ledger.schema import parse_url
+from texapi_core.accounting.ledger.writer import LedgerWriter
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-url = sys.argv[1]
-writer = writer_of(url)
-writer.put(record())
+writer = LedgerWriter(parse_url(sys.argv[1]))
+writer.put(call(0))
 assert writer.flush(60)
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-for number in range(300):
-    writer.put(record(labels=labels_of((), {"x": "y" * 200})))
+for number in range(1, 301):
+    writer.put(call(number, metadata={"x": "y" * 200}))
 assert not writer.flush(2)
 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 assert writer.flush(60)
@@ -194,15 +193,9 @@ assert writer.flush(60)
 
 def test_a_full_disk_that_was_cleared_costs_nothing(file: Path) -> None:
     """The limit of a file's size stands for the disk."""
-    ran = subprocess.run(
-        [sys.executable, "-c", FULL, f"sqlite:///{file}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    ended, _, complained = run(FULL, f"sqlite:///{file}")
 
-    assert ran.returncode == 0, ran.stderr
+    assert ended == 0, complained
     assert len(read_rows(f"sqlite:///{file}")) == 301
     assert kept(f"sqlite:///{file}") == []
 
@@ -231,18 +224,15 @@ def test_a_server_that_went_away_and_came_back(postgresql_url: str, caplog: pyte
 
 ENDS = """
 import os, signal, sys, time
-from tests.accounting.test_ledger_faults import record
+from tests.accounting.filled import call
 from texapi_core.accounting import ledger
 for number in range(20):
-    ledger.write_record(sys.argv[1], record(request_id=f"req_{number}"))
+    ledger.write_record(sys.argv[1], call(number))
 """
 
 
 def end(url: str, code: str) -> int:
-    ran = subprocess.run(
-        [sys.executable, "-c", ENDS + code, url], cwd=ROOT, capture_output=True, text=True, timeout=240
-    )
-    return ran.returncode
+    return run(ENDS + code, url)[0]
 
 
 @pytest.mark.parametrize(
@@ -299,8 +289,8 @@ assert not os.access({str(folder)!r}, os.W_OK)
 with open_for_reading({url!r}) as engine:
     print(read_usage(engine, [])[0].calls)
 """
-        ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-        assert ran.stdout == "20\n", ran.stderr
+        _, said, complained = run(code)
+        assert said == "20\n", complained
     finally:
         folder.chmod(0o755)
         shutil.rmtree(folder)
@@ -321,7 +311,9 @@ from texapi_core.accounting.ledger import write_record
 for number in range(50):
     write_record({url!r}, call(number, request_id="bad" if number == 7 else f"req_{{number}}"))
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    ended, _, complained = run(code)
+
+    assert ended == 0, complained
 
     rejected = (tmp_path / "usage.db.rejected.jsonl").read_text().splitlines()
     assert [json.loads(line)["request_id"] for line in rejected] == ["bad"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +16,8 @@ import pytest
 import sqlalchemy as sa
 
 from tests.accounting.filled import fill
-from tests.accounting.mixed_run import ROOT, read_rows
+from tests.accounting.mixed_run import read_rows
+from tests.forked import Process
 from texapi_core.accounting import UsageLine, open_for_reading, read_usage
 from texapi_core.accounting.accounts import value_in_calls
 from texapi_core.accounting.ledger import report, rollups, schema, upkeep
@@ -351,15 +350,12 @@ prepare(open_ledger(parse_url(sys.argv[1])))
 """
 
 
-@pytest.mark.parametrize("start", ["old", "new"])
+@pytest.mark.parametrize("start", ["old", pytest.param("new", marks=pytest.mark.combination)])
 def test_four_processes_prepare_one_ledger_at_once(url: str, start: str) -> None:
     if start == "old":
         make_version_1(url)
-    processes = [
-        subprocess.Popen([sys.executable, "-c", MIGRATES, url], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-        for _ in range(4)
-    ]
-    said = [process.communicate(timeout=240)[1] for process in processes]
+    processes = [Process(MIGRATES, url) for _ in range(4)]
+    said = [process.communicate()[1] for process in processes]
 
     assert [process.returncode for process in processes] == [0] * 4, said
     with open_for_reading(url) as engine, engine.connect() as connection:

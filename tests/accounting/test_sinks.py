@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -15,8 +13,9 @@ import pytest
 
 from langchain_texapi import ChatTexAPI
 from llama_index_texapi import TexAPI
-from tests.accounting.mixed_run import ROOT, read_rows
+from tests.accounting.mixed_run import read_rows
 from tests.conftest import Endpoint
+from tests.forked import run
 from tests.gateway import Fault, Gateway
 from texapi_core import TexAPIBudgetExceededError, TexAPIServerError
 from texapi_core.accounting import (
@@ -259,6 +258,8 @@ model = ChatTexAPI(model={MODEL!r}, usage_ledger={url!r}, **{endpoint.for_langch
 stream = model.stream({QUESTION!r})
 next(stream)
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
+    ended, _, complained = run(code)
+
+    assert ended == 0, complained
 
     assert [row["outcome"] for row in read_rows(url)] == ["cancelled"]

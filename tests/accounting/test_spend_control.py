@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests import texapi_command
-from tests.accounting.budget_run import ROOT
+from tests.forked import ROOT
 from tests.gateway import Gateway
 from tests.gateway.journal import LedgerEntry
 from texapi_core import TokenUsage

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from importlib import resources
 from typing import Any, get_type_hints
 
@@ -107,18 +105,6 @@ def test_a_model_is_in_both_tables_or_has_a_reason() -> None:
     for name in prices.models:
         assert capabilities(name).text_outputs is not False, name
         assert capabilities(name) is not capabilities("no-such-model"), name
-
-
-@pytest.mark.parametrize("package", ["langchain_texapi", "llama_index_texapi"])
-def test_an_import_reads_no_table(package: str) -> None:
-    code = f"""
-import {package}
-from texapi_core.catalog import capability_table
-assert not capability_table.cache_info().currsize
-assert capability_table()
-"""
-
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_both_tables_name_sources_of_one_day() -> None:

@@ -59,8 +59,9 @@ def test_the_table_has_fifty_providers_and_a_source_for_each_row() -> None:
 
 @_each(MONEY)
 def test_money_is_recognised_at_every_status(row: dict[str, Any]) -> None:
+    """Each row at a tenth of the statuses, the next row at other ones."""
     error = _error(row)
-    for status in (None, *range(400, 600)):
+    for status in (None, row["status"], *range(400 + MONEY.index(row) % 10, 600, 10)):
         error_class = classify(error, status)
         assert issubclass(error_class, _CLASSES[row["reason"]])
         assert not error_class.is_retryable
@@ -157,10 +158,10 @@ def test_matching_takes_time_in_proportion_to_the_text() -> None:
     )
     for piece in (*pieces, "insufficient ", "exceeded your current ", "try again in 1", "limit "):
         for start in ("", '"messages": ['):
-            long = start + piece * (500_000 // len(piece))
+            long = start + piece * (200_000 // len(piece))
             started = time.process_time()
             assert money_reason({"message": long}) is None
-            assert time.process_time() - started < 10
+            assert time.process_time() - started < 4
 
 
 def _through_the_gateway() -> list[Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.limits import storm
 from tests.limits.limited_server import Options
 
 
+@pytest.mark.combination  # four processes that import both frameworks
 def test_processes_of_both_frameworks_share_a_limit_that_they_learn(redis_url: str) -> None:
     options = Options(requests=6000, tokens=600_000)
 
