@@ -30,7 +30,10 @@ CASSETTES = Path(__file__).parent.parent / "cassettes"
 REPLAY_KEY = "sk-tex-replay"
 _LIVE_KEY = os.environ.get(API_KEY_ENV)
 _MANY = 16
-"""Tests of one function in every `way` to `ask`; of so many or more `make test` runs every second one."""
+"""Tests of one function in every way to ask; of so many or more `make test` runs every fourth one."""
+_STEP = 4
+_WAYS = {"way", "ask", "how"}
+"""The names of the parameters that are ways to ask."""
 
 
 @dataclass(frozen=True)
@@ -188,20 +191,23 @@ def pytest_recording_configure(config: pytest.Config, vcr: VCR) -> None:
 
 
 def _mark_combinations(items: list[pytest.Item]) -> None:
-    """Mark half of each large table of rows x ways: a row keeps half of the ways, the next row the others."""
+    """Mark most of each large table of rows x ways: a row keeps every fourth way, the next row other ones."""
     tables: dict[str, list[pytest.Item]] = {}
     for item in items:
-        if "way" in _params(item) or "ask" in _params(item):
+        if _WAYS & _params(item).keys():
             tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for table in tables.values():
         if len(table) < _MANY or any(item.get_closest_marker("combination") for item in table):
             continue
+        places: list[tuple[int, int, pytest.Item]] = []
         rows: dict[tuple[int, ...], int] = {}
         ways: dict[int, int] = {}
         for item in table:
-            row = tuple(id(value) for name, value in _params(item).items() if name not in ("way", "ask"))
-            way = next(id(value) for name, value in _params(item).items() if name in ("way", "ask"))
-            if (rows.setdefault(row, len(rows)) + ways.setdefault(way, len(ways))) % 2:
+            row = tuple(id(value) for name, value in _params(item).items() if name not in _WAYS)
+            way = next(id(value) for name, value in _params(item).items() if name in _WAYS)
+            places.append((rows.setdefault(row, len(rows)), ways.setdefault(way, len(ways)), item))
+        for row_number, way_number, item in places:
+            if (row_number + way_number) % min(_STEP, len(ways)):
                 item.add_marker(pytest.mark.combination)
 
 
@@ -224,8 +230,13 @@ def pytest_sessionfinish() -> None:
     forked.stop()
 
 
+def pytest_collection() -> None:
+    gc.disable()  # what is imported and collected stays
+
+
 def pytest_collection_finish() -> None:
     """Freeze the imported modules so that the garbage collector does not scan them repeatedly."""
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)  # and runs less often than by default: a tenth of the time was its own

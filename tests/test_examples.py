@@ -71,8 +71,9 @@ def blocks_of(page: Path, text: str) -> Iterator[Block]:
 
 
 def docstrings(module: Path) -> Iterator[str]:
-    """All docstrings of a module, dedented."""
-    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+    """All docstrings of a module that has examples, dedented."""
+    text = module.read_text("utf-8")
+    for node in ast.walk(ast.parse(text)) if "```" in text else ():
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield re.sub(r"^ +```", "```", ast.get_docstring(node) or "", flags=re.MULTILINE)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -88,17 +89,15 @@ def _files() -> dict[str, Path]:
 FILES = _files()
 
 
+@cache
+def _nodes(module: str) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(FILES[module].read_text("utf-8"))))
+
+
 def _imports() -> Iterator[Import]:
-    for module, path in FILES.items():
-        nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
-        functions = [node for node in nodes if isinstance(node, _FUNCTIONS)]
-        inner = {
-            node
-            for function in functions
-            for node in ast.walk(function)
-            if isinstance(node, ast.Import | ast.ImportFrom)
-        }
-        for node in nodes:
+    for module in FILES:
+        functions = [node for node in _nodes(module) if isinstance(node, _FUNCTIONS)]
+        for node in _nodes(module):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
@@ -107,12 +106,18 @@ def _imports() -> Iterator[Import]:
                 names = [name if name in FILES else str(node.module) for name in whole]
             else:
                 continue
+            inner = any(one.lineno <= node.lineno <= (one.end_lineno or 0) for one in functions)
             for name in names:
-                yield Import(module, node, name, in_function=node in inner)
+                yield Import(module, node, name, in_function=inner)
 
 
-EVERY = list(_imports())
-OURS = [one for one in EVERY if one.imported in FILES and one.imported != one.importer]
+@cache
+def every() -> list[Import]:
+    return list(_imports())
+
+
+def ours() -> list[Import]:
+    return [one for one in every() if one.imported in FILES and one.imported != one.importer]
 
 
 def _layer(module: str) -> int:
@@ -126,7 +131,7 @@ def _layer(module: str) -> int:
 
 
 def test_no_import_from_a_higher_layer() -> None:
-    for one in OURS:
+    for one in ours():
         assert _layer(one.imported) <= _layer(one.importer), f"{one.place} imports {one.imported}"
         package = one.importer.partition(".")[0]
         assert one.imported.partition(".")[0] in ("texapi_core", package)
@@ -139,16 +144,14 @@ def test_every_module_has_a_layer() -> None:
 
 def test_imports_are_statements() -> None:
     """Others are not seen by these tests."""
-    for module, path in FILES.items():
-        called = [
-            node.func for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)
-        ]
+    for module in FILES:
+        called = [node.func for node in _nodes(module) if isinstance(node, ast.Call)]
         names = {node.id if isinstance(node, ast.Name) else getattr(node, "attr", "") for node in called}
         assert module in IMPORT_BY_NAME or not names & {"import_module", "__import__"}, module
 
 
 def test_core_knows_no_framework_and_the_protocol_no_sdk() -> None:
-    for one in EVERY:
+    for one in every():
         foreign = one.imported.partition(".")[0]
         if one.importer.startswith("texapi_core"):
             assert foreign not in ("langchain_core", "llama_index", "tests"), one.place
@@ -159,7 +162,7 @@ def test_core_knows_no_framework_and_the_protocol_no_sdk() -> None:
 def test_no_import_cycle() -> None:
     """Not within a layer either; a package may import its own submodules."""
     below: dict[str, set[str]] = {module: set() for module in FILES}
-    for one in OURS:
+    for one in ours():
         if not one.imported.startswith(f"{one.importer}."):
             below[one.importer].add(one.imported)
     left = dict(below)
@@ -171,7 +174,7 @@ def test_no_import_cycle() -> None:
 
 
 def test_imports_in_functions_are_few_and_have_a_reason() -> None:
-    inner = {one.place: one.statement for one in EVERY if one.in_function}
+    inner = {one.place: one.statement for one in every() if one.in_function}
     assert len(inner) <= MAX_IMPORTS_IN_FUNCTIONS, "\n".join(inner)
     for place, statement in inner.items():
         assert "#" in statement, f"{place}: add a comment with the reason"

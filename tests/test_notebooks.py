@@ -35,10 +35,7 @@ def read(path: Path) -> nbformat.NotebookNode:
 
 @pytest.mark.parametrize(
     "path",
-    [
-        pytest.param(path, marks=[pytest.mark.combination] * (path != NOTEBOOKS[0]), id=path.stem)
-        for path in NOTEBOOKS
-    ],
+    [pytest.param(path, marks=pytest.mark.combination, id=path.stem) for path in NOTEBOOKS],
 )
 def test_a_notebook_produces_its_saved_outputs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = read(path)

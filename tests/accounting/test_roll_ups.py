@@ -41,7 +41,7 @@ GROUPINGS: list[list[str]] = [
 ]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.combination)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/usage.db"
@@ -113,8 +113,8 @@ def assert_agrees(url: str) -> None:
 
 
 def test_usage_from_roll_ups_is_that_of_the_calls(url: str) -> None:
-    fill(url, records(400))
-    fill(url, records(100, seed=2))
+    fill(url, records(150))
+    fill(url, records(50, seed=2))
 
     assert_agrees(url)
 

@@ -194,6 +194,7 @@ gc.collect()
 """
 
 
+@pytest.mark.combination  # a process that imports LlamaIndex
 def test_sync_helpers_in_a_notebook_write_nothing_to_stderr(gateway: Gateway, endpoint: Endpoint) -> None:
     """LlamaIndex's helpers close the loops of their threads without shutting them down."""
     command = [sys.executable, "-c", NOTEBOOK, endpoint.api_key, endpoint.base_url]

@@ -158,10 +158,10 @@ def test_matching_takes_time_in_proportion_to_the_text() -> None:
     )
     for piece in (*pieces, "insufficient ", "exceeded your current ", "try again in 1", "limit "):
         for start in ("", '"messages": ['):
-            long = start + piece * (200_000 // len(piece))
+            long = start + piece * (100_000 // len(piece))
             started = time.process_time()
             assert money_reason({"message": long}) is None
-            assert time.process_time() - started < 4
+            assert time.process_time() - started < 2
 
 
 def _through_the_gateway() -> list[Any]:

@@ -182,6 +182,7 @@ print(llama_index_texapi.TexAPI.class_name() in sys.modules[NAME].RECOGNIZED_LLM
 """
 
 
+@pytest.mark.combination  # a process that imports LlamaIndex
 def test_another_thread_may_import_the_loader_at_the_same_time() -> None:
     done = subprocess.run([sys.executable, "-c", SLOW_LOADER], capture_output=True, text=True, check=False)
 
