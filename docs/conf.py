@@ -28,6 +28,7 @@ extensions = [
     "sphinx_llms_txt",
     "extensions.fields",
     "extensions.languages",
+    "extensions.looks",
     "extensions.search",
 ]
 exclude_patterns = ["_build"]

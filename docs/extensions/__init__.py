@@ -1,1 +1,1 @@
-"""What the site does beyond Sphinx: the tables of fields, the search, the two languages."""
+"""What the site does beyond Sphinx: tables of fields, search, the two languages, and how pages look."""

@@ -1,15 +1,26 @@
-"""Pages in two languages: the language of each page, and a link to the same page in the other one."""
+"""Pages in two languages: the language of each page and its navigation, and a link to its twin."""
 
 from __future__ import annotations
 
+import gettext
+from pathlib import Path
 from typing import Any
 
+import sphinx.locale
+
 VIETNAMESE = "vi/"
+FIRST = {"index": "vi/quickstart", "vi/quickstart": "index"}
+"""The first page in either language, which has another name."""
+_WORDS = gettext.translation("sphinx", Path(sphinx.locale.__file__).parent, ["vi"]).gettext
+"""The words of the theme, such as "Search", in Vietnamese."""
+_CAPTION = '<p class="caption"'
 _LINK = '<p class="language-switch"><a href="{address}" lang="{code}" hreflang="{code}">{text}</a></p>'
 
 
 def twin(page: str, pages: set[str]) -> str | None:
     """The name of the same page in the other language, where there is one."""
+    if page in FIRST:
+        return FIRST[page]
     other = page.removeprefix(VIETNAMESE) if page.startswith(VIETNAMESE) else VIETNAMESE + page
     return other if other in pages else None
 
@@ -17,7 +28,9 @@ def twin(page: str, pages: set[str]) -> str | None:
 def _in_its_language(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     vietnamese = page.startswith(VIETNAMESE)
     if vietnamese:
-        context["language"] = "vi"
+        context |= {"language": "vi", "_": _WORDS, "gettext": _WORDS}
+        *others, last = context["furo_navigation_tree"].split(_CAPTION)
+        context["furo_navigation_tree"] = _CAPTION.join([others[0], last, *others[1:]])
     if doctree is None or (other := twin(page, app.env.found_docs)) is None:
         return
     code, text = ("en", "English") if vietnamese else ("vi", "Tiếng Việt")
@@ -27,4 +40,4 @@ def _in_its_language(app: Any, page: str, template: str, context: dict[str, Any]
 
 def setup(app: Any) -> None:
     """Called by Sphinx."""
-    app.connect("html-page-context", _in_its_language)
+    app.connect("html-page-context", _in_its_language, priority=900)  # after the theme's
