@@ -33,6 +33,7 @@ SEARCHES = {
     "structured output none": "cookbook/structured-output",
     "budgets": "usage",
     "cursor": "tools",
+    "rag embeddings": "rag",
     "het so du": "vi/errors",
     "dem token": "vi/usage",
     "gioi han toc do": "vi/scale",

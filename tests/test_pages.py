@@ -32,6 +32,7 @@ MIRRORED = (
     "limits.md",
     "llama_index.md",
     "migration.md",
+    "rag.md",
     "scale.md",
     "spend-control.md",
     "tools.md",
@@ -93,6 +94,20 @@ def test_both_languages_say_the_same(page: str) -> None:
         assert found[0] == found[1], pattern
     figures = [_FIGURE.findall(_without_code(text)) for text in (first, second)]
     assert sorted(map(_plain, figures[0])) == sorted(map(_plain, figures[1]))
+
+
+def test_the_page_of_retrieval_has_the_figures_of_the_notebook() -> None:
+    cells = json.loads((ROOT / "notebooks" / "06_rag_moved.ipynb").read_text("utf-8"))["cells"]
+    shown = "".join(str(cell.get("outputs", "")) for cell in cells)
+    rows = re.findall(
+        r"^\| ([\w, ]+) ((?:\| [\d.]+ ){4})\|$", (DOCS / "rag.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert len(rows) == 5
+
+    for step, figures in rows:
+        values = re.findall(r"[\d.]+", figures)
+        names = ("recall@1", "recall@3", "recall@10", "MRR")
+        assert f"{step}: " + " ".join(f"{n} {v}" for n, v in zip(names, values, strict=True)) in shown
 
 
 def _plain(figure: str) -> str:
