@@ -50,7 +50,7 @@ CORE = (
 )
 """The parts of texapi_core, lowest layer first; `""` is its `__init__`. Parts on one line share a layer."""
 ADAPTERS = ("langchain_texapi", "llama_index_texapi")
-MAX_IMPORTS_IN_FUNCTIONS = 16
+MAX_IMPORTS_IN_FUNCTIONS = 15
 IMPORT_BY_NAME = (
     "texapi_core._lazy",
     "texapi_core.limits",

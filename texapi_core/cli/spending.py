@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from texapi_core import accounting
 from texapi_core.accounting.prices import PriceList
 from texapi_core.accounting.windows import zone
 from texapi_core.cli.language import say
@@ -93,10 +94,8 @@ def faults(prices: PriceList, used: Iterable[UsageLine]) -> list[str]:
 
 def used_models(url: str, fail: Callable[[str], NoReturn]) -> list[UsageLine]:
     """Usage by model of a ledger; `fail` is told why it cannot be read."""
-    from texapi_core.accounting.ledger import report  # needs SQLAlchemy, which a price list does not
-
     try:
-        with report.open_for_reading(url) as engine:
-            return report.read_usage(engine, ["model"])
-    except report.LedgerUnreadableError as error:
+        with accounting.open_for_reading(url) as engine:
+            return accounting.read_usage(engine, ["model"])
+    except accounting.LedgerUnreadableError as error:
         fail(str(error))

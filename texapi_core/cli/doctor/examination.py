@@ -266,12 +266,10 @@ class Examination:
         return "ok", "ledger_usable"
 
     def _check_reading(self) -> _Result:
-        from texapi_core.accounting.ledger import report  # needs SQLAlchemy, which the doctor does not
-
         try:
-            with report.open_for_reading(self._accounting.usage_ledger or ""):
+            with accounting.open_for_reading(self._accounting.usage_ledger or ""):
                 return "ok", "ledger_written", {"tag": _TAG}
-        except report.LedgerUnreadableError as error:
+        except accounting.LedgerUnreadableError as error:
             return "fault", "ledger_unusable", {"reason": str(error)}
 
     def _settings(self) -> Settings:
