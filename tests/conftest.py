@@ -29,7 +29,7 @@ from texapi_core.transport import clients
 CASSETTES = Path(__file__).parent.parent / "cassettes"
 REPLAY_KEY = "sk-tex-replay"
 _LIVE_KEY = os.environ.get(API_KEY_ENV)
-_MANY = 16
+_MANY = 8
 """Tests of one function in every way to ask; of so many or more `make test` runs every fourth one."""
 _STEP = 4
 _WAYS = {"way", "ask", "how"}
@@ -196,7 +196,7 @@ def _mark_combinations(items: list[pytest.Item]) -> None:
     for item in items:
         if _WAYS & _params(item).keys():
             tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    for table in tables.values():
+    for number, table in enumerate(tables.values()):
         if len(table) < _MANY or any(item.get_closest_marker("combination") for item in table):
             continue
         places: list[tuple[int, int, pytest.Item]] = []
@@ -207,7 +207,7 @@ def _mark_combinations(items: list[pytest.Item]) -> None:
             way = next(id(value) for name, value in _params(item).items() if name in _WAYS)
             places.append((rows.setdefault(row, len(rows)), ways.setdefault(way, len(ways)), item))
         for row_number, way_number, item in places:
-            if (row_number + way_number) % min(_STEP, len(ways)):
+            if (number + row_number + way_number) % min(_STEP, len(ways)):
                 item.add_marker(pytest.mark.combination)
 
 

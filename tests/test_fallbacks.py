@@ -19,7 +19,7 @@ from llama_index_texapi import TexAPI
 from tests.asking import WAYS
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
-from tests.test_examples import BLOCKS
+from tests.test_examples import RUN
 from texapi_core import FALLBACK_ERRORS, TexAPIError, errors
 from texapi_core.accounting import CallRecord
 
@@ -273,7 +273,7 @@ def test_an_answer_without_a_model_is_that_of_the_model_asked(gateway: Gateway, 
 
 
 def _agent(monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint) -> Any:
-    (block,) = [block for block in BLOCKS if "class NextModel(" in block.code]
+    (block,) = [block for block in RUN if "class NextModel(" in block.code]
     monkeypatch.setenv("TEXAPI_API_KEY", endpoint.api_key)
     monkeypatch.setenv("TEXAPI_BASE_URL", endpoint.base_url)
     names: dict[str, Any] = {}

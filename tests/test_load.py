@@ -89,7 +89,7 @@ def _sent_once(gateway: Gateway, calls: int) -> None:
     ("subject", "streamed"),
     [
         ("langchain", True),
-        ("llama_index", False),
+        pytest.param("llama_index", False, marks=pytest.mark.combination),
         pytest.param("langchain", False, marks=pytest.mark.combination),
         pytest.param("llama_index", True, marks=pytest.mark.combination),
     ],
@@ -110,7 +110,7 @@ def test_200_calls_at_once(gateway: Gateway, subject: Subject, streamed: bool) -
 @pytest.mark.parametrize(
     ("subject", "streamed"),
     [
-        ("langchain", False),
+        pytest.param("langchain", False, marks=pytest.mark.combination),
         ("llama_index", True),
         pytest.param("langchain", True, marks=pytest.mark.combination),
         pytest.param("llama_index", False, marks=pytest.mark.combination),
@@ -206,7 +206,7 @@ _COPIES: dict[str, Callable[[Any], Any]] = {
     [
         ("langchain", "deepcopy"),
         ("llama_index", "pickle"),
-        ("langchain", "cloudpickle"),
+        pytest.param("langchain", "cloudpickle", marks=pytest.mark.combination),
         pytest.param("llama_index", "deepcopy", marks=pytest.mark.combination),
         pytest.param("langchain", "pickle", marks=pytest.mark.combination),
         pytest.param("llama_index", "cloudpickle", marks=pytest.mark.combination),

@@ -60,14 +60,14 @@ async def test_a_call_passes_and_holds_nothing_afterwards(
 async def test_the_limits_of_the_gateway_are_learned_and_its_429_is_waited_out(
     call: Any, how: str, gateway: Gateway, endpoint: Endpoint, records: list[CallRecord]
 ) -> None:
-    gateway.misbehave(Fault(status=429, headers={**LIMIT_HEADERS, "retry-after": "1"}))
+    gateway.misbehave(Fault(status=429, headers={**LIMIT_HEADERS, "retry-after-ms": "300"}))
     start = time.monotonic()
 
     await call(how, endpoint, limits="auto", max_retries=1)
 
-    assert time.monotonic() - start >= 1.0
+    assert time.monotonic() - start >= 0.3
     assert (records[0].attempts, records[0].outcome) == (2, "ok")
-    assert (records[0].waited_ms or 0) > 900
+    assert (records[0].waited_ms or 0) > 200
     grant = the_gate().grant
     assert grant is not None
     assert 0 < grant.requests_per_second < 97  # of a process that does not know how many it shares them with
@@ -92,14 +92,14 @@ async def test_a_refusal_in_place_of_an_answer_makes_the_others_wait(
     call: Any, how: str, gateway: Gateway, endpoint: Endpoint
 ) -> None:
     refusal = {"error": {"type": "rate_limited", "message": "slow down"}}
-    gateway.misbehave(Fault(status=200, body=refusal, headers={"retry-after": "1"}))
+    gateway.misbehave(Fault(status=200, body=refusal, headers={"retry-after-ms": "500"}))
     with pytest.raises(texapi_core.TexAPIRateLimitError):
         await call(how, endpoint, limits="auto")
     start = time.monotonic()
 
     await call(how, endpoint, limits="auto")
 
-    assert time.monotonic() - start > 0.7
+    assert time.monotonic() - start > 0.2
 
 
 def test_a_stream_that_is_closed_early_holds_nothing(endpoint: Endpoint) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.properties.strategies import examples
 from texapi_core.failures.secrets import Secrets
 from texapi_core.wire.escapes import unescaped, unescaped_with_places
 
@@ -49,6 +50,7 @@ def _escaped(draw: st.DrawFn, text: str) -> str:
     return text
 
 
+@examples
 @given(st.data(), _SECRETS, _PLAIN, _PLAIN)
 def test_no_piece_of_a_secret_is_left_behind_escapes(
     data: st.DataObject, secret: str, before: str, after: str
@@ -64,6 +66,7 @@ def test_no_piece_of_a_secret_is_left_behind_escapes(
         assert not any(secret[at : at + 12] in seen for at in range(len(secret) - 11))
 
 
+@examples
 @given(st.data(), _PLAIN)
 def test_a_text_without_secrets_stays_as_it_is(data: st.DataObject, text: str) -> None:
     written = data.draw(_escaped(text)) if text else text
@@ -71,6 +74,7 @@ def test_a_text_without_secrets_stays_as_it_is(data: st.DataObject, text: str) -
     assert Secrets(["sk-tex-Zq8vXw2pLk9mNb4cTr7y"]).redact(written) == written
 
 
+@examples
 @given(st.text("%25&amp;#x4\\u{}01aFn<đ", max_size=60))
 def test_each_character_has_its_place(text: str) -> None:
     without, starts, ends = unescaped_with_places(text)

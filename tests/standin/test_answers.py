@@ -26,11 +26,17 @@ def gateway() -> Iterator[Gateway]:
         yield running
 
 
-@pytest.fixture
-def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
-    gateway.reset()
+@pytest.fixture(scope="module")
+def _client(gateway: Gateway) -> Iterator[openai.OpenAI]:
+    """Making one reads all certificates of the machine."""
     with openai.OpenAI(base_url=gateway.base_url, api_key=gateway.key, max_retries=0) as made:
         yield made
+
+
+@pytest.fixture
+def client(gateway: Gateway, _client: openai.OpenAI) -> openai.OpenAI:
+    gateway.reset()
+    return _client
 
 
 def gathered(client: openai.OpenAI, question: str, **settings: Any) -> dict[str, Any]:

@@ -30,10 +30,17 @@ BY_CALL: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def client(gateway: Gateway) -> Any:
+@pytest.fixture(scope="module")
+def _client(_session_gateway: Gateway) -> Any:
+    """Making one reads all certificates of the machine."""
+    gateway = _session_gateway
     with openai.OpenAI(base_url=gateway.base_url, api_key=gateway.key, max_retries=0) as made:
         yield made
+
+
+@pytest.fixture
+def client(gateway: Gateway, _client: openai.OpenAI) -> Any:
+    return _client
 
 
 # By rule
