@@ -191,10 +191,13 @@ def pytest_recording_configure(config: pytest.Config, vcr: VCR) -> None:
 
 
 def _mark_combinations(items: list[pytest.Item]) -> None:
-    """Mark most of each large table of rows x ways: a row keeps every fourth way, the next row other ones."""
+    """Mark most of each large table of rows x ways: a row keeps every fourth way, the next row other ones.
+
+    Recorded exchanges all run, which costs little.
+    """
     tables: dict[str, list[pytest.Item]] = {}
     for item in items:
-        if _WAYS & _params(item).keys():
+        if _WAYS & _params(item).keys() and "recorded" not in getattr(item, "fixturenames", ()):
             tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for number, table in enumerate(tables.values()):
         if len(table) < _MANY or any(item.get_closest_marker("combination") for item in table):

@@ -22,10 +22,11 @@ from texapi_core.cli import chat
 pty = pytest.importorskip("pty", reason="Windows has no terminals of this kind")
 
 _COMMAND = (
-    "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+    "import fcntl, signal, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "from texapi_core.cli import main; main(['chat', '-m', 'gpt-5.2', '--system', 'Be brief.'])"
 )
-"""The pty is made the terminal that Ctrl-C comes from."""
+"""The pty is made the terminal that Ctrl-C comes from, also where the tests run with Ctrl-C ignored."""
 _UP, _CTRL_C, _CTRL_D = "\x1b[A", "\x03", "\x04"
 _ESCAPES = re.compile(r"\x1b\[[?\d;]*[a-zA-Z]")
 _SECONDS = 30
