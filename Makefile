@@ -108,12 +108,13 @@ bench-bulk: $(VENV)/ready ## Measure `texapi batch` on LINES requests beside a b
 soak: $(VENV)/ready ## Make 10,000 calls, 5 % of them failing, and check them against the stand-in's ledger
 	@$(BIN)/python -m tests.soak
 
-# In a separate environment: the peers are not dependencies of this project.
+# In a separate environment: the peers are not dependencies of this project. CLASS=OpenAILike runs that one
+# and prints its table. A run that was stopped goes on where it was.
 compare-faults: ## Run the fault table on ChatOpenAI and OpenAILike too, and write docs/faults.md
-	$(PYTHON) -m venv --clear .venv-peers
+	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install $(PIP_OPTIONS) "pip>=25.1"
-	.venv-peers/bin/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test langchain-openai llama-index-llms-openai-like
-	@.venv-peers/bin/python -m tests.faults --write
+	.venv-peers/bin/python -m pip install $(PIP_OPTIONS) --upgrade --editable ".[all]" --group test langchain-openai llama-index-llms-openai-like
+	@.venv-peers/bin/python -m tests.faults $(if $(CLASS),$(CLASS),--write)
 
 # In a separate environment: the packages are read, not used, so what they depend on is left out.
 models: ## Make the tables of models and prices anew from what the providers' packages ship

@@ -51,6 +51,23 @@ def test_the_figures_are_those_of_the_pages(readme: str) -> None:
     assert figures == figures_of_the_pages()
 
 
+def test_the_figures_of_the_comparison_are_those_of_the_pages() -> None:
+    """The first lines of the page: answers handled, histories accepted, requests for an empty balance."""
+    incoming, outgoing, balance, _ = figures_of_the_pages()
+    points = re.findall(r"^[123]\. (.+)$", (ROOT / "docs/comparison.md").read_text("utf-8"), re.MULTILINE)
+    handled, accepted, asked = (
+        [figure.replace(",", "") for figure in re.findall(r"[\d,]*\d", point)] for point in points[:3]
+    )
+
+    ours, llama, openai, like = incoming
+    assert ours == llama == [handled[0]] * 2
+    assert handled[1:] == [openai[0], like[0]]
+    ours, llama, openai, like = outgoing
+    assert accepted == [ours[0], llama[0], *openai, *like]
+    assert [ours[1], llama[1]] == [ours[0], llama[0]]
+    assert asked == ["429", balance[2][0], balance[3][-1]]
+
+
 @pytest.mark.parametrize("readme", READMES)
 def test_every_link_leads_to_a_file_and_to_one_of_its_headings(readme: str) -> None:
     links = re.findall(r"\]\(([^)]+)\)", (ROOT / readme).read_text("utf-8"))

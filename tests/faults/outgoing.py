@@ -125,6 +125,11 @@ GROUPS: dict[str, dict[str, Row]] = {
 """Group -> its rows."""
 
 
+def asking_of(group: str, row: str, number: int) -> Asking | None:
+    """What is asked in a row of a framework, by its number in a row; `None` where it cannot hold it."""
+    return GROUPS[group][row][number]
+
+
 def run(
     make: Callable[..., Any], gateway: Gateway, runner: asyncio.Runner, *, number: int, step: int = 1
 ) -> dict[tuple[str, str, str], str]:
@@ -134,17 +139,18 @@ def run(
     """
     outcomes = {}
     for group, rows in GROUPS.items():
-        for turn, (name, row) in enumerate(rows.items()):
-            if (asking := row[number]) is None:
+        for turn, name in enumerate(rows):
+            if (asking := asking_of(group, name, number)) is None:
                 continue
             for how in WAYS[turn % step :: step]:
-                gateway.reset()
-                outcomes[group, name, how] = runner.run(_ask(make, gateway, how, asking))
+                outcomes[group, name, how] = runner.run(judge(make, gateway, how, asking))
     return outcomes
 
 
-async def _ask(make: Callable[..., Any], gateway: Gateway, how: str, asking: Asking) -> str:
+async def judge(make: Callable[..., Any], gateway: Gateway, how: str, asking: Asking) -> str:
+    """What is wrong with one row for one call style; `""` if nothing is."""
     messages, kwargs = asking
+    gateway.reset()
     try:
         model = make(base_url=gateway.base_url, api_key=gateway.key, max_retries=0)
         if kwargs and isinstance(model, BaseChatModel):

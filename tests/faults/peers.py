@@ -1,23 +1,24 @@
-"""The fault table on one class, also of others: what it does otherwise in each row, within a time limit."""
+"""The tables on one class, also of others: its rows, and what is wrong with the outcome of one."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import io
 import logging
-import multiprocessing
-import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import openai
 from langchain_core.exceptions import ModelError
 
+from tests.asking import WAYS
+from tests.faults import outgoing
 from tests.faults.case import Case, Seen
+from tests.faults.children import Judge
 from tests.faults.table import GROUPS, concerns
 from tests.faults.verbatim import Verbatim, VerbatimServer
 from tests.faults.ways import Way, chat_texapi, langchain_ways, llama_index_ways, one_loop, texapi
@@ -28,11 +29,8 @@ _IDLE = 0.4
 """The limits of the rows that a limit must end, in seconds. The others end on a machine however busy."""
 _MAX_REQUESTS = 50
 """More than any class sends for one call, so that no retry gets past the fault."""
-_MAX_SECONDS = 60.0
+MAX_SECONDS = 60.0
 """The time that a class may take for one row; what has not ended by then is wrong."""
-_MAX_START = 300.0
-"""The time a process may take to import a class, in seconds."""
-_READY = "ready"
 
 
 def _chat_openai(*, stream_idle_timeout: float = _IDLE, **where: Any) -> Any:
@@ -70,7 +68,7 @@ def judge(case: Case, way: Way, gateway: Gateway, verbatim: VerbatimServer) -> s
         verbatim.respond(case.fault)
     else:
         gateway.misbehave(case.fault, times=_MAX_REQUESTS)
-    timeout, idle = (_TIMEOUT, _IDLE) if case.needs_limits else (_MAX_SECONDS, _MAX_SECONDS)
+    timeout, idle = (_TIMEOUT, _IDLE) if case.needs_limits else (MAX_SECONDS, MAX_SECONDS)
     where = {"base_url": server.base_url, "api_key": server.key, "max_retries": case.max_retries}
     wrong = _wrong_outcome(case, way, {**where, "timeout": timeout, "stream_idle_timeout": idle})
     sent = len(server.requests)
@@ -105,62 +103,68 @@ def _says_what_happened(error: Exception) -> bool:
     return caught or type(error).__module__.partition(".")[0] in ("httpx", "httpx2")
 
 
-def _rows(name: str) -> list[tuple[str, str, Way]]:
-    """The group, row and call style of each outcome of a class."""
-    make_ways, make, _ = SUBJECTS[name]
+class Row(NamedTuple):
+    """One row of a table in one call style of one class."""
+
+    subject: str
+    table: str
+    """`outgoing` or `faults`: the part of the page that it is in."""
+    group: str
+    row: str
+    way: str
+
+    @property
+    def needs_limits(self) -> bool:
+        """Whether a limit of time ends the call, so that a busy machine could change the outcome."""
+        return self.table == "faults" and GROUPS[self.group][self.row].needs_limits
+
+
+@cache
+def rows_of(subject: str, table: str) -> list[Row]:
+    """Every row of a table in every call style of a class."""
+    if table == "outgoing":
+        return [
+            Row(subject, table, group, row, way)
+            for group, rows in outgoing.GROUPS.items()
+            for row in rows
+            if outgoing.asking_of(group, row, _number(subject)) is not None
+            for way in WAYS
+        ]
     return [
-        (group, row, way)
+        Row(subject, table, group, row, way.name)
         for group, cases in GROUPS.items()
         for row, case in cases.items()
-        for way in make_ways(make)
+        for way in _ways(subject)
         if concerns(case, way) and _asks_for(group, row, way)
     ]
 
 
-def run(name: str) -> dict[tuple[str, str, str], str]:
-    """(group, row, call style) -> what is wrong.
-
-    The rows run in a child process, since nothing else ends a thread that waits for a socket. A row
-    that takes more than `_MAX_SECONDS` ends its process, and another one goes on with the next row.
-    """
-    started = time.monotonic()
-    keys = [(group, row, way.name) for group, row, way in _rows(name)]
-    outcomes: dict[tuple[str, str, str], str] = {}
-    while len(outcomes) < len(keys):
-        for wrong in _outcomes_from(name, len(outcomes)):
-            outcomes[keys[len(outcomes)]] = wrong
-        if len(outcomes) < len(keys):
-            outcomes[keys[len(outcomes)]] = f"did not end within {_MAX_SECONDS:.0f} s"
-    print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.__stderr__)
-    return outcomes
+def verdict(row: Row, gateway: Gateway, verbatim: VerbatimServer, runner: asyncio.Runner) -> str:
+    """What is wrong with the outcome of a row; `""` if nothing is."""
+    if row.table == "outgoing":
+        make, number = SUBJECTS[row.subject][1], _number(row.subject)
+        asking = outgoing.asking_of(row.group, row.row, number)
+        assert asking is not None
+        return runner.run(outgoing.judge(make, gateway, row.way, asking))
+    way = next(way for way in _ways(row.subject) if way.name == row.way)
+    return judge(GROUPS[row.group][row.row], way, gateway, verbatim)
 
 
-def _outcomes_from(name: str, first: int) -> Iterator[str]:
-    """What is wrong with each row from this one, until one does not end."""
-    context = multiprocessing.get_context("spawn")
-    receiving, sending = context.Pipe(duplex=False)
-    child = context.Process(target=_judge_all, args=(name, first, sending), daemon=True)
-    child.start()
-    sending.close()
-    try:
-        if not receiving.poll(_MAX_START) or receiving.recv() != _READY:
-            raise RuntimeError(f"The process for {name} did not start.")
-        with contextlib.suppress(EOFError):
-            while receiving.poll(_MAX_SECONDS):
-                yield receiving.recv()
-    finally:
-        child.kill()
-        child.join()
-        receiving.close()
+@contextlib.contextmanager
+def judging() -> Iterator[Judge]:
+    """In a child process: the servers, and what judges a row by them."""
+    with Gateway() as gateway, VerbatimServer() as verbatim, one_loop() as runner, quiet():
+        yield partial(verdict, gateway=gateway, verbatim=verbatim, runner=runner)
 
 
-def _judge_all(name: str, first: int, outcomes: Connection) -> None:
-    """Send what is wrong with each row from this one."""
-    with Gateway() as gateway, VerbatimServer() as verbatim, one_loop(), quiet():
-        rows = _rows(name)[first:]
-        outcomes.send(_READY)
-        for group, row, way in rows:
-            outcomes.send(judge(GROUPS[group][row], way, gateway, verbatim))
+def _ways(subject: str) -> list[Way]:
+    make_ways, make, _ = SUBJECTS[subject]
+    return make_ways(make)
+
+
+def _number(subject: str) -> int:
+    """The number of the framework of a class in a row of what is sent."""
+    return 0 if SUBJECTS[subject][0] is langchain_ways else 1
 
 
 def _asks_for(group: str, row: str, way: Way) -> bool:
