@@ -31,3 +31,14 @@ def test_a_promise_names_tests_that_exist(promise: str) -> None:
 
 def test_there_are_promises() -> None:
     assert len(PROMISES) > 20
+
+
+def test_make_test_attacks_every_promise(request: pytest.FixtureRequest) -> None:
+    """With one of the promise's tests at least; what is a combination does not count."""
+    config = request.config
+    if config.option.markexpr != "not combination" or config.args != config.getini("testpaths"):
+        pytest.skip("only a run of all that `make test` runs shows it")
+    run = {item.nodeid.partition("[")[0] for item in request.session.items}
+    run |= {name.partition("::")[0] for name in run}
+
+    assert [one[:60] for one in PROMISES if not run & set(re.findall(r"`(tests/[^`]+)`", one))] == []

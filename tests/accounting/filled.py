@@ -51,6 +51,27 @@ def call(
     )
 
 
+RECORDS = [
+    call(1, day=18, tags=("shop", "vip"), metadata={"customer": "acme"}),
+    call(2, day=18, model="gpt-5-mini", cost="0.0000001", tags=("shop",)),
+    call(3, day=20, tokens=(1000, 100), cost="0.0045"),
+    call(4, day=20, model="qwen3-235b", cost=None),
+    call(
+        5,
+        day=20,
+        tokens=None,
+        cost=None,
+        outcome="error",
+        response_id=None,
+        served_model=None,
+        error="TexAPIRateLimitError",
+        error_code="rate_limited",
+    ),
+    call(6, day=20, tokens=None, cost=None, outcome="closed"),
+]
+"""Calls of two days: priced, unpriced, failed and closed, with tags and without."""
+
+
 def fill(url: str, records: Iterable[CallRecord]) -> None:
     """Insert the calls directly, without the background writer."""
     engine = open_ledger(parse_url(url))

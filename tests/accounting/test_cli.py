@@ -14,27 +14,8 @@ import pytest
 from PIL import Image
 
 from tests import texapi_command
-from tests.accounting.filled import call, fill
+from tests.accounting.filled import RECORDS, call, fill
 from texapi_core.accounting import read_statement
-
-RECORDS = [
-    call(1, day=18, tags=("shop", "vip"), metadata={"customer": "acme"}),
-    call(2, day=18, model="gpt-5-mini", cost="0.0000001", tags=("shop",)),
-    call(3, day=20, tokens=(1000, 100), cost="0.0045"),
-    call(4, day=20, model="qwen3-235b", cost=None),
-    call(
-        5,
-        day=20,
-        tokens=None,
-        cost=None,
-        outcome="error",
-        response_id=None,
-        served_model=None,
-        error="TexAPIRateLimitError",
-        error_code="rate_limited",
-    ),
-    call(6, day=20, tokens=None, cost=None, outcome="closed"),
-]
 
 
 @pytest.fixture

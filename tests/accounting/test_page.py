@@ -9,6 +9,7 @@ import random
 import re
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -19,10 +20,10 @@ from typing import Any
 import pytest
 
 from tests import texapi_command
-from tests.accounting.filled import call, fill
+from tests.accounting.filled import RECORDS, call, fill
 from texapi_core.accounting import open_for_reading
 from texapi_core.accounting.ledger.budgets import BudgetLine
-from texapi_core.accounting.ledger.report import LatencyLine, read_latency
+from texapi_core.accounting.ledger.latency import LatencyLine, read_latency
 from texapi_core.accounting.record import CallRecord
 from texapi_core.cli import page
 
@@ -40,24 +41,6 @@ ELEMENTS = (
     "tfoot th thead title tr ul"
 )
 """Of a page without budgets."""
-RECORDS = [
-    call(1, day=18, tags=("shop", "vip"), metadata={"customer": "acme"}, first_token_ms=400.5),
-    call(2, day=18, model="gpt-5-mini", cost="0.0000001", tags=("shop",)),
-    call(3, day=20, tokens=(1_000_000, 100), cost="4.5"),
-    call(4, day=20, model="qwen3-235b", cost=None),
-    call(
-        5,
-        day=20,
-        tokens=None,
-        cost=None,
-        outcome="error",
-        response_id=None,
-        served_model=None,
-        error="TexAPIRateLimitError",
-        error_code="rate_limited",
-    ),
-    call(6, day=20, tokens=None, cost=None, outcome="closed"),
-]
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +51,8 @@ def _library(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return filled(tmp_path, RECORDS)
+    first, *others = RECORDS
+    return filled(tmp_path, [replace(first, first_token_ms=400.5), *others])
 
 
 def filled(folder: Path, records: Iterable[CallRecord]) -> str:

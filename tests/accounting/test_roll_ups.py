@@ -90,7 +90,7 @@ def from_calls(engine: sa.Engine, by: Sequence[str], period: Any) -> list[UsageL
     """The usage that the calls alone give."""
     groups: report.Groups = {} if by else {(): [0] * len(schema.SUMS)}
     with engine.connect() as connection:
-        report._add_calls(connection, groups, by, report._in_time(*period), schema.SCHEMA_VERSION)
+        report._add_calls(connection, groups, by, report.in_time(*period), schema.SCHEMA_VERSION)
     return [report._line(group, groups[group]) for group in sorted(groups)]
 
 

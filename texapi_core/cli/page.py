@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 from texapi_core._version import __version__
 from texapi_core.accounting.ledger.budgets import BudgetLine, share
-from texapi_core.accounting.ledger.report import LatencyLine, UsageLine, as_mapping
+from texapi_core.accounting.ledger.latency import LatencyLine
+from texapi_core.accounting.ledger.report import UsageLine, as_mapping
 from texapi_core.cli.language import language, say
 from texapi_core.cli.output import (
     BUDGET_COLUMNS,

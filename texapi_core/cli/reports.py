@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from texapi_core.accounting.ledger import reconciliation, report, statement, upkeep
+from texapi_core.accounting.ledger import latency, reconciliation, report, statement, upkeep
 from texapi_core.accounting.ledger.budgets import BudgetLine, budget_lines, fullest_first, read_budgets
 from texapi_core.cli import export_file, output, page, spending
 from texapi_core.cli.gateway import known_prices
@@ -61,7 +61,7 @@ def usage(
         lines = report.read_usage(engine, [by], since=start, until=end)
         (every,) = report.read_usage(engine, [], since=start, until=end)
         drawn = report.read_usage(engine, split, since=start, until=end) if plot else []
-        figures = _read_figures(engine, by, start, end, url) if html else None
+        figures = _read_figures(engine, {by: lines}, every, start, end, url) if html else None
     output.print_usage(lines, every, by, format, _period(start, end))
     if plot is not None:
         with status(say("Drawing…")):
@@ -229,21 +229,26 @@ def _check_page(path: Path) -> None:
 
 
 def _read_figures(
-    engine: Engine, by: str, start: datetime | None, end: datetime | None, url: str
+    engine: Engine,
+    read: Mapping[str, Sequence[report.UsageLine]],
+    total: report.UsageLine,
+    start: datetime | None,
+    end: datetime | None,
+    url: str,
 ) -> page.Figures:
+    """What the page shows; `read` are the lines that the command has read for its own table, by grouping."""
     now = datetime.now(UTC)
-    (total,) = report.read_usage(engine, [], since=start, until=end)
     budgets = _budgets_in_redis(url, now)
     return page.Figures(
         period=_period(start, end),
         made_at=now,
         total=total,
         usage={
-            one: report.read_usage(engine, [one], since=start, until=end)
-            for one in dict.fromkeys((*_PAGE_GROUPINGS, by))
+            one: read[one] if one in read else report.read_usage(engine, [one], since=start, until=end)
+            for one in dict.fromkeys((*_PAGE_GROUPINGS, *read))
         },
         days=report.read_usage(engine, ["day", "model"], since=start, until=end),
-        latency=report.read_latency(engine, since=start, until=end),
+        latency=latency.read_latency(engine, since=start, until=end),
         failures=report.read_calls(engine, since=start, until=end, only_failed=True, limit=page.MAX_FAILURES),
         budgets=read_budgets(engine, now) if budgets is None else budgets,
     )

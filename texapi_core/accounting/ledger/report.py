@@ -104,20 +104,6 @@ class UsageLine:
     """USD that reading from prompt caches saved, by the price list."""
 
 
-@dataclass(frozen=True, slots=True)
-class LatencyLine:
-    """How long the complete answers of one model took, in milliseconds: at most so many in half or 95 %."""
-
-    model: str
-    calls: int
-    """Complete answers."""
-    total_p50: float
-    total_p95: float
-    first_token_p50: float | None
-    """`None` if no answer was streamed."""
-    first_token_p95: float | None
-
-
 @contextmanager
 def open_for_reading(url: str) -> Generator[Engine]:
     """The engine of the ledger at `url`, disposed of at the end of the block. It writes nothing.
@@ -179,7 +165,7 @@ def read_usage(
         groups = _read_groups(connection, by, since, until, version) if version > 1 else None
         if groups is None:
             groups = {}
-            _add_calls(connection, groups, by, _in_time(since, until), version)
+            _add_calls(connection, groups, by, in_time(since, until), version)
     if not by and not groups:
         groups[()] = [0] * len(SUMS)
     return [_line(group, groups[group]) for group in sorted(groups)]
@@ -198,51 +184,11 @@ def read_calls(
     `engine` is of `open_for_reading`; `only_failed` leaves out complete answers; `limit` is the most rows.
     """
     with snapshot(engine) as (connection, version):
-        statement = sa.select(*columns_of_calls(version)).where(*_in_time(since, until))
+        statement = sa.select(*columns_of_calls(version)).where(*in_time(since, until))
         statement = statement.order_by(calls.c.started_at.desc())
         if only_failed:
             statement = statement.where(calls.c.outcome != "ok")
         return [dict(row) for row in connection.execute(statement.limit(limit)).mappings()]
-
-
-def read_latency(
-    engine: Engine, *, since: datetime | None = None, until: datetime | None = None
-) -> list[LatencyLine]:
-    """Times of complete answers from `since` until before `until`, a line per model, most calls first.
-
-    The database ranks the calls, since roll-ups have sums alone; calls that were pruned are left out.
-    """
-    conditions = [calls.c.outcome == "ok", *_in_time(since, until)]
-    with snapshot(engine) as (connection, _):
-        totals = _percentiles(connection, calls.c.total_ms, conditions)
-        first = _percentiles(connection, calls.c.first_token_ms, conditions)
-    none = (0, None, None)
-    lines = [
-        LatencyLine(model, count, p50, p95, *first.get(model, none)[1:])
-        for model, (count, p50, p95) in totals.items()
-    ]
-    return sorted(lines, key=lambda line: (-line.calls, line.model))
-
-
-def _percentiles(
-    connection: sa.Connection, column: sa.ColumnElement[Any], conditions: Sequence[sa.ColumnElement[bool]]
-) -> dict[str, tuple[int, Any, Any]]:
-    """Model -> how many calls have the figure, and the figures at 50 and 95 % of them (nearest rank)."""
-    empty = sa.literal("")
-    names = (sa.func.nullif(calls.c.served_model, empty), sa.func.nullif(calls.c.model, empty))
-    named = sa.select(sa.func.coalesce(*names, NO_GROUP).label("model"), column.label("ms"))
-    of_calls = named.where(column.is_not(None), *conditions).subquery()
-    model, figure = of_calls.c.model, of_calls.c.ms
-    rank = sa.func.row_number().over(partition_by=model, order_by=figure)
-    count = sa.func.count().over(partition_by=model)
-    ranked = sa.select(model, figure, rank.label("rank"), count.label("calls")).subquery()
-    at = {percent: (ranked.c.calls * percent + 99) // 100 for percent in (50, 95)}
-    statement = sa.select(ranked).where(sa.or_(*(ranked.c.rank == one for one in at.values())))
-    found: dict[str, tuple[int, Any, Any]] = {}
-    for name, milliseconds, _, number in connection.execute(statement.order_by(ranked.c.rank)):
-        low = found[name][1] if name in found else milliseconds
-        found[name] = (number, low, milliseconds)
-    return found
 
 
 _CHARGES = ("request_id", "day", "model", "served_model", "outcome", "input_tokens", "output_tokens", "cost")
@@ -252,7 +198,7 @@ def read_charges(
     engine: Engine, *, since: datetime | None = None, until: datetime | None = None
 ) -> Iterator[dict[str, Any]]:
     """What `reconcile` compares of the calls from `since` until before `until`, one at a time."""
-    statement = sa.select(*(calls.c[name] for name in _CHARGES)).where(*_in_time(since, until))
+    statement = sa.select(*(calls.c[name] for name in _CHARGES)).where(*in_time(since, until))
     with snapshot(engine) as (connection, _):
         for row in connection.execution_options(yield_per=2000).execute(statement):
             yield dict(zip(_CHARGES, row, strict=True))
@@ -279,7 +225,8 @@ def snapshot(engine: Engine) -> Generator[tuple[sa.Connection, int]]:
         yield connection, check_version(read_versions(connection))
 
 
-def _in_time(since: datetime | None, until: datetime | None) -> list[sa.ColumnElement[bool]]:
+def in_time(since: datetime | None, until: datetime | None) -> list[sa.ColumnElement[bool]]:
+    """Conditions for calls from `since` until before `until`."""
     conditions = [] if since is None else [calls.c.started_at >= since]
     return conditions if until is None else [*conditions, calls.c.started_at < until]
 
@@ -308,13 +255,13 @@ def _read_groups(
         if name.startswith(METADATA):
             _add_rest(connection, groups, by, (first, end), version)
         uncounted = calls.c.hour.is_(None)
-        _add_calls(connection, groups, by, [uncounted, *_in_time(_time_of(first), _time_of(end))], version)
+        _add_calls(connection, groups, by, [uncounted, *in_time(_time_of(first), _time_of(end))], version)
         edges = [(since, _time_of(first)), (_time_of(end), until)]
     else:
         edges = [(since, until)]
     for start, stop in edges:
         if start is not None and stop is not None and start < stop:
-            _add_calls(connection, groups, by, _in_time(start, stop), version)
+            _add_calls(connection, groups, by, in_time(start, stop), version)
     return groups
 
 
