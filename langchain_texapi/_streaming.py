@@ -6,7 +6,6 @@ the last, which is made of the whole reply.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -125,7 +124,7 @@ def _closing_fix(call: ToolCall) -> str:
 
 
 def _invalidating_suffix(arguments: str) -> str:
-    """What to append to arguments that are not a JSON object so that LangChain does not parse them as one.
+    """What to append to a cut JSON object so that LangChain does not parse it as a whole one.
 
     When LangChain merges the chunks of a stream it closes open strings and brackets: `{"path": "/ho`
     would become a valid call, and an agent would run it. A whole answer gives an invalid tool call here,
@@ -135,10 +134,7 @@ def _invalidating_suffix(arguments: str) -> str:
 
 
 def _is_read(text: str) -> bool:
-    """Whether LangChain takes a text for arguments: as partial JSON of an object, or in v3 any whole JSON."""
-    with suppress(ValueError):
-        json.loads(text)
-        return True
+    """Whether LangChain takes a text for arguments."""
     with suppress(ValueError):
         return isinstance(parse_partial_json(text), dict)
     return False

@@ -28,6 +28,7 @@ from langchain_texapi._arguments import (
 from langchain_texapi._assistant import MODEL_PROVIDER
 from langchain_texapi._call_labels import add_version, call_labels, digest
 from langchain_texapi._errors import MODEL_ERRORS
+from langchain_texapi._events import EventStreamingChatModel
 from langchain_texapi._messages import convert_messages, create_chat_result
 from langchain_texapi._model_list import ListingChatModel
 from langchain_texapi._profile import TableProfile, model_profile
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
 _env_api_key = secret_from_env(API_KEY_ENV, default=None)
 
 
-class ChatTexAPI(ChatParameters, ToolCallingChatModel, ListingChatModel):
+class ChatTexAPI(ChatParameters, ToolCallingChatModel, EventStreamingChatModel, ListingChatModel):
     """Chat models behind the TexAPI gateway.
 
     Example:

@@ -118,7 +118,7 @@ def test_a_mixed_stream_inside_invoke(gateway: Gateway, endpoint: Endpoint, outp
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_events_of_a_mixed_stream(gateway: Gateway, endpoint: Endpoint, asynchronous: bool) -> None:
     gateway.misbehave(MIXED)
-    events, message = _events(model(endpoint), asynchronous)
+    events, message = events_of(model(endpoint), asynchronous)
 
     assert_valid_event_stream(events)
     finished = [event["content"] for event in events if event["event"] == "content-block-finish"]
@@ -129,13 +129,13 @@ def test_events_of_a_mixed_stream(gateway: Gateway, endpoint: Endpoint, asynchro
     assert message.tool_calls[1]["args"] == {"a": 1, "b": 2}
 
 
-def _events(chat: Any, asynchronous: bool) -> tuple[list[Any], AIMessage]:
+def events_of(chat: Any, asynchronous: bool, question: str = "Hello") -> tuple[list[Any], AIMessage]:
     if not asynchronous:
-        stream = chat.stream_events("Hello", version="v3")
+        stream = chat.stream_events(question, version="v3")
         return list(stream), stream.output
 
     async def collect() -> tuple[list[Any], AIMessage]:
-        stream = await chat.astream_events("Hello", version="v3")
+        stream = await chat.astream_events(question, version="v3")
         return [event async for event in stream], await stream.output
 
     return asyncio.run(collect())
@@ -155,11 +155,9 @@ def test_both_streaming_apis_give_the_same_message(gateway: Gateway, endpoint: E
     chat = model(endpoint, output_version="v1")
 
     streamed_message = STREAMED[0](chat, "Hello")
-    _, message = _events(chat, asynchronous=False)
+    _, message = events_of(chat, asynchronous=False)
 
-    # LangChain's events have no place for extras of a call: they are in `additional_kwargs` alone.
-    blocks = [{**block, "extras": None} for block in message.content_blocks]
-    assert blocks == [{**block, "extras": None} for block in streamed_message.content_blocks]
+    assert message.content_blocks == streamed_message.content_blocks
     assert message.tool_calls == streamed_message.tool_calls
     assert message.additional_kwargs == streamed_message.additional_kwargs
     assert message.usage_metadata == streamed_message.usage_metadata
@@ -303,7 +301,7 @@ def test_a_finish_reason_has_one_word_for_each_meaning(
 
 def test_events_of_a_refusal(gateway: Gateway, endpoint: Endpoint) -> None:
     gateway.misbehave(streamed({"role": "assistant", "refusal": "I cannot "}, {"refusal": "help."}))
-    events, message = _events(model(endpoint), asynchronous=False)
+    events, message = events_of(model(endpoint), asynchronous=False)
 
     assert_valid_event_stream(events)
     assert message.additional_kwargs["refusal"] == "I cannot help."
@@ -335,7 +333,7 @@ def test_events_of_a_truncated_call(gateway: Gateway, endpoint: Endpoint) -> Non
     bad = call(0, '{"city": "Pa', id="b", type="function", name="get_weather")
     gateway.misbehave(streamed(bad, finish_reason="length"))
 
-    events, message = _events(model(endpoint), asynchronous=False)
+    events, message = events_of(model(endpoint), asynchronous=False)
 
     assert_valid_event_stream(events)
     assert [event["content"]["type"] for event in events if event["event"] == "content-block-finish"] == [
