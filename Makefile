@@ -140,8 +140,8 @@ engines: ## Run examples/ on Dask, Ray, Spark and Celery against the stand-in, a
 rag: $(VENV)/ready ## Run the examples of RAG in bulk on 1,000 documents in two processes, and kill one
 	@DOCUMENTS=1000 $(BIN)/python -m examples.rag
 
-tools: $(VENV)/ready ## Install Aider, Continue, Cline and the SDKs for Python and Node, and ask the stand-in through each; needs npm
-	@$(BIN)/python -m tests.tools $(TOOLS)
+tools: $(VENV)/ready ## Install Aider, Continue, Cline and the SDKs for Python and Node, ask the stand-in through each, and write the versions into docs/tools.md; needs npm
+	@$(BIN)/python -m tests.tools $(or $(TOOLS),--write)
 
 # Each environment is created from scratch; tests/lowest.txt pins the lowest declared version of every dependency.
 MATRIX := openai2 openai3 lowest
@@ -158,11 +158,11 @@ matrix-%:
 	EXAMPLES=$(EXAMPLES) .venv-$*/bin/python -m pytest -n $(WORKERS) --dist worksteal -m ""
 
 # Uses openai 2, which the peer requires.
-conformance: ## Run the conformance suite for TexAPI and for LlamaIndex's OpenAILike, and print the table
+conformance: ## Run the conformance suite for TexAPI and for LlamaIndex's OpenAILike, and write the table of docs/llama_index.md
 	$(PYTHON) -m venv --clear .venv-conformance
 	.venv-conformance/bin/python -m pip install $(PIP_OPTIONS) "pip>=25.1"
 	.venv-conformance/bin/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test llama-index-llms-openai-like
-	.venv-conformance/bin/python -m tests.conformance texapi openai-like
+	.venv-conformance/bin/python -m tests.conformance --write
 
 clean: ## Remove the environments created by make
 	rm -rf .venv .venv-conformance .venv-engines .venv-fuzz .venv-models .venv-peers .venv-openai2 .venv-openai3 .venv-lowest

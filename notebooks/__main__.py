@@ -1,8 +1,7 @@
 """`make notebooks`: execute every notebook, record its requests, and save its outputs.
 
 Uses the live service when `TEXAPI_API_KEY` is set; otherwise the notebooks start the stand-in gateway. With
-names as arguments, only those: `python -m notebooks 01_langchain_quickstart`. Without arguments, the
-documents of the RAG notebooks are first refreshed from this project's documentation.
+names as arguments, only those: `python -m notebooks 01_langchain_quickstart`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import time
 
 import nbformat
 
-from notebooks import snapshot, twins
+from notebooks import twins
 from notebooks.execution import NOTEBOOKS, execute
 
 
@@ -22,8 +21,6 @@ def main(names: list[str]) -> int:
     if unknown := set(names) - {path.stem for path in chosen}:
         print(f"No such notebook: {', '.join(sorted(unknown))}", file=sys.stderr)
         return 1
-    if not names:
-        snapshot.take()
     for path in chosen:
         started = time.perf_counter()
         notebook = execute(path, record=True)

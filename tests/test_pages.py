@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import threading
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +18,11 @@ import httpx
 import pytest
 import uvicorn
 
+from tests.conformance.__main__ import behaviour_of
 from tests.conftest import Endpoint
 from tests.gateway import Gateway
 from tests.gateway.fault import Fault
+from tests.generated import part_of
 from tests.waiting import wait_until
 from texapi_core.accounting import CallRecord
 
@@ -32,13 +37,14 @@ MIRRORED = (
     "limits.md",
     "llama_index.md",
     "migration.md",
+    "quickstart.md",
     "rag.md",
     "scale.md",
     "spend-control.md",
     "tools.md",
     "usage.md",
 )
-"""Pages whose Vietnamese text is the whole page; the others are shorter or in another order."""
+"""Pages that are in both languages."""
 _SAME = (
     r"^```\w+\n.*?^```$",  # blocks of code
     r"^<!-- (?:\w+): .*?^<!-- end of \w+ -->$",  # tables that a command has made
@@ -85,6 +91,13 @@ def _without_code(text: str) -> str:
     )
 
 
+def test_every_page_that_has_a_twin_is_compared_with_it() -> None:
+    """A page of one language alone is the glossary, or English only."""
+    vietnamese = {path.name for path in (DOCS / "vi").glob("*.md")} - {GLOSSARY.name}
+
+    assert vietnamese == {*MIRRORED}
+
+
 @pytest.mark.parametrize("page", MIRRORED)
 def test_both_languages_say_the_same(page: str) -> None:
     first, second = (path.read_text("utf-8") for path in (DOCS / page, DOCS / "vi" / page))
@@ -108,6 +121,22 @@ def test_the_page_of_retrieval_has_the_figures_of_the_notebook() -> None:
         values = re.findall(r"[\d.]+", figures)
         names = ("recall@1", "recall@3", "recall@10", "MRR")
         assert f"{step}: " + " ".join(f"{n} {v}" for n, v in zip(names, values, strict=True)) in shown
+
+
+def test_the_table_of_conformance_has_every_test_of_the_suite() -> None:
+    """The page of comparisons has its totals."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "", "tests/conformance"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    suite = Counter(behaviour_of(test) for test in re.findall(r"^\S+::(\S.*)$", listed, re.MULTILINE))
+    row = re.compile(r"^\| (.+) \| \**(\d+) of (\d+)\** \| \**(\d+) of (\d+)\** \|$", re.MULTILINE)
+    *rows, total = row.findall(part_of("llama_index.md", "conformance"))
+
+    assert {name: int(cases) for name, _, cases, _, _ in rows} == suite
+    assert all(ours == cases == others for _, ours, cases, _, others in rows)
+    sums = [sum(int(each[at]) for each in rows) for at in range(1, 5)]
+    assert [int(count) for count in total[1:]] == sums
+    point = (DOCS / "comparison.md").read_text("utf-8").split("\n4. ")[1].partition("\n")[0]
+    assert f"passes {sums[0]} of {sums[1]}, `OpenAILike` {sums[2]} " in point
 
 
 def _plain(figure: str) -> str:

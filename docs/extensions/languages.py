@@ -9,8 +9,8 @@ from typing import Any
 import sphinx.locale
 
 VIETNAMESE = "vi/"
-FIRST = {"index": "vi/quickstart", "vi/quickstart": "index"}
-"""The first page in either language, which has another name."""
+FIRST = {"index": "vi/quickstart"}
+"""A page without a twin, and where its readers of Vietnamese begin."""
 _WORDS = gettext.translation("sphinx", Path(sphinx.locale.__file__).parent, ["vi"]).gettext
 """The words of the theme, such as "Search", in Vietnamese."""
 _CAPTION = '<p class="caption"'

@@ -1,6 +1,7 @@
 """`python -m tests.conformance SUBJECT...`: run the suite for each class and print one table.
 
-A subject is a name of `SUBJECTS` or `module:Class`.
+A subject is a name of `SUBJECTS` or `module:Class`. `make conformance` also passes `--write`, which runs all
+of `SUBJECTS` and puts the table into docs/llama_index.md.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests.conformance.subject import VARIABLE, subject_named
+from tests.conformance.subject import SUBJECTS, VARIABLE, subject_named
+from tests.generated import rewrite_part
 
 _HERE = Path(__file__).parent
 _PASSED, _ALL = 0, 1
@@ -49,10 +51,9 @@ def run(subject: str) -> Results:
         cases = ElementTree.parse(report).getroot().iter("testcase")
         results: Results = defaultdict(lambda: [0, 0])
         for case in cases:
-            behaviour = case.attrib["name"].partition("[")[0].removeprefix("test_")
             failed = any(case.find(kind) is not None for kind in ("failure", "error", "skipped"))
-            results[behaviour][_PASSED] += not failed
-            results[behaviour][_ALL] += 1
+            results[behaviour_of(case.attrib["name"])][_PASSED] += not failed
+            results[behaviour_of(case.attrib["name"])][_ALL] += 1
     return results
 
 
@@ -65,7 +66,7 @@ def table(results: dict[str, Results]) -> str:
     ]
     for behaviour in next(iter(results.values())):
         counts = [results[subject][behaviour] for subject in results]
-        lines.append(f"| {_in_words(behaviour)} | {' | '.join(_of(count) for count in counts)} |")
+        lines.append(f"| {behaviour} | {' | '.join(_of(count) for count in counts)} |")
     totals = [
         [sum(count[at] for count in each.values()) for at in (_PASSED, _ALL)] for each in results.values()
     ]
@@ -73,8 +74,9 @@ def table(results: dict[str, Results]) -> str:
     return "\n".join(lines)
 
 
-def _in_words(behaviour: str) -> str:
-    area, _, words = behaviour.partition("_")
+def behaviour_of(test: str) -> str:
+    """What a test checks, in the words of its name."""
+    area, _, words = test.partition("[")[0].removeprefix("test_").partition("_")
     return f"{area}: {re.sub(r'_s_', chr(39) + 's ', words).replace('_', ' ')}"
 
 
@@ -92,10 +94,17 @@ def versions(subjects: list[str]) -> str:
 
 
 def main() -> None:
-    """Run the suite and print the table."""
-    subjects = sys.argv[1:] or ["texapi"]
-    results = {subject: run(subject) for subject in subjects}
-    print(f"{versions(subjects)}\n\n{table(results)}")
+    """Run the suite and print the table, or write it into the page."""
+    subjects = [name for name in sys.argv[1:] if name != "--write"]
+    write = len(subjects) < len(sys.argv[1:])
+    if write and subjects:
+        sys.exit("--write runs every class of the page; leave the names out.")
+    results = {subject: run(subject) for subject in subjects or (SUBJECTS if write else ["texapi"])}
+    text = f"Run on {versions([*results])}.\n\n{table(results)}\n"
+    if write:
+        rewrite_part("llama_index.md", "conformance", text)
+    else:
+        print(text, end="")
 
 
 if __name__ == "__main__":

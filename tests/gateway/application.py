@@ -37,6 +37,7 @@ class Settings:
     models: tuple[str, ...]
     chunk_size: int
     chunk_delay: float
+    any_schema: bool
 
 
 class Application:
@@ -111,7 +112,7 @@ class Application:
             return
         try:
             self._authorize(received)
-            body = check_request(received.body, self._settings.models)
+            body = check_request(received.body, self._settings.models, any_schema=self._settings.any_schema)
             self._check_signatures(body)
             completion = self._complete(body)
         except Refusal as refusal:

@@ -24,8 +24,8 @@ def parse_body(raw: bytes) -> Any:
         return None
 
 
-def check_request(body: Any, models: tuple[str, ...]) -> dict[str, Any]:
-    """Return the body of a chat request when the strictest provider takes it."""
+def check_request(body: Any, models: tuple[str, ...], *, any_schema: bool = False) -> dict[str, Any]:
+    """Return the body of a chat request if the strictest provider takes it, or any schema if told so."""
     if not isinstance(body, dict):
         raise invalid(None, "The body of the request must be a JSON object.")
     model = body.get("model")
@@ -38,7 +38,8 @@ def check_request(body: Any, models: tuple[str, ...]) -> dict[str, Any]:
     check_tool_choice(body, names)
     _check_settings(body)
     _check_format(body)
-    check_schemas(body)
+    if not any_schema:
+        check_schemas(body)
     check_media(body["messages"])
     check_cache_marks(body)
     return body

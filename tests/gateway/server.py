@@ -25,7 +25,8 @@ _LONGEST_START = 10.0
 class Gateway:
     """A stand-in for TexAPI that listens on localhost.
 
-    Use it as a context manager; it is ready to serve when the block is entered.
+    Use it as a context manager; it is ready to serve when the block is entered. With ``any_schema`` it takes
+    schemas as Claude and OpenAI do, and not only those that every provider takes.
     """
 
     def __init__(
@@ -35,10 +36,11 @@ class Gateway:
         models: Sequence[str] = MODELS,
         chunk_size: int = 8,
         chunk_delay: float = 0.0,
+        any_schema: bool = False,
         port: int = 0,
     ) -> None:
         self._journal = Journal()
-        self._settings = Settings(tuple(keys), tuple(models), chunk_size, chunk_delay)
+        self._settings = Settings(tuple(keys), tuple(models), chunk_size, chunk_delay, any_schema)
         self._port = port
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
