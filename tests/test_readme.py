@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parent.parent
 FAULTS = (ROOT / "docs/faults.md").read_text("utf-8")
-SPEED = (ROOT / "docs/performance.md").read_text("utf-8").split("### openai 3")[0]
+SPEED = (ROOT / "docs/performance.md").read_text("utf-8").split("<!-- figures: openai 3 -->")[0]
 READMES = ("README.md", "README.vi.md")
 
 

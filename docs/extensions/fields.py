@@ -5,6 +5,7 @@ A field's meaning is its `description`, else its docstring in the framework's so
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from importlib import import_module
@@ -35,17 +36,26 @@ class Field(NamedTuple):
 
 
 def fields(model: type[BaseModel]) -> Iterator[Field]:
-    """The fields of a class, each with the class that declares it."""
+    """The fields of a class in the order of its signature, each with the class that declares it."""
     annotations = {name: info.annotation for name, info in model.model_fields.items()}
     plain = type("Plain", (), {"__annotations__": annotations})
     hints = get_type_hints(plain)  # without what `Annotated` adds
-    for name, info in model.model_fields.items():
+    first = [*inspect.signature(model).parameters]
+    by_place = sorted(model.model_fields.items(), key=lambda each: _place(first, each))
+    for name, info in by_place:
         classes = reversed(model.__mro__)
         owner = next(each for each in classes if name in vars(each).get("__annotations__", {}))
         names = (info.alias, name) if info.alias and info.alias != name else (name,)
         kind = _MODULE.sub("", stringify_annotation(hints[name], "smart"))
         meaning = info.description or _docstring(owner, name)
         yield Field(owner, names, kind, _default(info, meaning), meaning)
+
+
+def _place(parameters: list[str], field: tuple[str, FieldInfo]) -> int:
+    """Where the signature has a field: `model` and `api_key` come first there."""
+    name, info = field
+    places = [parameters.index(each) for each in (info.alias, name) if each in parameters]
+    return min(places, default=len(parameters))
 
 
 def _default(info: FieldInfo, meaning: str) -> str:

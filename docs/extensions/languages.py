@@ -11,10 +11,14 @@ import sphinx.locale
 VIETNAMESE = "vi/"
 FIRST = {"index": "vi/quickstart"}
 """A page without a twin, and where its readers of Vietnamese begin."""
-_WORDS = gettext.translation("sphinx", Path(sphinx.locale.__file__).parent, ["vi"]).gettext
-"""The words of the theme, such as "Search", in Vietnamese."""
+_TRANSLATED = gettext.translation("sphinx", Path(sphinx.locale.__file__).parent, ["vi"]).gettext
 _CAPTION = '<p class="caption"'
 _LINK = '<p class="language-switch"><a href="{address}" lang="{code}" hreflang="{code}">{text}</a></p>'
+
+
+def _words(text: str) -> str:
+    """The words of the theme, such as "Search", in Vietnamese, where a title has one capital letter."""
+    return _TRANSLATED(text).capitalize() if text.isalpha() else _TRANSLATED(text)
 
 
 def twin(page: str, pages: set[str]) -> str | None:
@@ -28,7 +32,7 @@ def twin(page: str, pages: set[str]) -> str | None:
 def _in_its_language(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     vietnamese = page.startswith(VIETNAMESE)
     if vietnamese:
-        context |= {"language": "vi", "_": _WORDS, "gettext": _WORDS}
+        context |= {"language": "vi", "_": _words, "gettext": _words}
         *others, last = context["furo_navigation_tree"].split(_CAPTION)
         context["furo_navigation_tree"] = _CAPTION.join([others[0], last, *others[1:]])
     if doctree is None or (other := twin(page, app.env.found_docs)) is None:
