@@ -16,8 +16,8 @@ def with_recursion(definition: dict[str, Any], source: Any) -> dict[str, Any]:
 
     LangChain inlines every class where it is used, and puts `{}` where a class occurs in itself.
     """
-    function = definition["function"]
-    if not _has_gap(function.get("parameters")):
+    function = definition.get("function")  # a custom tool has none
+    if function is None or not _has_gap(function.get("parameters")):
         return definition
     source = source.tool_call_schema if isinstance(source, BaseTool) else source
     if not isinstance(source, type) or not hasattr(source, "model_json_schema"):

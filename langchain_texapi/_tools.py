@@ -11,7 +11,8 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_texapi._schemas import with_recursion
 from texapi_core.adapter_base.schema_cache import SchemaCache
 from texapi_core.request.schemas import too_deep
-from texapi_core.request.tools import TOOL_EXTRAS, legal_tools, read_function
+from texapi_core.request.tools import TOOL_EXTRAS, legal_tools, named_choice, read_function
+from texapi_core.wire.custom_tools import tool_kinds
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 
@@ -75,12 +76,13 @@ def format_tool_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> 
     """
     if tool_choice is None or tool_choice is False:
         return None
-    names = [tool["function"]["name"] for tool in tools if "function" in tool]
+    kinds = tool_kinds(tools)
+    names = list(kinds)
     if tool_choice is True or tool_choice == "any":
         return "required"
     if isinstance(tool_choice, str):
         if tool_choice in names:
-            return {"type": "function", "function": {"name": tool_choice}}
+            return named_choice(tool_choice, kinds)
         if tool_choice in ("auto", "none", "required"):
             return tool_choice
         raise ValueError(
@@ -90,12 +92,12 @@ def format_tool_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> 
     if isinstance(tool_choice, dict):
         if tool_choice.get("type") in ("any", "auto", "none"):
             return {"any": "required"}.get(tool_choice["type"], tool_choice["type"])
-        if tool_choice.get("type") not in ("tool", "function"):
+        if tool_choice.get("type") not in ("tool", "function", "custom"):
             return tool_choice
-        name = (tool_choice.get("function") or tool_choice).get("name")
-        if name not in names:
+        name = (tool_choice.get("function") or tool_choice.get("custom") or tool_choice).get("name")
+        if not isinstance(name, str) or name not in names:
             raise ValueError(f"`tool_choice` names no bound tool: {tool_choice!r}. There are {names}.")
-        return {"type": "function", "function": {"name": name}}
+        return named_choice(name, kinds)
     raise ValueError(f"`tool_choice` must be a string, a bool or a dict, not {tool_choice!r}.")
 
 

@@ -16,7 +16,8 @@ from llama_index.core.tools.types import ToolMetadata
 from llama_index_texapi._streaming import PARTIAL
 from texapi_core.adapter_base.replies import cut_note
 from texapi_core.adapter_base.schema_cache import SchemaCache, root_object
-from texapi_core.request.tools import legal_tools
+from texapi_core.request.tools import legal_tools, named_choice
+from texapi_core.wire.custom_tools import tool_kinds
 from texapi_core.wire.values import UNKNOWN_TOOLS
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ def prepare_tools(
         return {}
     specs = legal_tools([_spec(tool, position) for position, tool in enumerate(tools)])
     prepared: dict[str, Any] = {"tools": specs}
-    names = [spec["function"]["name"] for spec in specs if "function" in spec]
-    choice = resolve_tool_choice(tool_choice, tool_required, names)
+    choice = resolve_tool_choice(tool_choice, tool_required, tool_kinds(specs))
     if choice is not None:
         prepared["tool_choice"] = choice
     if not allow_parallel_tool_calls:
@@ -109,7 +109,7 @@ def is_program_tool(tools: Sequence[BaseTool | Mapping[str, Any]]) -> bool:
 
 
 def resolve_tool_choice(
-    tool_choice: str | dict[str, Any] | None, tool_required: bool, names: Sequence[str]
+    tool_choice: str | dict[str, Any] | None, tool_required: bool, kinds: Mapping[str, str]
 ) -> str | dict[str, Any] | None:
     """`tool_choice` of the wire: the tool requested by name, else `required` with `tool_required`."""
     if tool_choice is None:
@@ -120,11 +120,11 @@ def resolve_tool_choice(
         return "required"
     if tool_choice in ("auto", "none", "required"):
         return tool_choice
-    if tool_choice in names:
-        return {"type": "function", "function": {"name": tool_choice}}
+    if tool_choice in kinds:
+        return named_choice(tool_choice, kinds)
     raise ValueError(
         f"`tool_choice` names no tool: {tool_choice!r}. It may be 'auto', 'none', 'any', 'required' "
-        f"or one of {list(names)}."
+        f"or one of {list(kinds)}."
     )
 
 

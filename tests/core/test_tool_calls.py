@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from texapi_core.wire.tool_calls import ToolCall, ToolCallAssembler, read_tool_calls, tool_call_entries
+from texapi_core.wire.fragments import tool_call_entries
+from texapi_core.wire.tool_calls import ToolCall, ToolCallAssembler, read_tool_calls
 
 
 def parse_tool_calls(message: dict[str, Any]) -> tuple[ToolCall, ...]:

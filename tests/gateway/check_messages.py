@@ -85,8 +85,14 @@ def _check_call(call: Any, path: str) -> str:
     if not isinstance(identifier, str) or not identifier:
         raise invalid(f"{path}.id", "A tool call needs an id.")
     check_call_id(identifier, f"{path}.id")
+    if call.get("type") == "custom":
+        custom = call.get("custom") if isinstance(call.get("custom"), dict) else {}
+        check_name(custom.get("name"), f"{path}.custom.name")
+        if not isinstance(custom.get("input"), str):
+            raise invalid(f"{path}.custom.input", "The input of a custom tool must be a string.")
+        return identifier
     if call.get("type") != "function":
-        raise invalid(f"{path}.type", "The type of a tool call must be 'function'.")
+        raise invalid(f"{path}.type", "The type of a tool call must be 'function' or 'custom'.")
     function = call.get("function")
     name = function.get("name") if isinstance(function, dict) else None
     check_name(name, f"{path}.function.name")

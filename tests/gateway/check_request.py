@@ -10,7 +10,7 @@ from tests.gateway.check_content import check_media
 from tests.gateway.check_messages import check_messages
 from tests.gateway.check_names import check_name
 from tests.gateway.check_schemas import check_schemas
-from tests.gateway.check_tools import check_tool_choice, check_tools
+from tests.gateway.check_tools import check_kinds, check_tool_choice, check_tools
 from tests.gateway.refusal import invalid, unknown_model
 
 _FORMATS = ("text", "json_object", "json_schema")
@@ -36,6 +36,7 @@ def check_request(body: Any, models: tuple[str, ...], *, any_schema: bool = Fals
     check_messages(body.get("messages"))
     names = check_tools(body)
     check_tool_choice(body, names)
+    check_kinds(body)
     _check_settings(body)
     _check_format(body)
     if not any_schema:

@@ -39,8 +39,8 @@ def check_tool_choice(body: dict[str, Any], names: list[str]) -> None:
     if choice in ("none", "auto", "required"):
         return
     kind = choice.get("type") if isinstance(choice, dict) else None
-    if kind == "function":
-        chosen = [choice.get("function")]
+    if kind in ("function", "custom"):
+        chosen = [choice.get(kind)]
     elif kind == "allowed_tools":
         chosen = _allowed_functions(choice)
     else:
@@ -78,9 +78,7 @@ def _is_own(tool: Any) -> bool:
 def _check_tool(tool: Any, path: str) -> str | None:
     """Check one tool and return its name; one of the provider's own has none."""
     if _is_own(tool):
-        if tool.get("type") == "custom" and not (tool.get("custom") or {}).get("name"):
-            raise invalid(f"{path}.custom", f"Missing required parameter: '{path}.custom'.")
-        return None
+        return _check_custom(tool, path) if tool.get("type") == "custom" else None
     if not isinstance(tool, dict) or tool.get("type") != "function":
         raise invalid(f"{path}.type", "The type of a tool must be 'function'.")
     function = tool.get("function")
@@ -99,4 +97,33 @@ def _allowed_functions(choice: dict[str, Any]) -> list[Any]:
     tools = allowed.get("tools") if isinstance(allowed, dict) else None
     if not isinstance(tools, list) or not tools:
         raise invalid("tool_choice", "'allowed_tools' needs a list of tools.")
-    return [tool.get("function", tool) if isinstance(tool, dict) else None for tool in tools]
+    return [tool.get(tool.get("type"), tool) if isinstance(tool, dict) else None for tool in tools]
+
+
+def _check_custom(tool: dict[str, Any], path: str) -> str:
+    """Check a tool whose input is a text and return its name."""
+    custom = tool.get("custom")
+    name = custom.get("name") if isinstance(custom, dict) else None
+    if name is None:
+        raise invalid(f"{path}.custom", f"Missing required parameter: '{path}.custom'.")
+    check_name(name, f"{path}.custom.name")
+    assert isinstance(name, str)
+    return name
+
+
+def check_kinds(body: dict[str, Any]) -> None:
+    """Check that tools are called and chosen as what they are declared: functions or custom tools."""
+    kinds = {tool[tool["type"]]["name"]: tool["type"] for tool in body.get("tools") or () if _is_named(tool)}
+    choice = body.get("tool_choice")
+    places = [("tool_choice", choice)] if isinstance(choice, dict) and _is_named(choice) else []
+    for index, message in enumerate(body["messages"]):
+        for at, call in enumerate(message.get("tool_calls") or ()):
+            places.append((f"messages[{index}].tool_calls[{at}]", call))
+    for path, call in places:
+        kind = call["type"]
+        if kinds.get(call[kind]["name"], "function") != kind:
+            raise invalid(f"{path}.type", f"'{call[kind]['name']}' is no tool of the type '{kind}'.")
+
+
+def _is_named(tool: dict[str, Any]) -> bool:
+    return tool.get("type") in ("function", "custom") and tool["type"] in tool

@@ -9,6 +9,7 @@ from typing import Any
 from tests.gateway.journal import Journal
 from tests.gateway.models import details_reasoning, reasons, signs_tool_calls
 from tests.gateway.prompt_cache import PromptUsage
+from tests.gateway.request import Request
 from tests.gateway.script import Answer, respond
 from tests.gateway.tokens import count_tokens, cut_tokens
 
@@ -22,7 +23,9 @@ class ToolCall:
     id: str
     name: str
     arguments: str
+    """The JSON, or the input of a custom tool."""
     signature: str | None = None
+    is_custom: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,17 +121,20 @@ def _choose(body: dict[str, Any], answer: Answer, index: int, journal: Journal) 
     text = None if answer.text is None else _stop(answer.text, body.get("stop"))
     text = budget.spend(text) if text is not None else None
     is_signed = signs_tool_calls(body["model"])
+    custom = Request(body).custom if answer.calls else set()
     calls: list[ToolCall] = []
     for call in answer.calls:
         if budget.is_spent:
             break
-        arguments = json.dumps(call.arguments, ensure_ascii=False)
+        is_custom = call.name in custom
+        arguments = call.arguments["input"] if is_custom else json.dumps(call.arguments, ensure_ascii=False)
         calls.append(
             ToolCall(
                 id=journal.next_call_id(signed=is_signed),
                 name=budget.spend(call.name, whole=True),
                 arguments=budget.spend(arguments),
                 signature=SIGNATURE if is_signed else None,
+                is_custom=is_custom,
             )
         )
     if not calls and text is None:

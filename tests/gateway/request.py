@@ -10,6 +10,10 @@ from typing import Any
 _ASKED = re.compile(r"(?:Query|Question|question|Follow Up Input): *'?(.+?)'?$", re.MULTILINE)
 
 
+_CUSTOM = {"properties": {"input": {"type": "string"}}, "required": ["input"]}
+"""What a call of a custom tool has, as the parameters of a function would say it."""
+
+
 @dataclass(frozen=True)
 class Call:
     """A tool to call and the arguments to call it with."""
@@ -23,6 +27,8 @@ class Request:
     """A request as the script reads it."""
 
     body: dict[str, Any]
+    custom: set[str] = field(init=False)
+    """The names of the tools whose input is a text."""
     tools: dict[str, dict[str, Any]] = field(init=False)
     """The parameters of the tools that may be called, by name."""
     choice: str = field(init=False)
@@ -37,13 +43,15 @@ class Request:
     def __post_init__(self) -> None:
         functions = [each["function"] for each in self.body.get("tools") or [] if "function" in each]
         self.tools = {each["name"]: each.get("parameters") or {} for each in functions}
+        self.custom = {each["custom"]["name"] for each in self.body.get("tools") or [] if "custom" in each}
+        self.tools |= dict.fromkeys(self.custom, _CUSTOM)
         choice = self.body.get("tool_choice") or "auto"
         if isinstance(choice, dict) and choice["type"] == "allowed_tools":
             allowed = choice.get("allowed_tools", choice)
-            names = [each.get("function", each)["name"] for each in allowed["tools"]]
+            names = [each.get(each["type"], each)["name"] for each in allowed["tools"]]
             self.tools = {name: self.tools[name] for name in names}
             choice = allowed.get("mode", "auto")
-        self.choice = choice["function"]["name"] if isinstance(choice, dict) else choice
+        self.choice = choice[choice["type"]]["name"] if isinstance(choice, dict) else choice
         if self.choice in self.tools:
             self.tools = {self.choice: self.tools[self.choice]}
         messages = self.body["messages"]
@@ -86,5 +94,7 @@ def _text(message: dict[str, Any]) -> str:
 
 
 def _call(call: dict[str, Any]) -> Call:
+    if call["type"] == "custom":
+        return Call(call["custom"]["name"], {"input": call["custom"]["input"]})
     function = call["function"]
     return Call(function["name"], json.loads(function["arguments"]))

@@ -11,7 +11,7 @@ from tests.gateway.completion import Choice, Completion
 from tests.gateway.logprobs import logprobs
 from tests.gateway.models import CREATED
 from tests.gateway.tokens import split_pieces, split_tokens
-from tests.gateway.whole import call_head, reasoning_detail, signature_of
+from tests.gateway.whole import call_arguments, call_head, reasoning_detail, signature_of
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def _deltas(choice: Choice, completion: Completion, size: int) -> Iterator[tuple
     for index, call in enumerate(choice.tool_calls):
         yield call.name, {"tool_calls": [{"index": index, **call_head(call, "")}]}
         for piece in split_pieces(call.arguments, size):
-            yield piece, {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
+            kind = "custom" if call.is_custom else "function"
+            yield piece, {"tool_calls": [{"index": index, kind: call_arguments(call, piece)}]}
 
 
 def _reasoning_deltas(reasoning: str, has_details: bool, size: int) -> Iterator[tuple[str, dict[str, Any]]]:

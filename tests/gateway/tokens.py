@@ -37,8 +37,10 @@ def count_message(message: dict[str, Any]) -> int:
     for part in content if isinstance(content, list) else []:
         total += _PART_TOKENS.get(part.get("type"), 0) + count_tokens(part.get("text") or "")
     for call in message.get("tool_calls") or []:
-        function = call["function"]
-        total += count_tokens(function["name"]) + count_tokens(function["arguments"])
+        called = call[call["type"]]
+        total += count_tokens(called["name"]) + count_tokens(
+            called.get("arguments") or called.get("input", "")
+        )
     return total
 
 

@@ -27,14 +27,20 @@ def whole_answer(completion: Completion) -> dict[str, Any]:
 
 def call_head(call: ToolCall, arguments: str) -> dict[str, Any]:
     """Return the JSON of a tool call."""
+    kind = "custom" if call.is_custom else "function"
     data: dict[str, Any] = {
         "id": call.id,
-        "type": "function",
-        "function": {"name": call.name, "arguments": arguments},
+        "type": kind,
+        kind: {"name": call.name, **call_arguments(call, arguments)},
     }
     if call.signature is not None:
         data["extra_content"] = {"google": {"thought_signature": call.signature}}
     return data
+
+
+def call_arguments(call: ToolCall, arguments: str) -> dict[str, str]:
+    """Return the member of a tool call that holds its arguments."""
+    return {"input" if call.is_custom else "arguments": arguments}
 
 
 def reasoning_detail(text: str, signature: str | None) -> dict[str, Any]:

@@ -8,18 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from texapi_core.request.foreign import json_text, members_of
+from texapi_core.wire.custom_tools import TEXT_INPUT, tool_kinds
 from texapi_core.wire.signatures import SIGNATURES, google_signature
 
-_WRAPPERS = ("function", "function_call", "functionCall", "toolUse")
+_WRAPPERS = ("function", "custom", "function_call", "functionCall", "toolUse")
 """Members that hold name and arguments of a call."""
-_TYPES = frozenset({"tool_use", "tool_call", "function_call"})
+_TYPES = frozenset({"tool_use", "tool_call", "function_call", "custom_tool_call"})
 """Types of blocks that are calls themselves."""
 _IDS = ("call_id", "toolUseId", "tool_call_id", "tool_use_id", "tool_id", "id")
 _NAMES = ("name", "tool_name", "toolName")
 _ARGUMENTS = ("input", "args", "arguments", "tool_kwargs", "parameters")
 """Where OpenAI, Anthropic, Bedrock, Gemini and the frameworks have the parts of a call."""
-_OF_CALL = frozenset({"id", "type", "function", "index"})
+_OF_CALL = frozenset({"id", "type", "function", "custom", "index"})
 _OF_FUNCTION = frozenset({"name", "arguments"})
+_OF_CUSTOM = frozenset({"name", "input"})
 _parse = json.JSONDecoder().raw_decode
 _JSON_SPACE = " \t\n\r"
 
@@ -53,10 +55,14 @@ def read_call(given: Any, *, is_call: bool = False) -> ForeignCall | None:
     if name is None and not is_call:
         return None
     arguments: Any = next((inner[name] for name in _ARGUMENTS if inner.get(name) is not None), {})
+    is_custom = wrapper == "custom" or call.get("type") == "custom_tool_call"
+    if is_custom and isinstance(arguments, str):
+        arguments = {TEXT_INPUT: arguments}
     extras: dict[str, Any] = {}
-    if wrapper == "function":
+    if wrapper in ("function", "custom"):
         extras = {name: value for name, value in call.items() if name not in _OF_CALL}
-        if inside := {name: value for name, value in inner.items() if name not in _OF_FUNCTION}:
+        known = _OF_CUSTOM if is_custom else _OF_FUNCTION
+        if inside := {name: value for name, value in inner.items() if name not in known}:
             extras["function"] = inside
     elif (signature := google_signature(call, "signature")) is not None:
         extras = {SIGNATURES: signature}
@@ -103,6 +109,35 @@ def tool_call(id_: Any, name: Any, arguments: Any, extras: Mapping[str, Any] | N
     inside = inside if isinstance(inside, Mapping) else {}
     function = {**inside, "name": name, "arguments": arguments}
     return {"id": id_, "type": "function", "function": function, **beside}
+
+
+def with_custom_calls(messages: Sequence[dict[str, Any]], tools: Sequence[Any]) -> Sequence[dict[str, Any]]:
+    """The messages with calls of the request's custom tools in the form of these.
+
+    Any other call stays one of a function, which every provider takes.
+    """
+    custom = {name for name, kind in tool_kinds(tools).items() if kind == "custom"}
+    if not custom:
+        return messages
+    return [
+        {**message, "tool_calls": [_as_custom(call, custom) for call in message["tool_calls"]]}
+        if "tool_calls" in message
+        else message
+        for message in messages
+    ]
+
+
+def _as_custom(call: dict[str, Any], custom: set[Any]) -> dict[str, Any]:
+    function = call["function"]
+    if function["name"] not in custom:
+        return call
+    text = function["arguments"]
+    values = list(_parse(text.strip(_JSON_SPACE))[0].values())
+    if len(values) == 1 and isinstance(values[0], str):
+        (text,) = values
+    beside = {name: value for name, value in call.items() if name != "function"}
+    inside = {name: value for name, value in function.items() if name != "arguments"}
+    return {**beside, "type": "custom", "custom": {**inside, "input": text}}
 
 
 def signed_call(signature: Any) -> dict[str, Any]:

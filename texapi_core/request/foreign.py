@@ -19,6 +19,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 """Where an object is in memory, in its text."""
 _TEXTS = {"json": "json", "custom_tool_call_output": "output"}
 """Type of a block of a result -> the member with a text, or with what is to be one."""
+_OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def read_result(block: Block) -> ForeignResult | None:
         content = block.get("content")
         is_block = isinstance(content, Mapping) and isinstance(content.get("type"), str)
         return ForeignResult(block.get("tool_use_id"), [content] if is_block else _content(content))
-    if block_type == "function_call_output":
+    if block_type in _OUTPUTS:
         return ForeignResult(block.get("call_id"), _content(block.get("output")))
     if inner := _inner(block, "toolResult"):
         parts = inner.get("content") or []

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
+from texapi_core.wire.custom_tools import described, tool_kinds
 from texapi_core.wire.values import SAME_NAMES, OwnNames
 
 MAX_LENGTH = 64
@@ -122,8 +123,7 @@ def _with_references(value: Any, assigned: Mapping[str, str]) -> Any:
 def _with_legal_names_of_tools(
     payload: dict[str, Any], tools: Sequence[Any]
 ) -> tuple[dict[str, Any], Mapping[str, str]]:
-    functions = [_function_of(tool) for tool in tools]
-    names = [function["name"] for function in functions if function and "name" in function]
+    names = list(tool_kinds(tools))
     if all(isinstance(name, str) and _is_legal(name) for name in names):
         return payload, {}
     assigned: dict[Any, str] = {name: name for name in names if isinstance(name, str) and _is_legal(name)}
@@ -152,11 +152,12 @@ def _function_of(tool: Any) -> Any:
 
 def _renamed(tool: Any, wire_names: Mapping[Any, str]) -> Any:
     """A tool, a call or a choice of one with the name for the wire."""
-    function = _function_of(tool)
-    name = function.get("name") if function else None
-    if not function or name not in wire_names or wire_names[name] == name:
+    found = described(tool)
+    name = found[1].get("name") if found else None
+    if not found or name not in wire_names or wire_names[name] == name:
         return tool
-    return {**tool, "function": {**function, "name": wire_names[name]}}
+    member, value = found
+    return {**tool, member: {**value, "name": wire_names[name]}}
 
 
 def _renamed_choice(choice: dict[str, Any], wire_names: Mapping[Any, str]) -> dict[str, Any]:

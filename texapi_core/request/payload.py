@@ -6,11 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from texapi_core.request.cache_marks import with_legal_marks
+from texapi_core.request.calls import with_custom_calls
 from texapi_core.request.history import RESULT_ROLES, History, attached_to_result, may_be_blank, mend_history
 from texapi_core.request.media import with_legal_media
 from texapi_core.request.names import with_legal_names, with_legal_schema_name, with_legal_tool_names
 from texapi_core.request.prompt_cache import CachePrompts, with_prompt_cache
-from texapi_core.request.tools import distinct_tools, legal_tools, with_legal_response_schema
+from texapi_core.request.tools import (
+    distinct_tools,
+    legal_tools,
+    with_legal_choice,
+    with_legal_response_schema,
+)
 from texapi_core.wire.values import SAME_NAMES, OwnNames
 
 ReplayReasoning = Literal["auto", "always", "never"]
@@ -70,7 +76,7 @@ def build_payload(
     own_names = SAME_NAMES
     if tools := payload.get("tools"):
         payload["tools"] = distinct_tools(legal_tools(tools))
-        payload, own_names = with_legal_tool_names(payload)
+        payload, own_names = with_legal_tool_names(with_legal_choice(payload))
     if "response_format" in payload:
         payload = with_legal_schema_name(with_legal_response_schema(payload))
     if payload["messages"] is messages:
@@ -104,7 +110,8 @@ def _with_legal_messages(payload: dict[str, Any], own_names: OwnNames, history: 
     mended = mend_history(messages) if history == "mend" else messages
     payload = with_legal_marks({**payload, "messages": mended})
     legal = list(map(_with_legal_content, payload["messages"]))
-    return {**payload, "messages": with_legal_names(legal, own_names)}
+    named = with_legal_names(legal, own_names)
+    return {**payload, "messages": with_custom_calls(named, payload.get("tools") or ())}
 
 
 def _is_plain(payload: Mapping[str, Any]) -> bool:

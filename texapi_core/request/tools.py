@@ -7,6 +7,7 @@ from typing import Any
 
 from texapi_core.request.schemas import legal_schema, too_deep
 from texapi_core.request.strict_schemas import strict_schema
+from texapi_core.wire.custom_tools import described, tool_kinds
 
 TOOL_EXTRAS = ("cache_control", "defer_loading", "async")
 """Members that stand beside a tool's function on the wire."""
@@ -67,7 +68,8 @@ def distinct_tools(tools: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]
     distinct: list[Mapping[str, Any]] = []
     by_name: dict[str | None, Any] = {}
     for position, tool in enumerate(tools):
-        name = tool["function"]["name"] if "function" in tool else None
+        found = described(tool)
+        name = found[1].get("name") if found else None
         if name is None or name not in by_name:
             by_name[name] = tool
             distinct.append(tool)
@@ -112,6 +114,35 @@ def _custom(tool: Mapping[str, Any], position: int) -> Mapping[str, Any]:
         raise ValueError(f"`tools[{position}]`, a custom tool, needs a name. Nothing was sent.")
     rest = {name: value for name, value in tool.items() if name not in ("name", "description", "format")}
     return {**rest, "custom": custom}
+
+
+def with_legal_choice(payload: dict[str, Any]) -> dict[str, Any]:
+    """The payload with its chosen tools in the form of chat completions, as functions or custom tools."""
+    choice = payload.get("tool_choice")
+    if not isinstance(choice, Mapping):
+        return payload
+    kinds = tool_kinds(payload["tools"])
+    allowed = choice.get("allowed_tools")
+    if isinstance(allowed, Mapping) and isinstance(allowed.get("tools"), list):
+        tools = [_legal_choice(tool, kinds) for tool in allowed["tools"]]
+        legal: Any = {**choice, "allowed_tools": {**allowed, "tools": tools}}
+    else:
+        legal = _legal_choice(choice, kinds)
+    return payload if legal == choice else {**payload, "tool_choice": legal}
+
+
+def _legal_choice(choice: Any, kinds: Mapping[Any, str]) -> Any:
+    if not isinstance(choice, Mapping) or choice.get("type") not in ("function", "custom"):
+        return choice
+    found = described(choice)
+    name = (found[1] if found else choice).get("name")
+    return named_choice(name, kinds) if isinstance(name, str) and name in kinds else choice
+
+
+def named_choice(name: str, kinds: Mapping[str, str]) -> dict[str, Any]:
+    """The choice of the tool of a name."""
+    kind = kinds[name]
+    return {"type": kind, kind: {"name": name}}
 
 
 def with_legal_response_schema(payload: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from texapi_core.wire.choices import choice_index, message_of, read_choices, read_finish_reason, text_or_none
 from texapi_core.wire.error_answers import is_error, is_message, other_protocol, raise_for_error
+from texapi_core.wire.fragments import tool_call_entries
 from texapi_core.wire.generated import CONTENT_PARTS, storable
 from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.pieces import ThinkTags
@@ -26,7 +27,7 @@ from texapi_core.wire.reasoning import (
     whole,
 )
 from texapi_core.wire.signatures import SIGNATURES, signed_members
-from texapi_core.wire.tool_calls import read_tool_calls, tool_call_entries
+from texapi_core.wire.tool_calls import read_tool_calls
 from texapi_core.wire.usage import TokenUsage, parse_usage, reported_usage
 from texapi_core.wire.values import ChatChoice, ChatReply, MalformedAnswer
 

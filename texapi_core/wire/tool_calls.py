@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from texapi_core.wire.choices import NULLS, read_index, was_cut
-from texapi_core.wire.generated import storable
+from texapi_core.wire.choices import was_cut
+from texapi_core.wire.custom_tools import CLOSING, OPENING, escaped
+from texapi_core.wire.fragments import Fragment, json_of, read_fragment
 from texapi_core.wire.pieces import GrowingText, Nesting, join_members
-from texapi_core.wire.text import DECODER
 
-_KNOWN_CALL_FIELDS = frozenset({"index", "id", "type", "function", "name", "arguments"})
-_KNOWN_FUNCTION_FIELDS = frozenset({"name", "arguments"})
 _NO_ARGUMENTS = frozenset({"{}", "null"})
 """Placeholders: there are no arguments, or they are still to come."""
 _MAX_NAME = 1000
@@ -48,7 +45,7 @@ class ToolCall:
             return {}
         if not text.endswith("}"):
             return None
-        arguments = _json_of(text)
+        arguments = json_of(text)
         return arguments if isinstance(arguments, dict) else None
 
     def as_wire(self) -> dict[str, Any]:
@@ -84,17 +81,6 @@ def read_tool_calls(
     return assembler.tool_calls(is_cut=was_cut(finish_reason))
 
 
-def tool_call_entries(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The `tool_calls` of a message or a delta, the legacy `function_call` included."""
-    entries = message.get("tool_calls")
-    if type(entries) is dict:
-        entries = [entries]
-    if type(entries) is list and entries:
-        return [entry for entry in entries if type(entry) is dict]
-    function_call = message.get("function_call")
-    return [{"function": function_call}] if isinstance(function_call, dict) else []
-
-
 class ToolCallAssembler:
     """Assembles tool-call deltas, however the gateway splits and numbers them."""
 
@@ -112,7 +98,7 @@ class ToolCallAssembler:
         fed: set[PartialToolCall] = set()
         deltas = []
         for position, entry in enumerate(entries):
-            fragment = _read_fragment(entry)
+            fragment = read_fragment(entry)
             call = self._call_for(fragment, position, len(entries), fed)
             if call is None:
                 continue
@@ -131,12 +117,14 @@ class ToolCallAssembler:
         calls = []
         for call in self._calls:
             arguments = call.arguments
-            is_open = is_cut and (call.is_null or not arguments.strip())
+            # Any text may be a whole input: of a cut answer, the last one is taken for a cut one.
+            is_cut_input = call.is_custom and call is self._calls[-1]
+            is_open = is_cut and (call.is_null or is_cut_input or not arguments.strip())
             calls.append(ToolCall(call.id, call.name, arguments, call.extras, is_open))
         return tuple(calls)
 
     def _call_for(
-        self, fragment: _Fragment, position: int, entry_count: int, fed: set[PartialToolCall]
+        self, fragment: Fragment, position: int, entry_count: int, fed: set[PartialToolCall]
     ) -> PartialToolCall | None:
         """The call that a fragment belongs to, `None` for a fragment of nothing that continues none."""
         call = self._candidate(fragment, position, entry_count)
@@ -148,7 +136,7 @@ class ToolCallAssembler:
             self._by_index[fragment.index] = call
         return call
 
-    def _candidate(self, fragment: _Fragment, position: int, entry_count: int) -> PartialToolCall | None:
+    def _candidate(self, fragment: Fragment, position: int, entry_count: int) -> PartialToolCall | None:
         """The call that a fragment most likely continues."""
         if not self._calls:
             return None
@@ -163,7 +151,7 @@ class ToolCallAssembler:
         return self._calls[-1]
 
     @staticmethod
-    def _starts_another(fragment: _Fragment, call: PartialToolCall, fed: set[PartialToolCall]) -> bool:
+    def _starts_another(fragment: Fragment, call: PartialToolCall, fed: set[PartialToolCall]) -> bool:
         """Whether the fragment opens a new call although its index is the index of `call`.
 
         Gemini-style gateways number every call 0; others repeat id and name on every fragment, or send
@@ -180,58 +168,6 @@ class ToolCallAssembler:
         if fragment.arguments.lstrip().startswith("{") and call.is_complete():
             return True
         return call.has_arguments and fragment.name != call.name
-
-
-@dataclass(slots=True)
-class _Fragment:
-    index: int | None
-    id: str
-    name: str
-    arguments: str
-    extras: dict[str, Any]
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.id or self.name or self.arguments or self.extras)
-
-
-def _read_fragment(entry: Mapping[str, Any]) -> _Fragment:
-    """Written with `in` and `type`, as `StreamState._bare_delta` is: each chunk of a call has a fragment."""
-    function: Any = entry["function"] if "function" in entry else None
-    if type(function) is not dict:
-        function = _json_of(function) if isinstance(function, str) else None
-        function = function if isinstance(function, dict) else {}
-    index = entry["index"] if "index" in entry else None
-    id_ = entry["id"] if "id" in entry else None
-    name = (function["name"] if "name" in function else None) or (entry["name"] if "name" in entry else None)
-    holder = function if "arguments" in function else entry
-    arguments = holder["arguments"] if "arguments" in holder else None
-    extras: dict[str, Any] = {}
-    if not _KNOWN_CALL_FIELDS.issuperset(entry):
-        extras = storable({k: v for k, v in entry.items() if k not in _KNOWN_CALL_FIELDS and v is not None})
-    if not _KNOWN_FUNCTION_FIELDS.issuperset(function):
-        inside = {k: v for k, v in function.items() if k not in _KNOWN_FUNCTION_FIELDS and v is not None}
-        if inside:
-            extras = {**extras, "function": storable(inside)}
-    return _Fragment(
-        index if type(index) is int else read_index(index),
-        "" if not id_ or id_ in NULLS else str(id_),
-        name if type(name) is str and name not in NULLS else "",
-        arguments if type(arguments) is str else _arguments_text(arguments),
-        extras,
-    )
-
-
-def _arguments_text(arguments: Any) -> str:
-    return "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
-
-
-def _json_of(text: str) -> Any:
-    """The value of JSON text, `None` when it is not valid."""
-    try:
-        return DECODER.decode(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 class PartialToolCall:
@@ -253,6 +189,8 @@ class PartialToolCall:
         self._whole = _WholeObject()
         self.is_null = False
         """Whether the arguments were null as text."""
+        self.is_custom = False
+        """Whether the arguments are made of the input of a custom tool."""
 
     @property
     def arguments(self) -> str:
@@ -271,20 +209,22 @@ class PartialToolCall:
 
     def is_complete(self) -> bool:
         """Whether the arguments so far are one whole JSON object."""
+        if self.is_custom:
+            return False
         if self._pieces.held_whole:
-            return isinstance(_json_of(self._pieces.held_whole), dict)
+            return isinstance(json_of(self._pieces.held_whole), dict)
         return self._whole.of(self._buffer or self._argument_parts) is not None
 
-    def is_continued_by(self, fragment: _Fragment) -> bool:
+    def is_continued_by(self, fragment: Fragment) -> bool:
         """Whether a fragment with the same name but another id continues these arguments."""
         text = fragment.arguments.strip()
-        if fragment.name != self.name or not text or self.is_complete():
+        if self.is_custom or fragment.name != self.name or not text or self.is_complete():
             return False
         if self._has_begun or self._buffer:
             return not text.startswith("{")
-        return text.startswith("{") and _json_of(text) is None
+        return text.startswith("{") and json_of(text) is None
 
-    def grow(self, fragment: _Fragment) -> ToolCallDelta | None:
+    def grow(self, fragment: Fragment) -> ToolCallDelta | None:
         """Add a fragment. Returns what it adds, `None` when that is nothing."""
         id_ = None if self.id or fragment.id in self._by_id else fragment.id or None
         name = self._new_name(fragment.name) if fragment.name else None
@@ -293,6 +233,7 @@ class PartialToolCall:
             self._by_id[id_] = self
         if name:
             self.name += name
+        self.is_custom = self.is_custom or fragment.is_custom
         arguments = self._new_arguments(fragment.arguments) if fragment.arguments else ""
         if arguments:
             self._argument_parts.append(arguments)
@@ -306,7 +247,10 @@ class PartialToolCall:
         """What the end of the stream adds: a missing id, `""` as a missing name, buffered arguments."""
         new_id = None if self.id else f"call_{uuid.uuid4().hex[:24]}"
         self.is_null = self._buffer == ["null"]
-        arguments = self._held_arguments() or _unbuffered("".join(self._buffer))
+        if self.is_custom:
+            arguments = self._input(self._pieces.finish()) + CLOSING
+        else:
+            arguments = self._held_arguments() or _unbuffered("".join(self._buffer))
         self._buffer = []
         if self.name and not (new_id or arguments):
             return None
@@ -317,6 +261,9 @@ class PartialToolCall:
 
     def _new_arguments(self, piece: str) -> str:
         """The arguments that a piece lets us emit: neither repeated ones nor ones that may be replaced."""
+        if self.is_custom:
+            piece = self._pieces.add(piece)
+            return self._input(piece) if piece else ""
         if self._has_begun:
             return "" if self._is_repeated_by(piece) else self._pieces.add(piece)
         text = piece.strip()
@@ -334,11 +281,15 @@ class PartialToolCall:
         self._buffer, self._has_begun, self._whole = [], True, _WholeObject()
         return self._pieces.add(buffered + piece)
 
+    def _input(self, piece: str) -> str:
+        """A piece of the input of a custom tool, as arguments."""
+        return ("" if self._argument_parts else OPENING) + escaped(piece)
+
     def _held_arguments(self) -> str:
         """What the end adds to arguments whose pieces may be cumulative: the reading that is JSON wins."""
         whole, emitted = self._pieces.held_whole, self.arguments
         held = self._pieces.finish()
-        if whole and _json_of(emitted + held) is None and isinstance(_json_of(whole), dict):
+        if whole and json_of(emitted + held) is None and isinstance(json_of(whole), dict):
             return whole[len(emitted) :]
         return held
 
@@ -346,7 +297,7 @@ class PartialToolCall:
         """Whether a piece is the same whole object as the arguments: some gateways repeat them at the end."""
         if "{" not in piece or not piece.lstrip().startswith("{") or not self.is_complete():
             return False
-        return bool(self._whole.of(self._argument_parts) == _json_of(piece))
+        return bool(self._whole.of(self._argument_parts) == json_of(piece))
 
     def _new_name(self, name: str) -> str | None:
         """What a name adds: nothing when repeated, its new part when it comes in pieces or cumulatively."""
@@ -376,7 +327,7 @@ class _WholeObject:
             self._nesting.add(part)
         if not self._nesting.is_open and any(not part.isspace() for part in added):
             self._has_ended = True
-            value = _json_of(_unbuffered("".join(parts)))
+            value = json_of(_unbuffered("".join(parts)))
             self._value = value if isinstance(value, dict) else None
         return self._value
 
@@ -386,7 +337,7 @@ def _unbuffered(arguments: str) -> str:
     if arguments.strip() in _NO_ARGUMENTS:
         return "{}"
     if arguments.startswith('"'):
-        inner = _json_of(arguments)
-        if isinstance(inner, str) and isinstance(_json_of(inner), dict):
+        inner = json_of(arguments)
+        if isinstance(inner, str) and isinstance(json_of(inner), dict):
             return inner
     return arguments

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from texapi_core.wire.arguments import ArgumentsText
+from texapi_core.wire.custom_tools import tool_kinds
 from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
 from texapi_core.wire.values import SAME_NAMES, UNKNOWN_TOOLS, ChatDelta, ChatReply, OwnNames
 
@@ -18,10 +19,10 @@ def note_unknown_tools(reply: ChatReply, names: ToolNames, tools: Sequence[Any] 
     """
     if not tools or not any(choice.tool_calls for choice in reply.choices):
         return reply
-    functions = [tool["function"] for tool in tools if isinstance(tool, Mapping) and "function" in tool]
-    if len(functions) < len(tools):
+    kinds = tool_kinds(tools)
+    if len(kinds) < len(tools):
         return reply
-    known = {names.own_name(function.get("name")) for function in functions}
+    known = set(map(names.own_name, kinds))
     choices = []
     for choice in reply.choices:
         unknown = [call.name for call in choice.tool_calls if call.name not in known]
