@@ -100,15 +100,25 @@ def result_content(content: Any, result: Mapping[str, Any]) -> str | list[Part]:
 
 def to_parts(content: list[Any], *, where: str) -> list[Part]:
     """The parts of a list content. `where` names the message in the error for an unknown block."""
-    return [part for block in content for part in (*_context_of(block), _to_part(block, where))]
+    parts: list[Part] = []
+    for block in content:
+        part = _to_part(block, where)
+        if part["type"] != "text" and (label := _label(block, None if part["type"] == "file" else "")):
+            parts.append({"type": "text", "text": label})
+        parts.append(part)
+    return parts
 
 
-def _context_of(block: str | Block) -> list[Part]:
-    """What is said about a document beside its file."""
-    is_document = not isinstance(block, str) and block.get("type") == "document"
-    context = block.get("context") if is_document and not isinstance(block, str) else None
-    is_file = context and (block.get("source") or {}).get("type") != "text"  # type: ignore[union-attr]
-    return [{"type": "text", "text": str(context)}] if is_file else []
+def _label(block: Any, text: str | None) -> str:
+    """What is said about media or a document, above its text; a file says its name itself (`None`)."""
+    named = _name_of(block) if text is None else None
+    lines = [block.get(name) for name in ("filename", "title", "context")]
+    return "\n".join(line for line in (*lines, text) if isinstance(line, str) and line and line != named)
+
+
+def _name_of(block: Block) -> Any:
+    about = {**(block.get("metadata") or {}), **(block.get("extras") or {})}
+    return block.get("filename") or about.get("filename") or about.get("name") or block.get("title")
 
 
 def _to_part(block: str | Block, where: str) -> Part:
@@ -171,8 +181,7 @@ def _input_audio(block: Block) -> Part:
 def _file(block: Block) -> Part:
     if isinstance(block.get("file"), dict):
         return {"type": "file", "file": dict(block["file"])}
-    extras = block.get("extras") or block.get("metadata") or {}
-    named = block.get("filename") or extras.get("filename") or extras.get("name") or block.get("title")
+    named = _name_of(block)
     file: dict[str, Any] = {"filename": named} if named else {}
     file_id = block.get("file_id") or (block.get("id") if block.get("source_type") == "id" else None)
     if file_id:
@@ -193,14 +202,13 @@ def _document(block: Block) -> Part:
     """An Anthropic document: a PDF, or plain text."""
     source = block.get("source") or {}
     if source.get("type") == "text":
-        lines = [block.get("title"), block.get("context"), source.get("data")]
-        return {"type": "text", "text": "\n".join(line for line in lines if isinstance(line, str) and line)}
+        return {"type": "text", "text": _label(block, str(source.get("data") or ""))}
     return _file(block)
 
 
 def _text_plain(block: Block) -> Part:
     text = block.get("text")
-    return {"type": "text", "text": text} if isinstance(text, str) else _file(block)
+    return {"type": "text", "text": _label(block, text)} if isinstance(text, str) else _file(block)
 
 
 def _video(block: Block) -> Part:
