@@ -130,14 +130,17 @@ def _invalidating_suffix(arguments: str) -> str:
     would become a valid call, and an agent would run it. A whole answer gives an invalid tool call here,
     and a stream must give the same.
     """
-    return next((suffix for suffix in _INVALIDATING_SUFFIXES if not _is_read(arguments + suffix)), "")
+    return next(
+        (suffix for suffix in _INVALIDATING_SUFFIXES if partial_object(arguments + suffix) is None), ""
+    )
 
 
-def _is_read(text: str) -> bool:
-    """Whether LangChain takes a text for arguments."""
-    with suppress(ValueError):
-        return isinstance(parse_partial_json(text), dict)
-    return False
+def partial_object(text: str) -> dict[str, Any] | None:
+    """The object that LangChain reads in a text whose end may be missing; `None` if it reads none."""
+    with suppress(ValueError, RecursionError):
+        read = parse_partial_json(text)
+        return read if isinstance(read, dict) else None
+    return None
 
 
 def _translate_content(message: AIMessage) -> list[types.ContentBlock]:

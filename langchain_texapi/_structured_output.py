@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from operator import itemgetter
 from typing import Any
 
@@ -15,10 +14,10 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Base
 from langchain_core.output_parsers import BaseTransformOutputParser
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, GenerationChunk
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
-from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from langchain_texapi._arguments import StructuredMethod
+from langchain_texapi._streaming import partial_object
 from langchain_texapi._tools import define_tool, is_schema
 from texapi_core.adapter_base.replies import cut_note
 from texapi_core.adapter_base.roots import ANSWER, wrapped_class, wrapped_schema, wrapped_values
@@ -212,11 +211,8 @@ def _objects(text: str, partial: bool) -> list[dict[str, Any]]:
     """The JSON objects in a text; with `partial` also the incomplete one at its end."""
     end = _start_of_incomplete_object(text)
     found = list(json_objects(text[:end]))
-    if partial and end < len(text):
-        with suppress(ValueError):
-            cut = parse_partial_json(text[end:])
-            if isinstance(cut, dict):
-                found.append(cut)
+    if partial and end < len(text) and (cut := partial_object(text[end:])) is not None:
+        found.append(cut)
     return found
 
 

@@ -295,19 +295,46 @@ def test_a_request_id_set_by_the_user_is_not_redacted(gateway: Gateway, chat: Ch
     assert reply.request_id == "my-own-id-0001"
 
 
-@pytest.mark.parametrize("scheme", ["http", "gopher"])
-def test_proxy_passwords(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def _set_proxy(monkeypatch: pytest.MonkeyPatch, name: str, address: str) -> None:
+    """As if this process had made no call yet."""
+    from texapi_core.failures import secrets
+
+    monkeypatch.setenv(name, address)
+    monkeypatch.setattr(secrets, "_passwords_of_proxies", secrets._passwords_of_proxies.__wrapped__)
+    monkeypatch.setattr(secrets, "_default_secrets", secrets._default_secrets.__wrapped__)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://user:{}@127.0.0.1:1", "gopher://user:{}@127.0.0.1:1", "http://user:{}/#?@127.0.0.1:1"]
+)
+def test_proxy_passwords(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Passwords of proxies from the environment; a user's own client is covered below."""
     from texapi_core.transport import clients as client
 
     monkeypatch.setattr(client, "_pools", {})
     monkeypatch.setattr(client, "_clients", client._clients.__class__())
-    monkeypatch.setenv("ALL_PROXY", f"{scheme}://user:{PROXY}@127.0.0.1:1")
+    _set_proxy(monkeypatch, "ALL_PROXY", address.format(PROXY))
     chat = ChatTexAPI(model="m", base_url="http://gateway.invalid/v1", max_retries=0, timeout=1)
 
     with pytest.raises(texapi_core.TexAPIConnectionError) as caught:
         chat.invoke("Hello")
 
+    assert_clean(_all_texts(caught.value), "".join(traceback.format_exception(caught.value)))
+
+
+def test_a_proxy_that_quotes_its_password(
+    gateway: Gateway, chat: ChatTexAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _set_proxy(monkeypatch, "HTTPS_PROXY", f"http://user:{PROXY}@127.0.0.1:1")
+    chat = chat.model_copy(update={"max_retries": 0})
+    gateway.misbehave(
+        Fault(status=502, body={"error": {"message": f"no route for user {PROXY}", "by": [PROXY]}})
+    )
+
+    with pytest.raises(texapi_core.TexAPIServerError) as caught:
+        chat.invoke("Hello")
+
+    assert "***" in str(caught.value)
     assert_clean(_all_texts(caught.value), "".join(traceback.format_exception(caught.value)))
 
 

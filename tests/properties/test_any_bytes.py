@@ -93,6 +93,27 @@ def test_any_body(line: Line, packets: list[bytes]) -> None:
             str(answer).encode()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    ['{"a": ' * 2000, '{"a": ' * 2000 + "1" + "}" * 2000, "[" * 2000],
+    ids=["open", "whole", "list"],
+)
+@pytest.mark.parametrize("place", ["arguments", "content"])
+def test_what_is_nested_too_deeply_to_be_read(line: Line, arguments: str, place: str) -> None:
+    """It is no call and no object: in each way of asking the answer is the same."""
+    call = {"index": 0, "id": "a", "type": "function", "function": {"name": "get", "arguments": arguments}}
+    delta = {"tool_calls": [call]} if place == "arguments" else {"content": arguments}
+    chunk = {"choices": [{"index": 0, "delta": delta, "finish_reason": "stop"}]}
+    line.send(b"data: " + json.dumps(chunk).encode() + b"\n\ndata: [DONE]\n\n")
+
+    for ask in _asks(line):
+        answer = ask()
+        assert not getattr(answer, "tool_calls", None)
+    structured = line.chat_texapi.with_structured_output({"title": "A", "type": "object"}, method="json_mode")
+    with contextlib.suppress(ValueError, TexAPIError):
+        list(structured.stream("Hello"))
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[VerbatimServer]:
     with VerbatimServer() as opened:

@@ -22,6 +22,7 @@ _ONE_CHARACTER: list[Callable[[str], str]] = [
     lambda one: f"\\x{ord(one):02X}",
     lambda one: f"\\U{ord(one):08x}",
     lambda one: f"\\u{{{ord(one):x}}}",
+    lambda one: f"\\{ord(one):03o}",
 ]
 _WHOLE_TEXTS: list[Callable[[str], str]] = [
     lambda text: json.dumps(text)[1:-1],

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.request import getproxies
 
 from texapi_core.settings import CallOptions, Settings
 from texapi_core.wire.escapes import has_escapes, unescaped, unescaped_with_places
@@ -25,7 +26,7 @@ _REQUEST_ID = "x-request-id"
 
 
 class Secrets:
-    """The key and the header values of a call. Its repr is `***`, and it pickles empty."""
+    """The key, header values and proxies' passwords of a call. Its repr is `***`, and it pickles empty."""
 
     __slots__ = ("_steps", "_values")
 
@@ -132,7 +133,7 @@ NO_SECRETS = Secrets()
 
 
 def secrets_of(settings: Settings, options: CallOptions) -> Secrets:
-    """The secrets of a call: the key and the values of the user's headers."""
+    """The secrets of a call: the key, the values of the user's headers and the passwords of proxies."""
     if options.extra_headers:  # not cached: they may belong to one end user
         return _secrets_in(settings.api_key, (*settings.default_headers, *options.extra_headers.items()))
     return _default_secrets(settings.api_key, settings.default_headers)
@@ -146,4 +147,12 @@ def _default_secrets(api_key: str, headers: tuple[tuple[str, str], ...]) -> Secr
 def _secrets_in(api_key: str, headers: tuple[tuple[str, str], ...]) -> Secrets:
     values = [value for name, value in headers if name.lower() != _REQUEST_ID]
     words = [word for value in values for word in (value, *value.split()) if len(word) >= _MIN_LENGTH]
-    return Secrets((api_key, *words))
+    return Secrets((api_key, *words, *_passwords_of_proxies()))
+
+
+@lru_cache(maxsize=1)
+def _passwords_of_proxies() -> list[str]:
+    """Passwords of the environment's proxies, also those in which a mark of an address stands unescaped."""
+    addresses = [address.partition("//")[2] or address for address in getproxies().values()]
+    passwords = [address.rpartition("@")[0].partition(":")[2] for address in addresses]
+    return [password for password in passwords if len(password) >= _MIN_LENGTH]

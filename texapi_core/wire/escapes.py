@@ -19,7 +19,7 @@ _ESCAPE = re.compile(
     r"|(?P<bytes>(?:%[89A-Fa-f][0-9A-Fa-f])+)"
     r"|&(?:amp;)*(?P<entity>#0*[0-9]{1,7};?|#[xX]0*[0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,30};)"
     r"|\\++(?:u(?P<four>[0-9A-Fa-f]{4})|u\{0*(?P<braced>[0-9A-Fa-f]{1,6})\}|U(?P<eight>[0-9A-Fa-f]{8})"
-    r"|x(?P<two>[0-9A-Fa-f]{2})|(?P<space>[nrt])|(?P<mark>(?=[^A-Za-z0-9\s]))|)"
+    r"|x(?P<two>[0-9A-Fa-f]{2})|(?P<octal>[0-3]?[0-7]{1,2})|(?P<space>[nrt])|(?P<mark>(?=[^A-Za-z0-9\s]))|)"
 )
 
 
@@ -77,4 +77,4 @@ def _meaning(found: re.Match[str]) -> str:
         return urllib.parse.unquote(written, errors="replace")
     if kind == "entity":
         return html.unescape(f"&{written}")
-    return chr(min(int(written, 16), _MAX_CODE_POINT))
+    return chr(min(int(written, 8 if kind == "octal" else 16), _MAX_CODE_POINT))
