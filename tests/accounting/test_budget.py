@@ -172,6 +172,24 @@ def test_an_image_counts_by_a_fixed_bound() -> None:
     assert asked.cost == asked.tokens * Decimal("3.75") / 1_000_000
 
 
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"system": "x" * 400},
+        {"documents": [{"text": "x" * 400}]},
+        {"guided_json": {"properties": {"x" * 400: {"type": "string"}}}},
+        {"max_completion_tokens": 10, "max_tokens": 410},
+        {"max_completion_tokens": 410, "max_tokens": 10},
+    ],
+)
+def test_whatever_a_request_adds_is_in_the_bound(extra: dict[str, Any]) -> None:
+    payload = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 10}
+
+    plain, more = upper_bound(payload, bundled_prices()), upper_bound(payload | extra, bundled_prices())
+
+    assert more.tokens >= plain.tokens + 400
+
+
 @pytest.mark.parametrize("bad", [{"max_cost": -1}, {"budget_window": "a week"}, {"max_tokens_total": -5}])
 def test_an_invalid_budget_is_an_error_at_construction(endpoint: Endpoint, bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):

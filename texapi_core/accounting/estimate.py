@@ -21,6 +21,8 @@ _MEDIA = {"image_url": _IMAGE_TOKENS, "input_image": _IMAGE_TOKENS, "image": _IM
 _FILES = frozenset({"file", "input_file", "document", "video_url", "video"})
 """Parts whose tokens do not follow from their size: they count as the model's whole context."""
 _DECLARED = ("tools", "functions", "response_format")
+"""Members for which a provider adds a prompt of its own."""
+_COUNTED_APART = frozenset({"messages", "model"})
 _BYTES_PER_TOKEN = 4
 """Of ordinary text, to tell whether a prompt is longer than its price allows."""
 _USUAL_ANSWER = 256
@@ -48,15 +50,24 @@ def likely_tokens(payload: Mapping[str, Any]) -> float:
 
 def _most_tokens(payload: Mapping[str, Any]) -> tuple[int, int]:
     """The most tokens of the prompt and of the answer; of an answer without a limit 0."""
-    limit = payload.get("max_completion_tokens") or payload.get("max_tokens") or 0
-    output_tokens = int(limit) * int(payload.get("n") or 1)
-    declared = {name: payload[name] for name in _DECLARED if payload.get(name)}
+    limit = max(int(payload.get(name) or 0) for name in ("max_completion_tokens", "max_tokens"))
+    output_tokens = limit * int(payload.get("n") or 1)
     input_tokens = _tokens_of(payload.get("messages"), str(payload.get("model") or ""))
-    if declared:
-        input_tokens += _TOKENS_OF_TOOLS + _tokens_of(
-            json.dumps(declared, ensure_ascii=False, default=str), ""
-        )
+    # Any member may become a part of the prompt: `system` or `documents` of a relay, a schema to guide by.
+    others = {
+        name: value for name, value in payload.items() if name not in _COUNTED_APART and _has_text(value)
+    }
+    if others:
+        input_tokens += _tokens_of(json.dumps(others, ensure_ascii=False, default=str), "")
+    if any(map(payload.get, _DECLARED)):
+        input_tokens += _TOKENS_OF_TOOLS
     return input_tokens, output_tokens
+
+
+def _has_text(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_text, value.values()))
+    return any(map(_has_text, value)) if isinstance(value, (list, tuple)) else isinstance(value, str)
 
 
 def _cost(price: ModelPrice, input_tokens: int, output_tokens: int) -> Any:

@@ -20,6 +20,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "input_tokens": ("input_tokens", "prompt_tokens", "tokens_in", "input"),
     "output_tokens": ("output_tokens", "completion_tokens", "tokens_out", "output"),
     "cost": ("cost", "cost_usd", "amount", "amount_usd", "charge", "charged", "total_cost", "price", "usd"),
+    "currency": ("currency", "currency_code"),
 }
 """Field -> accepted column names, in lower case with `_` between words."""
 _COUNTS = ("input_tokens", "output_tokens")
@@ -80,7 +81,7 @@ def read_format(path: Path) -> StatementFormat:
         StatementError: the file cannot be read, or has other keys.
     """
     try:
-        known = tomllib.loads(path.read_text("utf-8"))
+        known = tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise StatementError(f"{path} does not describe a statement: {error}") from None
     keys = [one.name for one in fields(StatementFormat)]
@@ -111,8 +112,10 @@ def read_statement(path: Path, format: StatementFormat | None = None) -> list[En
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter=written.delimiter, strict=True)
             return list(_entries(reader, written))
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise StatementError(f"{path} cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise StatementError(f"{path} is not in UTF-8: save it as CSV in UTF-8.") from error
     except csv.Error as error:
         raise StatementError(f"{path} cannot be read: line {reader.line_num}: {error}") from error
 
@@ -137,10 +140,13 @@ def _find_columns(header: Sequence[str], format: StatementFormat) -> dict[str, i
             columns[name] = _place(known[0], normal)
     if "request_id" not in columns and not {"day", "model"} <= columns.keys():
         raise StatementError(
-            f"A statement needs a column `request_id`, or `day` and `model`; this has {', '.join(header)}."
+            f"A statement needs a column `request_id`, or `day` and `model`; this has {', '.join(header)}. "
+            "Describe one with other names or another delimiter than a comma in a file for `--columns`."
         )
     if not columns.keys() & set(FIGURES):
         raise StatementError("A statement needs a column of tokens or of cost to compare.")
+    if "cost" not in columns:
+        columns.pop("currency", None)
     return columns
 
 
@@ -171,6 +177,11 @@ class _Reader:
         self._format = format
         self._header = header
         self._columns = columns
+        mark = re.escape(format.thousands)
+        # Elsewhere the mark is none of thousands: 0.02 may be written for 0,02 and is not 2.
+        self._grouped = (
+            re.compile(rf"\A[+-]?[1-9]\d{{0,2}}(?:{mark}\d{{2,3}})*{mark}\d{{3}}(?!\d)") if mark else None
+        )
 
     def entry(self, row: Sequence[str], line: int) -> Entry:
         if len(row) != len(self._header):
@@ -190,12 +201,17 @@ class _Reader:
             raise StatementError(
                 f"The statement's line {line} has neither a request id nor a day and a model."
             )
+        del found["currency"]
         return Entry(**found)
 
     def _value(self, name: str, text: str) -> Any:
         if name == "day":
             return self._day(text)
         if name in ("request_id", "model"):
+            return text
+        if name == "currency":
+            if text.upper() != "USD":
+                raise ValueError("USD")
             return text
         return self._number(text, is_cost=name == "cost")
 
@@ -210,8 +226,8 @@ class _Reader:
 
     def _number(self, text: str, *, is_cost: bool) -> Any:
         plain = text.replace("$", "", 1).removesuffix("USD").strip() if is_cost else text
-        if self._format.thousands:
-            plain = plain.replace(self._format.thousands, "")
+        if self._grouped:
+            plain = self._grouped.sub(lambda found: found[0].replace(self._format.thousands, ""), plain, 1)
         if self._format.decimal != ".":
             plain = plain.replace(".", "x").replace(self._format.decimal, ".")
         number = Decimal(plain) if _NUMBER.fullmatch(plain) and len(plain) < 100 else None
