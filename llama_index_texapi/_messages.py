@@ -77,20 +77,22 @@ def to_openai_message_dicts(
                 )
                 if message.additional_kwargs:
                     wire = with_generated(wire, _generated_extras(message))
-                converted.append(wire)
+                converted.append(_named(wire, message))
             elif role == "tool":
                 about = message.additional_kwargs
                 converted.append(tool_message(about.get("tool_call_id"), content, name=about.get("name")))
             else:
-                wire = {"role": role, "content": content}
-                if name := message.additional_kwargs.get("name"):
-                    wire["name"] = name
-                converted.append(wire)
+                converted.append(_named({"role": role, "content": content}, message))
         except ValueError as error:
             if type(error) is not ValueError:
                 raise
             raise at_message(position, error) from error
     return place_media(converted, tool_media)
+
+
+def _named(wire: WireMessage, message: ChatMessage) -> WireMessage:
+    name = message.additional_kwargs.get("name")
+    return {**wire, "name": name} if name else wire
 
 
 def _wire_content(message: ChatMessage, role: str) -> str | list[Part]:

@@ -19,6 +19,12 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 """Where an object is in memory, in its text."""
 _TEXTS = {"json": "json", "custom_tool_call_output": "output"}
 """Type of a block of a result -> the member with a text, or with what is to be one."""
+_PARTS_OF_RESPONSES: Mapping[str, tuple[str, ...]] = {
+    "output_text": ("annotations", "logprobs"),
+    "input_image": ("image_url", "detail", "file_id"),
+    "input_file": ("file_data", "file_url"),
+}
+"""Type of a part of OpenAI Responses -> members that chat completions have in another place, or not."""
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
 
@@ -91,7 +97,7 @@ def typed_result(part: Any) -> Any:
 
 
 def typed(part: Any) -> Any:
-    """A part of Gemini or Bedrock, which has no type, as a block with one; a provider's text as text.
+    """A part of Gemini or Bedrock, which has no type, as a block with one; one of OpenAI Responses, a text.
 
     Any other part is returned unchanged.
     """
@@ -104,7 +110,7 @@ def typed(part: Any) -> Any:
     if isinstance(block_type, str) and _TEXTS.get(block_type) in part:
         return {"type": "text", "text": _json(part[_TEXTS[block_type]])}
     if "type" in part:
-        return part
+        return _of_responses(part)
     if isinstance(part.get("text"), str):
         return {"type": "text", "text": part["text"]}
     if "json" in part:
@@ -118,6 +124,24 @@ def typed(part: Any) -> Any:
             return _media(
                 kind, source["bytes"], f"{_MIME_TYPES[kind]}/{held.get('format')}", held.get("name")
             )
+    return part
+
+
+def _of_responses(part: Block) -> Block:
+    """A part of an input of OpenAI Responses as one of chat completions; any other part unchanged."""
+    part_type = part["type"]
+    if not isinstance(part_type, str):
+        return part
+    rest = {name: value for name, value in part.items() if name not in _PARTS_OF_RESPONSES.get(part_type, ())}
+    if part_type in ("input_text", "output_text") and isinstance(part.get("text"), str):
+        return {**rest, "type": "text"}
+    if part_type == "input_image" and isinstance(part.get("image_url"), str):
+        detail = {"detail": part["detail"]} if part.get("detail") else {}
+        return {**rest, "type": "image_url", "image_url": {"url": part["image_url"], **detail}}
+    if part_type == "input_file":
+        address = {"url": part["file_url"]} if part.get("file_url") else {}
+        data = {"base64": part["file_data"]} if part.get("file_data") else {}
+        return {**rest, "type": "file", **(data or address)}
     return part
 
 
