@@ -24,6 +24,7 @@ from tests.conftest import Endpoint
 from tests.gateway import Gateway
 from tests.properties.strategies import examples
 from texapi_core import __version__
+from texapi_core.cli import guard
 from texapi_core.cli.language import vietnamese
 from texapi_core.cli.parser import COMMANDS
 from texapi_core.cli.table import table_lines
@@ -100,6 +101,51 @@ def test_help_imports_little() -> None:
 
     assert int(count) < 150
     assert not {"openai", "pydantic", "sqlalchemy", "langchain_core", "texapi_core.settings"} & set(modules)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="streams are closed by the shell of Unix")
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code", "says"),
+    [
+        ("<&-", "chat -m gpt-5.2", 2, "the prompt is empty"),
+        (">&-", "--version", 5, "cannot be written"),
+        (">&-", "--help", 5, "cannot be written"),
+        (">&-", "usage --bogus", 2, "Unknown arguments: --bogus. See"),
+        (">/dev/full", "--help", 5, "cannot be written"),
+        (">/dev/full", "usage --help", 5, "cannot be written"),
+        ("2>&-", "usage --bogus", 2, ""),
+    ],
+)
+def test_a_stream_that_is_closed_or_full(closed: str, arguments: str, code: int, says: str) -> None:
+    if "/dev/full" in closed and not Path("/dev/full").exists():
+        pytest.skip("Linux has a device that is always full")
+    command = ["sh", "-c", f'exec "$0" -c "$1" {arguments} {closed}', sys.executable, COMMAND]
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "TEXAPI_API_KEY": "k"}
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment)
+
+    assert ended.returncode == code
+    assert says in ended.stderr
+    assert "report" not in ended.stderr
+
+
+def test_the_language_stands_anywhere() -> None:
+    before, between, after = (
+        texapi_command.run(words.split()).stderr
+        for words in ("--language vi ledger info", "ledger --language vi info", "ledger info --language vi")
+    )
+
+    assert before == between == after
+    assert before.startswith("Ledger nào?")
+
+
+def test_help_and_pages_list_every_exit_code() -> None:
+    codes = {str(value) for name, value in vars(guard).items() if name.isupper() and isinstance(value, int)}
+    shown = texapi_command.run(["--help"]).stdout.partition("Exit codes: ")[2]
+
+    assert set(re.findall(r"(?:^|; )(\d+) ", shown.replace("\n", " "))) == {"0", *codes}
+    for page in ("docs/usage.md", "docs/vi/usage.md"):
+        text = (Path(__file__).parent.parent / page).read_text("utf-8")
+        assert set(re.findall(r"^\| (\d+) \|", text, re.MULTILINE)) == {"0", *codes}
 
 
 def test_without_arguments_it_shows_its_help() -> None:

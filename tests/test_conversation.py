@@ -13,11 +13,13 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
+from sqlalchemy import make_url
 
 from tests import texapi_command
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
-from texapi_core.cli import chat
+from texapi_core.accounting.ledger.rejected import rejected_path
+from texapi_core.cli import chat, line_history
 
 pty = pytest.importorskip("pty", reason="Windows has no terminals of this kind")
 
@@ -75,12 +77,17 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, endpoint: Endpoint) -> Iterator[Terminal]:
+def environment(tmp_path: Path, endpoint: Endpoint) -> dict[str, str]:
     (tmp_path / ".texapi_history").write_text("what I asked yesterday\n", "utf-8")
     environment = {"HOME": str(tmp_path), "INPUTRC": "/dev/null"}
     environment |= {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "utf-8:strict"}  # as in a locale of a country
     keys = {"TEXAPI_API_KEY": endpoint.api_key, "TEXAPI_BASE_URL": endpoint.base_url}
-    terminal = Terminal({**environment, **keys})
+    return {**environment, **keys}
+
+
+@pytest.fixture
+def terminal(environment: dict[str, str]) -> Iterator[Terminal]:
+    terminal = Terminal(environment)
     yield terminal
     terminal.close()
 
@@ -131,15 +138,71 @@ def test_a_conversation(terminal: Terminal, gateway: Gateway, tmp_path: Path) ->
     assert terminal.process.wait(_SECONDS) == 0
     history = tmp_path / ".texapi_history"
     lines = history.read_text("utf-8", "replace").splitlines()
-    assert lines[:4] == ["what I asked yesterday", "Hello", "what I asked yesterday", "A long answer"]
-    assert lines[-1] == "Next"
+    assert lines[:4] == ["what I asked yesterday", "Hello", "Hello", "what I asked yesterday"]
+    assert lines[-2:] == ["A long answer", "Next"]
+
+
+def test_lines_of_two_conversations_at_once_are_kept_also_after_a_kill(
+    terminal: Terminal, environment: dict[str, str], gateway: Gateway, tmp_path: Path
+) -> None:
+    other = Terminal(environment)
+    try:
+        terminal.until("> ")
+        other.until("> ")
+        for one, text in ((terminal, "first of one"), (other, "first of two"), (terminal, "second of one")):
+            gateway.answer("Yes.")
+            one.press(f"{text}\n")
+            one.until("req.*\n> ")
+        other.press(_CTRL_D)
+        assert other.process.wait(_SECONDS) == 0
+    finally:
+        other.close()
+    terminal.process.kill()
+
+    lines = (tmp_path / ".texapi_history").read_text("utf-8").splitlines()
+    assert lines == ["what I asked yesterday", "first of one", "first of two", "second of one"]
+
+
+def test_the_history_is_cut_to_its_latest_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    readline = pytest.importorskip("readline")
+    shown: list[str] = []
+    monkeypatch.setattr(readline, "add_history", shown.append)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    history = tmp_path / ".texapi_history"
+    history.write_text("".join(f"line {number}\n" for number in range(2_001)), "utf-8")
+    line_history.load_lines()
+    line_history.add_line("một dòng \udcff")
+
+    assert (len(shown), shown[0], shown[-1]) == (1_000, "line 1001", "line 2000")
+    lines = history.read_text("utf-8", "surrogateescape").split("\n")
+    assert (lines[0], lines[-3:]) == ("line 1001", ["line 2000", "một dòng \udcff", ""])
+
+
+def test_a_user_without_a_home_directory_has_no_history(
+    monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint
+) -> None:
+    import pwd
+
+    def no_entry(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", no_entry)
+    monkeypatch.setattr(chat, "_prompt", lambda _: None)
+    environment = {"TEXAPI_API_KEY": endpoint.api_key, "TEXAPI_BASE_URL": endpoint.base_url}
+    ended = texapi_command.run(["chat", "-m", "gpt-5.2"], env=environment, input="Hello\nexit\n")
+
+    assert ended.exit_code == 0
+    assert "tokens in" in ended.stderr
+    assert rejected_path(make_url("postgresql://host/usage")) == Path("texapi/host-usage.rejected.jsonl")
 
 
 def test_answers_of_a_conversation_as_json(
     monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint, gateway: Gateway
 ) -> None:
     monkeypatch.setattr(chat, "_prompt", lambda _: None)
-    monkeypatch.setattr(chat, "_load_history", lambda: None)
+    monkeypatch.setattr(chat, "load_lines", lambda: None)
+    monkeypatch.setattr(chat, "add_line", lambda _: None)
     environment = {"TEXAPI_API_KEY": endpoint.api_key, "TEXAPI_BASE_URL": endpoint.base_url}
     gateway.answer("One.")
     words = ["chat", "-m", "gpt-5.2", "--json"]

@@ -19,7 +19,7 @@ from tests.forked import run
 from tests.gateway import Fault, Gateway
 from texapi_core.accounting import LedgerSink, budget, flush_ledgers, ledger, open_for_reading
 from texapi_core.accounting.accounts import Account, Limit, Reservation, Settlement
-from texapi_core.accounting.ledger.budgets import read_budgets
+from texapi_core.accounting.ledger.budgets import budget_lines, read_budgets
 from texapi_core.accounting.ledger.upkeep import prune
 from texapi_core.accounting.record import Spending
 from texapi_core.accounting.reservation_stores import stores
@@ -153,3 +153,26 @@ def test_a_pruned_call_counts_once(request: pytest.FixtureRequest, tmp_path: Pat
     assert isinstance(found, dict)
     assert [balance.spent_cost for balance in found.values()] == [2 * 10**11]
     forget_stores()
+
+
+@pytest.mark.parametrize(
+    ("window", "limit", "hours"),
+    [
+        ("24h", 3, None),
+        ("24h", 1.5, 12),
+        ("30d", 3, 48),
+        ("30d", 40, None),
+        ("day", 1.5, 12),
+        ("day", 3, None),
+    ],
+)
+def test_when_a_budget_will_be_gone_is_within_one_window(
+    window: str, limit: float, hours: int | None
+) -> None:
+    """Of one USD a day, of which one is spent: a budget of the last 24 hours never has two days to count."""
+    now = datetime(2026, 11, 28, 6, tzinfo=UTC)
+    account = Account("all", "", Window(window))
+    caps = (int(limit * 10**12), None)
+    (line,) = budget_lines(account, caps, spent=(10**12, 0), reserved=(0, 0), of_day=(10**12, 0), now=now)
+
+    assert line.gone_at == (None if hours is None else now + timedelta(hours=hours))

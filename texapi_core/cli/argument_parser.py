@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -45,6 +46,10 @@ class Parser(argparse.ArgumentParser):
         """All that `--help` shows."""
         return self._in_language(super().format_help())
 
+    def print_help(self, file: Any = None) -> None:
+        """Write it; argparse would not tell that it cannot be written."""
+        (file or sys.stdout).write(self.format_help())
+
     @staticmethod
     def _in_language(text: str) -> str:
         return say("usage: ") + text.removeprefix("usage: ")
@@ -56,7 +61,8 @@ class Parser(argparse.ArgumentParser):
              if (match := re.fullmatch(pattern, message, re.DOTALL))),
             message,
         )  # fmt: skip
-        print_error(f"{found} {say('See {command} --help.', command=self.prog)}")
+        end = "" if found.endswith(".") else "."
+        print_error(f"{found}{end} {say('See {command} --help.', command=self.prog)}")
         self.exit(2)
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import stat
 import sys
-from contextlib import suppress
 from os import fstat
-from pathlib import Path
 from typing import Any
 
 import texapi_core
@@ -15,6 +12,7 @@ from texapi_core.accounting import CallRecord, add_listener, remove_listener
 from texapi_core.cli.call_settings import call_settings
 from texapi_core.cli.guard import NO_GATEWAY, USAGE_ERROR, stop
 from texapi_core.cli.language import say
+from texapi_core.cli.line_history import add_line, load_lines
 from texapi_core.cli.rows import print_rows
 from texapi_core.cli.terminal import print_error
 from texapi_core.request.payload import build_payload
@@ -22,7 +20,6 @@ from texapi_core.settings import Settings
 from texapi_core.wire.text import printable
 from texapi_core.wire.values import ChatDelta
 
-_HISTORY = Path.home() / ".texapi_history"
 _NOT_TEXT = "The input is not text in UTF-8."
 _EXIT = ("exit", "quit", "/exit", "/quit")
 
@@ -163,7 +160,7 @@ def _shown(text: str) -> str:
 
 def _converse(talk: _Talk, *, as_json: bool) -> None:
     """Ask line by line until Ctrl-D; Ctrl-C ends an answer or a line, and arrow keys bring earlier lines."""
-    _load_history()
+    load_lines()
     print_error(say("A conversation: Ctrl-D or `exit` ends it, Ctrl-C stops an answer."))
     while True:
         try:
@@ -181,27 +178,10 @@ def _converse(talk: _Talk, *, as_json: bool) -> None:
             return
         if not text.strip():
             continue
+        add_line(text)
         try:
             talk.ask(text, as_json=as_json)
         except KeyboardInterrupt:
             print_error(say("Stopped."))
         except texapi_core.TexAPIError as error:
             print_error(say("{error} `texapi doctor` looks for the cause.", error=error))
-
-
-def _load_history() -> None:
-    """Earlier lines, kept in a file of the home directory."""
-    try:
-        import readline  # not on Windows
-    except ImportError:
-        return
-    with suppress(OSError):
-        readline.read_history_file(_HISTORY)
-    readline.set_history_length(1_000)
-    atexit.register(_save_history, readline)
-
-
-def _save_history(readline: Any) -> None:
-    with suppress(OSError):
-        _HISTORY.touch(0o600)
-        readline.write_history_file(_HISTORY)

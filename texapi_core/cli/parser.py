@@ -315,6 +315,7 @@ def make_parser(words: Sequence[str] | None = None) -> Parser:
         if group not in groups:
             text = say("Look after the ledger: info, prune, export.")
             parent = groups[""].add_parser(group, help=text, description=text)
+            _add_language(parent)
             groups[group] = parent.add_subparsers(
                 metavar=say("COMMAND"), title=say("commands"), required=True
             )

@@ -96,6 +96,7 @@ def budget_lines(
     """A line per limit of an account. The pairs are 10⁻¹² USD and tokens; `of_day` is of 24 hours."""
     window = account.window
     end = window.end(now)
+    days_left = Decimal((end - now if end else now - window.start(now)) / _DAY)
     for column, (unit, one) in enumerate((("USD", PICO), ("tokens", Decimal(1)))):
         if limits[column] is None:
             continue
@@ -104,7 +105,7 @@ def budget_lines(
         )
         left = cap - gone - held
         gone_at = now if left <= 0 else None
-        if left > 0 and rate and (days := left / rate) < 36_500:
+        if left > 0 and rate and (days := left / rate) < days_left:
             gone_at = now + _DAY * float(days)
         yield BudgetLine(
             scope=account.scope,
@@ -116,6 +117,6 @@ def budget_lines(
             spent=gone,
             reserved=held,
             left=left,
-            gone_at=None if gone_at and end and gone_at >= end else gone_at,
+            gone_at=gone_at,
             resets_at=end,
         )

@@ -22,12 +22,14 @@ def rejected_path(url: sa.URL) -> Path:
     """The file beside an SQLite ledger, e.g. `usage.db.rejected.jsonl`.
 
     For PostgreSQL, and where the ledger's folder is missing: `$XDG_STATE_HOME/texapi` or
-    `~/.local/state/texapi`, named by the host and the database.
+    `~/.local/state/texapi`, named by the host and the database; for a user without a home directory, as in
+    some containers, `texapi` in the working directory.
     """
     path = sqlite_path(url)
     if path is not None and path.parent.is_dir():
         return path.with_name(path.name + ".rejected.jsonl")
-    folder = Path(os.environ.get(_STATE_ENV) or Path.home() / ".local" / "state") / "texapi"
+    state = os.environ.get(_STATE_ENV) or os.path.expanduser("~/.local/state")
+    folder = Path(state if os.path.isabs(state) else ".") / "texapi"
     given = path.as_posix() if path else f"{url.host or url.query.get('host') or 'localhost'}-{url.database}"
     return folder / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', given).strip('_')}.rejected.jsonl"
 
