@@ -42,7 +42,9 @@ from texapi_core.adapter_base.parameters import (
     Stop,
     argument_names,
     arguments_of_a_call,
+    check_aliases,
     check_parameters,
+    field_aliases,
     merge_parameters,
 )
 from texapi_core.adapter_base.schema_cache import with_signature
@@ -110,6 +112,7 @@ class ChatTexAPI(ChatParameters, ToolCallingChatModel, EventStreamingChatModel, 
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             refuse_unknown_arguments(type(self).__name__, kwargs, argument_names(type(self)))
+            check_aliases(kwargs, field_aliases(type(self)))
             if kwargs.get("base_url", "") is None:
                 del kwargs["base_url"]
             if isinstance(kwargs.get("profile"), TableProfile):

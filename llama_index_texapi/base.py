@@ -116,7 +116,7 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
         def __init__(self, model: str, **kwargs: Unpack[TexAPIArguments]) -> None: ...
     else:
 
-        def __init__(self, model: str, **kwargs: Any) -> None:
+        def __init__(self, model: str | None = None, **kwargs: Any) -> None:
             if kwargs.get("class_name") == type(self).class_name():
                 del kwargs["class_name"]  # from `model_dump`
             api_base, base_url = kwargs.pop("api_base", None), kwargs.pop("base_url", None)
@@ -126,8 +126,9 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
                 http_async_client=kwargs.get("http_async_client"), async_http_client=async_http_client
             )
             kwargs = {k: v for k, v in kwargs.items() if v is not None or k == "stream_idle_timeout"}
+            if model is not None:
+                kwargs["model"] = model
             super().__init__(
-                model=model,
                 api_base=resolve_alias(api_base=api_base, base_url=base_url) or env_base_url(),
                 **kwargs,
             )

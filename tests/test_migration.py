@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from openai.resources.chat.completions import Completions
 from openai.resources.responses import Responses
+from pydantic import ValidationError
 
 from langchain_texapi import ChatTexAPI, TexAPISettingsError
 from llama_index_texapi import TexAPI
 from llama_index_texapi._arguments import OTHER_NAMES
 from tests.conftest import Endpoint
+from tests.gateway import Gateway
 from texapi_core.adapter_base.parameters import NOT_IN_PAYLOAD, SENT, argument_names
 from texapi_core.settings import arguments_of_others
 
@@ -104,6 +106,84 @@ def test_the_error_says_what_to_do(model_class: Any) -> None:
         model_class(model="m", api_key="sk-tex-1", use_responses_api=False)
     with pytest.raises(TexAPISettingsError, match="Did you mean `temperature`"):
         model_class(model="m", api_key="sk-tex-1", temprature=0)
+
+
+@pytest.mark.parametrize("model_class", [ChatTexAPI, TexAPI])
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"azure_deployment": "d", "api_version": "v"}, "Use `model`: TexAPI has no deployments"),
+        ({"temprature": 0}, "Did you mean `temperature`"),
+        ({"model": "m", "tools": []}, "Pass it to a call, or in `extra_body"),
+        ({"model": "m", "response_format": {}}, "Pass it to a call, or in `extra_body"),
+        ({"model": "m", "provider": {}}, r"no argument `provider`\. Parameters that only the gateway knows"),
+    ],
+)
+def test_the_error_comes_before_others_and_guesses_no_other_word(
+    model_class: Any, arguments: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(TexAPISettingsError, match=says):
+        model_class(api_key="sk-tex-1", **arguments)
+
+
+@pytest.mark.parametrize("model_class", [ChatTexAPI, TexAPI])
+def test_a_model_without_a_name_is_refused(model_class: Any) -> None:
+    with pytest.raises(ValidationError, match="model\n  Field required"):
+        model_class(api_key="sk-tex-1")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"model": "m", "model_name": "n"},
+        {"model": "m", "stop": ["a"], "stop_sequences": ["b"]},
+        {"model": "m", "timeout": 3, "request_timeout": 4},
+        {"model": "m", "base_url": "https://a.example/v1", "texapi_api_base": "https://b.example/v1"},
+    ],
+)
+def test_two_names_of_one_setting_with_two_values_are_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(TexAPISettingsError, match="are one setting: pass one"):
+        ChatTexAPI(api_key="sk-tex-1", **arguments)
+
+
+def test_so_they_are_in_a_call(endpoint: Endpoint, gateway: Gateway) -> None:
+    model = ChatTexAPI(model="gpt-5.2", **endpoint.for_langchain())
+    with pytest.raises(TexAPISettingsError, match="`timeout` and `request_timeout` are one setting"):
+        model.invoke("Hello", timeout=3, request_timeout=4)
+    assert model.invoke("Hello", timeout=30, request_timeout=30).text
+    assert len(gateway.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("temprature", "Did you mean `temperature`"),
+        ("tool_choise", "Did you mean `tool_choice`"),
+        ("max_token", "Did you mean `max_tokens`"),
+        ("custom_llm_provider", "Delete it"),
+        ("openai_api_key", "Use `api_key`"),
+    ],
+)
+def test_a_typo_or_a_name_of_another_class_in_a_call_is_not_sent(
+    name: str, says: str, endpoint: Endpoint, gateway: Gateway
+) -> None:
+    wrong: Any = {name: "1"}
+    for ask in (
+        lambda: ChatTexAPI(model="gpt-5.2", **endpoint.for_langchain()).invoke("Hello", **wrong),
+        lambda: TexAPI(model="gpt-5.2", **endpoint.for_llama_index()).complete("Hello", **wrong),
+    ):
+        with pytest.raises(TexAPISettingsError, match=says):
+            ask()
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize("name", ["models", "min_tokens", "top_k", "reasoning_format", "user_id", "provider"])
+def test_what_only_a_gateway_knows_is_sent(name: str, endpoint: Endpoint, gateway: Gateway) -> None:
+    given: Any = {name: 1}
+    ChatTexAPI(model="gpt-5.2", **endpoint.for_langchain()).invoke("Hello", **given)
+    TexAPI(model="gpt-5.2", **endpoint.for_llama_index()).complete("Hello", **given)
+
+    assert [request.body[name] for request in gateway.requests] == [1, 1]
 
 
 def test_so_does_that_of_a_call(endpoint: Endpoint) -> None:

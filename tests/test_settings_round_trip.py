@@ -113,11 +113,12 @@ def test_llama_index(way: str, name: str) -> None:
 def test_langchain(name: str) -> None:
     values = TIMEOUTS if name == "request_timeout" else [_value(name, ChatTexAPI.model_fields[name])]
     for value in values:
-        arguments: Any = {"model": "m", "api_key": KEY, **LIMITS, name: value}
+        key = {} if name == "texapi_api_key" else {"api_key": KEY}
+        arguments: Any = {"model": "m", **key, **LIMITS, name: value}
         chat = ChatTexAPI(**arguments)
 
         fields: Any = json.loads(chat.model_dump_json(exclude=NOT_PLAIN | {"texapi_api_key"}))
-        restored = ChatTexAPI(**fields, api_key=KEY)
+        restored = ChatTexAPI(**fields, api_key=chat.texapi_api_key)
 
         assert type(getattr(restored, name)) is type(getattr(chat, name))
         for other in _fields(ChatTexAPI):

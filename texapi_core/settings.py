@@ -211,6 +211,17 @@ CALL_OPTIONS = ("extra_headers", "extra_query", "timeout", "max_retries", "think
 """Per-call arguments that change how a request is sent and its answer read, not its payload."""
 
 
+CALL_ONLY = ("tools", "tool_choice", "parallel_tool_calls", "response_format")
+"""Parameters of one call that users also look for in the constructor."""
+
+_SIMILAR = 0.75
+"""Of names that are likelier a typo than another name: `provider` is not a `profile`."""
+_ALMOST_EQUAL = 0.9
+"""Of names with a letter missing, doubled or swapped: `min_tokens` is not `max_tokens`."""
+_MIN_LETTERS = 8
+"""A shorter name has neighbours that mean something else, as `models` and `model`."""
+
+
 def call_options(
     arguments: Mapping[str, Any],
     labels: Callable[[], CallLabels] = CallLabels,
@@ -254,9 +265,32 @@ def _way_out(name: str, known: Collection[str]) -> str:
     """What to do about an argument: that of another class by the table, else a similar name."""
     if advice := arguments_of_others()["constructor"].get(name):
         return advice
-    guess = difflib.get_close_matches(name, known, n=1)
+    if name in CALL_ONLY:
+        return "Pass it to a call, or in `extra_body={...}` for every call."
+    guess = difflib.get_close_matches(name, known, n=1, cutoff=_SIMILAR)
     hint = f"Did you mean `{guess[0]}`? " if guess else ""
     return f"{hint}Parameters that only the gateway knows go into `extra_body={{...}}`."
+
+
+def refuse_other_names(unknown: Iterable[str], known: Collection[str]) -> None:
+    """Refuse arguments of one call that another class takes, and slips of the keyboard.
+
+    Others pass, since the gateway may know them.
+
+    Raises:
+        TexAPISettingsError: the text names the argument and what to do instead.
+    """
+    rows = arguments_of_others()
+    for name in sorted(unknown):
+        advice = rows["call"].get(name) or rows["constructor"].get(name, "")
+        if advice and "extra_body" not in advice:
+            raise settings_error(f"`{name}` is no parameter of a call. {advice} Nothing was sent.")
+        similar = difflib.get_close_matches(name, known, n=1, cutoff=_ALMOST_EQUAL)
+        if similar and len(name) >= _MIN_LETTERS:
+            raise settings_error(
+                f"`{name}` is no parameter of a call. Did you mean `{similar[0]}`? If the gateway knows "
+                f'it, pass `extra_body={{"{name}": ...}}`. Nothing was sent.'
+            )
 
 
 @cache

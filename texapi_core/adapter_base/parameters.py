@@ -12,7 +12,7 @@ from texapi_core.adapter_base.accounting_parameters import AccountingParameters
 from texapi_core.request.history import History
 from texapi_core.request.payload import ReplayReasoning, ToolMedia
 from texapi_core.request.prompt_cache import CachePrompts, check_cache_prompts
-from texapi_core.settings import CALL_OPTIONS, arguments_of_others
+from texapi_core.settings import CALL_ONLY, CALL_OPTIONS, refuse_other_names, resolve_alias
 from texapi_core.settings_checks import settings_error
 
 
@@ -164,6 +164,23 @@ def argument_names(model_class: type[BaseModel], *other_names: str) -> frozenset
     return frozenset({*fields, *(field.alias for field in fields.values() if field.alias), *other_names})
 
 
+@cache
+def field_aliases(model_class: type[BaseModel]) -> Mapping[str, str]:
+    """The fields of a constructor that have an alias -> that alias."""
+    return {name: field.alias for name, field in model_class.model_fields.items() if field.alias}
+
+
+def check_aliases(arguments: Mapping[str, Any], aliases: Mapping[str, str]) -> None:
+    """Refuse two different values for one setting, given under both of its names.
+
+    Raises:
+        TexAPISettingsError: the text has both names, never a value.
+    """
+    for name, other in aliases.items():
+        if name in arguments and other in arguments:
+            resolve_alias(**{other: arguments[other], name: arguments[name]})
+
+
 def arguments_of_a_call(
     arguments: Mapping[str, Any],
     constructor_names: Collection[str],
@@ -180,6 +197,7 @@ def arguments_of_a_call(
     Raises:
         TexAPISettingsError: the text names the argument, never its value.
     """
+    check_aliases(arguments, aliases)
     given = {aliases.get(name, name): value for name, value in arguments.items() if value is not None}
     for name in given:
         if name in constructor_names and name not in SENT and name not in NOT_IN_PAYLOAD:
@@ -212,7 +230,7 @@ def _call_parameters() -> type[BaseModel]:
 def check_parameters(arguments: Mapping[str, Any]) -> None:
     """Refuse parameters of one call that are out of range or of a wrong type.
 
-    Unknown parameters pass: the gateway may know them.
+    Unknown parameters pass, since the gateway may know them, unless they are another class's or a typo.
 
     Raises:
         TexAPISettingsError: the text names the parameter and what it may be.
@@ -220,12 +238,10 @@ def check_parameters(arguments: Mapping[str, Any]) -> None:
     given = {name: value for name, value in arguments.items() if value is not None}
     if not given:
         return
-    if unknown := given.keys() - SENT - NOT_IN_PAYLOAD:
-        for name in sorted(unknown & arguments_of_others()["call"].keys()):
-            raise settings_error(
-                f"`{name}` is no parameter of a call. {arguments_of_others()['call'][name]} Nothing was sent."
-            )
     parameters = _call_parameters()
+    taken = {*SENT, *NOT_IN_PAYLOAD, *CALL_ONLY, *parameters.model_fields}
+    if unknown := given.keys() - taken:
+        refuse_other_names(unknown, taken)
     known = {name: value for name, value in given.items() if name in parameters.model_fields}
     try:
         parameters.model_validate(known)
