@@ -225,6 +225,21 @@ def sqlite_path(url: sa.URL) -> Path | None:
     return Path(url.database)
 
 
+def identity(url: sa.URL) -> object:
+    """What changes when a ledger is another one: device and inode of a file, the URL of a server.
+
+    `None` while there is no file, or one that was emptied: SQLite then drops what its log still has.
+    """
+    path = sqlite_path(url)
+    if path is None:
+        return url.render_as_string(hide_password=True)
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found.st_size else None
+
+
 def _read_only(url: sa.URL) -> sa.URL:
     """SQLite makes files beside the database to read it, unless it may take it for immutable."""
     path = Path(url.database or "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,6 +16,7 @@ from texapi_core.accounting.ledger.schema import (
     calls,
     from_pico,
     hours,
+    identity,
     labels,
     open_ledger,
     parse_url,
@@ -46,7 +46,7 @@ class LedgerDatabase:
                 "options": f"-c statement_timeout={_BUSY_MILLISECONDS}",
             }
             parsed = parsed.update_query_dict({name: waits[name] for name in waits if name not in given})
-        self._path = None if self.is_postgresql else parsed.database
+        self._url = parsed
         self._engine = open_ledger(parsed)
         self._is_prepared_for: object = None
 
@@ -77,14 +77,8 @@ class LedgerDatabase:
         self._engine.dispose()
 
     def identity(self) -> object:
-        """Device and inode of an SQLite file, `None` while there is none; the URL of a server."""
-        if self._path is None or self._path.startswith((":", "file:")):
-            return self.shown_url
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
+        """What changes when the database is another one."""
+        return identity(self._url)
 
     def read_ledger(self, account: Account, since: datetime) -> Spending:
         """Spending of the recorded calls of an account since a time."""

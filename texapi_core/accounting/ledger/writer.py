@@ -7,7 +7,6 @@ values), which costs that record alone, or the ledger's (locked, away, full, ref
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -28,9 +27,9 @@ from texapi_core.accounting.ledger.schema import (
     begin_writing,
     call_tags,
     calls,
+    identity,
     open_ledger,
     prepare,
-    sqlite_path,
 )
 from texapi_core.accounting.record import CallRecord, bounded, log_fields
 
@@ -66,7 +65,6 @@ class LedgerWriter:
     def __init__(self, url: URL) -> None:
         self._url = url
         self._shown_url = url.render_as_string(hide_password=True)
-        self._path = sqlite_path(url)
         self._engine: Engine = open_ledger(url)
         self._prepared: object = None
         """Identity of the database whose tables are known to be there."""
@@ -233,7 +231,7 @@ class LedgerWriter:
                 with self._engine.begin() as connection:
                     begin_writing(connection)
                     self._insert_rows(connection, rows, tags)
-                if self._identity() == self._prepared:  # else it went to a file that nobody will find
+                if identity(self._url) == self._prepared:  # else it went to a file that nobody will find
                     return
 
     def _insert_rows(
@@ -270,23 +268,13 @@ class LedgerWriter:
             self._roll_ups.forget()
 
     def _prepare(self) -> None:
-        if self._prepared is not None and self._identity() == self._prepared:
+        if self._prepared is not None and identity(self._url) == self._prepared:
             return
         self._engine.dispose()  # SQLite leaves the files of a moved database alone
         self._roll_ups.forget()
         prepare(self._engine)
-        self._prepared = self._identity()
+        self._prepared = identity(self._url)
         self._has_uncounted = True
-
-    def _identity(self) -> object:
-        """Device and inode of an SQLite file, `None` while there is none."""
-        if self._path is None:
-            return self._shown_url
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
 
 
 _FOUND = sa.select(calls.c.call_id).where(calls.c.call_id.in_(sa.bindparam("ids", expanding=True)))
