@@ -69,7 +69,7 @@ jupyter: $(VENV)/notebooks-ready ## Open the notebooks in JupyterLab
 docs: $(VENV)/ready ## Build the documentation site in build/site; warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
 
-site-check: docs ## Check links and searches of the site and, in Chromium where it is installed, how its pages look
+site-check: docs ## Check links of the site and, in Chromium where it is installed, its search and how its pages look
 	@$(BIN)/python -m docs.check build/site
 
 dist: $(VENV)/ready ## Build the distributions in dist/, check their metadata, and test the wheels in isolation

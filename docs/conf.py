@@ -55,6 +55,7 @@ html_theme = "furo"
 html_title = project
 html_static_path = ["static"]
 html_css_files = ["wide-tables.css"]
+html_js_files = ["search.js"]
 html_theme_options = {"navigation_with_keys": True}
 # llms.txt and llms-full.txt are made from the sources.
 html_copy_source = True

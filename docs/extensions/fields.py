@@ -100,7 +100,10 @@ class FieldsDirective(SphinxDirective):
         """The table."""
         module, _, name = self.arguments[0].rpartition(".")
         model = getattr(import_module(module), name)
-        return self.parse_text_to_nodes(table(model, own="inherited" not in self.options))
+        made = self.parse_text_to_nodes(table(model, own="inherited" not in self.options))
+        for each in made:
+            each["classes"].append("arguments")
+        return made
 
 
 def setup(app: Any) -> None:

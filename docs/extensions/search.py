@@ -38,6 +38,10 @@ class SearchWithoutAccents(SearchEnglish):
         """The stem under which a word is kept."""
         return super().stem(without_accents(word))
 
+    def word_filter(self, word: str) -> bool:
+        """Whether a word is in the index: numbers of three digits too, which are statuses such as 429."""
+        return super().word_filter(word) or (word.isdigit() and len(word) == 3)
+
 
 def setup(app: Any) -> None:
     """Called by Sphinx."""
