@@ -7,6 +7,7 @@ import json
 import urllib.parse
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,6 +66,13 @@ def test_no_piece_of_a_secret_is_left_behind_escapes(
     assert not secrets.are_in(redacted)
     for seen in (redacted, unescaped(redacted)):
         assert not any(secret[at : at + 12] in seen for at in range(len(secret) - 11))
+
+
+@pytest.mark.parametrize("write", _ONE_CHARACTER)
+def test_a_secret_written_in_one_kind_of_escape(write: Callable[[str], str]) -> None:
+    secrets = Secrets(["planted-key-0123456789"])
+
+    assert secrets.redact("key " + "".join(map(write, "planted-key-0123456789"))) == "key ***"
 
 
 @examples

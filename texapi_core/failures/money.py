@@ -66,7 +66,7 @@ _PHRASES: dict[str, Reason] = {
 _ONLY_OF_MONEY = frozenset({"no", "low", "have any", "have enough"})
 """States that a budget has in other senses: "at no cost"."""
 _BEFORE = {"exhausted": 3, "none": 4, "reached": 4}
-_AFTER = {"exhausted": 6, "nothing": 2, "reached": 6, "ended": 5}
+_AFTER = {"exhausted": 6, "nothing": 4, "reached": 6, "ended": 5}
 """State -> words that may stand between it and its thing, where it comes before or after the thing."""
 
 
