@@ -46,7 +46,10 @@ def figures_of_the_pages() -> list[list[list[str]]]:
 @pytest.mark.parametrize("readme", [*READMES, "docs/index.md"])
 def test_the_figures_are_those_of_the_pages(readme: str) -> None:
     rows = re.findall(r"^\| \[.*$", (ROOT / readme).read_text("utf-8"), re.MULTILINE)
-    figures = [[re.findall(r"[\d.]+", cell) for cell in row.strip("| ").split(" | ")[1:]] for row in rows]
+    figures = [
+        [re.findall(r"[\d.]+", cell.replace(",", ".")) for cell in row.strip("| ").split(" | ")[1:]]
+        for row in rows
+    ]
 
     assert figures == figures_of_the_pages()
 
