@@ -317,6 +317,26 @@ def test_two_runs_on_one_output_are_refused(job: Job, gateway: Gateway) -> None:
     process.communicate()
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
+@pytest.mark.parametrize("option", [(), ("--errors", "pipe")])
+def test_an_output_that_cannot_be_read_again_is_refused(
+    job: Job, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, option: tuple[str, ...]
+) -> None:
+    """Reading `/dev/full` never ends, and a pipe forgets what it has had."""
+    job.write(request(1))
+    monkeypatch.chdir(job.folder)
+    os.mkfifo(job.folder / "pipe")
+    if not option:
+        job.out = job.folder / "pipe"
+
+    result = job.run(*option)
+
+    assert (result.exit_code, gateway.requests) == (USAGE_ERROR, [])
+    assert "pipe is a device or a pipe" in result.stderr
+    assert "Traceback" not in result.output
+    assert not (job.folder / "pipe.started").exists()
+
+
 @pytest.mark.parametrize("room", [0, 1, 700, 5_000])
 def test_a_full_disk_in_the_middle_loses_nothing(
     job: Job, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, room: int

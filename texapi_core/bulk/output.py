@@ -43,6 +43,7 @@ class _AppendFile:
             os.O_RDWR | os.O_APPEND | os.O_CREAT | (os.O_TRUNC if empty else 0) | getattr(os, "O_BINARY", 0)
         )
         self.path = path
+        _check_is_file(path)
         self._descriptor = os.open(path, flags, 0o666)
         self.size = os.fstat(self._descriptor).st_size
 
@@ -87,7 +88,7 @@ class Output:
     """The files of a batch, locked for this process. Use it as a context manager.
 
     Raises:
-        OutputError: another run writes to it, or it holds something else than answers.
+        OutputError: another run writes to it, it holds something else than answers, or it is no file.
         OSError: a file cannot be opened or written, here and in each method.
     """
 
@@ -221,8 +222,15 @@ def _is_answer(entry: dict[str, Any]) -> bool:
     return isinstance(entry.get("custom_id"), str) and isinstance(entry.get("response"), dict)
 
 
+def _check_is_file(path: Path) -> None:
+    """Refuse a device or a pipe: reading it may never end. Of a folder the system says what is wrong."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OutputError(f"{path} is a device or a pipe, which cannot be read again: choose a file.")
+
+
 def _check_errors(path: Path) -> None:
     """An errors file is written anew by each run, unless it is another file."""
+    _check_is_file(path)
     if path.exists():
         with path.open("rb") as file:
             start = file.read(len(_START))
