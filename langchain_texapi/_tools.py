@@ -11,7 +11,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_texapi._schemas import with_recursion
 from texapi_core.adapter_base.schema_cache import SchemaCache
 from texapi_core.request.schemas import too_deep
-from texapi_core.request.tools import TOOL_EXTRAS, legal_tools, named_choice, read_function
+from texapi_core.request.tools import TOOL_EXTRAS, fields_of, legal_tools, named_choice, read_function
 from texapi_core.wire.custom_tools import tool_kinds
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
@@ -56,11 +56,20 @@ def _make_definition(tool: ToolLike, strict: bool | None) -> dict[str, Any]:
     if isinstance(tool, Mapping):
         tool = read_function(tool) or tool
     try:
-        return with_recursion(convert_to_openai_tool(tool, strict=strict), tool)
+        return _described(with_recursion(convert_to_openai_tool(tool, strict=strict), tool), tool)
     except RecursionError:
         function = tool.get("function", tool) if isinstance(tool, Mapping) else tool
         name = function.get("name") or function.get("title") if isinstance(function, Mapping) else function
         raise too_deep(f"The schema of {name!r}") from None
+
+
+def _described(definition: dict[str, Any], tool: ToolLike) -> dict[str, Any]:
+    """The definition of a class without a docstring, described by its name and fields."""
+    function = definition.get("function", {})
+    if not isinstance(tool, type) or function.get("description"):
+        return definition
+    described = fields_of(function["name"], function.get("parameters", {}).get("properties", ()))
+    return {**definition, "function": {**function, "description": described}}
 
 
 def format_bound_tools(tools: Sequence[ToolLike]) -> list[Any]:

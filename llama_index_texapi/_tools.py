@@ -16,7 +16,7 @@ from llama_index.core.tools.types import ToolMetadata
 from llama_index_texapi._streaming import PARTIAL
 from texapi_core.adapter_base.replies import cut_note
 from texapi_core.adapter_base.schema_cache import SchemaCache, root_object
-from texapi_core.request.tools import legal_tools, named_choice
+from texapi_core.request.tools import fields_of, legal_tools, named_choice
 from texapi_core.wire.custom_tools import tool_kinds
 from texapi_core.wire.values import UNKNOWN_TOOLS
 
@@ -79,8 +79,8 @@ def _make_definition(metadata: ToolMetadata) -> dict[str, Any]:
     definition = _with_own_name(metadata)
     parameters = definition["function"]["parameters"]
     if metadata.description == f"{metadata.name}{_OWN_SIGNATURE}" and metadata.fn_schema is not None:
-        fields = ", ".join(metadata.fn_schema.model_fields)
-        definition["function"]["description"] = f"{metadata.name}: {fields}" if fields else metadata.name
+        described = fields_of(metadata.name or "", metadata.fn_schema.model_fields)
+        definition["function"]["description"] = described
     if "properties" not in parameters and metadata.fn_schema is not None:
         root = root_object(metadata.fn_schema.model_json_schema())
         parameters |= {name: root[name] for name in ("type", "properties", "required") if name in root}

@@ -71,14 +71,20 @@ def _problems(schema: Any, context: tuple[str, ...], root: dict[str, Any]) -> It
         yield from _problems_of_required(schema, where)
     if "$ref" in schema and not _leads_somewhere(schema["$ref"], root):
         yield f"{where}reference to component '{schema['$ref']}' which was not found in the schema."
-    for name in ("title", "description"):
-        if name in schema and not isinstance(schema[name], str):
-            yield f"{where}{schema[name]!r} is not of type 'string'."
+    yield from _problems_of_values(schema, where)
     for name in ("enum", *_LISTS):
         if name in schema and not schema[name]:
             yield f"{where}[] should be non-empty."
     for place, inner in _inner(schema):
         yield from _problems(inner, (*context, *place), root)
+
+
+def _problems_of_values(schema: dict[str, Any], where: str) -> Iterator[str]:
+    for name, value in schema.items():
+        if name in ("title", "description", "format", "pattern") and not isinstance(value, str):
+            yield f"{where}{value!r} is not of type 'string'."
+        elif value is None and name not in ("default", "const", "examples"):
+            yield f"{where}None is not valid for '{name}'."
 
 
 def _problems_of_types(schema: dict[str, Any], where: str) -> Iterator[str]:

@@ -84,6 +84,9 @@ def _check_tool(tool: Any, path: str) -> str | None:
     function = tool.get("function")
     name = function.get("name") if isinstance(function, dict) else None
     check_name(name, f"{path}.function.name")
+    if not isinstance(tool["function"].get("description", ""), str):
+        message = f"Invalid type for '{path}.function.description': expected a string, but got null instead."
+        raise invalid(f"{path}.function.description", message)
     parameters = tool["function"].get("parameters", {})
     if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
         raise invalid(f"{path}.function.parameters", "'parameters' must be a schema of an object.")

@@ -3,8 +3,8 @@
 One refused schema costs the whole request, and MCP servers send many. By public reports, providers refuse: a
 root without `type: object` or `properties` (OpenAI) or with `anyOf`, `oneOf` or `allOf` (Claude, OpenAI); an
 array without `items`, also a tuple (OpenAI, Gemini); `$schema` and required properties without a schema
-(Gemini); `null`, booleans, unknown types and references to nothing in the place of a schema (OpenAI). An
-object without properties inside another is taken.
+(Gemini); `null` for a keyword, booleans, unknown types and references to nothing in the place of a schema
+(OpenAI). An object without properties inside another is taken.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ _SYNONYMS = {
 }
 """Types as handwritten schemas name them, in lower case -> JSON schema's."""
 _REFUSED = frozenset({"$schema", "$id", "$comment"})
+_NULLABLE = frozenset({"default", "const", "examples"})
+"""Keywords whose value may be null."""
 _REFUSED_AT_ROOT = frozenset({"allOf", "anyOf", "oneOf", "$ref", "not", "enum", "const"})
 _MAPS = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
 _LISTS = ("anyOf", "allOf", "oneOf", "prefixItems")
@@ -109,6 +111,8 @@ class _Mender:
             return {"not": {}} if schema is False else {}
         mended: Schema = {}
         for name, value in schema.items():
+            if value is None and name not in _NULLABLE:
+                continue
             if name not in _REFUSED and (kept := self._keyword(name, value)) is not None:
                 mended[name] = kept[0]
         if "properties" in mended:
@@ -232,6 +236,7 @@ def _legal_text(value: Any) -> tuple[str] | None:
 
 
 _CHECKS: Mapping[str, Callable[[Any], tuple[Any] | None]] = {
+    **dict.fromkeys(("format", "pattern"), lambda value: _if(isinstance(value, str), value)),
     "type": _legal_type,
     "required": _legal_names,
     "enum": lambda value: _if(isinstance(value, list) and bool(value), value),

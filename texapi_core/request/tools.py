@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from texapi_core.request.schemas import legal_schema, too_deep
@@ -13,6 +13,7 @@ TOOL_EXTRAS = ("cache_control", "defer_loading", "async")
 """Members that stand beside a tool's function on the wire."""
 _SCHEMAS = ("parameters", "input_schema", "inputSchema")
 """Where OpenAI, Anthropic and MCP have the schema of a tool."""
+_SCHEMAS_OF_WIRE = ("parameters", "schema")
 _TYPES_OF_FUNCTIONS = (None, "function", "custom")
 
 
@@ -59,6 +60,12 @@ def legal_tools(tools: Sequence[Any]) -> list[Any]:
     return [_legal_tool(tool, position) for position, tool in enumerate(tools)]
 
 
+def fields_of(name: str, fields: Iterable[str]) -> str:
+    """The description of a class without a docstring: its name and fields."""
+    joined = ", ".join(fields)
+    return f"{name}: {joined}" if joined else name
+
+
 def distinct_tools(tools: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Legal tools, each once.
 
@@ -94,6 +101,8 @@ def _legal_tool(given: Any, position: int) -> Mapping[str, Any]:
         return _custom(tool, position) if tool.get("type") == "custom" else tool
     if not isinstance(name := function.get("name"), str) or not name.strip():
         raise ValueError(f"`tools[{position}]` needs a name, not {name!r}. Nothing was sent.")
+    if (said := _without_nulls(function)) is not function:
+        function, tool = said, {**tool, "function": said}
     if "parameters" not in function:
         return tool
     legal = _legal(function, "parameters", f"`parameters` of the tool {function.get('name')!r}")
@@ -106,6 +115,8 @@ def _custom(tool: Mapping[str, Any], position: int) -> Mapping[str, Any]:
         custom: Any = tool["custom"]
     else:
         custom = {name: tool[name] for name in ("name", "description", "format") if name in tool}
+    if isinstance(custom, Mapping):
+        custom = _without_nulls(custom)
     described = custom.get("format") if isinstance(custom, Mapping) else None
     if isinstance(described, Mapping) and described.get("type") == "grammar" and "grammar" not in described:
         grammar = {name: described[name] for name in ("syntax", "definition") if name in described}
@@ -155,10 +166,17 @@ def with_legal_response_schema(payload: dict[str, Any]) -> dict[str, Any]:
     named = response_format.get("json_schema") if isinstance(response_format, Mapping) else None
     if not isinstance(named, Mapping) or "schema" not in named:
         return payload
-    legal = _legal(named, "schema", f"`response_format`: the schema of {named.get('name')!r}")
+    legal = _legal(_without_nulls(named), "schema", f"`response_format`: the schema of {named.get('name')!r}")
     if legal is named:
         return payload
     return {**payload, "response_format": {**response_format, "json_schema": legal}}
+
+
+def _without_nulls(described: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same without members that are `None`, but for a schema: that is the schema of an empty object."""
+    if all(value is not None or name in _SCHEMAS_OF_WIRE for name, value in described.items()):
+        return described
+    return {k: v for k, v in described.items() if v is not None or k in _SCHEMAS_OF_WIRE}
 
 
 def _legal(described: Mapping[str, Any], member: str, place: str) -> Mapping[str, Any]:
