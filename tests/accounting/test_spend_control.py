@@ -110,6 +110,21 @@ def texapi(*arguments: str) -> Any:
     return texapi_command.run(list(arguments))
 
 
+@pytest.mark.parametrize("page", ["docs/spend-control.md", "docs/vi/spend-control.md"])
+def test_the_price_list_of_the_page_is_one(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (ROOT / page).read_text("utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith('    {"source"'))
+    (tmp_path / "prices.json").write_text("\n".join(lines[start : start + 2]), "utf-8")
+    monkeypatch.setenv("TEXAPI_PRICES", str(tmp_path / "prices.json"))
+    monkeypatch.delenv("TEXAPI_USAGE_LEDGER", raising=False)
+
+    (price,) = json.loads(texapi("prices", "--json").stdout)
+
+    assert price["model"] == "claude-sonnet-4-6"
+
+
 @pytest.mark.combination  # five processes that import both frameworks
 @pytest.mark.timeout(600)
 def test_five_services_share_a_balance(
