@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,3 +91,18 @@ def test_a_budget_is_closed_or_open_while_its_server_is_stopped(
         with pytest.raises(TexAPIBudgetExceededError, match=f" {spent} tokens are spent.*Nothing was sent"):
             ask(QUESTION)
     assert len(gateway.requests) == 2
+
+
+def test_a_ledger_that_cannot_be_made_says_why_in_the_database_s_words_alone(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    file = tmp_path / "missing" / "usage.db"
+    shared: dict[str, Any] = {"model": MODEL, "max_cost": 1, "usage_ledger": f"sqlite:///{file}"}
+    model = ChatTexAPI(**endpoint.for_langchain(**shared))
+
+    with pytest.raises(TexAPIBudgetUnavailableError) as raised:
+        model.invoke(QUESTION)
+
+    assert "the ledger cannot be written (unable to open database file)" in str(raised.value)
+    file.parent.mkdir()
+    assert flush_ledgers(60)

@@ -171,7 +171,8 @@ class ReservationStore:
                 if was_connected and is_broken:  # the server restarted since the last call
                     was_connected = False
                     continue
-                reason = " ".join(str(error).split()) or type(error).__name__
+                plain = getattr(error, "orig", None) or error  # without SQLAlchemy's statement and link
+                reason = " ".join(str(plain).split()) or type(error).__name__
                 self._failure = (reason, time.monotonic())
                 if reservation is not None and accounts.is_in_doubt:
                     self.settle(Settlement(reservation, _NOTHING, _NOTHING))
