@@ -18,7 +18,7 @@ help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(VENV)/ready: pyproject.toml
-	@echo "Setting up $(VENV) with what tests, notebooks and documentation need: 220 packages, 870 MB; this takes some minutes."
+	@echo "Setting up $(VENV) with what tests, notebooks and documentation need: 240 packages, 1.4 GB; this takes some minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install $(PIP_OPTIONS) "pip>=25.1"
 	$(BIN)/python -m pip install $(PIP_OPTIONS) --editable ".[all]" --group test --group lint --group notebooks --group docs --group dist

@@ -55,6 +55,10 @@ SEARCHES = {
     "khong co key chay thu": "vi/quickstart",
     "dung voi cursor": "vi/tools",
     "tra loi bi cat": "vi/quickstart",
+    "tinh tien theo khach hang": "vi/cookbook/index",
+    "doi key khong bi loi": "vi/cookbook/index",
+    "docker compose api key": "cookbook/docker",
+    "gioi han so lan goi": "vi/scale",
 }
 """What a reader types, and a page that must be among the first results."""
 FIRST = 5
