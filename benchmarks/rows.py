@@ -62,15 +62,7 @@ def _timed(work: Workloads) -> dict[str, tuple[Works, int]]:
     timed: dict[str, tuple[Works, int]] = {
         "construction": (work.construction, 1),
         "whole call": (work.call, 1),
-        "whole call, usage ledger on": (work.call_with_ledger, 1),
-        "whole call, budget on a ledger": (
-            partial(work.call_with_ledger, budget_window="month", max_tokens_total=10**12),
-            1,
-        ),
-        "whole call, rate limit of the process": (
-            partial(work.call_with, limits="auto?requests_per_minute=6000000"),
-            1,
-        ),
+        **{title: (works, 1) for title, works in _controlled(work).items()},
         "whole call, 200 messages": (partial(work.call, 200), 1),
         "binding 3 tools again": (work.binding, 1),
         "whole call, 3 tools bound": (work.call_with_tools, 1),
@@ -91,6 +83,22 @@ def _timed(work: Workloads) -> dict[str, tuple[Works, int]]:
     return timed
 
 
+def _controlled(work: Workloads) -> dict[str, Works]:
+    """Calls with what controls their money and rate; clients that have none of it make a plain call."""
+    return {
+        "whole call, usage ledger on": work.call_with_ledger,
+        "whole call, budget on a ledger": partial(
+            work.call_with_ledger, budget_window="month", max_tokens_total=10**12
+        ),
+        "whole call, budget in USD on a ledger": partial(
+            work.call_with_ledger, budget_window="month", max_cost=10**6, unpriced="count_tokens"
+        ),
+        "whole call, rate limit of the process": partial(
+            work.call_with, limits="auto?requests_per_minute=6000000"
+        ),
+    }
+
+
 def _transport(fast: bool) -> str:
     return ", aiohttp" if fast else ""
 
@@ -102,9 +110,15 @@ def counted(work: Workloads) -> dict[str, tuple[Works, Works | None, int]]:
         more = partial(works, f"{kind}-{COUNTED_CHUNKS}")
         return more, partial(works, f"{kind}-{FEW_CHUNKS}"), COUNTED_CHUNKS - FEW_CHUNKS
 
+    over_aiohttp: dict[str, tuple[Works, Works | None, int]] = {
+        "whole call, async, aiohttp": (partial(work.acall, fast=True), None, 1),
+        "text chunk, async, aiohttp": per_chunk(partial(work.astream, fast=True), "text"),
+        f"call, {CALLS_AT_ONCE} at once, aiohttp": (partial(work.fan_out, fast=True), None, CALLS_IN_ALL),
+    }
     return {
         "whole call": (work.call, None, 1),
         "whole call, async": (work.acall, None, 1),
+        **{title: (works, None, 1) for title, works in _controlled(work).items()},
         "whole call, 200 messages": (partial(work.call, 200), None, 1),
         "binding 3 tools again": (work.binding, None, 1),
         "whole call, 3 tools bound": (work.call_with_tools, None, 1),
@@ -113,6 +127,7 @@ def counted(work: Workloads) -> dict[str, tuple[Works, Works | None, int]]:
         "text chunk, async": per_chunk(work.astream, "text"),
         "reasoning chunk": per_chunk(work.stream, "reasoning"),
         "tool arguments chunk": per_chunk(work.stream, "tools"),
+        **(over_aiohttp if work.fast_clients else {}),
     }
 
 
