@@ -21,10 +21,11 @@ from llama_index.core.base.llms.types import (
 )
 
 from tests.gateway.check_messages import check_messages
+from tests.gateway.check_tools import check_kinds
 from tests.properties.line import Line
 from tests.properties.strategies import examples, texts
 from texapi_core.request.history import mend_history
-from texapi_core.request.names import with_legal_names
+from texapi_core.request.names import legal_name, with_legal_names
 
 IMAGE = "https://images.example/a.png"
 PEOPLE = st.sampled_from([None, None, "an", "Trợ lý", "Tro ly", "助手", "帮手", "x" * 70])
@@ -214,6 +215,18 @@ def test_each_turn_is_a_prefix_of_the_next(send: Send, history: list[Said], data
     end = data.draw(st.sampled_from(ends))
 
     assert is_prefix(send(history[:end]), send([*history, Said("user", "And now?")]))
+
+
+@examples
+@given(history=deformed(), name=TOOLS)
+def test_calls_of_a_custom_tool_are_legal_too(send: Send, history: list[Said], name: str) -> None:
+    assume(says_anything(history))
+
+    sent = send(history, tools=[{"type": "custom", "name": name}])
+
+    check_messages(sent)
+    tool = {"type": "custom", "custom": {"name": legal_name(name)}}
+    check_kinds({"messages": sent, "tools": [tool]})
 
 
 @examples
