@@ -37,7 +37,7 @@ from texapi_core.request.payload import (
     wire_role,
 )
 from texapi_core.request.replay import with_generated
-from texapi_core.wire.choices import CUT, NORMAL_REASONS
+from texapi_core.wire.finish_reasons import CUT, NORMAL_REASONS
 from texapi_core.wire.usage import TokenUsage
 from texapi_core.wire.values import ChatChoice, ChatReply
 

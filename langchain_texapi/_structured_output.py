@@ -21,7 +21,7 @@ from langchain_texapi._streaming import partial_object
 from langchain_texapi._tools import define_tool, is_schema
 from texapi_core.adapter_base.replies import cut_note
 from texapi_core.adapter_base.roots import ANSWER, wrapped_class, wrapped_schema, wrapped_values
-from texapi_core.wire.choices import NORMAL_REASONS
+from texapi_core.wire.finish_reasons import NORMAL_REASONS
 from texapi_core.wire.text import DECODER, excerpt, json_objects
 
 _REFUSAL_BASE: Any = getattr(exceptions, "ModelRefusalError", LangChainException)

@@ -24,7 +24,7 @@ from llama_index.core.base.llms.types import (
 
 from llama_index_texapi._messages import GENERATED_IMAGES
 from texapi_core.adapter_base.replies import tool_call_extras
-from texapi_core.wire.choices import CUT, NORMAL_REASONS
+from texapi_core.wire.finish_reasons import CUT, NORMAL_REASONS
 from texapi_core.wire.generated import (
     read_annotations,
     read_audio,

@@ -17,7 +17,7 @@ from texapi_core.failures.secrets import Secrets, secrets_of
 from texapi_core.failures.traces import conceal
 from texapi_core.limits.permit import permit_for
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
-from texapi_core.wire.choices import CUT, NORMAL_REASONS
+from texapi_core.wire.finish_reasons import CUT, NORMAL_REASONS
 from texapi_core.wire.text import printable
 from texapi_core.wire.values import ChatReply
 

@@ -18,7 +18,7 @@ from math import isfinite
 from typing import Any, Literal, Protocol
 
 from texapi_core._fork import at_fork
-from texapi_core.wire.choices import text_or_none
+from texapi_core.wire.scalars import text_or_none
 from texapi_core.wire.text import printable
 from texapi_core.wire.usage import TokenUsage
 

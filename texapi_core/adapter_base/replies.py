@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from texapi_core.request.replay import TOOL_CALL_EXTRAS
-from texapi_core.wire.choices import CUT, NORMAL_REASONS
+from texapi_core.wire.finish_reasons import CUT, NORMAL_REASONS
 from texapi_core.wire.tool_calls import ToolCall
 
 

@@ -1,42 +1,39 @@
-"""The choices of an answer or a chunk: index, message and finish reason, in any form."""
+"""The choices of an answer or a chunk, with the message or the delta in each, in any form.
+
+`parse_choices` reads those of a whole answer; `texapi_core.wire.growing` adds up those of a streamed one with
+the same functions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
-NULLS = ("null", "None")
-"""What some relays send for a null (zed-industries/zed#54058)."""
-CUT = "length"
-"""The normal finish reason of an answer that ended at a token limit."""
+from texapi_core.wire.fragments import tool_call_entries
+from texapi_core.wire.generated import CONTENT_PARTS, storable
+from texapi_core.wire.pieces import ThinkTags
+from texapi_core.wire.reasoning import (
+    NO_REASONING,
+    REASONING_FIELDS,
+    Reasoning,
+    add_thought,
+    read_reasoning,
+    split_content,
+    whole,
+)
+from texapi_core.wire.scalars import NULLS, read_index, text_or_none
+from texapi_core.wire.signatures import SIGNATURES, signed_members
+from texapi_core.wire.tool_calls import read_tool_calls
+from texapi_core.wire.values import ChatChoice
 
-
-class _FinishReasons(dict[str | None, str | None]):
-    """Finish reason -> its meaning, in any case and with Google's prefix; `None` for an unknown one."""
-
-    def __missing__(self, reason: str | None) -> str | None:
-        return self.get(str(reason).lower().replace("-", "_").removeprefix("finish_reason_"))
-
-
-_MEANINGS: dict[str | None, str | None] = {
-    None: None,
-    **dict.fromkeys(("stop", "end_turn", "stop_sequence", "eos", "eos_token"), "stop"),
-    **dict.fromkeys(("complete", "completed", "done", "finished"), "stop"),
-    **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call"), "tool_call"),
-    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "max_completion_tokens"), CUT),
-    **dict.fromkeys(("max_new_tokens", "max_length", "token_limit", "model_length"), CUT),
-    **dict.fromkeys(("model_context_window_exceeded", "context_window_exceeded"), CUT),
-    **dict.fromkeys(("content_filter", "content_filtered", "safety", "recitation"), "content_filter"),
-    **dict.fromkeys(("blocklist", "prohibited_content", "spii", "sensitive"), "content_filter"),
-    "refusal": "refusal",
-}
-NORMAL_REASONS = _FinishReasons(_MEANINGS)
-"""Finish reasons of OpenAI, Anthropic, Mistral, Together, Cohere, Gemini, Bedrock and Z.ai -> one word for
-each meaning: `stop`, `tool_call`, `length`, `content_filter`, `refusal`."""
-_COMPLETE = ("stop", "tool_call")
-"""The meanings of an answer that the model ended itself."""
-_FINAL = (CUT, "content_filter")
-"""The meanings that a later finish reason does not take back: some relays end each stream with `stop`."""
+_KNOWN_CHOICE_FIELDS = frozenset(
+    ("index", "message", "delta", "text", "finish_reason", "logprobs", "usage", "error")
+)
+_KNOWN_MESSAGE_FIELDS = REASONING_FIELDS.union(
+    ("role", "content", "refusal", "tool_calls", "function_call", "usage")
+)
 
 
 def read_choices(body: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -67,36 +64,120 @@ def choice_index(choice: Mapping[str, Any]) -> int:
     return index if isinstance(index, int) else read_index(index) or 0
 
 
-def read_index(index: Any) -> int | None:
-    """The index of a choice or a tool call; some servers send a float or text."""
-    if type(index) is int:
-        return index
-    if isinstance(index, str) and index.isdecimal():
-        return int(index[:9])
-    if isinstance(index, float) and index.is_integer():
-        return int(index)
-    return None
-
-
 def read_finish_reason(choice: Mapping[str, Any]) -> str | None:
     """Why the model stopped, `None` while it has not; some servers send null as text, `false` or 0."""
-    reason = text_or_none(choice.get("finish_reason") or None)
+    reason = choice.get("finish_reason") or None
+    if type(reason) is not str:
+        reason = text_or_none(reason)
     return None if reason in NULLS else reason
 
 
-def was_cut(finish_reason: str | None) -> bool:
-    """Whether something else than the model ended the answer: `length`, `content_filter`, nothing at all."""
-    return NORMAL_REASONS[finish_reason] not in _COMPLETE
+def parse_choices(choices: Iterable[Mapping[str, Any]], *, think_tags: bool) -> tuple[ChatChoice, ...]:
+    """The choices of a whole answer that have a message, in the order of their index."""
+    parsed = (_parse_choice(choice, think_tags=think_tags) for choice in choices)
+    return tuple(sorted(filter(None, parsed), key=attrgetter("index")))
 
 
-def later_reason(finish_reason: str | None, choice: Mapping[str, Any]) -> str | None:
-    """The finish reason of a stream after another chunk: a cut answer stays cut."""
-    is_final = finish_reason is not None and NORMAL_REASONS[finish_reason] in _FINAL
-    return finish_reason if is_final else read_finish_reason(choice) or finish_reason
-
-
-def text_or_none(value: Any) -> str | None:
-    """An id or a name as text; a few servers send numbers."""
-    if value is None or value == "" or isinstance(value, (bool, dict, list)):
+def _parse_choice(choice: Mapping[str, Any], *, think_tags: bool) -> ChatChoice | None:
+    members, finish_reason, index = message_of(choice), read_finish_reason(choice), choice_index(choice)
+    if not members:
         return None
-    return str(value)
+    message = read_message(members)
+    text, reasoning = message.text, message.reasoning
+    if reasoning.details:
+        reasoning = whole(reasoning)
+    if think_tags:
+        tags = ThinkTags()
+        thought, text = map("".join, zip(tags.add(text), tags.finish(), strict=True))
+        reasoning = add_thought(reasoning, thought)
+    entries = message.tool_call_entries
+    return ChatChoice(
+        index=index,
+        text=text,
+        reasoning=reasoning,
+        refusal=message.refusal,
+        tool_calls=read_tool_calls(entries, finish_reason) if entries else (),
+        finish_reason=finish_reason,
+        logprobs=logprobs_of(choice),
+        extras=message.extras,
+        metadata=choice_metadata(choice),
+    )
+
+
+@dataclass(slots=True)  # not frozen: that takes three times as long to make, and each chunk makes one
+class Message:
+    """What a message or a delta holds."""
+
+    text: str
+    reasoning: Reasoning
+    refusal: str
+    tool_call_entries: list[dict[str, Any]]
+    """As on the wire: whole calls, or the pieces of calls that a delta adds."""
+    extras: dict[str, Any]
+    """Members without a field above; `content_parts` holds the parts of `content` that are no text."""
+
+
+def read_message(members: Mapping[str, Any]) -> Message:
+    """A message or a delta, read from its JSON. An empty tool call is none."""
+    content = members.get("content")
+    reasoning = NO_REASONING if REASONING_FIELDS.isdisjoint(members) else read_reasoning(members)
+    has_calls = "tool_calls" in members or "function_call" in members
+    extras: dict[str, Any] = {}
+    if not _KNOWN_MESSAGE_FIELDS.issuperset(members):
+        extras = _without_empty(members, _KNOWN_MESSAGE_FIELDS)
+    if content is None or content.__class__ is str:
+        text = content or ""
+    else:
+        text, thoughts, other_parts = split_content(content)
+        if thoughts is not NO_REASONING:
+            reasoning = _beside_content(reasoning, thoughts)
+        if other_parts:
+            extras[CONTENT_PARTS] = storable(other_parts)
+        if isinstance(content, list) and SIGNATURES in (signed := signed_members(content)):
+            extras.setdefault(SIGNATURES, signed[SIGNATURES])
+    return Message(
+        text,
+        reasoning,
+        _string(members["refusal"]) if "refusal" in members else "",
+        tool_call_entries(members) if has_calls else [],
+        extras,
+    )
+
+
+def _beside_content(reasoning: Reasoning, thoughts: Reasoning) -> Reasoning:
+    """The reasoning of a message, of which its members say more than its content."""
+    text, field = (reasoning.text, reasoning.field) if reasoning.text else (thoughts.text, None)
+    if reasoning.details:
+        return Reasoning(text, field, reasoning.details, reasoning.details_field)
+    return Reasoning(text, field, thoughts.details, thoughts.details_field)
+
+
+def choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """Members of a choice that `ChatChoice` has no field for, except empty ones."""
+    return {} if _KNOWN_CHOICE_FIELDS.issuperset(choice) else _without_empty(choice, _KNOWN_CHOICE_FIELDS)
+
+
+def _without_empty(members: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    return {
+        name: storable(value)
+        for name, value in members.items()
+        if name not in known and value not in (None, "", [], {})
+    }
+
+
+def logprobs_of(choice: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]] | None:
+    """The log probabilities of a choice, `None` when there are none."""
+    logprobs = choice.get("logprobs")
+    if not isinstance(logprobs, dict):
+        return None
+    found = {
+        name: [token for token in tokens if isinstance(token, dict)]
+        for name, tokens in logprobs.items()
+        if isinstance(tokens, list)
+    }
+    return found or None
+
+
+def _string(value: Any) -> str:
+    """The value if it is text, else `""`."""
+    return value if isinstance(value, str) else ""

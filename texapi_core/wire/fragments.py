@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from texapi_core.wire.choices import NULLS, read_index
 from texapi_core.wire.generated import storable
+from texapi_core.wire.scalars import NULLS, read_index
 from texapi_core.wire.text import DECODER
 
 _KNOWN_CALL_FIELDS = frozenset({"index", "id", "type", "function", "custom", "name", "arguments"})

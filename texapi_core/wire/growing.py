@@ -6,8 +6,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from texapi_core.wire.choices import later_reason, text_or_none, was_cut
+from texapi_core.wire.choices import (
+    Message,
+    choice_metadata,
+    logprobs_of,
+    read_choices,
+    read_finish_reason,
+    read_message,
+)
 from texapi_core.wire.error_answers import raise_for_error_object, raise_for_groq_error
+from texapi_core.wire.finish_reasons import later_reason, was_cut
 from texapi_core.wire.pieces import GrowingText, ThinkTags, join_members
 from texapi_core.wire.reasoning import (
     NO_REASONING,
@@ -17,18 +25,10 @@ from texapi_core.wire.reasoning import (
     join_reasoning,
     whole,
 )
-from texapi_core.wire.reply import (
-    Message,
-    choice_metadata,
-    find_usage,
-    logprobs_of,
-    read_message,
-    reply_extras,
-    timestamp,
-    with_usage,
-)
+from texapi_core.wire.reply import reply_extras
+from texapi_core.wire.scalars import text_or_none, timestamp
 from texapi_core.wire.tool_calls import ToolCallAssembler, ToolCallDelta
-from texapi_core.wire.usage import TokenUsage, merge_usage
+from texapi_core.wire.usage import TokenUsage, find_usage, merge_usage, with_usage
 from texapi_core.wire.values import ChatChoice, ChatDelta, ChatReply
 
 _CHUNK_FIELDS = frozenset({"choices", "object", "usage"})
@@ -122,7 +122,7 @@ class GrowingChoice:
 
     def record_end(self, choice: Mapping[str, Any]) -> None:
         """Take the finish reason of a choice."""
-        self.finish_reason = later_reason(self.finish_reason, choice)
+        self.finish_reason = later_reason(self.finish_reason, read_finish_reason(choice))
 
     def unseen_part(self, members: Mapping[str, Any]) -> dict[str, Any]:
         """What a whole message adds to the deltas before it, as a delta: MiniMax ends a stream with one."""
@@ -214,7 +214,7 @@ class GrowingReply:
 
     def record_usage(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
         """Merge the usage that a chunk reports. Returns the chunk with the usage so far."""
-        usage, reported = find_usage(chunk)
+        usage, reported = find_usage(chunk, read_choices(chunk))
         if usage is not None:
             self.usage = merge_usage(self.usage, usage)
             self._reported_usage.update(reported)

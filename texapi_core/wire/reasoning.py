@@ -51,8 +51,6 @@ NO_REASONING = Reasoning()
 
 def read_reasoning(message: Mapping[str, Any]) -> Reasoning:
     """The reasoning in a message or a delta, `NO_REASONING` when it holds none."""
-    if REASONING_FIELDS.isdisjoint(message):
-        return NO_REASONING
     text, field = "", None
     for name in TEXT_FIELDS:
         value = message.get(name)

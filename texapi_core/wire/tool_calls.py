@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from texapi_core.wire.choices import was_cut
 from texapi_core.wire.custom_tools import CLOSING, OPENING, escaped
+from texapi_core.wire.finish_reasons import was_cut
 from texapi_core.wire.fragments import Fragment, json_of, read_fragment
 from texapi_core.wire.pieces import GrowingText, Nesting, join_members
 

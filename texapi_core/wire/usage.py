@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,6 +59,8 @@ _COSTS: tuple[tuple[str, str, float], ...] = (
     (_ITSELF, "cost_in_usd_ticks", 1e10),  # https://docs.x.ai/developers/cost-tracking
 )
 """Places of the cost, as in `_PLACES`, and how many of its units are one USD."""
+USAGE_FIELDS = ("usage", "usage_metadata")
+"""Members of an answer that hold its usage; `usage_metadata` is Google's."""
 _CURRENCIES = ("currency", "cost_currency")
 """Members that name the currency of the costs beside them, which is USD unless they say otherwise."""
 
@@ -281,3 +284,28 @@ def add_usage(one: TokenUsage, other: TokenUsage) -> TokenUsage:
         counts = [count for count in (getattr(one, name), getattr(other, name)) if count is not None]
         sums[name] = sum(counts) if counts else None
     return TokenUsage(**sums)
+
+
+def find_usage(
+    body: Mapping[str, Any], choices: Iterable[Mapping[str, Any]]
+) -> tuple[TokenUsage | None, Any]:
+    """Usage of an answer or a chunk with these choices, wherever it is, and the object that reports it.
+
+    Moonshot puts it into the choice of the last chunk, others into its delta, Groq into `x_groq`.
+    """
+    for name in USAGE_FIELDS:
+        if (usage := parse_usage(reported := body.get(name))) is not None:
+            return usage, reported
+    holders = (
+        holder for choice in choices for holder in (choice, choice.get("delta"), choice.get("message"))
+    )
+    for holder in (*holders, body.get("x_groq")):
+        if isinstance(holder, dict) and (usage := parse_usage(reported := holder.get("usage"))) is not None:
+            return usage, reported
+    return None, None
+
+
+def with_usage(body: Mapping[str, Any], reported: Any, usage: TokenUsage | None) -> dict[str, Any]:
+    """`body` with a `usage` that has int counts: LlamaIndex's handlers add them up unchecked."""
+    others = {name: value for name, value in body.items() if name not in USAGE_FIELDS}
+    return others if usage is None else {**others, "usage": reported_usage(reported, usage)}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from texapi_core.wire.choices import NORMAL_REASONS
+from texapi_core.wire.finish_reasons import NORMAL_REASONS
 from texapi_core.wire.reasoning import NO_REASONING, Reasoning
 from texapi_core.wire.tool_calls import ToolCall, ToolCallDelta
 from texapi_core.wire.usage import TokenUsage
