@@ -19,7 +19,7 @@ from langchain_core.runnables.config import ensure_config
 
 from texapi_core._version import __version__
 from texapi_core.accounting.record import NO_LABELS, CallLabels, labels_of
-from texapi_core.accounting.sinks import process_sinks
+from texapi_core.accounting.sinks import sinks_of
 from texapi_core.adapter_base.accounting_parameters import AccountingParameters
 from texapi_core.adapter_base.parameters import SECRET_OPTIONS
 from texapi_core.settings_checks import reveal_secret
@@ -132,7 +132,7 @@ class RecordedChatModel(BaseChatModel, AccountingParameters):
 
     @property
     def _is_recorded(self) -> bool:
-        return bool(self.accounting or process_sinks())
+        return bool(sinks_of(self.accounting))
 
 
 class _RunRecorder(BaseCallbackHandler):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from texapi_core.accounting.record import logger
+from texapi_core.accounting.sinks import sinks_of
 from texapi_core.errors import (
     FALLBACK_ERRORS,
     TexAPIError,
@@ -36,6 +37,7 @@ class Call:
         "permit",
         "secrets",
         "settings",
+        "sinks",
         "think_tags",
         "timeout",
     )
@@ -56,6 +58,8 @@ class Call:
         """Whether the model is another one than was asked for first."""
         self.secrets: Secrets = secrets_of(settings, options)
         """To be redacted from answers and errors."""
+        self.sinks = sinks_of(settings.accounting)
+        """Receive the record of the call."""
         # What one call may set for itself, else the settings.
         self.timeout = settings.timeout if options.timeout is None else options.timeout
         self.max_retries = settings.max_retries if options.max_retries is None else options.max_retries

@@ -30,7 +30,6 @@ from texapi_core.accounting.sinks import (
     CallRefused,
     Observer,
     Sink,
-    process_sinks,
 )
 from texapi_core.call import Call
 from texapi_core.failures.mapping import request_id_of
@@ -92,18 +91,15 @@ _NULL_RECORDER = NullRecorder()
 
 def record_call(call: Call, *, streamed: bool = False) -> NullRecorder:
     """A recorder that passes the record of a call to all sinks when the call ends."""
-    sinks = process_sinks()
-    if call.settings.accounting is not None:
-        sinks = (*sinks, *call.settings.accounting.sinks)
-    elif not sinks and call.permit is None:
+    if not call.sinks and call.settings.accounting is None and call.permit is None:
         return _NULL_RECORDER
-    return CallRecorder(sinks, call, streamed=streamed)
+    return CallRecorder(call, streamed=streamed)
 
 
 class CallRecorder(NullRecorder):
     """Recorder of a call with sinks."""
 
-    def __init__(self, sinks: tuple[Sink, ...], call: Call, *, streamed: bool) -> None:
+    def __init__(self, call: Call, *, streamed: bool) -> None:
         settings = call.settings
         self._started = StartedCall(
             call_id=uuid4().hex,
@@ -120,7 +116,7 @@ class CallRecorder(NullRecorder):
         self._start = time.monotonic()
         self._context = copy_context()
         self._accounting = settings.accounting or NO_ACCOUNTING
-        self._sinks = sinks
+        self._sinks = call.sinks
         self._observers: list[Observer] = []
         self._response: Any = None
         self._answer: Answer | None = None

@@ -168,6 +168,7 @@ def remove_listener(listener: Listener) -> None:
     _listeners = tuple(one for one in _listeners if one.listener != listener)
 
 
-def process_sinks() -> tuple[Sink, ...]:
-    """The sinks of every call of this process: its listeners, and the log if INFO is enabled."""
-    return (*_listeners, _LOG) if logger.isEnabledFor(logging.INFO) else _listeners
+def sinks_of(accounting: Accounting | None) -> tuple[Sink, ...]:
+    """The sinks of a call: listeners of the process, the log if INFO is enabled, and those of the model."""
+    sinks: tuple[Sink, ...] = (*_listeners, _LOG) if logger.isEnabledFor(logging.INFO) else _listeners
+    return sinks if accounting is None else (*sinks, *accounting.sinks)

@@ -7,7 +7,6 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -25,7 +24,7 @@ from texapi_core.failures.money import ADVICE, money_reason
 from texapi_core.failures.secrets import NO_SECRETS, Secrets
 from texapi_core.failures.wording import names_model, request_texts
 from texapi_core.wire.text import excerpt, printable
-from texapi_core.wire.values import ChatReply, CutStream, ErrorAnswer, MalformedAnswer
+from texapi_core.wire.values import CutStream, ErrorAnswer, MalformedAnswer
 
 _NEVER_SENT = frozenset(
     {
@@ -268,32 +267,6 @@ def too_large(limit: int, response: Any, secrets: Secrets) -> errors.TexAPIRespo
     )
     exception.request_id = request_id_of(response)
     return exception
-
-
-def redact_names(reply: ChatReply, secrets: Secrets) -> ChatReply:
-    """The reply with its model, id, finish reasons and metadata redacted, which logs and ledgers show."""
-    names = f"{reply.model} {reply.id} {reply.extras}"
-    for choice in reply.choices:
-        names += f" {choice.finish_reason} {choice.metadata}"
-    if not secrets.are_in(names):
-        return reply
-    redact = secrets.redact_json
-    choices = [
-        replace(choice, finish_reason=redact(choice.finish_reason), metadata=redact(choice.metadata))
-        for choice in reply.choices
-    ]
-    return replace(
-        reply,
-        model=redact(reply.model),
-        id=redact(reply.id),
-        extras=redact(reply.extras),
-        choices=tuple(choices),
-    )
-
-
-def partial_reply(reply: ChatReply, secrets: Secrets) -> ChatReply:
-    """The received part of a broken stream, redacted: the chunk that broke it may quote a secret."""
-    return replace(reply, raw=secrets.redact_json(reply.raw), extras=secrets.redact_json(reply.extras))
 
 
 def connection_error(error_class: type[_E], happened: str, response: Any) -> _E:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 from urllib.request import getproxies
@@ -11,6 +12,7 @@ from urllib.request import getproxies
 from texapi_core.settings import CallOptions, Settings
 from texapi_core.wire.escapes import has_escapes, unescaped, unescaped_with_places
 from texapi_core.wire.text import excerpt
+from texapi_core.wire.values import ChatReply
 
 _URL_PASSWORD = re.compile(r"(//[^/\s:@]*:)[^/\s@]+@")
 _MIN_LENGTH = 8
@@ -77,6 +79,35 @@ class Secrets:
         request_id = response.headers.get(_REQUEST_ID)
         if request_id and self.are_in(request_id):
             response.headers[_REQUEST_ID] = self.redact(request_id)
+
+    def redact_reply(self, reply: ChatReply) -> ChatReply:
+        """The reply with its model, id, finish reasons and metadata redacted, which logs and ledgers show.
+
+        Headers that contain a secret are left out.
+        """
+        names = f"{reply.model} {reply.id} {reply.extras}"
+        for choice in reply.choices:
+            names += f" {choice.finish_reason} {choice.metadata}"
+        if not self.are_in(names, "\n".join(reply.headers.values())):
+            return reply
+        redact = self.redact_json
+        choices = [
+            replace(choice, finish_reason=redact(choice.finish_reason), metadata=redact(choice.metadata))
+            for choice in reply.choices
+        ]
+        return replace(
+            reply,
+            model=redact(reply.model),
+            id=redact(reply.id),
+            headers={name: value for name, value in reply.headers.items() if not self.are_in(value)},
+            extras=redact(reply.extras),
+            choices=tuple(choices),
+        )
+
+    def redact_partial(self, reply: ChatReply) -> ChatReply:
+        """The received part of a broken stream, redacted: the chunk that broke it may quote a secret."""
+        reply = self.redact_reply(reply)
+        return replace(reply, raw=self.redact_json(reply.raw), extras=self.redact_json(reply.extras))
 
     def excerpt(self, text: bytes | str) -> str:
         """The start of a text on one line, redacted before it is cut, so that no part of a secret remains."""

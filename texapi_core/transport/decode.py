@@ -1,4 +1,4 @@
-"""The bytes of a body decompressed piece by piece, and counted: a small body may unpack to gigabytes.
+"""The bytes of a body decompressed piece by piece, since a small one may unpack to gigabytes: readers count.
 
 `gzip` and `deflate` are decoded here, since the HTTP library of openai 2 unpacks each packet at once. Other
 codings are left to the HTTP library: `Decoder.packets` then returns its decoded bytes.
@@ -7,7 +7,7 @@ codings are left to the HTTP library: `Decoder.packets` then returns its decoded
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -19,16 +19,12 @@ _GZIP = b"\x1f\x8b"
 _OWN_CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 
 
-class TooManyBytes(ValueError):
-    """A body has more bytes than the limit."""
-
-
-def decoder_of(response: Any, limit: int) -> Decoder:
+def decoder_of(response: Any) -> Decoder:
     """The decoder of the packets of a response."""
     coding = _coding(response)
     # A hook of the user may have read the body: then the library has decoded it.
     is_left_to_library = response.is_stream_consumed or coding not in {"", "identity", *_OWN_CODINGS}
-    return Decoder(None if is_left_to_library else coding, limit)
+    return Decoder(None if is_left_to_library else coding)
 
 
 def _coding(response: Any) -> str:
@@ -37,21 +33,22 @@ def _coding(response: Any) -> str:
 
 
 class Decoder:
-    """Decodes the packets of one body. Raises `TooManyBytes` beyond `limit` bytes.
+    """Decodes the packets of one body.
 
     `coding`: `None` where the HTTP library decodes.
     """
 
-    def __init__(self, coding: str | None, limit: int) -> None:
-        self._decompressor = zlib.decompressobj(zlib.MAX_WBITS | 32) if coding in _OWN_CODINGS else None
+    def __init__(self, coding: str | None) -> None:
+        self.decodes = coding in _OWN_CODINGS
+        """Whether packets are to be fed; else they are the bytes of the body."""
         self._is_raw = coding is not None
-        self._left = limit
+        self._decompressor = zlib.decompressobj(zlib.MAX_WBITS | 32) if self.decodes else None
         self._at_start = True
         self._after_member: bytes | None = None
         """The first two bytes after the end of a gzip member, `None` inside of one."""
 
     def packets(self, response: Any) -> Iterator[bytes]:
-        """The packets of the response, to be fed."""
+        """The packets of the response."""
         packets: Iterator[bytes] = response.iter_raw() if self._is_raw else response.iter_bytes()
         return packets
 
@@ -60,16 +57,8 @@ class Decoder:
         packets: AsyncIterator[bytes] = response.aiter_raw() if self._is_raw else response.aiter_bytes()
         return packets
 
-    def feed(self, packet: bytes) -> Iterable[bytes]:
+    def feed(self, packet: bytes) -> Iterator[bytes]:
         """The decoded bytes of a packet, in pieces. Raises `zlib.error` for a corrupt body."""
-        if self._decompressor is not None:
-            return self._decompressed(packet)
-        self._left -= len(packet)
-        if self._left < 0:
-            raise TooManyBytes
-        return (packet,)
-
-    def _decompressed(self, packet: bytes) -> Iterator[bytes]:
         if self._after_member is None:
             packet = yield from self._in_member(packet)
         for start in range(0, len(packet), _SLICE):
@@ -83,9 +72,6 @@ class Decoder:
         while packet:
             piece = self._decompress(packet)
             packet = self._decompressor.unconsumed_tail
-            self._left -= len(piece)
-            if self._left < 0:
-                raise TooManyBytes
             if piece:
                 yield piece
         if not self._decompressor.eof or self._after_member is not None:
@@ -127,8 +113,10 @@ def decode_start(response: Any, body: bytes, limit: int) -> bytes:
         return body[:limit]
     decoded = bytearray()
     if coding in _OWN_CODINGS:
-        with suppress(zlib.error, TooManyBytes):
-            for piece in Decoder(coding, limit).feed(body):
+        with suppress(zlib.error):
+            for piece in Decoder(coding).feed(body):
+                if len(decoded) + len(piece) > limit:
+                    break
                 decoded += piece
     if not decoded:
         try:

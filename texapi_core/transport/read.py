@@ -12,8 +12,7 @@ from texapi_core.accounting.record import logger
 from texapi_core.call import Call
 from texapi_core.errors import TexAPIError, TexAPITimeoutError
 from texapi_core.failures import mapping
-from texapi_core.failures.secrets import Secrets
-from texapi_core.transport.decode import TooManyBytes, decoder_of
+from texapi_core.transport.decode import decoder_of
 from texapi_core.transport.send import AsyncSent
 from texapi_core.wire.error_answers import raise_for_error
 from texapi_core.wire.json import parse_json_object
@@ -103,7 +102,8 @@ class Body:
         self._call = call
         self._response = response
         self._pieces: list[bytes] = []
-        self.decoder = decoder_of(response, call.settings.max_response_bytes)
+        self._left = call.settings.max_response_bytes
+        self.decoder = decoder_of(response)
         self.seconds: float | None = (
             call.timeout if isinstance(call.timeout, (int, float)) else call.timeout.read
         )
@@ -116,12 +116,12 @@ class Body:
             TexAPITimeoutError: the timeout has passed.
             TexAPIResponseTooLargeError: the body exceeds `max_response_bytes`.
         """
-        try:
-            for piece in self.decoder.feed(packet):
-                self._pieces += (piece,)
-        except TooManyBytes:
-            limit, secrets = self._call.settings.max_response_bytes, self._call.secrets
-            raise mapping.too_large(limit, self._response, secrets) from None
+        for piece in self.decoder.feed(packet) if self.decoder.decodes else (packet,):
+            self._left -= len(piece)
+            if self._left < 0:
+                limit, secrets = self._call.settings.max_response_bytes, self._call.secrets
+                raise mapping.too_large(limit, self._response, secrets)
+            self._pieces += (piece,)
         if self._deadline is not None and time.monotonic() > self._deadline:
             happened = "TexAPI did not finish the answer in time."
             raise mapping.connection_error(TexAPITimeoutError, happened, self._response)
@@ -136,12 +136,12 @@ class Body:
                 reply = keep_first_call(reply) if allows_one_call(call) else reply
                 reply = note_unknown_tools(reply, tools, call.payload.get("tools"))
                 break
-        return mapping.redact_names(reply, call.secrets)
+        return call.secrets.redact_reply(reply)
 
     def _parsed(self) -> ChatReply:
         """Some gateways stream the answer although the request did not ask for a stream."""
         body = self._text()
-        origin = _origin(self._response, self._call.secrets)
+        origin = _origin(self._response)
         if not looks_like_sse(body):
             try:
                 return parse_reply(parse_json_object(body), **origin, think_tags=self._call.think_tags)
@@ -153,7 +153,7 @@ class Body:
                 pass
         except _UNREADABLE as error:
             failure = mapping.from_answer(error, self._response, secrets, streamed=True)
-            failure.partial = mapping.partial_reply(reader.state.reply(**origin), secrets)
+            failure.partial = secrets.redact_partial(reader.state.reply(**origin))
             failure.usage = reader.state.usage
             raise failure from None
         return reader.state.reply(**origin)
@@ -185,8 +185,8 @@ class AnswerStream:
         self._secrets = call.secrets
         self._keeps_one_call = allows_one_call(call)
         self._idle_limit = call.settings.stream_idle_timeout
-        self._max_bytes = call.settings.max_response_bytes
-        self.decoder = decoder_of(response, self._max_bytes)
+        self._left = self._max_bytes = call.settings.max_response_bytes
+        self.decoder = decoder_of(response)
         self._response = response
         self._reader = StreamReader(think_tags=call.think_tags)
         self._tools = ToolNames(call.options.own_names, storable=call.options.storable_arguments)
@@ -231,17 +231,18 @@ class AnswerStream:
 
     def _deltas(self, packet: bytes) -> list[ChatDelta]:
         deltas: list[ChatDelta] = []
-        try:
-            for piece in self.decoder.feed(packet):
-                deltas += self._reader.feed(piece)
-                if self._reader.done:
-                    break
-        except TooManyBytes:
-            if not self.has_finished:
+        for piece in self.decoder.feed(packet) if self.decoder.decodes else (packet,):
+            self._left -= len(piece)
+            if self._left < 0 and not self.has_finished:
                 too_large = mapping.too_large(self._max_bytes, self._response, self._secrets)
                 self.add_partial(too_large)
-                raise too_large from None
-            self._stopped_waiting = True  # only usage could still arrive
+                raise too_large
+            if self._left < 0:
+                self._stopped_waiting = True  # only usage could still arrive
+                break
+            deltas += self._reader.feed(piece)
+            if self._reader.done:
+                break
         return deltas
 
     def wait(self) -> None:
@@ -273,14 +274,14 @@ class AnswerStream:
 
     def reply(self) -> ChatReply:
         """The answer received so far."""
-        reply = self._tools.own(self._reader.state.reply(**_origin(self._response, self._secrets)))
+        reply = self._tools.own(self._reader.state.reply(**_origin(self._response)))
         reply = keep_first_call(reply) if self._keeps_one_call else reply
         reply = note_unknown_tools(reply, self._tools, self._given_tools)
-        return mapping.redact_names(reply, self._secrets)
+        return self._secrets.redact_reply(reply)
 
     def add_partial(self, error: TexAPIError) -> None:
         """Attach the answer received so far to the error that ends the stream."""
-        error.partial = mapping.partial_reply(self.reply(), self._secrets)
+        error.partial = self._secrets.redact_partial(self.reply())
         error.usage = self._reader.state.usage
 
     def _check_idle(self) -> None:
@@ -300,10 +301,7 @@ class _Origin(TypedDict):
     headers: Mapping[str, str]
 
 
-def _origin(response: Any, secrets: Secrets) -> _Origin:
-    """Request id and headers of an answer, without headers that contain a secret."""
+def _origin(response: Any) -> _Origin:
+    """Request id and headers of an answer."""
     headers = dict(response.headers.items())
-    request_id = headers.get("x-request-id") or None
-    if secrets.are_in("\n".join(headers.values())):
-        headers = {name: value for name, value in headers.items() if not secrets.are_in(value)}
-    return {"request_id": request_id, "headers": headers}
+    return {"request_id": headers.get("x-request-id") or None, "headers": headers}

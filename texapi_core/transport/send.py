@@ -60,84 +60,83 @@ def send(call: Call, *, stream: bool = False) -> Any:
     Raises:
         TexAPIError: see `texapi_core.errors`.
     """
-    retries = Retries(call)
 
-    def post(payload: Mapping[str, Any]) -> Any:
+    def post(payload: Mapping[str, Any], earlier: int) -> Any:
+        options = _request_options(call, earlier, stream=stream)
         sent = sync_client(call.settings, call.options).post(
             call.settings.base_url + _CHAT,  # a full URL: the SDK would parse and join a path for each call
             cast_to=object,
             body={**payload, "stream": True} if stream else payload,
-            options=_request_options(call, retries, stream=stream),
+            options=options,
             # Makes the SDK return as soon as the response headers arrive.
             stream=True,
             stream_cls=_Sent,
         )
         return sent.response
 
-    return _repeated(call, retries, post)
+    return _repeated(call, post)
 
 
 async def asend(call: Call, *, stream: bool = False) -> AsyncSent:
     """The response to `POST /chat/completions`. Async twin of `send`."""
-    retries = Retries(call)
 
-    async def post(client: openai.AsyncOpenAI, payload: Mapping[str, Any]) -> AsyncSent:
+    async def post(client: openai.AsyncOpenAI, payload: Mapping[str, Any], earlier: int) -> AsyncSent:
         return await client.post(
             call.settings.base_url + _CHAT,
             cast_to=object,
             body={**payload, "stream": True} if stream else payload,
-            options=_request_options(call, retries, stream=stream),
+            options=_request_options(call, earlier, stream=stream),
             stream=True,
             stream_cls=AsyncSent,
         )
 
-    return await _in_shard(call, retries, post)
+    return await _in_shard(call, post)
 
 
 def send_for_models(call: Call) -> Any:
     """The response to `GET /models`. Raises like `send`."""
-    retries = Retries(call, is_free=True)
 
-    def get(_: Mapping[str, Any]) -> Any:
-        options, client = _request_options(call, retries), sync_client(call.settings)
+    def get(_: Mapping[str, Any], earlier: int) -> Any:
+        options, client = _request_options(call, earlier), sync_client(call.settings)
         return client.get(_MODELS, cast_to=object, options=options, stream=True, stream_cls=_Sent).response
 
-    return _repeated(call, retries, get)
+    return _repeated(call, get, is_free=True)
 
 
 async def asend_for_models(call: Call) -> AsyncSent:
     """The response to `GET /models`. Async twin of `send_for_models`."""
-    retries = Retries(call, is_free=True)
     return await _in_shard(
         call,
-        retries,
-        lambda client, _: client.get(
+        lambda client, _, earlier: client.get(
             _MODELS,
             cast_to=object,
-            options=_request_options(call, retries),
+            options=_request_options(call, earlier),
             stream=True,
             stream_cls=AsyncSent,
         ),
+        is_free=True,
     )
 
 
-def _repeated(call: Call, retries: Retries, request: Callable[[Mapping[str, Any]], Any]) -> Any:
+def _repeated(call: Call, request: Callable[[Mapping[str, Any], int], Any], *, is_free: bool = False) -> Any:
     """The response to a request, sent until it succeeds or must not be sent again.
 
-    `request` sends a payload: that of the call, or one without half characters, e.g. from a PDF.
+    `request` sends a payload: that of the call, or one without half characters, e.g. from a PDF. It is told
+    how many requests before it failed.
     """
-    permit = call.permit
+    permit, retries, earlier = call.permit, None, 0
     while True:
         if permit is not None:
             permit.acquire()
         try:
             try:
-                response = request(call.payload)
+                response = request(call.payload, earlier)
             except UnicodeEncodeError:
-                response = request(replace_lone_surrogates(call.payload))
+                response = request(replace_lone_surrogates(call.payload), earlier)
         except Exception as cause:
             error = _failure_to_send(call, cause)
-            wait = retries.wait_after(error)
+            retries = retries or Retries(call, is_free=is_free)
+            wait, earlier = retries.wait_after(error), retries.sent
             if permit is not None:
                 wait = permit.failed(error, wait)
             if wait is None:
@@ -154,11 +153,12 @@ def _repeated(call: Call, retries: Retries, request: Callable[[Mapping[str, Any]
 
 async def _in_shard(
     call: Call,
-    retries: Retries,
-    request: Callable[[openai.AsyncOpenAI, Mapping[str, Any]], Awaitable[AsyncSent]],
+    request: Callable[[openai.AsyncOpenAI, Mapping[str, Any], int], Awaitable[AsyncSent]],
+    *,
+    is_free: bool = False,
 ) -> AsyncSent:
     """Async twin of `_repeated`, with a connection of the running event loop."""
-    permit = call.permit
+    permit, retries, earlier = call.permit, None, 0
     while True:
         if permit is not None:
             await permit.aacquire()
@@ -168,15 +168,16 @@ async def _in_shard(
                 async with _limited(call):
                     client = shard.client(call.settings, call.options)
                     try:
-                        sent = await request(client, call.payload)
+                        sent = await request(client, call.payload, earlier)
                     except UnicodeEncodeError:
-                        sent = await request(client, replace_lone_surrogates(call.payload))
+                        sent = await request(client, replace_lone_surrogates(call.payload), earlier)
             except BaseException:
                 shard.release()
                 raise
         except Exception as cause:
             error = _failure_to_send(call, cause)
-            wait = retries.wait_after(error)
+            retries = retries or Retries(call, is_free=is_free)
+            wait, earlier = retries.wait_after(error), retries.sent
             if permit is not None:
                 wait = permit.failed(error, wait)
             if wait is None:
@@ -243,7 +244,7 @@ def _unsendable_place(value: Any, depth: int = 0) -> str | None:
     return None
 
 
-def _request_options(call: Call, retries: Retries, *, stream: bool = False) -> openai.RequestOptions:
+def _request_options(call: Call, earlier: int, *, stream: bool = False) -> openai.RequestOptions:
     settings, options = call.settings, call.options
     content_type = "application/json"
     for name, value in options.extra_headers.items() if options.extra_headers else ():
@@ -255,8 +256,8 @@ def _request_options(call: Call, retries: Retries, *, stream: bool = False) -> o
         # Repeated because the client may omit a `content-type` of `OPENAI_CUSTOM_HEADERS`.
         "headers": {"Content-Type": content_type},
     }
-    if retries.sent:
-        request["headers"] = {"Content-Type": content_type, RETRY_COUNT: str(retries.sent)}
+    if earlier:
+        request["headers"] = {"Content-Type": content_type, RETRY_COUNT: str(earlier)}
     if options.extra_query:
         request["params"] = dict(options.extra_query)
     return request
