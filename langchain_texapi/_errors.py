@@ -64,23 +64,14 @@ def __getattr__(name: str) -> type[TexAPIError]:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class _ModelErrors:
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is None or not isinstance(error, texapi_core.TexAPIError):
-            return
-        error_class = None if isinstance(error, ModelError) else _model_error_class(type(error))
-        if error_class is None:
-            raise error from error.__cause__
-        model_error = error_class.__new__(error_class, *error.args)
-        model_error.__dict__.update(error.__dict__)
-        raise model_error from error.__cause__
-
-
-MODEL_ERRORS = _ModelErrors()
-"""A context manager that raises errors of the gateway as `ModelError`s too."""
+def as_model_error(error: TexAPIError) -> TexAPIError:
+    """The error as one that is a `ModelError` too, to be raised from its cause."""
+    error_class = None if isinstance(error, ModelError) else _model_error_class(type(error))
+    if error_class is None:
+        return error
+    model_error = error_class.__new__(error_class, *error.args)
+    model_error.__dict__.update(error.__dict__)
+    return model_error
 
 
 def _model_error_class(error_class: type[TexAPIError]) -> type[TexAPIError] | None:

@@ -27,6 +27,7 @@ from langchain_texapi._templates import Template
 from texapi_core.adapter_base.replies import cut_note, tool_call_extras
 from texapi_core.request.foreign import read_result, typed, typed_result
 from texapi_core.request.payload import (
+    WIRE_ROLES,
     Part,
     ReplayReasoning,
     ToolMedia,
@@ -34,7 +35,6 @@ from texapi_core.request.payload import (
     at_message,
     place_media,
     tool_message,
-    wire_role,
 )
 from texapi_core.request.replay import with_generated
 from texapi_core.wire.finish_reasons import CUT, NORMAL_REASONS
@@ -83,7 +83,7 @@ def convert_messages(
 
 def _of_own_class(message: ChatMessage) -> BaseMessage:
     """The message of a role in text as the message of the class that LangChain has for it."""
-    role, kwargs = wire_role(message.role), message.additional_kwargs
+    role, kwargs = WIRE_ROLES[message.role], message.additional_kwargs
     name = message.name or kwargs.get("name")
     about: dict[str, Any] = {
         "content": message.content,
@@ -219,7 +219,7 @@ def response_metadata(
         "request_id": reply.request_id,
         "logprobs": choice.logprobs,
         "cost_details": (reply.raw.get("usage") or {}).get("cost_details"),
-        **(reply.usage.cost_fields() if reply.usage else {}),
+        **reply.cost_fields(),
         **reply.accounting,
     }
     metadata = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import texapi_core
 from langchain_texapi._call_labels import RecordedChatModel
-from langchain_texapi._errors import MODEL_ERRORS
+from langchain_texapi._errors import as_model_error
 from langchain_texapi._profile import TableProfile
 from texapi_core.adapter_base.connection import ConnectionParameters
 from texapi_core.catalog import MAX_AGE, ModelInfo
@@ -15,13 +15,17 @@ class ListingChatModel(ConnectionParameters, RecordedChatModel):
 
     def list_models(self) -> list[ModelInfo]:
         """The models that the key can use."""
-        with MODEL_ERRORS:
+        try:
             return texapi_core.list_models(self._settings())
+        except texapi_core.TexAPIError as error:
+            raise as_model_error(error) from error.__cause__
 
     async def alist_models(self) -> list[ModelInfo]:
         """The models that the key can use. Async twin of `list_models`."""
-        with MODEL_ERRORS:
+        try:
             return await texapi_core.alist_models(self._settings())
+        except texapi_core.TexAPIError as error:
+            raise as_model_error(error) from error.__cause__
 
     def refresh_models(self, *, max_age: float = MAX_AGE) -> None:
         """Use the limits, capabilities and prices in the gateway's list instead of the bundled tables.
@@ -32,14 +36,18 @@ class ListingChatModel(ConnectionParameters, RecordedChatModel):
         Raises:
             texapi_core.TexAPIError: see `texapi_core.errors`.
         """
-        with MODEL_ERRORS:
+        try:
             texapi_core.refresh_models(self._settings(), max_age=max_age)
+        except texapi_core.TexAPIError as error:
+            raise as_model_error(error) from error.__cause__
         self._renew_profile()
 
     async def arefresh_models(self, *, max_age: float = MAX_AGE) -> None:
         """Async twin of `refresh_models`."""
-        with MODEL_ERRORS:
+        try:
             await texapi_core.arefresh_models(self._settings(), max_age=max_age)
+        except texapi_core.TexAPIError as error:
+            raise as_model_error(error) from error.__cause__
         self._renew_profile()
 
     def _renew_profile(self) -> None:

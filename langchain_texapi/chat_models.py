@@ -27,7 +27,7 @@ from langchain_texapi._arguments import (
 )
 from langchain_texapi._assistant import MODEL_PROVIDER
 from langchain_texapi._call_labels import add_version, call_labels, digest
-from langchain_texapi._errors import MODEL_ERRORS
+from langchain_texapi._errors import as_model_error
 from langchain_texapi._events import EventStreamingChatModel
 from langchain_texapi._messages import convert_messages, create_chat_result
 from langchain_texapi._model_list import ListingChatModel
@@ -194,7 +194,13 @@ class ChatTexAPI(ChatParameters, ToolCallingChatModel, EventStreamingChatModel, 
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
-        arguments = {"model": self.model_name, **self._default_params}
+        arguments = {
+            "model": self.model_name,
+            "stop": self.stop,
+            "max_tokens": self.max_tokens,
+            "max_completion_tokens": self.max_completion_tokens,
+            **self.model_kwargs,
+        }
         if kwargs:
             arguments = merge_parameters(arguments, arguments_of_a_call(kwargs, (), aliases=ALIASES))
         params["ls_provider"] = MODEL_PROVIDER
@@ -219,8 +225,10 @@ class ChatTexAPI(ChatParameters, ToolCallingChatModel, EventStreamingChatModel, 
         **kwargs: Any,
     ) -> ChatResult:
         payload, options = self._request(messages, stop, kwargs, run_manager)
-        with MODEL_ERRORS:
+        try:
             reply = texapi_core.complete(self._settings(), payload, options)
+        except texapi_core.TexAPIError as error:
+            raise as_model_error(error) from error.__cause__
         return create_chat_result(reply, payload["model"], with_headers=self.include_response_headers)
 
     @with_signature
@@ -232,8 +240,10 @@ class ChatTexAPI(ChatParameters, ToolCallingChatModel, EventStreamingChatModel, 
         **kwargs: Any,
     ) -> ChatResult:
         payload, options = self._request(messages, stop, kwargs, run_manager)
-        with MODEL_ERRORS:
+        try:
             reply = await texapi_core.acomplete(self._settings(), payload, options)
+        except texapi_core.TexAPIError as error:
+            raise as_model_error(error) from error.__cause__
         return create_chat_result(reply, payload["model"], with_headers=self.include_response_headers)
 
     def _stream(
@@ -244,12 +254,14 @@ class ChatTexAPI(ChatParameters, ToolCallingChatModel, EventStreamingChatModel, 
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         payload, options = self._request(messages, stop, kwargs, run_manager, stream=True)
-        with MODEL_ERRORS:
+        try:
             for item in texapi_core.stream(self._settings(), payload, options):
                 chunk = create_chunk(item, payload["model"], with_headers=self.include_response_headers)
                 if run_manager:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
+        except texapi_core.TexAPIError as error:
+            raise as_model_error(error) from error.__cause__
 
     async def _astream(
         self,
@@ -259,12 +271,14 @@ class ChatTexAPI(ChatParameters, ToolCallingChatModel, EventStreamingChatModel, 
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         payload, options = self._request(messages, stop, kwargs, run_manager, stream=True)
-        with MODEL_ERRORS:
+        try:
             async for item in texapi_core.astream(self._settings(), payload, options):
                 chunk = create_chunk(item, payload["model"], with_headers=self.include_response_headers)
                 if run_manager:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
+        except texapi_core.TexAPIError as error:
+            raise as_model_error(error) from error.__cause__
 
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None

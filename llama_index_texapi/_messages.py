@@ -26,6 +26,7 @@ from texapi_core.adapter_base.replies import kept_extras
 from texapi_core.request.calls import join_calls, signed_call, tool_call, wire_call
 from texapi_core.request.media import address, as_base64, data_url, file_part, is_data_url
 from texapi_core.request.payload import (
+    WIRE_ROLES,
     Part,
     ReplayReasoning,
     ToolMedia,
@@ -34,7 +35,6 @@ from texapi_core.request.payload import (
     at_message,
     place_media,
     tool_message,
-    wire_role,
 )
 from texapi_core.request.replay import TOOL_CALL_EXTRAS, with_generated
 from texapi_core.wire.signatures import signed_members
@@ -59,7 +59,7 @@ def to_openai_message_dicts(
         try:
             if not isinstance(message, ChatMessage):
                 raise ValueError(f"`messages` must hold `ChatMessage`s, not {type(message).__name__}.")
-            role = wire_role(message.role)
+            role = WIRE_ROLES[message.role]
             content = _wire_content(message, role)
             if message.additional_kwargs:
                 if "cache_control" in message.additional_kwargs:

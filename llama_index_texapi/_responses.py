@@ -149,7 +149,7 @@ def create_chat_response(
     delta: str | None = None,
 ) -> ChatResponse:
     """A whole answer, streamed or not, as the framework's response."""
-    choice = reply.choice
+    choice = reply.choices[0]
     message = from_openai_message(
         text=choice.text,
         reasoning=choice.reasoning,
@@ -189,7 +189,7 @@ def _response_kwargs(reply: ChatReply, choice: ChatChoice, requested_model: str)
         "cache_creation_tokens": usage.cache_creation_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
         **(reply.cut_fields() if NORMAL_REASONS[choice.finish_reason] == CUT else {}),
-        **usage.cost_fields(),
+        **reply.cost_fields(),
         **reply.accounting,
         "finish_reason": choice.finish_reason,
         "model": reply.model or requested_model,

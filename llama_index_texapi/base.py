@@ -163,7 +163,8 @@ class TexAPI(StructuredOutputLLM, ChatParameters, ConnectionParameters):
 
     def _token_limit(self) -> int:
         """The most tokens of an answer, as the payload will have it; -1 if it is not set."""
-        bodies = (self.additional_kwargs.get("extra_body"), self.extra_body, self._parameters({}))
+        given = self.additional_kwargs
+        bodies = (given.get("extra_body"), self.extra_body, given, vars(self))
         limits = (
             body.get(name) for body in bodies if body for name in ("max_tokens", "max_completion_tokens")
         )

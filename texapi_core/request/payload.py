@@ -28,12 +28,22 @@ ToolMedia = Literal["user_message", "tool_message"]
 WireMessage = dict[str, Any]
 Part = dict[str, Any]
 
-_ROLES: Mapping[str, str] = {
-    **{name: name for name in ("system", "developer", "user", "assistant", "tool", "function")},
-    "human": "user",
-    **dict.fromkeys(("ai", "chatbot", "model", "bot"), "assistant"),
-}
-"""Role of a framework's message in lower case -> role of the wire."""
+
+class _Roles(dict[str, str]):
+    """Roles in any case; one of the user's own, e.g. `critic`, is a user."""
+
+    def __missing__(self, role: str) -> str:
+        return self.get(role.lower(), "user")
+
+
+WIRE_ROLES: Mapping[str, str] = _Roles(
+    {
+        **{name: name for name in ("system", "developer", "user", "assistant", "tool", "function")},
+        "human": "user",
+        **dict.fromkeys(("ai", "chatbot", "model", "bot"), "assistant"),
+    }
+)
+"""Role of a framework's message -> role of the wire."""
 _ATTACHED = {
     "assistant": "Attached to the assistant's message:",
     **dict.fromkeys(("system", "developer"), "Attached to the system message:"),
@@ -164,11 +174,6 @@ def tool_message(
 def at_message(position: int, error: ValueError) -> ValueError:
     """The error with the place of the message that it is about."""
     return ValueError(f"`messages[{position}]`: {error}")
-
-
-def wire_role(given: str) -> str:
-    """The role of the wire for one of a framework. One of the user's own, e.g. `critic`, is a user."""
-    return _ROLES.get(given) or _ROLES.get(given.lower(), "user")
 
 
 def _with_media_apart(message: WireMessage, content: Sequence[Part]) -> tuple[WireMessage, list[Part]]:

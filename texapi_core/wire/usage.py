@@ -97,12 +97,6 @@ class TokenUsage:
     cost_is_estimated: bool = False
     """Whether `cost` comes from a price list, since the gateway reported none."""
 
-    def cost_fields(self) -> dict[str, Any]:
-        """The cost and its source, `gateway` or `prices`, for a framework's metadata; `{}` if unknown."""
-        if self.cost is None:
-            return {}
-        return {"cost": self.cost, "cost_source": "prices" if self.cost_is_estimated else "gateway"}
-
     def as_wire(self) -> dict[str, int]:
         """The three counts under their names on the wire; unknown ones are left out."""
         counts = {

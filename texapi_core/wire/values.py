@@ -118,6 +118,15 @@ class ChatReply:
         """The first answer, which is the only one unless `n` was asked for."""
         return self.choices[0]
 
+    def cost_fields(self) -> dict[str, Any]:
+        """The cost and its source, `gateway` or `prices`, for a framework's metadata; `{}` if unknown."""
+        if self.usage is None or self.usage.cost is None:
+            return {}
+        return {
+            "cost": self.usage.cost,
+            "cost_source": "prices" if self.usage.cost_is_estimated else "gateway",
+        }
+
     def cut_fields(self) -> dict[str, Any]:
         """That an answer was cut, and the limit of the request, for a framework's metadata."""
         limit = {} if self.token_limit is None else {"token_limit": self.token_limit}
