@@ -121,8 +121,8 @@ async def asend_for_models(call: Call) -> AsyncSent:
 def _repeated(call: Call, request: Callable[[Mapping[str, Any], int], Any], *, is_free: bool = False) -> Any:
     """The response to a request, sent until it succeeds or must not be sent again.
 
-    `request` sends a payload: that of the call, or one without half characters, e.g. from a PDF. It is told
-    how many requests before it failed.
+    `request` sends a payload: that of the call, or one without half characters, e.g. from a PDF. Its second
+    argument is the number of failed attempts that may have reached the gateway.
     """
     permit, retries, earlier = call.permit, None, 0
     while True:
