@@ -174,7 +174,7 @@ def with_legal_response_schema(payload: dict[str, Any]) -> dict[str, Any]:
 
 def _without_nulls(described: Mapping[str, Any]) -> Mapping[str, Any]:
     """The same without members that are `None`, but for a schema: that is the schema of an empty object."""
-    if all(value is not None or name in _SCHEMAS_OF_WIRE for name, value in described.items()):
+    if None not in described.values():
         return described
     return {k: v for k, v in described.items() if v is not None or k in _SCHEMAS_OF_WIRE}
 
