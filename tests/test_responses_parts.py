@@ -59,6 +59,27 @@ def test_a_part_of_a_result(
             assert attached[0]["content"][1:] == [expected]
 
 
+OUTPUT = {"type": "custom_tool_call_output", "call_id": "a", "output": "3 rows"}
+OUTPUTS: list[dict[str, Any]] = [
+    OUTPUT,
+    {"type": "non_standard", "value": OUTPUT},
+    {**OUTPUT, "output": [{"type": "input_text", "text": "3"}, {"type": "input_text", "text": "rows"}]},
+]
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_an_output_as_any_version_of_langchain_holds_it(
+    gateway: Gateway, endpoint: Endpoint, output: dict[str, Any]
+) -> None:
+    langchain(endpoint).invoke([Q, called("a"), ToolMessage([output], tool_call_id="a")])
+    if isinstance(output.get("output", ""), str):
+        langchain(endpoint).invoke([Q, called("a"), HumanMessage([output])])
+
+    for request in gateway.requests:
+        said = request.body["messages"][2]
+        assert (said["role"], said["content"].split()) == ("tool", ["3", "rows"])
+
+
 @pytest.mark.parametrize("part", [{"type": "input_image", "file_id": "file_1"}, {"type": "input_file"}])
 def test_a_part_that_chat_completions_cannot_carry_is_named(
     gateway: Gateway, endpoint: Endpoint, part: dict[str, Any]

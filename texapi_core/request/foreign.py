@@ -53,6 +53,7 @@ def members_of(value: Any) -> Mapping[str, Any] | None:
 
 def read_result(block: Block) -> ForeignResult | None:
     """The result in a block of Anthropic, Bedrock, Gemini or OpenAI Responses."""
+    block = _unwrapped(block)
     block_type = block.get("type")
     if block_type == "tool_result":
         content = block.get("content")
@@ -103,12 +104,13 @@ def typed(part: Any) -> Any:
     """
     if not isinstance(part, Mapping):
         return part
+    part = _unwrapped(part)
     if (block_type := part.get("type")) == "search_result":
         marks = {name: value for name, value in part.items() if name == "cache_control"}
         text = _search_result_text(part)
         return {"type": "text", "text": text, **marks} if text else part
     if isinstance(block_type, str) and _TEXTS.get(block_type) in part:
-        return {"type": "text", "text": _json(part[_TEXTS[block_type]])}
+        return {"type": "text", "text": _text_of_output(part[_TEXTS[block_type]])}
     if "type" in part:
         return _of_responses(part)
     if isinstance(part.get("text"), str):
@@ -125,6 +127,20 @@ def typed(part: Any) -> Any:
                 kind, source["bytes"], f"{_MIME_TYPES[kind]}/{held.get('format')}", held.get("name")
             )
     return part
+
+
+def _unwrapped(block: Block) -> Block:
+    """What a `non_standard` block of LangChain holds, else the block."""
+    value = block.get("value") if block.get("type") == "non_standard" else None
+    return value if isinstance(value, Mapping) else block
+
+
+def _text_of_output(output: Any) -> str:
+    """The texts of an output of texts, a line for each, else its JSON."""
+    parts = list(map(typed, output)) if isinstance(output, list) else []
+    if parts and all(isinstance(part, Mapping) and part.get("type") == "text" for part in parts):
+        return "\n".join(str(part.get("text")) for part in parts)
+    return _json(output)
 
 
 def _of_responses(part: Block) -> Block:
