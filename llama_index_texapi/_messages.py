@@ -77,22 +77,18 @@ def to_openai_message_dicts(
                 )
                 if message.additional_kwargs:
                     wire = with_generated(wire, _generated_extras(message))
-                converted.append(_named(wire, message))
             elif role == "tool":
-                about = message.additional_kwargs
-                converted.append(tool_message(about.get("tool_call_id"), content, name=about.get("name")))
+                wire = tool_message(message.additional_kwargs.get("tool_call_id"), content)
             else:
-                converted.append(_named({"role": role, "content": content}, message))
+                wire = {"role": role, "content": content}
+            if message.additional_kwargs and (name := message.additional_kwargs.get("name")):
+                wire = {**wire, "name": name}
+            converted.append(wire)
         except ValueError as error:
             if type(error) is not ValueError:
                 raise
             raise at_message(position, error) from error
     return place_media(converted, tool_media)
-
-
-def _named(wire: WireMessage, message: ChatMessage) -> WireMessage:
-    name = message.additional_kwargs.get("name")
-    return {**wire, "name": name} if name else wire
 
 
 def _wire_content(message: ChatMessage, role: str) -> str | list[Part]:
