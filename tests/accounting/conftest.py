@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 
-from tests.accounting import postgresql
+from tests.accounting import filled, postgresql
 from texapi_core.accounting.ledger.schema import parse_url
 
 
@@ -31,3 +32,11 @@ def postgresql_url(_postgresql_server: str) -> Iterator[str]:
     with engine.connect() as connection:
         connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     engine.dispose()
+
+
+@pytest.fixture
+def filled_ledger(tmp_path: Path) -> str:
+    """The URL of a ledger with the known calls."""
+    url = f"sqlite:///{tmp_path}/usage.db"
+    filled.fill(url, filled.RECORDS)
+    return url

@@ -18,10 +18,8 @@ from tests.accounting.filled import RECORDS, call, fill
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path}/usage.db"
-    fill(url, RECORDS)
-    return url
+def url(filled_ledger: str) -> str:
+    return filled_ledger
 
 
 def texapi(*arguments: str | Path) -> Any:

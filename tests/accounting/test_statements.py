@@ -10,15 +10,13 @@ from typing import Any
 import pytest
 
 from tests import texapi_command
-from tests.accounting.filled import RECORDS, call, fill
+from tests.accounting.filled import call, fill
 from texapi_core.accounting import StatementError, StatementFormat, read_statement
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path}/usage.db"
-    fill(url, RECORDS)
-    return url
+def url(filled_ledger: str) -> str:
+    return filled_ledger
 
 
 def texapi(*arguments: str | Path) -> Any:
