@@ -35,22 +35,25 @@ def free_port() -> int:
 
 
 class Server:
-    """A server that can be stopped, started again on its port, and frozen."""
+    """A server that can be stopped, started again on its port, and frozen; with options it is over TLS."""
 
-    def __init__(self) -> None:
+    def __init__(self, *tls: str) -> None:
         self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.url = f"{'rediss' if tls else 'redis'}://127.0.0.1:{self.port}/0"
+        port = str(self.port)
+        self._listens = ["--port", "0", "--tls-port", port, *tls] if tls else ["--port", port]
         self._home = Path(tempfile.mkdtemp(prefix="texapi-redis-"))
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        command = ["redis-server", *self._listens, "--bind", "127.0.0.1", "--save", ""]
         self.process = subprocess.Popen(
             [*command, "--appendonly", "no", "--dir", str(self._home)], stdout=subprocess.DEVNULL
         )
         import redis
 
-        client = redis.Redis.from_url(self.url)
+        unverified = {"ssl_cert_reqs": "none"} if self.url.startswith("rediss:") else {}
+        client = redis.Redis.from_url(self.url, **unverified)
         wait_until(lambda: _answers(client))
         client.close()
 
