@@ -67,7 +67,8 @@ def _install_with_uv(uv: str, python: Path, requirements: Path) -> bool:
 
     print(text("with_uv"), flush=True)
     # uv does not read pip's settings, so that a machine with an index of its own is known by pip's variable.
-    environment = dict(os.environ)
+    # Copies, not hard links to its cache, which nltk refuses to read.
+    environment = {"UV_LINK_MODE": "copy", **os.environ}
     if index := os.environ.get("PIP_INDEX_URL"):
         environment.setdefault("UV_DEFAULT_INDEX", index)
     command = (uv, "pip", "install", "--quiet", "--python", python, "--requirement", requirements)

@@ -24,7 +24,7 @@ TIMES_THE_SDK = {
     "whole call": {"ChatTexAPI": (0.421, 0.426), "TexAPI": (0.404, 0.410)},
     "whole call, async": {"ChatTexAPI": (0.543, 0.534), "TexAPI": (0.498, 0.487)},
     "whole call, 200 messages": {"ChatTexAPI": (0.0306, 0.0310), "TexAPI": (0.0292, 0.0296)},
-    "whole call, 3 tools bound": {"ChatTexAPI": (0.376, 0.381), "TexAPI": (0.421, 0.425)},
+    "whole call, 3 tools bound": {"ChatTexAPI": (0.382, 0.387), "TexAPI": (0.430, 0.434)},
     "structured output, whole call": {"ChatTexAPI": (0.293, 0.297), "TexAPI": (0.407, 0.408)},
     "text chunk": {"ChatTexAPI": (0.193, 0.185), "TexAPI": (0.153, 0.146)},
     "text chunk, async": {"ChatTexAPI": (0.193, 0.185), "TexAPI": (0.153, 0.146)},

@@ -116,9 +116,9 @@ def with_custom_calls(messages: Sequence[dict[str, Any]], tools: Sequence[Any]) 
 
     Any other call stays one of a function, which every provider takes.
     """
-    custom = {name for name, kind in tool_kinds(tools).items() if kind == "custom"}
-    if not custom:
+    if not any(tool.get("type") == "custom" for tool in tools):
         return messages
+    custom = {name for name, kind in tool_kinds(tools).items() if kind == "custom"}
     return [
         {**message, "tool_calls": [_as_custom(call, custom) for call in message["tool_calls"]]}
         if "tool_calls" in message
