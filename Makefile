@@ -7,7 +7,7 @@ PIP_OPTIONS := --quiet --disable-pip-version-check
 # Examples per property test; `make test` runs 15.
 EXAMPLES ?= 100
 # More workers than cores: many tests wait for I/O.
-WORKERS ?= 3
+WORKERS ?= 4
 # Where this is set, as in many containers, every process would compile the tests again.
 unexport PYTHONDONTWRITEBYTECODE
 

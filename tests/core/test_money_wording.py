@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import texapi_core
@@ -174,6 +174,7 @@ def test_each_thing_in_each_state_is_money_in_any_wrapping(wrapping: str) -> Non
     st.sampled_from(_SENTENCES),
     st.lists(st.sampled_from(sorted(set(_WRAPPINGS) - {"cut", "in entities", "three times"})), max_size=3),
 )
+@example("budget is exhausted", ["in data", "a JSON string"])  # no error budget
 def test_wrappings_in_wrappings(text: str, wrappings: list[str]) -> None:
     value: Any = text
     for wrapping in wrappings:

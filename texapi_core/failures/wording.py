@@ -39,8 +39,8 @@ _PARAGRAPH = re.compile(r"\n[ \t]*(?=\n|[*•-])")
 _SLASH = re.compile(
     r"/(?=[\s_]{0,3}(?:s|sec|second|min|minute|m|hour|h|day|week|month|year)s?\b)", re.IGNORECASE
 )
-_SENTENCE_END = re.compile(r"[!?;|。]+|\.(?=[\s_\"')\]}*]|$)|(?<=rror):")
-"""Also the colon of `Error: budget exceeded`: an error budget is no money."""
+_SENTENCE_END = re.compile(r"[!?;|。]+|\.(?=[\s_\"')\]}*]|$)|(?<=rror)[\\\"'\s]{0,9}[:=]")
+"""Also the mark after `Error: budget exceeded` or `"error": "budget ..."`: an error budget is no money."""
 _COMMA = re.compile(r"[,、()\[\]{}]+")
 _SEPARATORS = re.compile(r"(?:[^\w.,|]|_)+")
 _STROKES = str.maketrans({"đ": "d", "ø": "o", "ł": "l"})
