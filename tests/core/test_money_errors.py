@@ -139,6 +139,7 @@ def test_a_quoted_prompt_about_money_is_no_error_about_money(error: Any) -> None
     assert money_reason(error) is None
 
 
+@pytest.mark.combination
 def test_matching_takes_time_in_proportion_to_the_text() -> None:
     """The worst texts for backtracking: a hundred times the length takes far less than a hundred squared."""
     pieces = (

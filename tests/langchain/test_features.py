@@ -9,6 +9,7 @@ from tests.generated import part_of
 from tests.langchain import features
 
 
+@pytest.mark.combination
 @pytest.mark.timeout(300)  # a hundred runs
 def test_the_table_in_the_page_is_up_to_date(gateway: Gateway) -> None:
     made_with, _, tables = part_of(features.PAGE, features.PART).partition("\n\n")

@@ -63,6 +63,7 @@ def test_both_frameworks_share_a_limit_over_tls(
     assert row["stated_requests_per_minute"] == 10_000  # in the headers of the answers
 
 
+@pytest.mark.combination
 def test_a_certificate_that_is_not_trusted_is_one_warning_and_the_call_goes_on(
     endpoint: Endpoint, limits: str, caplog: pytest.LogCaptureFixture
 ) -> None:

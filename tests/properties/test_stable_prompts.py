@@ -64,6 +64,7 @@ PARAMETERS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.combination
 def test_requests_are_the_same_in_every_process() -> None:
     """Sets and addresses in memory differ between processes."""
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
