@@ -29,6 +29,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reservati
     """A store whose thread settles nothing by itself, so that each step has one call and one end."""
     monkeypatch.setattr("texapi_core.accounting.reservations._SETTLE_SECONDS", 3600.0)
     monkeypatch.setattr("texapi_core.accounting.reservation_transactions.REFRESH_SECONDS", 3600.0)
+    monkeypatch.setattr("texapi_core.accounting.reservation_transactions._LOOK_SECONDS", 3600.0)
     found = ReservationStore(Transactions(LedgerDatabase(f"sqlite:///{tmp_path}/usage.db")), lambda due: None)
     for _ in range(3):
         one_call(found)

@@ -251,7 +251,8 @@ def test_redis_stops_and_comes_back_without_its_state(
         for _ in range(20):
             passed(one)
 
-    assert [message.partition(":")[0].partition(" (")[0] for message in caplog.messages] == [
+    # On a busy machine it may then be too slow once more.
+    assert [message.partition(":")[0].partition(" (")[0] for message in caplog.messages[:2]] == [
         "Redis does not answer",
         "Redis answers again",
     ]
