@@ -10,7 +10,6 @@ from tests.gateway import KEY, Gateway
 
 
 def main() -> None:
-    """Serve until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m tests.gateway", description=__doc__)
     parser.add_argument("--port", type=int, default=8000, help="the port to listen on")
     parser.add_argument("--key", default=KEY, help="the key to accept")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -48,7 +49,6 @@ class Application:
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         received = await _read(Request(scope, receive))
         number = self._journal.receive(received)
         request_id = self._journal.next_id("req_")
@@ -59,51 +59,34 @@ class Application:
             "x-ratelimit-reset-requests": "6ms",
         }
         is_chat = (received.method, received.path) == ("POST", CHAT_PATH)
-        line = Line(receive, send)
-        try:
-            fault = self._fault(received, is_chat=is_chat)
-            delivery = Delivery(line, headers, fault, self._settings.chunk_delay)
-            if is_chat:
-                await self._chat(received, request_id, delivery)
-            else:
-                await self._other(received, delivery)
-        except Refusal as refusal:
-            await Delivery(line, headers, Fault(), 0).refuse(refusal)
-        except (ClientGone, OSError):
-            return
-        finally:
-            line.release()
+        with contextlib.suppress(ClientGone, OSError), Line(receive, send) as line:
+            delivery = Delivery(line, headers, Fault(), 0)
+            try:
+                fault = self._fault(received, is_chat=is_chat)
+                delivery = Delivery(line, headers, fault, self._settings.chunk_delay)
+                if is_chat:
+                    await self._chat(received, request_id, delivery)
+                elif fault.replaces_answer:
+                    await delivery.replace()
+                else:
+                    await self._list_models(received, delivery)
+            except Refusal as refusal:
+                await delivery.refuse(refusal)
 
-    async def _other(self, received: ReceivedRequest, delivery: Delivery) -> None:
-        """Answer a request that is not a chat request."""
-        if delivery.fault.replaces_answer:
-            await delivery.replace()
-            return
-        try:
-            if (received.method, received.path) != ("GET", MODELS_PATH):
-                raise unknown_path(received.method, received.path)
-            self._authorize(received)
-        except Refusal as refusal:
-            await delivery.refuse(refusal)
-        else:
-            content = _encode(listing(self._settings.models))
-            await delivery.answer(200, JSON_TYPE, content)
+    async def _list_models(self, received: ReceivedRequest, delivery: Delivery) -> None:
+        if (received.method, received.path) != ("GET", MODELS_PATH):
+            raise unknown_path(received.method, received.path)
+        self._authorize(received)
+        await delivery.answer(200, JSON_TYPE, _encode(listing(self._settings.models)))
 
     async def _chat(self, received: ReceivedRequest, request_id: str, delivery: Delivery) -> None:
         """Answer a chat request and write its cost into the ledger."""
         body = received.body if isinstance(received.body, dict) else {}
         model = body.get("model")
         entry = LedgerEntry(
-            request_id=request_id,
-            response_id=None,
+            request_id,
             model=model if isinstance(model, str) else None,
-            prompt_tokens=0,
-            completion_tokens=0,
-            cached_tokens=0,
-            reasoning_tokens=0,
             streamed=body.get("stream") is True,
-            status=200,
-            completed=False,
             era=self._journal.era,
         )
         if delivery.fault.replaces_answer:
@@ -117,8 +100,7 @@ class Application:
             completion = self._complete(body)
         except Refusal as refusal:
             self._journal.write(replace(entry, status=refusal.status))
-            await delivery.refuse(refusal)
-            return
+            raise
         if body.get("stream"):
             with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
             events = stream_events(completion, self._settings.chunk_size, with_usage=with_usage)
@@ -135,7 +117,6 @@ class Application:
             raise Refusal(500, "server_error", f"The gateway failed: {error!r}") from error
 
     def _authorize(self, received: ReceivedRequest) -> None:
-        """Check the key of a request."""
         scheme, _, key = received.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or key.strip() not in self._settings.keys:
             raise unauthorized()
@@ -158,7 +139,6 @@ class Application:
 
 
 async def _read(request: Request) -> ReceivedRequest:
-    """Read a request to its end."""
     raw = await request.body()
     client = request.client
     return ReceivedRequest(
@@ -173,5 +153,4 @@ async def _read(request: Request) -> ReceivedRequest:
 
 
 def _encode(data: dict[str, Any]) -> bytes:
-    """Return the JSON of an answer."""
     return json.dumps(data, ensure_ascii=False).encode()

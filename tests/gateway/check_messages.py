@@ -85,20 +85,18 @@ def _check_call(call: Any, path: str) -> str:
     if not isinstance(identifier, str) or not identifier:
         raise invalid(f"{path}.id", "A tool call needs an id.")
     check_call_id(identifier, f"{path}.id")
-    if call.get("type") == "custom":
-        custom = call.get("custom") if isinstance(call.get("custom"), dict) else {}
-        check_name(custom.get("name"), f"{path}.custom.name")
-        if not isinstance(custom.get("input"), str):
+    kind = call.get("type")
+    if kind not in ("function", "custom"):
+        raise invalid(f"{path}.type", "The type of a tool call must be 'function' or 'custom'.")
+    called: dict[str, Any] = call[kind] if isinstance(call.get(kind), dict) else {}
+    check_name(called.get("name"), f"{path}.{kind}.name")
+    if kind == "custom":
+        if not isinstance(called.get("input"), str):
             raise invalid(f"{path}.custom.input", "The input of a custom tool must be a string.")
         return identifier
-    if call.get("type") != "function":
-        raise invalid(f"{path}.type", "The type of a tool call must be 'function' or 'custom'.")
-    function = call.get("function")
-    name = function.get("name") if isinstance(function, dict) else None
-    check_name(name, f"{path}.function.name")
     try:
-        arguments = json.loads(function.get("arguments"))
-    except (TypeError, ValueError):
+        arguments = json.loads(called["arguments"])
+    except (KeyError, TypeError, ValueError):
         arguments = None
     if not isinstance(arguments, dict):
         raise invalid(f"{path}.function.arguments", "'arguments' must be a string with a JSON object.")
@@ -122,7 +120,6 @@ def _check_result(message: dict[str, Any], path: str, awaited: list[str]) -> Non
 
 
 def _check_content(content: Any, path: str, role: str) -> None:
-    """Check that the content is a string or a list of the parts the role may have."""
     if isinstance(content, str):
         return
     if not isinstance(content, list) or not content:
@@ -132,7 +129,6 @@ def _check_content(content: Any, path: str, role: str) -> None:
 
 
 def _check_part(part: Any, path: str, allowed: Collection[str]) -> None:
-    """Check one part of the content."""
     kind = part.get("type") if isinstance(part, dict) else None
     if kind not in allowed:
         raise invalid(f"{path}.type", f"'type' must be one of {', '.join(allowed)}.")
@@ -160,7 +156,6 @@ def _check_fields(value: Any, path: str, names: tuple[str, ...]) -> None:
 
 
 def _unanswered(identifiers: list[str]) -> str:
-    """Return the message about tool calls without a result."""
     return (
         "An assistant message with 'tool_calls' must be followed by a tool message for each of "
         f"them. Without an answer: {', '.join(identifiers)}."

@@ -47,7 +47,6 @@ def check_request(body: Any, models: tuple[str, ...], *, any_schema: bool = Fals
 
 
 def _check_settings(body: dict[str, Any]) -> None:
-    """Check the plain settings of a request."""
     if not isinstance(body.get("stream", False), bool | None):
         raise invalid("stream", "'stream' must be true or false.")
     if body.get("stream_options") is not None:
@@ -79,7 +78,6 @@ def _check_number(
     highest: float | None = None,
     whole: bool = False,
 ) -> None:
-    """Check that a setting, when given, is a number inside its range."""
     value = body.get(name)
     if value is None:
         return
@@ -92,7 +90,6 @@ def _check_number(
 
 
 def _check_format(body: dict[str, Any]) -> None:
-    """Check the wanted format of the answer."""
     wanted = body.get("response_format")
     if wanted is None:
         return
@@ -110,5 +107,4 @@ def _check_format(body: dict[str, Any]) -> None:
 
 
 def _is_list_of_texts(value: Any) -> bool:
-    """Return whether a value is a list of at least one string and nothing else."""
     return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)

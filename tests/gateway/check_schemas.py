@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tests.gateway.check_strict import problems_of_strict
 from tests.gateway.refusal import invalid
 
 _TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
@@ -16,6 +15,12 @@ _MAPS = ("properties", "$defs", "definitions", "patternProperties")
 _PROPERTY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 """Claude's rule for the properties of a tool."""
 _SCHEMAS = ("items", "not", "contains", "if", "then", "else")
+_NOT_PERMITTED = (
+    *("default", "oneOf", "allOf", "not", "if", "then", "else", "contains", "propertyNames", "prefixItems"),
+    *("patternProperties", "dependentSchemas", "dependentRequired", "uniqueItems", "discriminator"),
+    *("unevaluatedProperties", "unevaluatedItems"),
+)
+_STRICT_FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid")
 
 
 def check_schemas(body: dict[str, Any]) -> None:
@@ -39,7 +44,7 @@ def check_schema(schema: Any, named: str, path: str = "parameters", *, strict: b
     """Check a schema at the root of a tool or an answer."""
     problem = next(_problems_of_root(schema), None)
     if strict and not problem:
-        problem = next(problems_of_strict(schema, ()), None)
+        problem = next(_problems_of_strict(schema, ()), None)
     if problem:
         raise invalid(path, f"Invalid schema for {named}: {problem}")
 
@@ -134,3 +139,38 @@ def _leads_somewhere(reference: Any, root: Any) -> bool:
         else:
             root = root.get(key) if isinstance(root, dict) else None
     return root is not None
+
+
+def _problems_of_strict(schema: dict[str, Any], context: tuple[str, ...]) -> Iterator[str]:
+    """What OpenAI refuses in a schema because of `strict`, the schema being legal without it."""
+    where = f"In context={context}, "
+    for name in _NOT_PERMITTED:
+        if name in schema:
+            yield f"{where}'{name}' is not permitted."
+    if "$ref" in schema and len(schema) > 1:
+        siblings = {name for name in schema if name != "$ref"}
+        yield f"{where}$ref cannot have keywords {siblings}."
+    if "$ref" not in schema and "type" not in schema and "anyOf" not in schema:
+        yield f"{where}schema must have a 'type' key."
+    if schema.get("format", "date") not in _STRICT_FORMATS:
+        yield f"{where}'{schema['format']}' is not a valid format."
+    types = schema.get("type")
+    if types == "object" or (isinstance(types, list) and "object" in types):
+        yield from _problems_of_strict_object(schema, where)
+    for place, inner in _inner(schema):
+        yield from _problems_of_strict(inner, (*context, *place))
+
+
+def _problems_of_strict_object(schema: dict[str, Any], where: str) -> Iterator[str]:
+    if schema.get("additionalProperties") is not False:
+        yield f"{where}'additionalProperties' is required to be supplied and to be false."
+    properties = schema.get("properties")
+    if not isinstance(properties, dict):
+        yield f"{where}object schema missing properties."
+        return
+    for name in properties:
+        if name not in schema.get("required", ()):
+            yield (
+                f"{where}'required' is required to be supplied and to be an array including every key in "
+                f"properties. Missing '{name}'."
+            )

@@ -8,7 +8,7 @@ from tests.gateway.check_names import check_name
 from tests.gateway.models import signs_tool_calls
 from tests.gateway.refusal import invalid
 
-_OWN_TYPES = ("custom", "web_search", "web_search_20250305")
+_PROVIDER_TYPES = ("web_search", "web_search_20250305")
 
 
 def check_tools(body: dict[str, Any]) -> list[str]:
@@ -67,51 +67,35 @@ def check_signatures(body: dict[str, Any], signed: list[str]) -> None:
                 )
 
 
-def _is_own(tool: Any) -> bool:
-    """Return whether a tool is one that a provider runs itself, or has in a form of its own."""
-    if not isinstance(tool, dict):
-        return False
-    kind = str(tool.get("type", ""))
-    return kind in _OWN_TYPES or kind.startswith("openrouter:") or tool.keys() == {"google_search"}
-
-
 def _check_tool(tool: Any, path: str) -> str | None:
-    """Check one tool and return its name; one of the provider's own has none."""
-    if _is_own(tool):
-        return _check_custom(tool, path) if tool.get("type") == "custom" else None
-    if not isinstance(tool, dict) or tool.get("type") != "function":
+    """Check one tool and return its name; one that a provider runs itself has none."""
+    tool = tool if isinstance(tool, dict) else {}
+    kind = str(tool.get("type", ""))
+    if kind in _PROVIDER_TYPES or kind.startswith("openrouter:") or tool.keys() == {"google_search"}:
+        return None
+    if kind not in ("function", "custom"):
         raise invalid(f"{path}.type", "The type of a tool must be 'function'.")
-    function = tool.get("function")
-    name = function.get("name") if isinstance(function, dict) else None
-    check_name(name, f"{path}.function.name")
-    if not isinstance(tool["function"].get("description", ""), str):
+    declared = tool[kind] if isinstance(tool.get(kind), dict) else {}
+    if kind == "custom":
+        if declared.get("name") is None:
+            raise invalid(f"{path}.custom", f"Missing required parameter: '{path}.custom'.")
+        return check_name(declared["name"], f"{path}.custom.name")
+    name = check_name(declared.get("name"), f"{path}.function.name")
+    if not isinstance(declared.get("description", ""), str):
         message = f"Invalid type for '{path}.function.description': expected a string, but got null instead."
         raise invalid(f"{path}.function.description", message)
-    parameters = tool["function"].get("parameters", {})
+    parameters = declared.get("parameters", {})
     if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
         raise invalid(f"{path}.function.parameters", "'parameters' must be a schema of an object.")
-    assert isinstance(name, str)
     return name
 
 
 def _allowed_functions(choice: dict[str, Any]) -> list[Any]:
-    """Return the functions that a choice of allowed tools names."""
     allowed = choice.get("allowed_tools", choice)
     tools = allowed.get("tools") if isinstance(allowed, dict) else None
     if not isinstance(tools, list) or not tools:
         raise invalid("tool_choice", "'allowed_tools' needs a list of tools.")
     return [tool.get(tool.get("type"), tool) if isinstance(tool, dict) else None for tool in tools]
-
-
-def _check_custom(tool: dict[str, Any], path: str) -> str:
-    """Check a tool whose input is a text and return its name."""
-    custom = tool.get("custom")
-    name = custom.get("name") if isinstance(custom, dict) else None
-    if name is None:
-        raise invalid(f"{path}.custom", f"Missing required parameter: '{path}.custom'.")
-    check_name(name, f"{path}.custom.name")
-    assert isinstance(name, str)
-    return name
 
 
 def check_kinds(body: dict[str, Any]) -> None:

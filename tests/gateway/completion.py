@@ -40,7 +40,6 @@ class Choice:
 
     @property
     def reasoning_tokens(self) -> int:
-        """How many tokens the reasoning has."""
         return count_tokens(self.reasoning or "")
 
     @property
@@ -65,17 +64,14 @@ class Completion:
 
     @property
     def completion_tokens(self) -> int:
-        """How many tokens all answers have."""
         return sum(choice.tokens for choice in self.choices)
 
     @property
     def reasoning_tokens(self) -> int:
-        """How many tokens the reasoning of all answers has."""
         return sum(choice.reasoning_tokens for choice in self.choices)
 
     @property
     def usage(self) -> dict[str, Any]:
-        """The usage as it is sent to the client."""
         prompt: dict[str, Any] = {"cached_tokens": self.prompt.cached, "audio_tokens": 0}
         if self.prompt.written is not None:
             prompt["cache_write_tokens"] = self.prompt.written
@@ -146,7 +142,6 @@ def _choose(body: dict[str, Any], answer: Answer, index: int, journal: Journal) 
 
 
 def _stop(text: str, stop: str | list[str] | None) -> str:
-    """Return the text before the first of the words that end it."""
     for word in [stop] if isinstance(stop, str) else stop or []:
         if word:
             text = text.split(word, 1)[0]
@@ -168,7 +163,6 @@ class _Budget:
         return self.is_overdrawn
 
     def spend(self, text: str, *, whole: bool = False) -> str:
-        """Return as much of a text as fits."""
         if self._left is None:
             return text
         needed = count_tokens(text)

@@ -43,7 +43,6 @@ class Delivery:
         return True
 
     async def refuse(self, refusal: Refusal) -> None:
-        """Send an error."""
         await self.answer(refusal.status, JSON_TYPE, refusal.body)
 
     async def replace(self) -> None:
@@ -64,7 +63,6 @@ class Delivery:
     async def complete(
         self, content: bytes, completion: Completion, entry: LedgerEntry, journal: Journal
     ) -> None:
-        """Send a whole answer."""
         entry = _charge(entry, completion)
         is_spoilt = self.fault.cut_after is not None or self.fault.stall_after is not None
         journal.write(replace(entry, completed=not is_spoilt))
@@ -81,7 +79,6 @@ class Delivery:
         entry: LedgerEntry,
         journal: Journal,
     ) -> None:
-        """Send an answer event by event."""
         entry = _charge(entry, completion)
         journal.write(replace(entry, completion_tokens=0, reasoning_tokens=0))
         sent = ""
@@ -129,7 +126,6 @@ class Delivery:
 
 
 def _charge(entry: LedgerEntry, completion: Completion) -> LedgerEntry:
-    """Return the line of the ledger with the cost of an answer."""
     return replace(
         entry,
         response_id=completion.id,

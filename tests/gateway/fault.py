@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from tests.gateway.refusal import error_body
+
 _DEFAULT_TYPES = {
     400: "invalid_request_error",
     401: "invalid_api_key",
@@ -51,7 +53,6 @@ class Fault:
 
     @classmethod
     def from_json(cls, text: str) -> Fault:
-        """Read a fault from the JSON that a client put into a header."""
         data = json.loads(text)
         known = {each.name for each in fields(cls)}
         if not isinstance(data, dict) or not set(data) <= known:
@@ -75,7 +76,6 @@ class Fault:
 
     @property
     def pieces(self) -> list[bytes | float]:
-        """The verbatim pieces of the body."""
         if self.raw is None:
             return []
         return [self.raw] if isinstance(self.raw, bytes) else list(self.raw)
@@ -89,24 +89,18 @@ class Fault:
             content = body.encode() if isinstance(body, str) else body
             return self.replaced_status, self.content_type or _guess_type(content), content
         status = self.replaced_status
-        error = {
-            "type": self.error_type or _DEFAULT_TYPES.get(status, "server_error"),
-            "code": self.code or self.error_type or _DEFAULT_TYPES.get(status, "server_error"),
-            "message": self.message or f"The gateway was asked to answer with status {status}.",
-            "param": None,
-        }
-        content = json.dumps({"error": error}, ensure_ascii=False).encode()
+        error_type = self.error_type or _DEFAULT_TYPES.get(status, "server_error")
+        message = self.message or f"The gateway was asked to answer with status {status}."
+        content = error_body(error_type, self.code or error_type, message)
         return status, self.content_type or "application/json", content
 
     @property
     def _is_error(self) -> bool:
-        """Whether the fault describes an error that is answered as JSON."""
         described = any((self.error_type, self.code, self.message))
         return described or self.status not in (None, 200)
 
 
 def _guess_type(content: bytes) -> str:
-    """Return the content type that fits a verbatim body."""
     try:
         json.loads(content)
     except ValueError:

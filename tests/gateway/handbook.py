@@ -49,7 +49,6 @@ def from_handbook(request: Request, asked: str, nothing: str) -> str | dict[str,
 
 @cache
 def _table() -> dict[str, Question]:
-    """Return the questions by their words, in both languages."""
     return {_folded(text): each for each in questions() for text in (each.question, each.other)}
 
 
@@ -75,7 +74,6 @@ def _holding(text: str, words: str) -> str | None:
 
 
 def _relevances(labels: list[str]) -> str:
-    """Return a ranking in the form that LlamaIndex asks for."""
     return "\n".join(f"Doc: {label}, Relevance: {max(10 - at, 1)}" for at, label in enumerate(labels))
 
 

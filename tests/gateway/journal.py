@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,15 +31,15 @@ class LedgerEntry:
     """The cost of one chat request."""
 
     request_id: str
-    response_id: str | None
-    model: str | None
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
-    reasoning_tokens: int
-    streamed: bool
-    status: int
-    completed: bool
+    response_id: str | None = None
+    model: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    streamed: bool = False
+    status: int = 200
+    completed: bool = False
     """Whether the whole completion was delivered; always false for a refused request."""
     cache_written_tokens: int = 0
     """Tokens of the prompt that were stored because they were marked."""
@@ -49,7 +48,7 @@ class LedgerEntry:
 
 
 class Journal:
-    """The gateway's memory; thread-safe."""
+    """What a gateway received, and what it shall answer; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -59,7 +58,7 @@ class Journal:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything and restart all numbering."""
+        """Forget the requests, the ledger, the queued faults, the given answers and all counters."""
         with self._lock:
             self.era += 1
             self._requests: list[ReceivedRequest] = []
@@ -72,7 +71,7 @@ class Journal:
 
     @property
     def requests(self) -> list[ReceivedRequest]:
-        """Every request, in the order of arrival."""
+        """Every request so far, refused ones too, in the order of arrival."""
         with self._lock:
             return list(self._requests)
 
@@ -83,13 +82,11 @@ class Journal:
             return list(self._ledger.values())
 
     def receive(self, request: ReceivedRequest) -> int:
-        """Record a request and return its number."""
         with self._lock:
             self._requests.append(request)
             return len(self._requests)
 
     def next_id(self, prefix: str) -> str:
-        """Return the next identifier with this prefix."""
         with self._lock:
             number = self._counters.get(prefix, 0) + 1
             self._counters[prefix] = number
@@ -114,23 +111,25 @@ class Journal:
             if entry.era == self.era:
                 self._ledger[entry.request_id] = entry
 
-    def queue(self, fault: Fault, times: int) -> None:
-        """Queue a fault for the next chat requests."""
+    def misbehave(self, fault: Fault, times: int = 1) -> None:
+        """Queue this fault for the next chat requests."""
         with self._lock:
             self._faults.extend([fault] * times)
 
     def next_fault(self) -> Fault | None:
-        """Take the fault of the next chat request."""
         with self._lock:
             return self._faults.popleft() if self._faults else None
 
-    def give(self, answers: Sequence[Given], to: str, given: str) -> None:
-        """Store answers for the chat requests they match."""
+    def answer(self, *answers: Given, to: str = "", given: str = "") -> None:
+        """Answer the next chat requests with these texts, objects or tool calls, in order.
+
+        With ``to`` or ``given``, the answer is not for the next request but, until ``reset``, for each whose
+        last user message contains ``to`` and whose messages contain ``given``; the first match is used.
+        """
         with self._lock:
             self._answers.add(answers, to, given)
 
     def next_answer(self, body: dict[str, Any]) -> Given | None:
-        """Return the answer that was given for a chat request, if there is one."""
         with self._lock:
             return self._answers.take(body)
 

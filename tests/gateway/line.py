@@ -21,13 +21,11 @@ class Line:
         self._gone = asyncio.create_task(self._watch(receive))
 
     async def open(self, status: int, headers: Mapping[str, str]) -> None:
-        """Send the head of the response."""
         await self.pause(0)
         encoded = [(name.encode("latin-1"), text.encode("latin-1")) for name, text in headers.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": encoded})
 
     async def write(self, piece: bytes) -> None:
-        """Send one piece of the body."""
         await self.pause(0)
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
@@ -45,8 +43,10 @@ class Line:
         if self._gone.done():
             raise ClientGone
 
-    def release(self) -> None:
-        """Stop watching the client."""
+    def __enter__(self) -> Line:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
         self._gone.cancel()
 
     @staticmethod

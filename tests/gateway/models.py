@@ -24,7 +24,6 @@ ALWAYS_REASONING = frozenset({"deepseek-r1"})
 
 
 def signs_tool_calls(model: str) -> bool:
-    """Return whether each tool call of the model carries a thought signature."""
     return model.startswith("gemini-3-")
 
 
@@ -56,6 +55,5 @@ def reasons(model: str, body: dict[str, Any]) -> bool:
 
 
 def listing(models: tuple[str, ...]) -> dict[str, Any]:
-    """Return the answer of the endpoint that lists the models."""
     data = [{"id": model, "object": "model", "created": CREATED, "owned_by": "texapi"} for model in models]
     return {"object": "list", "data": data}

@@ -44,7 +44,6 @@ class PromptCache:
         self._seen: set[str] = set()
 
     def clear(self) -> None:
-        """Forget everything."""
         self._seen.clear()
 
     def measure(self, body: dict[str, Any]) -> PromptUsage:
@@ -93,7 +92,6 @@ def _longer(start: str, value: Any) -> str:
 
 
 def is_marked(value: Any) -> bool:
-    """Return whether a tool or a part has a mark."""
     return isinstance(value, dict) and bool(value.get("cache_control"))
 
 

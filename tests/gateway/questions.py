@@ -29,7 +29,6 @@ class Question:
 
 @cache
 def questions() -> list[Question]:
-    """Return the entries of the table."""
     entries: list[Question] = []
     for each in yaml.safe_load(_TABLE.read_text("utf-8")):
         given = each.get("given", [])

@@ -65,7 +65,6 @@ class Request:
 
     @property
     def is_forced(self) -> bool:
-        """Whether a tool must be called."""
         return bool(self.tools) and self.choice not in ("auto", "none")
 
     @property
@@ -75,7 +74,6 @@ class Request:
 
     @property
     def schema(self) -> dict[str, Any] | None:
-        """The schema of the wanted JSON."""
         declared = (self.body.get("response_format") or {}).get("json_schema") or {}
         return declared.get("schema")
 

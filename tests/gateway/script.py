@@ -51,7 +51,6 @@ class GivenAnswers:
             self._next.extend(answers)
 
     def take(self, body: dict[str, Any]) -> Given | None:
-        """Return the answer for a request, if there is one."""
         request = Request(body)
         for to, given, answer in self._standing:
             if to in request.text and given in request.conversation:
@@ -60,7 +59,6 @@ class GivenAnswers:
 
 
 def respond(body: dict[str, Any], given: Given | None = None, *, reasons: bool = False) -> Answer:
-    """Return the answer to a request: the given one, or by the rules."""
     request = Request(body)
     answer = _by_rules(request) if given is None else _as_wanted(request, given)
     if not reasons:
@@ -72,7 +70,6 @@ def respond(body: dict[str, Any], given: Given | None = None, *, reasons: bool =
 
 
 def _by_rules(request: Request) -> Answer:
-    """Return the answer of the first matching rule."""
     entry = find_entry(request)
     if isinstance(entry.answer, dict):
         return _as_wanted(request, entry.answer)
@@ -124,7 +121,6 @@ def _named(request: Request) -> list[str]:
 
 
 def _results(results: list[tuple[Call, str]]) -> str:
-    """Return what the tools returned."""
     if len(results) == 1:
         text = results[0][1]
         return text if " " in text else f"The result is {text}."
@@ -138,7 +134,6 @@ def _results(results: list[tuple[Call, str]]) -> str:
 
 
 def _plain(question: str) -> str:
-    """Return the answer in words."""
     if match := _SAY.fullmatch(question):
         return match[1]
     if match := _COUNT.search(question):

@@ -6,23 +6,21 @@ import socket
 import sys
 import threading
 from collections.abc import Collection, Sequence
-from types import TracebackType
 
 import uvicorn
 
 from tests.gateway.application import Application, Settings
-from tests.gateway.fault import Fault
-from tests.gateway.journal import Journal, LedgerEntry, ReceivedRequest
+from tests.gateway.journal import Journal
 from tests.gateway.models import MODELS
-from tests.gateway.script import Given
 
 KEY = "sk-tex-standin-000000000000"
 """The key that the gateway accepts by default."""
 
-_LONGEST_START = 10.0
+_MAX_START = 60.0
+"""Seconds to wait for the server."""
 
 
-class Gateway:
+class Gateway(Journal):
     """A stand-in for TexAPI that listens on localhost.
 
     Use it as a context manager; it is ready to serve when the block is entered. With ``any_schema`` it takes
@@ -39,34 +37,28 @@ class Gateway:
         any_schema: bool = False,
         port: int = 0,
     ) -> None:
-        self._journal = Journal()
+        super().__init__()
         self._settings = Settings(tuple(keys), tuple(models), chunk_size, chunk_delay, any_schema)
         self._port = port
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Gateway:
-        """Start listening."""
         # asyncio sets TCP_NODELAY only if the protocol is named; otherwise each answer waits 40 ms for
         # the client to acknowledge its head.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self._port))
         self._port = listener.getsockname()[1]
-        application = Application(self._journal, self._settings)
+        application = Application(self, self._settings)
         server = self._server = _Server(application)
         self._thread = threading.Thread(target=server.serve_in_thread, args=(listener,), daemon=True)
         self._thread.start()
-        if not server.ready.wait(_LONGEST_START):
+        if not server.ready.wait(_MAX_START):
             raise RuntimeError("The gateway did not start.")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Stop listening and drop open connections."""
         if self._server is not None and self._thread is not None:
             self._server.stop()
@@ -83,40 +75,14 @@ class Gateway:
         return next(iter(self._settings.keys))
 
     @property
-    def requests(self) -> list[ReceivedRequest]:
-        """Every request so far, refused ones too, in the order of arrival."""
-        return self._journal.requests
-
-    @property
-    def ledger(self) -> list[LedgerEntry]:
-        """The cost of every chat request so far."""
-        return self._journal.ledger
-
-    @property
     def connections(self) -> set[tuple[str, int]]:
         """The addresses of the connections over which requests came."""
-        return {request.client for request in self._journal.requests}
+        return {request.client for request in self.requests}
 
     @property
     def open_connections(self) -> int:
         """How many connections are open, idle ones too."""
         return len(self._server.server_state.connections) if self._server else 0
-
-    def reset(self) -> None:
-        """Forget the requests, the ledger, the queued faults, the given answers and all counters."""
-        self._journal.reset()
-
-    def answer(self, *answers: Given, to: str = "", given: str = "") -> None:
-        """Answer the next chat requests with these texts, objects or tool calls, in order.
-
-        With ``to`` or ``given``, the answer is not for the next request but, until ``reset``, for each whose
-        last user message contains ``to`` and whose messages contain ``given``; the first match is used.
-        """
-        self._journal.give(answers, to, given)
-
-    def misbehave(self, fault: Fault, times: int = 1) -> None:
-        """Queue this fault for the next chat requests."""
-        self._journal.queue(fault, times)
 
 
 class _Server(uvicorn.Server):
@@ -141,7 +107,6 @@ class _Server(uvicorn.Server):
         self.ready = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start listening and signal readiness."""
         await super().startup(sockets)
         self.ready.set()
 

@@ -22,7 +22,6 @@ class Event:
     text: str = ""
 
     def encode(self) -> bytes:
-        """Return the event as it is sent."""
         return f"data: {self.data}\n\n".encode()
 
 
@@ -49,12 +48,10 @@ def stream_events(completion: Completion, size: int, *, with_usage: bool) -> Ite
 
 
 def _event(chunk: dict[str, Any], text: str = "") -> Event:
-    """Return the event that carries a chunk."""
     return Event(json.dumps(chunk, ensure_ascii=False), text)
 
 
 def _choice(choice: Choice, completion: Completion, delta: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a choice that one chunk carries."""
     text = delta.get("content")
     return {
         "index": choice.index,
@@ -81,7 +78,6 @@ def _deltas(choice: Choice, completion: Completion, size: int) -> Iterator[tuple
 
 
 def _reasoning_deltas(reasoning: str, has_details: bool, size: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the deltas of the reasoning."""
     for piece in split_pieces(reasoning, size):
         delta: dict[str, Any] = {"reasoning_content": piece}
         if has_details:

@@ -19,17 +19,14 @@ def split_tokens(text: str) -> list[str]:
 
 
 def count_tokens(text: str) -> int:
-    """Return how many tokens a text has."""
     return len(split_tokens(text))
 
 
 def cut_tokens(text: str, limit: int) -> str:
-    """Return the first ``limit`` tokens of a text."""
     return "".join(split_tokens(text)[: max(limit, 0)])
 
 
 def count_message(message: dict[str, Any]) -> int:
-    """Return how many tokens one message of a request has."""
     total = _MESSAGE_OVERHEAD
     content = message.get("content")
     if isinstance(content, str):
@@ -45,7 +42,6 @@ def count_message(message: dict[str, Any]) -> int:
 
 
 def count_tools(tools: list[dict[str, Any]]) -> int:
-    """Return how many tokens the declarations of the tools have."""
     return count_tokens(json.dumps(tools, ensure_ascii=False)) if tools else 0
 
 
@@ -64,7 +60,6 @@ def split_characters(text: str) -> list[str]:
 
 
 def split_pieces(text: str, size: int) -> list[str]:
-    """Split a text into pieces of ``size`` characters."""
     characters = split_characters(text)
     return ["".join(characters[at : at + size]) for at in range(0, len(characters), size)]
 

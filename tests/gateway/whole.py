@@ -26,7 +26,6 @@ def whole_answer(completion: Completion) -> dict[str, Any]:
 
 
 def call_head(call: ToolCall, arguments: str) -> dict[str, Any]:
-    """Return the JSON of a tool call."""
     kind = "custom" if call.is_custom else "function"
     data: dict[str, Any] = {
         "id": call.id,
@@ -44,7 +43,6 @@ def call_arguments(call: ToolCall, arguments: str) -> dict[str, str]:
 
 
 def reasoning_detail(text: str, signature: str | None) -> dict[str, Any]:
-    """Return the JSON of a block of reasoning or a part of it."""
     detail: dict[str, Any] = {"type": "reasoning.text", "text": text}
     if signature is not None:
         detail["signature"] = signature
@@ -57,7 +55,6 @@ def signature_of(reasoning: str) -> str:
 
 
 def _choice(choice: Choice, completion: Completion) -> dict[str, Any]:
-    """Return the JSON of one choice."""
     message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
     if choice.reasoning is not None:
         message["reasoning_content"] = choice.reasoning
