@@ -1,32 +1,34 @@
 """The choices of an answer or a chunk, with the message or the delta in each, in any form.
 
-`parse_choices` reads those of a whole answer; `texapi_core.wire.growing` adds up those of a streamed one with
-the same functions.
+`parse_choices` reads those of a whole answer; `GrowingChoice` adds up a streamed one with the same functions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
+from texapi_core.wire.finish_reasons import later_reason, was_cut
 from texapi_core.wire.fragments import tool_call_entries
 from texapi_core.wire.generated import CONTENT_PARTS, storable
-from texapi_core.wire.pieces import ThinkTags
+from texapi_core.wire.pieces import GrowingText, ThinkTags, join_members
 from texapi_core.wire.reasoning import (
     NO_REASONING,
     REASONING_FIELDS,
+    TEXT_FIELDS,
     Reasoning,
     add_thought,
+    join_reasoning,
     read_reasoning,
     split_content,
     whole,
 )
 from texapi_core.wire.scalars import NULLS, read_index, text_or_none
 from texapi_core.wire.signatures import SIGNATURES, signed_members
-from texapi_core.wire.tool_calls import read_tool_calls
-from texapi_core.wire.values import ChatChoice
+from texapi_core.wire.tool_calls import ToolCallAssembler, ToolCallDelta, read_tool_calls
+from texapi_core.wire.values import ChatChoice, ChatDelta
 
 _KNOWN_CHOICE_FIELDS = frozenset(
     ("index", "message", "delta", "text", "finish_reason", "logprobs", "usage", "error")
@@ -181,3 +183,157 @@ def logprobs_of(choice: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]] | 
 def _string(value: Any) -> str:
     """The value if it is text, else `""`."""
     return value if isinstance(value, str) else ""
+
+
+class GrowingChoice:
+    """A `ChatChoice` while it streams."""
+
+    def __init__(self, *, think_tags: bool = False) -> None:
+        self.texts: list[str] = []
+        self.is_plain = False
+        """Whether a text of a delta only has to be appended to `texts`."""
+        self._text = GrowingText()
+        self._think_tags = ThinkTags() if think_tags else None
+        self._reasoning: list[Reasoning] = []
+        self._reasoning_text = GrowingText()
+        self._reasoning_length = 0
+        self._refusals: list[str] = []
+        self.tool_calls = ToolCallAssembler()
+        self.finish_reason: str | None = None
+        self._logprobs: dict[str, list[Any]] = {}
+        self._extras: dict[str, list[Any]] = {}
+        self._metadata: dict[str, list[Any]] = {}
+
+    @property
+    def has_content(self) -> bool:
+        """Whether text, reasoning, a refusal or a tool call has come."""
+        return bool(self.texts or self._reasoning or self._refusals or self.tool_calls)
+
+    def add(
+        self, message: Message, logprobs: Mapping[str, Any] | None, chunk: Mapping[str, Any]
+    ) -> ChatDelta | None:
+        """Add the message of a chunk. Returns what it adds, `None` when that is nothing."""
+        text, reasoning = message.text, message.reasoning
+        if reasoning.details:
+            reasoning = self._unrepeated(reasoning)
+        if reasoning is not NO_REASONING and not self._reasoning_text.is_plain:
+            reasoning = replace(reasoning, text=self._reasoning_text.add(reasoning.text))
+        if text and not self.is_plain:
+            thought, text = self._separate(self._text.add(text))
+            reasoning = add_thought(reasoning, thought)
+        if text:
+            self.texts.append(text)
+        has_reasoning = reasoning is not NO_REASONING and bool(reasoning.text or reasoning.details)
+        if has_reasoning:
+            self._reasoning.append(reasoning)
+            self._reasoning_length += len(reasoning.text)
+        if message.refusal:
+            self._refusals.append(message.refusal)
+        tool_calls: tuple[ToolCallDelta, ...] = ()
+        if message.tool_call_entries:
+            tool_calls = self.tool_calls.feed(message.tool_call_entries)
+        if message.extras:
+            _add_pieces(self._extras, message.extras)
+        if not (text or has_reasoning or message.refusal or tool_calls or logprobs or message.extras):
+            return None
+        return ChatDelta(text, reasoning, message.refusal, tool_calls, logprobs, chunk)
+
+    def _unrepeated(self, reasoning: Reasoning) -> Reasoning:
+        """Reasoning without a text that members of the message had before."""
+        if reasoning.is_of_content:
+            has_members = any(part.field for part in self._reasoning)
+            return replace(reasoning, text="") if has_members else reasoning
+        return replace(reasoning, text="", field=None) if self._repeats(reasoning) else reasoning
+
+    def _repeats(self, reasoning: Reasoning) -> bool:
+        """Whether details hold the text that came before them in another field, as LiteLLM's last ones do."""
+        if reasoning.field != reasoning.details_field or self._reasoning_length != len(reasoning.text):
+            return False
+        known = [part.text for part in self._reasoning if part.field != reasoning.details_field]
+        return "".join(known) == reasoning.text
+
+    def _separate(self, text: str) -> tuple[str, str]:
+        """The reasoning in a text, if `think_tags` are read, and the rest of the text."""
+        self.is_plain = self._text.is_plain and self._think_tags is None
+        return ("", text) if self._think_tags is None else self._think_tags.add(text)
+
+    def add_logprobs(self, choice: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Add the log probabilities of a choice, and return them."""
+        logprobs = logprobs_of(choice)
+        for name, tokens in (logprobs or {}).items():
+            self._logprobs.setdefault(name, []).extend(tokens)
+        return logprobs
+
+    def add_metadata(self, choice: Mapping[str, Any]) -> None:
+        """Add the members of a choice that are no field of it."""
+        _add_pieces(self._metadata, choice_metadata(choice))
+
+    def record_end(self, choice: Mapping[str, Any]) -> None:
+        """Take the finish reason of a choice."""
+        self.finish_reason = later_reason(self.finish_reason, read_finish_reason(choice))
+
+    def unseen_part(self, members: Mapping[str, Any]) -> dict[str, Any]:
+        """What a whole message adds to the deltas before it, as a delta: MiniMax ends a stream with one."""
+        message = read_message(members)
+        # Of a list, what came before is left out by its items.
+        unseen = {
+            name: value
+            for name, value in message.extras.items()
+            if name not in self._extras or isinstance(value, list)
+        }
+        unseen.update({name: members[name] for name in ("error", "usage") if members.get(name)})
+        self.texts = ["".join(self.texts)]
+        unseen["content"] = _suffix(self.texts[0] + self._text.held, message.text)
+        reasoning = whole(message.reasoning)
+        if reasoning is not NO_REASONING:
+            known = "".join(part.text for part in self._reasoning)
+            field = reasoning.field or reasoning.details_field or TEXT_FIELDS[0]
+            unseen[field] = _suffix(known, reasoning.text)
+            if reasoning.details_field and not any(part.details for part in self._reasoning):
+                unseen[reasoning.details_field] = list(reasoning.details)
+        unseen["refusal"] = _suffix("".join(self._refusals), message.refusal)
+        unseen["tool_calls"] = message.tool_call_entries[len(self.tool_calls) :]
+        return unseen
+
+    def finish(self, chunk: Mapping[str, Any]) -> ChatDelta | None:
+        """What the end of the stream adds: missing ids of tool calls, and texts that were held back."""
+        thought, text = self._separate(self._text.finish())
+        if self._think_tags is not None:
+            more_thought, more_text = self._think_tags.finish()
+            thought, text = thought + more_thought, text + more_text
+        thought = self._reasoning_text.finish() + thought
+        if text:
+            self.texts.append(text)
+        if thought:
+            self._reasoning.append(Reasoning(thought))
+        tool_calls = self.tool_calls.finish()
+        if not (text or thought or tool_calls):
+            return None
+        return ChatDelta(text, Reasoning(thought) if thought else NO_REASONING, "", tool_calls, None, chunk)
+
+    def choice(self) -> ChatChoice:
+        """The choice so far."""
+        return ChatChoice(
+            text="".join(self.texts) + self._text.held,
+            reasoning=join_reasoning(self._reasoning),
+            refusal="".join(self._refusals),
+            tool_calls=self.tool_calls.tool_calls(is_cut=was_cut(self.finish_reason)),
+            finish_reason=self.finish_reason,
+            logprobs=self._logprobs or None,
+            extras=_join_pieces(self._extras),
+            metadata=_join_pieces(self._metadata),
+        )
+
+
+def _add_pieces(pieces: dict[str, list[Any]], members: Mapping[str, Any]) -> None:
+    for name, value in members.items():
+        pieces.setdefault(name, []).append(value)
+
+
+def _join_pieces(pieces: Mapping[str, list[Any]]) -> dict[str, Any]:
+    return {name: join_members(values) for name, values in pieces.items()}
+
+
+def _suffix(known: str, whole: str) -> str:
+    """The rest of a text after the known part, `""` when it does not begin with that part."""
+    return whole[len(known) :] if whole.startswith(known) else ""

@@ -1,4 +1,4 @@
-"""Whole answers of the gateway, in or without an envelope. Streamed ones: `texapi_core.wire.stream`."""
+"""Whole answers of the gateway, in or without an envelope, and what a stream adds up to beside its choice."""
 
 from __future__ import annotations
 
@@ -7,14 +7,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from texapi_core.wire.choices import parse_choices, read_choices
-from texapi_core.wire.error_answers import is_error, is_message, other_protocol, raise_for_error
+from texapi_core.wire.error_answers import (
+    is_error,
+    is_message,
+    other_protocol,
+    raise_for_error,
+    raise_for_error_object,
+    raise_for_groq_error,
+)
 from texapi_core.wire.generated import storable
 from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.scalars import text_or_none, timestamp
-from texapi_core.wire.usage import USAGE_FIELDS, find_usage, with_usage
-from texapi_core.wire.values import ChatReply, MalformedAnswer
+from texapi_core.wire.usage import USAGE_FIELDS, TokenUsage, find_usage, merge_usage, with_usage
+from texapi_core.wire.values import ChatChoice, ChatReply, MalformedAnswer
 
 _KNOWN_REPLY_FIELDS = frozenset(("id", "object", "created", "model", "choices", *USAGE_FIELDS, "x_groq"))
+_CHUNK_FIELDS = frozenset({"choices", "object", "usage"})
+"""Members of a chunk that `StreamState.feed` reads from each one."""
+_REPEATED_FIELDS = frozenset({"error", "type", "usage_metadata", "x_groq"})
+"""Members that can bring something new in a later chunk."""
 _MAX_ENVELOPES = 3
 """Envelopes around an answer, one in the other."""
 
@@ -104,3 +115,64 @@ def reply_extras(body: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in body.items()
         if name not in _KNOWN_REPLY_FIELDS and value is not None and (name != "error" or is_error(value))
     }
+
+
+class GrowingReply:
+    """A `ChatReply` while it streams, without its choice."""
+
+    def __init__(self) -> None:
+        self.usage: TokenUsage | None = None
+        self._reported_usage: dict[str, Any] = {}
+        self._model: str | None = None
+        self._id: str | None = None
+        self._created: int | None = None
+        self._extras: dict[str, Any] = {}
+        self.raw: Mapping[str, Any] = {}
+        """The last chunk."""
+        self.seen_fields = set(_CHUNK_FIELDS)
+        """Members that a later chunk can only repeat."""
+
+    def record_envelope(self, chunk: Mapping[str, Any], *, has_content: bool) -> None:
+        """Take the members of a chunk beside its `choices`. Raises `ErrorAnswer` for an error."""
+        raise_for_error_object(chunk, has_content=has_content)
+        for name, value in chunk.items():
+            if value is None or name in _CHUNK_FIELDS:
+                continue
+            if value and name not in _REPEATED_FIELDS:
+                self.seen_fields.add(name)
+            if name == "x_groq":
+                raise_for_groq_error(chunk)
+                self.record_usage(chunk)
+            elif name == "id":
+                self._id = self._id or text_or_none(value)
+            elif name == "model":
+                self._model = self._model or text_or_none(value)
+            elif name == "created":
+                self._created = self._created or timestamp(value)
+            else:
+                self._extras[name] = value
+
+    def record_usage(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge the usage that a chunk reports. Returns the chunk with the usage so far."""
+        usage, reported = find_usage(chunk, read_choices(chunk))
+        if usage is not None:
+            self.usage = merge_usage(self.usage, usage)
+            self._reported_usage.update(reported)
+        return with_usage(chunk, reported, self.usage)
+
+    def reply(self, choice: ChatChoice, *, request_id: str | None, headers: Mapping[str, str]) -> ChatReply:
+        """The reply so far, with its one choice."""
+        # LlamaIndex's handlers recognise an answer by its list of choices.
+        has_choices = isinstance(self.raw.get("choices"), list)
+        raw = self.raw if has_choices else {**self.raw, "choices": []}
+        return ChatReply(
+            choices=(choice,),
+            usage=self.usage,
+            model=self._model,
+            id=self._id,
+            created=self._created,
+            request_id=request_id,
+            headers=headers,
+            extras={**reply_extras(self._extras), **reply_extras(self.raw)},
+            raw=with_usage(raw, self._reported_usage, self.usage),
+        )

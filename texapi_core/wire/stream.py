@@ -6,12 +6,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from texapi_core.wire.choices import choice_index, message_of, read_choices, read_message
+from texapi_core.wire.choices import GrowingChoice, choice_index, message_of, read_choices, read_message
 from texapi_core.wire.error_answers import is_error, other_protocol, raise_for_error, raise_for_failed_choice
-from texapi_core.wire.growing import GrowingChoice, GrowingReply
 from texapi_core.wire.json import parse_json_object
 from texapi_core.wire.reasoning import TEXT_FIELDS
-from texapi_core.wire.reply import unwrap
+from texapi_core.wire.reply import GrowingReply, unwrap
 from texapi_core.wire.sse import ServerSentEvent
 from texapi_core.wire.surrogates import (
     join_split_surrogates,
