@@ -75,7 +75,7 @@ site-check: docs ## Check links of the site and, in Chromium where it is install
 dist: $(VENV)/ready ## Build the distributions in dist/, check their metadata, and test the wheels in isolation
 	@$(BIN)/python packaging
 
-# In environments of their own, one for each combination; needs uv.
+# In separate environments, one for each combination; needs uv.
 wheels: ## Try the wheel on Python 3.11, 3.12 and 3.13 with each extra and both majors of openai; WHEELS="3.12" for one
 	@$(PYTHON) packaging/wheels.py $(WHEELS)
 
@@ -117,7 +117,7 @@ compare-faults: ## Run the fault table on ChatOpenAI and OpenAILike too, and wri
 	@.venv-peers/bin/python -m tests.faults $(if $(CLASS),$(CLASS),--write)
 
 # In a separate environment: the packages are read, not used, so what they depend on is left out.
-models: ## Make the tables of models and prices anew from what the providers' packages ship
+models: ## Make the tables of models and prices from what the providers' packages ship
 	$(PYTHON) -m venv --clear .venv-models
 	.venv-models/bin/python -m pip install $(PIP_OPTIONS) --no-deps langchain-openai langchain-anthropic langchain-google-genai langchain-xai langchain-deepseek langchain-openrouter litellm
 	@.venv-models/bin/python -m tests.model_table --write

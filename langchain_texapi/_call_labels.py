@@ -152,7 +152,7 @@ class _RunRecorder(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Runs that begin together get no id: their streams cannot be told apart."""
+        """Runs that begin together get no id: their streams cannot be distinguished."""
         alone = kwargs.get("batch_size", 1) == 1
         _run_to_stream.set(_labels(tags or (), metadata or {}, run_id if alone else None))
 

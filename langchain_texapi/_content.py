@@ -43,7 +43,7 @@ def blocks_of(message: BaseMessage) -> list[Mapping[str, Any]]:
 def carried_by_assistant(content: list[Any]) -> list[str | Block]:
     """The blocks of an earlier answer that are part of its content.
 
-    Each provider has block types of its own, and new ones come: of a block that chat completions cannot
+    Providers have their own block types and add new ones: of a block that chat completions cannot
     carry, only its `text` is kept.
     """
     kept: list[str | Block] = []

@@ -1,6 +1,6 @@
 """Chunks of a stream -> the events of `stream_events(version="v3")`.
 
-LangChain has a conversion of its own, which keeps what a provider put on a tool call only if it came with the
+LangChain's own conversion keeps what a provider put on a tool call only if it came with the
 first piece of the call, and takes any whole JSON for arguments. Here blocks end as those of a whole answer.
 """
 
@@ -120,6 +120,6 @@ class MessageEvents:
 
 
 def _blocks(message: AIMessageChunk) -> list[tuple[Any, dict[str, Any]]]:
-    """The blocks, each with what tells it from the others of the answer."""
+    """The blocks, each with a key that identifies it in the answer."""
     blocks = enumerate(map(dict[str, Any], message.content_blocks))
     return [(block.get("index", (block["type"], position)), block) for position, block in blocks]

@@ -98,7 +98,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
     answer_class: Any = None
     """The Pydantic class of the answer; `None` for a dict."""
     required: frozenset[str] = frozenset()
-    """The members that the schema requires of an answer, to tell it from other JSON in the text."""
+    """The members that the schema requires of an answer, to distinguish it from other JSON in the text."""
     tool_name: str | None = None
     """The tool whose arguments are the answer; `None` when the text is."""
     other_tools: bool = False

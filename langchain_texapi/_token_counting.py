@@ -18,7 +18,7 @@ seconds."""
 _TOKENS_PER_MESSAGE = 4
 """The role and what separates messages, as OpenAI counts them."""
 _TOKENS_PER_CALL = 8
-"""What stands around a tool call or the declaration of a tool."""
+"""Tokens around a tool call or the declaration of a tool."""
 
 _CHARACTERS_PER_TOKEN = 3
 """Where the form of a value is not known."""

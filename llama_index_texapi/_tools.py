@@ -74,7 +74,7 @@ def _tool_spec(metadata: ToolMetadata) -> dict[str, Any]:
 def _make_definition(metadata: ToolMetadata) -> dict[str, Any]:
     """LlamaIndex's definition, completed: it omits the fields of a class that refers to itself.
 
-    It describes a class without a docstring by the signature of a function of its own.
+    It describes a class without a docstring by the signature of an internal function.
     """
     definition = _with_own_name(metadata)
     parameters = definition["function"]["parameters"]

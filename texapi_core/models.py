@@ -86,7 +86,7 @@ def refresh_models(settings: Settings, *, max_age: float = MAX_AGE) -> None:
 
     Args:
         settings: from `resolve_settings`.
-        max_age: seconds for which a list is good enough; 0 reads it anew.
+        max_age: seconds for which a list is good enough; 0 reads it again.
 
     Raises:
         TexAPIError: see `texapi_core.errors`.

@@ -273,7 +273,7 @@ def _way_out(name: str, known: Collection[str]) -> str:
 
 
 def refuse_other_names(unknown: Iterable[str], known: Collection[str]) -> None:
-    """Refuse arguments of one call that another class takes, and slips of the keyboard.
+    """Refuse arguments of one call that another class takes, and typos.
 
     Others pass, since the gateway may know them.
 

@@ -1,4 +1,4 @@
-"""Whose calls a budget is for, when it begins anew, and who is warned."""
+"""Whose calls a budget is for, when its window begins, and who is warned."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("subjects", nargs="*", help=f"some of {', '.join(SUBJECTS)}; default all installed")
     parser.add_argument("--outgoing", action="store_true", help="run the table of what is sent alone")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/faults.md")
-    parser.add_argument("--anew", action="store_true", help="forget the verdicts of earlier runs")
+    parser.add_argument("--fresh", action="store_true", help="forget the verdicts of earlier runs")
     parser.add_argument("--at-once", type=int, default=_AT_ONCE, help="rows judged at once (%(default)s)")
     arguments = parser.parse_args()
     named = arguments.subjects or [name for name in SUBJECTS if _is_installed(SUBJECTS[name][2])]
@@ -63,7 +63,7 @@ def main() -> int:
     if arguments.write and (len(tables) < len(_TABLES) or len(chosen) < len(SUBJECTS)):
         parser.error(f"--write needs both tables of {', '.join(SUBJECTS)}")
     kept = {name: Verdicts(name, _versions(), ours=name in _OURS) for name in chosen}
-    if arguments.anew:
+    if arguments.fresh:
         for verdicts in kept.values():
             verdicts.forget()
     not_started = _judge(kept, tables, at_once=arguments.at_once)

@@ -75,7 +75,7 @@ def outcomes(
             until = min(child.deadline for child in children)
             ready = wait([child.pipe for child in children], max(until - time.monotonic(), 0))
             for child in [*children]:
-                said, ended = _news_of(child, child.pipe in ready)
+                said, ended = _received_from(child, child.pipe in ready)
                 if said is None and not ended:
                     continue
                 row = child.row
@@ -98,7 +98,7 @@ def outcomes(
             child.end()
 
 
-def _news_of(child: _Child, has_sent: bool) -> tuple[str | None, str]:
+def _received_from(child: _Child, has_sent: bool) -> tuple[str | None, str]:
     """What a child has said, if anything, and why it has to be ended, if so."""
     if has_sent:
         with contextlib.suppress(EOFError, ConnectionError):

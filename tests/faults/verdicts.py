@@ -22,7 +22,7 @@ class Verdicts:
     """What is wrong with each row of a class so far.
 
     The file is that of these versions and of this code: of the table, the stand-in and, for a class of this
-    project, of its packages. After a change the class is judged anew.
+    project, of its packages. After a change the class is judged again.
     """
 
     def __init__(self, subject: str, versions: Sequence[str], *, ours: bool, kept_in: Path = KEPT_IN) -> None:
@@ -46,7 +46,7 @@ class Verdicts:
             file.write(b"\n" + json.dumps([row, wrong]).encode())
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Forget all verdicts."""
         self._wrong.clear()
         self.path.unlink(missing_ok=True)
 

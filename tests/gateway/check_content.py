@@ -85,7 +85,7 @@ def _check_data(declared: str, data: str, path: str) -> None:
 
 
 def _type_of(data: str, path: str) -> str:
-    """The type that the first bytes tell, empty if they tell none."""
+    """The type by the first bytes, empty if they show none."""
     if not _BASE64.fullmatch(data) or len(data) % 4:
         raise invalid(path, f"{path}: invalid base64 data")
     start = base64.b64decode(data[:64])

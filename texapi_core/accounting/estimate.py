@@ -21,7 +21,7 @@ _MEDIA = {"image_url": _IMAGE_TOKENS, "input_image": _IMAGE_TOKENS, "image": _IM
 _FILES = frozenset({"file", "input_file", "document", "video_url", "video"})
 """Parts whose tokens do not follow from their size: they count as the model's whole context."""
 _DECLARED = ("tools", "functions", "response_format")
-"""Members for which a provider adds a prompt of its own."""
+"""Members for which a provider adds its own prompt."""
 _COUNTED_APART = frozenset({"messages", "model"})
 _BYTES_PER_TOKEN = 4
 """Of ordinary text, to tell whether a prompt is longer than its price allows."""

@@ -30,7 +30,7 @@ def store_of(
 def settle_all(until: float) -> bool:
     """Commit the settlements of all ended calls; `False` if that fails until a time of the monotonic clock.
 
-    Each store commits in a thread of its own as well, so one that is stuck leaves the others their time.
+    Each store commits in its own thread as well, so one that is stuck leaves the others their time.
     """
     are_settled = [store.flush(until) for store in list(stores.values())]
     return all(are_settled)

@@ -154,7 +154,7 @@ TOKEN_LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
 """Two names of one limit: providers refuse both at once."""
 
 NO_ARGUMENTS: Mapping[str, Any] = {}
-"""What most calls set for themselves."""
+"""Most calls have no arguments of their own."""
 
 
 @cache

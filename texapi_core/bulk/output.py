@@ -229,7 +229,7 @@ def _check_is_file(path: Path) -> None:
 
 
 def _check_errors(path: Path) -> None:
-    """An errors file is written anew by each run, unless it is another file."""
+    """Refuse another file as the errors file, which each run overwrites."""
     _check_is_file(path)
     if path.exists():
         with path.open("rb") as file:

@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
         return self._in_language(super().format_help())
 
     def print_help(self, file: Any = None) -> None:
-        """Write it; argparse would not tell that it cannot be written."""
+        """Print the help; argparse ignores errors of writing it."""
         (file or sys.stdout).write(self.format_help())
 
     @staticmethod

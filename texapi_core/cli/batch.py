@@ -136,7 +136,7 @@ def _read(source: Path, template: Template | None, model: str) -> Input:
 
 
 def _capped(settings: Settings, left: Decimal) -> Settings:
-    """The settings with a cap of their own, in this process alone: earlier runs are taken off."""
+    """The settings with a cap that holds in this process alone: what earlier runs have left."""
     known = settings.accounting or NO_ACCOUNTING
     budget = make_budget(
         max_cost=float(max(left, Decimal(0))),

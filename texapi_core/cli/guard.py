@@ -43,7 +43,7 @@ def guarded(command: Callable[..., Any], **arguments: Any) -> None:
     except ModuleNotFoundError as error:
         stop(USAGE_ERROR, _missing(error))
     except Exception as error:
-        if isinstance(error, OSError) and error.filename is None:  # of a file it would have the name
+        if isinstance(error, OSError) and error.filename is None:  # the output's: a file's has its name
             _drop_output()
             stop(FAILED, say("The output cannot be written: {reason}.", reason=error.strerror or error))
         place = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,4 +1,4 @@
-"""The lines of earlier conversations, in one file for all that go on at once."""
+"""The lines of earlier conversations, in one file for all processes."""
 
 from __future__ import annotations
 

@@ -368,5 +368,5 @@ def _note(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """A text of others for HTML, also within quotes."""
+    """Text from outside, escaped for HTML and its attributes."""
     return escape(printable(text))

@@ -198,7 +198,7 @@ def _parsed_moment(text: str) -> datetime:
             return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         moment = datetime.fromisoformat(text)
         moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return moment + timedelta(days=366) - timedelta(days=366)  # later times than that end nothing
+        return moment + timedelta(days=366) - timedelta(days=366)  # later ones overflow
     except (ValueError, OverflowError):
         wrong = "Not a time: {given!r}. Use 90m, 24h, 7d, 4w, or a date such as 2026-11-01."
         stop(USAGE_ERROR, say(wrong, given=text[:40]))

@@ -93,7 +93,7 @@ def faults(prices: PriceList, used: Iterable[UsageLine]) -> list[str]:
 
 
 def used_models(url: str, fail: Callable[[str], NoReturn]) -> list[UsageLine]:
-    """Usage by model of a ledger; `fail` is told why it cannot be read."""
+    """Usage by model of a ledger; `fail` gets the reason if it cannot be read."""
     try:
         with accounting.open_for_reading(url) as engine:
             return accounting.read_usage(engine, ["model"])

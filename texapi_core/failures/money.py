@@ -3,7 +3,7 @@
 A request that failed for money fails again, so it is sent once. `texapi_core/data/money_words.json` has
 the words: a thing of money (balance, budget, plan, ...) beside a state (exhausted, exceeded, expired, ...) is
 an error about money, unless the same words speak of a rate or of overload. `money_errors.json` has the codes
-and the wordings that no words tell, with a sample of each provider and its public source.
+and the wordings that these words miss, with a sample of each provider and its public source.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _NAME_MEMBERS = frozenset(
 )
 _WAIT_MEMBERS = frozenset({"retrydelay", "retryafter", "retryafterseconds"})
 _SHORT_WAIT = re.compile(r"(?!0+s?$)\d{1,3}(?:\.\d{1,9})?s?")
-"""Less than 1,000 seconds, and not none."""
+"""A wait below 1,000 seconds, but not zero."""
 
 _STRONG: dict[str, frozenset[str]] = {
     "money": frozenset({"exhausted", "none", "nothing", "reached", "ended"}),

@@ -18,11 +18,11 @@ _URL_PASSWORD = re.compile(r"(//[^/\s:@]*:)[^/\s@]+@")
 _MIN_LENGTH = 8
 """Characters. Shorter header values are words and numbers, not secrets."""
 _MIN_PIECE = 12
-"""Characters of a piece of a secret that is one by itself; at the end of a text, cut, `_MIN_LENGTH` are."""
+"""Characters of the shortest piece that is redacted; at the end of a text, `_MIN_LENGTH`: it may be cut."""
 _STEP = 6
-"""Every piece of `_MIN_PIECE` characters holds whole six of them from a multiple of six."""
+"""Characters. Steps begin at its multiples, so each piece of `_MIN_PIECE` characters has a whole step."""
 _MAX_EXCERPTED = 100_000
-"""Characters of a text from which an excerpt is made. A secret that is cut there is far behind it."""
+"""Characters of a text that are redacted for an excerpt, which is much shorter."""
 _REQUEST_ID = "x-request-id"
 """A header that is not secret."""
 
@@ -183,7 +183,7 @@ def _secrets_in(api_key: str, headers: tuple[tuple[str, str], ...]) -> Secrets:
 
 @lru_cache(maxsize=1)
 def _passwords_of_proxies() -> list[str]:
-    """Passwords of the environment's proxies, also those in which a mark of an address stands unescaped."""
+    """Passwords of the environment's proxies, also those with an unescaped `@`, `:` or `/`."""
     addresses = [address.partition("//")[2] or address for address in getproxies().values()]
     passwords = [address.rpartition("@")[0].partition(":")[2] for address in addresses]
     return [password for password in passwords if len(password) >= _MIN_LENGTH]

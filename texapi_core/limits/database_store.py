@@ -1,7 +1,7 @@
 """The state of a limit in a database: SQLite for the processes of one machine, PostgreSQL for many.
 
-A step is two statements: read the row, and write it if nobody has written it since; else once more. So no
-process holds a lock while it thinks, and one that dies leaves none.
+A step is two statements: read the row, and write it if it has not changed since, else repeat. So no
+process holds a lock between the two, and one that dies leaves none.
 """
 
 from __future__ import annotations

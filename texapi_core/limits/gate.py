@@ -23,9 +23,9 @@ _BLOCK_SECONDS = 0.1
 """Permits for this long are asked for at once."""
 _MAX_BLOCK = 500
 _jitter = random.Random().random
-"""A source of its own: the thread of a gate must not disturb the seed of a program."""
+"""Not the global one: the thread of a gate must not disturb the seed of a program."""
 _MAX_PAUSE = 1.0
-_SHORTEST_PAUSE = 0.005
+_MIN_PAUSE = 0.005
 _SPREAD = 0.05
 """Seconds over which processes that wait for the same permit ask for it."""
 _FLUSH_SECONDS = 0.5
@@ -274,7 +274,7 @@ class Gate:
             self._let_pass(step)
         else:
             wait = min(grant.wait - HORIZON, _MAX_PAUSE) + _jitter() * _SPREAD
-            self._pause(max(wait, _SHORTEST_PAUSE), until_end=False)
+            self._pause(max(wait, _MIN_PAUSE), until_end=False)
         return True
 
     def _is_due(self) -> bool:

@@ -9,7 +9,7 @@ from texapi_core.limits.state import Seen
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)(ms|s|m|h|d)?", re.ASCII)
-_LONGEST_RESET = 90.0
+_MAX_RESET = 90.0
 """Seconds. A limit that takes longer to refill is one of an hour or a day: it sets no rate."""
 _MAX_LIMIT = 1e12
 
@@ -23,7 +23,7 @@ def seen_in(headers: Mapping[str, str]) -> Seen | None:
 
 def _limit(headers: Mapping[str, str], kind: str) -> tuple[float, float]:
     limit = _number(headers.get(f"x-ratelimit-limit-{kind}"))
-    if not limit or _seconds(headers.get(f"x-ratelimit-reset-{kind}")) > _LONGEST_RESET:
+    if not limit or _seconds(headers.get(f"x-ratelimit-reset-{kind}")) > _MAX_RESET:
         return 0.0, 0.0
     return limit, min(_number(headers.get(f"x-ratelimit-remaining-{kind}")), limit)
 

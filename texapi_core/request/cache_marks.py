@@ -21,7 +21,7 @@ _Holder = Mapping[str, Any]
 
 @dataclass(slots=True)
 class _Found:
-    """A mark, and what becomes of it."""
+    """A mark with its place; the mark is changed where Claude would refuse it."""
 
     mark: Any
     at_start: bool

@@ -227,7 +227,7 @@ def _file_type(data: str, given: str) -> str:
 
 
 def _office_type(data: str) -> str | None:
-    """The type of an office document, which is a zip file with a folder that tells it."""
+    """The type of an office document, which is a zip file with a folder that shows it."""
     if not first_bytes(data).startswith(b"PK\x03\x04"):
         return None
     with (

@@ -16,7 +16,7 @@ TOOL_CALL_EXTRAS = "tool_call_extras"
 
 _REPLAYED = frozenset({"images", "audio", CONTENT_PARTS, SIGNATURES})
 _ELSEWHERE = REASONING_FIELDS | {TOOL_CALL_EXTRAS, SIGNATURES}
-"""Members that may be signed, and have a place of their own in a request."""
+"""Members that may be signed, and have their own place in a request."""
 _SECONDS_TO_SEND = 60
 
 
@@ -25,7 +25,7 @@ def with_generated(message: WireMessage, extras: Mapping[str, Any]) -> WireMessa
 
     A member that providers do not know goes back if it is an object that holds a signature: strict providers
     refuse any other. Images become parts of the content, unless it already has them as parts. Sound goes back
-    by its id; when the provider no longer has it, as a part; in a format that its bytes do not tell, by its
+    by its id; when the provider no longer has it, as a part; in a format that its bytes do not show, by its
     transcript.
     """
     for name, value in extras.items():

@@ -301,7 +301,7 @@ def _merge(flat: Schema, branches: Sequence[Mapping[str, Any]], *, all_hold: boo
 
 
 def _note_on(alternatives: Sequence[Mapping[str, Any]]) -> str:
-    """What the model is told about alternatives that became one object; nothing if they are alike."""
+    """The description of alternatives that became one object; nothing if they are alike."""
     sets = [", ".join(_labels(each)) for each in alternatives]
     differ = all(sets) and len(set(sets)) > 1
     return f"Give the properties of one of these: {'; or '.join(dict.fromkeys(sets))}." if differ else ""

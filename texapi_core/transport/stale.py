@@ -1,4 +1,4 @@
-"""Tells that a server closed an idle connection while a request was on its way to it.
+"""Detects that a server closed an idle connection while a request was on its way to it.
 
 Every server closes idle connections some time. A request that is sent in the same moment fails like one that
 broke while the model ran, but was never read: it can be sent over a new connection, and costs nothing. The
@@ -48,7 +48,7 @@ class _Evidence:
     def _check(self, error: Exception | None = None) -> None:
         """Raise `StaleConnection` if the request that was written was never read.
 
-        Who has read a request does not reset its connection, so a reset is enough, if it comes at once.
+        A server that has read a request does not reset its connection, so an early reset is enough.
         """
         if not self._was_used or self._written_at is None:
             return
@@ -148,7 +148,7 @@ def _is_reset(error: BaseException | None) -> bool:
 
 
 def _all_acknowledged(connection: socket.socket | None) -> bool:
-    """Whether the other side may have received all that was sent; `True` where the system does not tell."""
+    """Whether the other side may have received all that was sent; `True` where the system does not say."""
     option = getattr(socket, "TCP_INFO", None)
     if connection is None or option is None:
         return True

@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"-?[0-9][0-9.eE+-]*|-")
 _PLAIN = re.compile(r'[^"{}\[\],0-9-]+')
 _TWO_DIGITS, _LONG = re.compile(r"[0-9]{2}"), re.compile(r"[0-9]{15}")
 _SAMPLE = 7
-"""Of 15 digits in a row at least two are left, side by side, where each seventh character is taken."""
+"""Every seventh character is looked at: of 15 digits in a row these are at least two, side by side."""
 _INTEGER = re.compile(r"-?[0-9]{18,}")
 
 
@@ -28,16 +28,16 @@ class ArgumentsText:
     def __init__(self, own_names: Mapping[str, str] = _SAME) -> None:
         self._own_names = own_names
         self._unread: list[str] = []
-        """Pieces that went out and were not looked at: without a number at the end, most need not be."""
+        """Pieces that were emitted unparsed: most hold no large integer and do not end in a number."""
         self._held = ""
         self._gone = 0
-        """Characters of what is held that went out: half an escape, or a number up to its point."""
+        """Characters of `_held` that were emitted already: half an escape, or a number up to its point."""
         self._depth = 0
         self._is_in_string = False
         self._awaits_property = False
 
     def feed(self, piece: str) -> str:
-        """What a piece lets us emit."""
+        """The text that can be emitted after a piece."""
         if not (self._held or self._own_names or _may_hold_large(piece)):
             self._unread.append(piece)
             return piece
@@ -48,11 +48,11 @@ class ArgumentsText:
         return self._new_in(self._read(piece, is_last=False))
 
     def finish(self) -> str:
-        """What the end adds."""
+        """The text that is left at the end."""
         return self._new_in(self._read("", is_last=True) + self._held) if self._held else ""
 
     def _new_in(self, read: str) -> str:
-        """What did not go out before."""
+        """The part that was not emitted before."""
         if not read:
             return ""
         new, self._gone = read[self._gone :], 0

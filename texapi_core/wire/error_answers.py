@@ -85,8 +85,8 @@ def raise_for_wrapped_error(body: Mapping[str, Any]) -> None:
 def _is_flat_error(body: Mapping[str, Any]) -> bool:
     if _ERROR_FIELDS.isdisjoint(body) or other_protocol(body):
         return False
-    told = {name: value for name, value in body.items() if name in _ERROR_FIELDS or name == "code"}
-    return not is_message(body.get("message")) and is_error(told)
+    error_members = {name: value for name, value in body.items() if name in _ERROR_FIELDS or name == "code"}
+    return not is_message(body.get("message")) and is_error(error_members)
 
 
 def is_error(value: Any) -> bool:

@@ -40,7 +40,7 @@ class Audio:
     data: str | None
     """Base64."""
     format: str | None
-    """By its first bytes; `None` when they do not tell, as with PCM."""
+    """By its first bytes; `None` when they do not show it, as with PCM."""
     transcript: str | None
     expires_at: float | None
     """Seconds since 1970."""

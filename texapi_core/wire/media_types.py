@@ -47,13 +47,13 @@ _CONTAINERS = (
 )
 """Types that hold sound or video: the kind that was asked for, else the usual one."""
 SNIFFED = 1024
-"""Characters or bytes that tell a type."""
+"""Characters or bytes that identify a type."""
 _FORMATS = {"x-wav": "wav", "wave": "wav", "mpeg": "mp3", "x-m4a": "m4a", "mp4": "m4a", "x-flac": "flac"}
 """MIME subtype -> `format` of an `input_audio` part where they differ."""
 
 
 def media_type(start: bytes, kind: str = "") -> str | None:
-    """The MIME type that the first bytes tell, `None` if they tell none; `kind` is e.g. `audio`."""
+    """The MIME type by the first bytes, `None` if they show none; `kind` is e.g. `audio`."""
     for signature, mime_type in _SIGNATURES:
         if signature.match(start):
             return mime_type

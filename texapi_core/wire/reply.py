@@ -27,7 +27,7 @@ _CHUNK_FIELDS = frozenset({"choices", "object", "usage"})
 _REPEATED_FIELDS = frozenset({"error", "type", "usage_metadata", "x_groq"})
 """Members that can bring something new in a later chunk."""
 _MAX_ENVELOPES = 3
-"""Envelopes around an answer, one in the other."""
+"""Nested envelopes around an answer."""
 
 
 def parse_reply(

@@ -1,4 +1,4 @@
-"""A text of others: its start, what of it is safe to show, and the JSON objects in it."""
+"""Text from outside: its start, a form that is safe to show, and the JSON objects in it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 _OBJECT_START = re.compile(r'\{(?=\s*["}])')
 _MAX_WORK = 16
-"""Characters that may be read in vain, per character of a text."""
+"""Most characters that are scanned without finding JSON, per character of a text."""
 _MAX_DIGITS = 640
-"""Python reads integers of that many digits under any limit that a program may set."""
+"""Python parses integers of this many digits whatever limit a program sets."""
 
 
 def excerpt(text: bytes | str, length: int = 200) -> str:
@@ -40,7 +40,7 @@ _JOINERS = "\u200c\u200d"
 
 
 def printable(text: str) -> str:
-    r"""Text of others as one line that is safe in logs, terminals and tables.
+    r"""Text from outside as one line that is safe in logs, terminals and tables.
 
     Line ends and other white space become spaces. Control characters, escape sequences, marks that change
     the direction of text and lone surrogates are spelled out, e.g. `\x1b`.
@@ -64,7 +64,7 @@ def integer_or_text(digits: str) -> int | str:
 
 
 DECODER = json.JSONDecoder(parse_int=integer_or_text)
-"""Of JSON in a text."""
+"""Decodes JSON in a text."""
 
 
 def json_objects(text: str) -> Iterator[dict[str, Any]]:

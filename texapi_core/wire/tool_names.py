@@ -15,7 +15,7 @@ from texapi_core.wire.values import SAME_NAMES, UNKNOWN_TOOLS, ChatDelta, ChatRe
 def note_unknown_tools(reply: ChatReply, names: ToolNames, tools: Sequence[Any] | None) -> ChatReply:
     """The answer with a note of calls that name none of the `tools` of its request.
 
-    There is none where a provider has tools of its own, whose names are not known.
+    There is none with a provider's own tools, whose names are not known.
     """
     if not tools or not any(choice.tool_calls for choice in reply.choices):
         return reply

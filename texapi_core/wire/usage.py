@@ -170,7 +170,7 @@ def _reconciled(usage: TokenUsage, *, has_cache_outside: bool = False) -> TokenU
     fitting = ((i, o) for i in inputs for o in outputs if i + o == total)
     first = (inputs[0] if inputs else None, outputs[0] if outputs else None)
     input_, output = next(fitting, first)
-    # Of what is missing, the total leaves the rest, and the parts are the least.
+    # A missing count is the total less the other one, and at least the sum of its parts.
     if output is None and (total is None or (input_ is None and not cache)):
         output = reasoning or None
     if input_ is None:
@@ -183,7 +183,7 @@ def _reconciled(usage: TokenUsage, *, has_cache_outside: bool = False) -> TokenU
 
 
 def _readings(count: int | None, parts: tuple[int, ...]) -> list[int]:
-    """What a count may mean, the least first: with all parts inside, or with some of them to be added.
+    """The readings of a count, the least first: it includes all parts, or some of them are to be added.
 
     `parts` ends with the sum of them; no count is less than it.
     """

@@ -14,7 +14,7 @@ from texapi_core.wire.usage import TokenUsage
 
 @dataclass(frozen=True, slots=True)
 class OwnNames:
-    """What has another name in a request than its own: a provider would refuse that."""
+    """The own names of what a request names otherwise, since a provider would refuse them."""
 
     tools: Mapping[str, str] = field(default_factory=dict)
     """Name that was sent -> the tool's own."""

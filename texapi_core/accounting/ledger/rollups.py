@@ -121,7 +121,7 @@ class RollUps:
         return len(rows) == _FOLD_SIZE
 
     def _write(self, connection: sa.Connection, cells: Cells) -> None:
-        """In one order in every process, so that none waits for another in a circle."""
+        """In one order in every process, so that they cannot deadlock."""
         needed = {(name, value) for name, value, _ in cells}
         self._forget_gone(connection, needed)
         wanted = sorted(needed - self._ids.keys())

@@ -231,7 +231,7 @@ class LedgerWriter:
                 with self._engine.begin() as connection:
                     begin_writing(connection)
                     self._insert_rows(connection, rows, tags)
-                if identity(self._url) == self._prepared:  # else it went to a file that nobody will find
+                if identity(self._url) == self._prepared:  # else it went to a file that was deleted
                     return
 
     def _insert_rows(
