@@ -34,6 +34,14 @@ def postgresql_url(_postgresql_server: str) -> Iterator[str]:
     engine.dispose()
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.combination)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/usage.db"
+    found: str = request.getfixturevalue("postgresql_url")
+    return found
+
+
 @pytest.fixture
 def filled_ledger(tmp_path: Path) -> str:
     """The URL of a ledger with the known calls."""

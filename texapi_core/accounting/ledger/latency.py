@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from texapi_core.accounting.ledger.report import in_time, snapshot
+from texapi_core.accounting.ledger.periods import in_time
+from texapi_core.accounting.ledger.report import snapshot
 from texapi_core.accounting.ledger.rollups import NO_GROUP
 from texapi_core.accounting.ledger.schema import calls
 

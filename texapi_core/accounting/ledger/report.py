@@ -1,6 +1,6 @@
 """Queries on a ledger: usage by group, and calls.
 
-Usage by one group comes from the roll-ups, and from the calls only for the incomplete hours at the ends of
+Usage by one group comes from the roll-ups, and from the calls only for the incomplete minutes at the ends of
 the period, for calls that no roll-up counts yet, and for names of too many values.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import product
 from typing import Any
@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from texapi_core.accounting.ledger.periods import EPOCH, in_time, read_period
 from texapi_core.accounting.ledger.rollups import (
     ALL,
     METADATA,
@@ -46,10 +47,7 @@ from texapi_core.accounting.ledger.schema import (
 )
 
 GROUPINGS = ("model", "day", "key-hint", "tag", f"{METADATA}NAME")
-PRUNED = "pruned"
-_FIRST_HOUR, _LAST_HOUR = -(2**31), 2**31 - 1
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EARLIER_DAYS = _EPOCH.toordinal()
+_EARLIER_DAYS = EPOCH.toordinal()
 """From the first day of Python's calendar to 1970."""
 _FOLDED_COLUMNS = (
     "call_id",
@@ -225,12 +223,6 @@ def snapshot(engine: Engine) -> Generator[tuple[sa.Connection, int]]:
         yield connection, check_version(read_versions(connection))
 
 
-def in_time(since: datetime | None, until: datetime | None) -> list[sa.ColumnElement[bool]]:
-    """Conditions for calls from `since` until before `until`."""
-    conditions = [] if since is None else [calls.c.started_at >= since]
-    return conditions if until is None else [*conditions, calls.c.started_at < until]
-
-
 def _read_groups(
     connection: sa.Connection,
     by: Sequence[str],
@@ -243,25 +235,17 @@ def _read_groups(
     name = names[0] if names else ALL
     if len(names) > 1 or not is_summed(connection, name):
         return None
-    pruned = pruned_before(connection)
-    since, until = (
-        _start_of_hour(time) if time and pruned and time < pruned else time for time in (since, until)
-    )
-    first = _FIRST_HOUR if since is None else -(-(since - _EPOCH) // timedelta(hours=1))
-    end = _LAST_HOUR if until is None else (until - _EPOCH) // timedelta(hours=1)
+
+    def read(table: sa.Table, first: int, end: int) -> Groups:
+        return _rolled_up(connection, by, name, (table, first, end), version)
+
+    found, others = read_period(connection, since, until, version, read)
     groups: Groups = {}
-    if first < end:
-        _add_roll_ups(connection, groups, by, name, (first, end), version)
-        if name.startswith(METADATA):
-            _add_rest(connection, groups, by, (first, end), version)
-        uncounted = calls.c.hour.is_(None)
-        _add_calls(connection, groups, by, [uncounted, *in_time(_time_of(first), _time_of(end))], version)
-        edges = [(since, _time_of(first)), (_time_of(end), until)]
-    else:
-        edges = [(since, until)]
-    for start, stop in edges:
-        if start is not None and stop is not None and start < stop:
-            _add_calls(connection, groups, by, in_time(start, stop), version)
+    for one in found:
+        for group, sums in one.items():
+            _add(groups, group, sums)
+    for conditions in others:
+        _add_calls(connection, groups, by, conditions, version)
     return groups
 
 
@@ -272,33 +256,46 @@ def is_summed(connection: sa.Connection, name: str) -> bool:
     return connection.scalar(unsummed) is None
 
 
-def _add_roll_ups(
-    connection: sa.Connection,
-    groups: Groups,
-    by: Sequence[str],
-    name: str,
-    period: tuple[int, int],
-    version: int,
-) -> None:
+def _rolled_up(
+    connection: sa.Connection, by: Sequence[str], name: str, period: tuple[sa.Table, int, int], version: int
+) -> Groups:
+    """Sums by group from a table of roll-ups, of the calls without the metadata too."""
+    groups = _labelled(connection, by, name, period, version)
+    if name.startswith(METADATA):
+        _add_rest(connection, groups, by, period, version)
+    return groups
+
+
+def _labelled(
+    connection: sa.Connection, by: Sequence[str], name: str, period: tuple[sa.Table, int, int], version: int
+) -> Groups:
+    table, first, end = period
+    label, time = table.primary_key.columns
+    per_day = 24 if table is hours else 24 * 60
     # Databases divide towards zero, so what is before 1970 is divided as the time since an earlier day.
-    day = (hours.c.hour + _EARLIER_DAYS * 24) // 24 - _EARLIER_DAYS if "day" in by else sa.literal(0)
+    day = (time + _EARLIER_DAYS * per_day) // per_day - _EARLIER_DAYS if "day" in by else sa.literal(0)
     statement = (
-        sa.select(labels.c.value, day.label("day"), *_sums(version))
-        .join_from(hours, labels, hours.c.label_id == labels.c.id)
-        .where(labels.c.name == name, hours.c.hour >= period[0], hours.c.hour < period[1])
+        sa.select(labels.c.value, day.label("day"), *_sums(table, version))
+        .join_from(table, labels, label == labels.c.id)
+        .where(labels.c.name == name, time >= first, time < end)
         .group_by(labels.c.value, sa.text("2"))
     )
+    groups: Groups = {}
     for value, its_day, *sums in connection.execute(statement):
         group = tuple(_date(its_day) if one == "day" else value for one in by)
         _add(groups, group, _joined(sums))
+    return groups
 
 
 def _add_rest(
-    connection: sa.Connection, groups: Groups, by: Sequence[str], period: tuple[int, int], version: int
+    connection: sa.Connection,
+    groups: Groups,
+    by: Sequence[str],
+    period: tuple[sa.Table, int, int],
+    version: int,
 ) -> None:
     """Add the calls without the metadata: a call has at most one value of a name."""
-    every: Groups = {}
-    _add_roll_ups(connection, every, ["day" if one == "day" else ALL for one in by], ALL, period, version)
+    every = _labelled(connection, ["day" if one == "day" else ALL for one in by], ALL, period, version)
     for group, sums in every.items():
         rest = list(sums)
         for other, theirs in groups.items():
@@ -312,11 +309,11 @@ def _add_rest(
             )
 
 
-def _sums(version: int) -> list[sa.ColumnElement[int]]:
+def _sums(table: sa.Table, version: int) -> list[sa.ColumnElement[int]]:
     """The sums, those of USD in two parts: SQLite's integers end at 9.2 million USD."""
     sums: list[sa.ColumnElement[int]] = []
     for name in SUMS:
-        column = sa.literal(0) if name == "cache_savings" and version < 3 else hours.c[name]
+        column = sa.literal(0) if name == "cache_savings" and version < 3 else table.c[name]
         parts = (column // 10**6, column % 10**6) if name in _MONEY else (column,)
         sums += map(sa.func.sum, parts)
     return sums
@@ -358,22 +355,8 @@ def _add(groups: Groups, group: tuple[str, ...], sums: Sequence[int]) -> None:
     found[:] = map(sum, zip(found, sums, strict=True))
 
 
-def pruned_before(connection: sa.Connection) -> datetime | None:
-    """The time before which calls were deleted."""
-    found = connection.scalar(sa.select(sa.func.max(state.c.name)).where(state.c.kind == PRUNED))
-    return datetime.fromisoformat(found) if found else None
-
-
-def _start_of_hour(time: datetime) -> datetime:
-    return _time_of((time - _EPOCH) // timedelta(hours=1)) or time
-
-
-def _time_of(hour: int) -> datetime | None:
-    return None if hour in (_FIRST_HOUR, _LAST_HOUR) else _EPOCH + timedelta(hours=hour)
-
-
 def _date(day: int) -> str:
-    return (_EPOCH + timedelta(days=day)).date().isoformat()
+    return (EPOCH + timedelta(days=day)).date().isoformat()
 
 
 def _line(group: tuple[str, ...], sums: Sequence[int]) -> UsageLine:

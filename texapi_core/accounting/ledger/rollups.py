@@ -1,4 +1,4 @@
-"""Roll-ups: sums by hour of what calls are counted by, kept in the transaction that writes the calls."""
+"""Roll-ups: sums by hour and minute, kept in the transaction that writes the calls."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from texapi_core.accounting.ledger.schema import (
     calls,
     hours,
     labels,
+    minutes,
     state,
     to_pico,
 )
@@ -72,7 +73,11 @@ def sums_of(row: Row) -> tuple[int, ...]:
 
 def hour_of(row: Row) -> int:
     """Hours since 1970."""
-    return int(row["started_at"].timestamp() // 3600)
+    return _minute_of(row) // 60
+
+
+def _minute_of(row: Row) -> int:
+    return int(row["started_at"].timestamp() // 60)
 
 
 class RollUps:
@@ -90,7 +95,7 @@ class RollUps:
         unsummed = set(connection.scalars(_UNSUMMED_NAMES))
         cells: Cells = {}
         for row in rows:
-            hour, sums = hour_of(row), sums_of(row)
+            minute, sums = _minute_of(row), sums_of(row)
             names = list(_ALWAYS)
             if METADATA not in unsummed:
                 names += [METADATA + name for name in row["metadata"]]
@@ -98,7 +103,7 @@ class RollUps:
                 if name in unsummed:
                     continue
                 for value in values_of(name, row, tags.get(row["call_id"], ())):
-                    cell = cells.setdefault((name, value, hour), [0] * len(SUMS))
+                    cell = cells.setdefault((name, value, minute), [0] * len(SUMS))
                     cell[:] = map(sum, zip(cell, sums, strict=True))
         if cells:
             self._write(connection, cells)
@@ -126,13 +131,18 @@ class RollUps:
         self._forget_gone(connection, needed)
         wanted = sorted(needed - self._ids.keys())
         too_many = self._add_labels(connection, wanted)
-        rows = [
-            {"label_id": self._ids[name, value], "hour": hour, **dict(zip(SUMS, sums, strict=True))}
-            for (name, value, hour), sums in cells.items()
-            if not _is_among(name, too_many)
-        ]
-        upsert = _upsert(connection.dialect.name)
-        connection.execute(upsert, sorted(rows, key=lambda row: (row["label_id"], row["hour"])))
+        by_hour: dict[tuple[int, int], list[int]] = {}
+        by_minute: dict[tuple[int, int], list[int]] = {}
+        for (name, value, minute), sums in cells.items():
+            if not _is_among(name, too_many):
+                label_id = self._ids[name, value]
+                by_minute[label_id, minute] = sums
+                hour = by_hour.setdefault((label_id, minute // 60), [0] * len(SUMS))
+                hour[:] = map(sum, zip(hour, sums, strict=True))
+        for table, its_sums in ((hours, by_hour), (minutes, by_minute)):
+            names = [column.name for column in table.c]
+            rows = [dict(zip(names, (*key, *sums), strict=True)) for key, sums in sorted(its_sums.items())]
+            connection.execute(_upsert(table, connection.dialect.name), rows)
 
     def _forget_gone(self, connection: sa.Connection, needed: set[tuple[str, str]]) -> None:
         """Another client may have emptied the tables. What is there stays until the transaction ends."""
@@ -163,7 +173,8 @@ class RollUps:
                 labels.c.name.startswith(name, autoescape=True) if name == METADATA else labels.c.name == name
             )
             ids = sa.select(labels.c.id).where(theirs)
-            connection.execute(hours.delete().where(hours.c.label_id.in_(ids)))
+            for table in (hours, minutes):
+                connection.execute(table.delete().where(table.c.label_id.in_(ids)))
             connection.execute(labels.delete().where(theirs))
         if too_many:
             self._ids = {label: one for label, one in self._ids.items() if not _is_among(label[0], too_many)}
@@ -180,10 +191,10 @@ class RollUps:
 
 
 @cache
-def _upsert(dialect: str) -> Any:
-    insert = INSERTS[dialect](hours)
-    total = {name: hours.c[name] + insert.excluded[name] for name in SUMS}
-    return insert.on_conflict_do_update(index_elements=["label_id", "hour"], set_=total)
+def _upsert(table: sa.Table, dialect: str) -> Any:
+    insert = INSERTS[dialect](table)
+    total = {name: table.c[name] + insert.excluded[name] for name in SUMS}
+    return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=total)
 
 
 def _is_among(name: str, names: set[str]) -> bool:

@@ -16,7 +16,7 @@ from sqlalchemy.types import TypeDecorator
 
 from texapi_core.accounting.accounts import PICO
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _OLDEST_READABLE = 1
 _BUSY_SECONDS = 30
 """How long SQLite waits for other processes that write to the same file."""
@@ -150,19 +150,27 @@ labels = sa.Table(
 )
 """What calls are counted by: `all`, `model`, `requested-model`, `key-hint`, `tag`, `metadata:NAME`."""
 
-hours = sa.Table(
-    "texapi_hours",
-    metadata,
-    sa.Column("label_id", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("hour", sa.Integer, primary_key=True, autoincrement=False),
-    *(sa.Column(name, sa.BigInteger, nullable=False) for name in SUMS if name != "cache_savings"),
-    sa.Column("cache_savings", sa.BigInteger, nullable=False, server_default="0"),
-    sqlite_with_rowid=False,
-)
-"""The roll-ups: sums of the calls of an hour with one label.
 
-Processes of version 2 that still run add none to `cache_savings`.
-"""
+def _roll_ups(name: str, time: sa.Column[int]) -> sa.Table:
+    """Sums of the calls with one label in a time, which is counted from 1970."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("label_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        time,
+        *(sa.Column(name, sa.BigInteger, nullable=False) for name in SUMS if name != "cache_savings"),
+        sa.Column("cache_savings", sa.BigInteger, nullable=False, server_default="0"),
+        sqlite_with_rowid=False,
+    )
+
+
+hours = _roll_ups("texapi_hours", sa.Column("hour", sa.Integer, primary_key=True, autoincrement=False))
+"""Processes of version 2 that still run add none to `cache_savings`."""
+
+minutes = _roll_ups(
+    "texapi_minutes", sa.Column("minute", sa.BigInteger, primary_key=True, autoincrement=False)
+)
+"""For periods that begin or end within an hour. Earlier versions write none, so hours may have more."""
 
 state = sa.Table(
     "texapi_state",
@@ -307,6 +315,11 @@ def _to_version_4(connection: sa.Connection) -> None:
     _add_column(connection, calls.c.waited_ms)
 
 
+def _to_version_5(connection: sa.Connection) -> None:
+    """Add the sums by minute; hours that are there already have none."""
+    metadata.create_all(connection, tables=[minutes])
+
+
 def _add_column(connection: sa.Connection, column: sa.Column[Any], constraint: str = "") -> None:
     table = column.table.name
     if column.name not in {found["name"] for found in sa.inspect(connection).get_columns(table)}:
@@ -314,9 +327,10 @@ def _add_column(connection: sa.Connection, column: sa.Column[Any], constraint: s
         connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {declared}")
 
 
+MINUTES_VERSION = 5
 _ADDED = {"cache_savings": 3, "waited_ms": 4}
 """Column -> the version that added it."""
-_MIGRATIONS = {2: _to_version_2, 3: _to_version_3, 4: _to_version_4}
+_MIGRATIONS = {2: _to_version_2, 3: _to_version_3, 4: _to_version_4, 5: _to_version_5}
 """Version -> what makes the tables of the version before it into its own, in the caller's transaction."""
 
 

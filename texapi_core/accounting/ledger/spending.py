@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
 from texapi_core.accounting.accounts import Account, tags_of_value, value_in_calls
-from texapi_core.accounting.ledger.report import is_summed, pruned_before, snapshot
+from texapi_core.accounting.ledger.periods import Conditions, in_time, read_period
+from texapi_core.accounting.ledger.report import is_summed, snapshot
 from texapi_core.accounting.ledger.rollups import ALL, METADATA
 from texapi_core.accounting.ledger.schema import (
     call_tags,
     calls,
     from_pico,
-    hours,
     identity,
     labels,
     open_ledger,
@@ -25,8 +26,6 @@ from texapi_core.accounting.ledger.schema import (
 from texapi_core.accounting.record import TAG_SEPARATORS, Spending
 
 _BUSY_MILLISECONDS = 5_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_HOUR = timedelta(hours=1)
 
 
 class LedgerDatabase:
@@ -89,36 +88,34 @@ def read_spending(engine: sa.Engine, scope: str, value: str | None, since: datet
     """Spending of the calls with one value of a scope since a time; unknown costs and counts are 0.
 
     `None` is for the calls without a value. The sum comes from the roll-ups, and from the calls for the
-    first, incomplete hour.
+    first, incomplete minute.
     """
     label = _label_of(scope, value)
-    with snapshot(engine) as (connection, _):
+    with snapshot(engine) as (connection, version):
         if label is None or not is_summed(connection, label[0]):
-            return _sum_calls(connection, scope, value, calls.c.started_at >= since)
-        pruned = pruned_before(connection)
-        first = (since - _EPOCH) // _HOUR if pruned and since < pruned else -(-(since - _EPOCH) // _HOUR)
-        full = _EPOCH + first * _HOUR
-        tokens = hours.c.input_tokens + hours.c.output_tokens
-        counted = (
-            sa.select(sa.func.sum(hours.c.cost), sa.func.sum(tokens))
-            .join_from(hours, labels, hours.c.label_id == labels.c.id)
-            .where(labels.c.name == label[0], labels.c.value.in_(label[1]), hours.c.hour >= first)
-        )
-        cost, count = connection.execute(counted).one()
-        edge = _sum_calls(
-            connection, scope, value, sa.and_(calls.c.started_at >= since, calls.c.started_at < full)
-        )
-        later = sa.and_(calls.c.hour.is_(None), calls.c.started_at >= full)
-        uncounted = _sum_calls(connection, scope, value, later)
-    known = [from_pico(int(cost or 0)), *(one.cost for one in (edge, uncounted) if one.cost is not None)]
-    return Spending(sum(known, Decimal(0)), int(count or 0) + edge.tokens + uncounted.tokens)
+            return _sum_calls(connection, scope, value, in_time(since, None))
+
+        def read(table: sa.Table, first: int, end: int) -> Sequence[int]:
+            label_id, time = table.primary_key.columns
+            columns = (table.c.calls, table.c.cost, table.c.input_tokens + table.c.output_tokens)
+            statement = (
+                sa.select(*map(sa.func.sum, columns))
+                .join_from(table, labels, label_id == labels.c.id)
+                .where(labels.c.name == label[0], labels.c.value.in_(label[1]), time >= first, time < end)
+            )
+            return [int(one or 0) for one in connection.execute(statement).one()]
+
+        summed, others = read_period(connection, since, None, version, read)
+        found = [Spending(from_pico(cost), tokens) for _, cost, tokens in summed]
+        found += [_sum_calls(connection, scope, value, conditions) for conditions in others]
+    return Spending(
+        sum((one.cost or Decimal(0) for one in found), Decimal(0)), sum(one.tokens for one in found)
+    )
 
 
-def _sum_calls(
-    connection: sa.Connection, scope: str, value: str | None, period: sa.ColumnElement[bool]
-) -> Spending:
+def _sum_calls(connection: sa.Connection, scope: str, value: str | None, period: Conditions) -> Spending:
     tokens = sa.func.coalesce(calls.c.input_tokens, 0) + sa.func.coalesce(calls.c.output_tokens, 0)
-    statement = sa.select(sa.func.sum(calls.c.cost), sa.func.coalesce(sa.func.sum(tokens), 0)).where(period)
+    statement = sa.select(sa.func.sum(calls.c.cost), sa.func.coalesce(sa.func.sum(tokens), 0)).where(*period)
     if (condition := _of_scope(scope, value, is_sqlite=connection.dialect.name == "sqlite")) is not None:
         statement = statement.where(condition)
     cost, count = connection.execute(statement).one()

@@ -10,8 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from texapi_core.accounting.ledger.periods import PRUNED, in_time, pruned_before
 from texapi_core.accounting.ledger.rejected import rejected_path
-from texapi_core.accounting.ledger.report import PRUNED, open_for_reading, pruned_before, snapshot
+from texapi_core.accounting.ledger.report import open_for_reading, snapshot
 from texapi_core.accounting.ledger.rollups import UNSUMMED, RollUps
 from texapi_core.accounting.ledger.schema import (
     INSERTS,
@@ -21,6 +22,7 @@ from texapi_core.accounting.ledger.schema import (
     check_version,
     columns_of_calls,
     hours,
+    minutes,
     open_ledger,
     parse_url,
     prepare,
@@ -113,8 +115,9 @@ def prune(url: str, before: datetime, *, sums: bool = False, compact: bool = Fal
             old = sa.select(calls.c.call_id).where(calls.c.started_at < before)
             connection.execute(call_tags.delete().where(call_tags.c.call_id.in_(old)))
             deleted = connection.execute(calls.delete().where(calls.c.started_at < before)).rowcount
+            hour = int(before.timestamp() // 3600)
+            connection.execute(minutes.delete().where(minutes.c.minute < hour * 60))
             if sums:
-                hour = int(before.timestamp() // 3600)
                 connection.execute(hours.delete().where(hours.c.hour < hour))
             if deleted:
                 insert = INSERTS[connection.dialect.name](state)
@@ -142,11 +145,9 @@ def export_calls(
     engine: sa.Engine, since: datetime | None, until: datetime | None
 ) -> Iterator[dict[str, Any]]:
     """The calls from `since` until before `until` with their tags, oldest first, one at a time."""
-    period = [calls.c.started_at >= since] if since else []
-    period += [calls.c.started_at < until] if until else []
     with engine.connect() as reading, engine.connect() as tagging:
         columns = columns_of_calls(check_version(read_versions(reading)))
-        statement = sa.select(*columns).where(*period).order_by(calls.c.started_at)
+        statement = sa.select(*columns).where(*in_time(since, until)).order_by(calls.c.started_at)
         for batch in reading.execution_options(yield_per=500).execute(statement).mappings().partitions():
             ids = [row["call_id"] for row in batch]
             tags: dict[str, list[str]] = {}
