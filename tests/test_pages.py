@@ -63,7 +63,7 @@ def served(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     code = PAGE.read_text("utf-8").split("```python\n")[1].split("with TestClient")[0]
     names: dict[str, Any] = {}
     exec(compile(code, str(PAGE), "exec", dont_inherit=True), names)
-    server = uvicorn.Server(uvicorn.Config(names["app"], port=0, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(names["app"], port=0, log_level="error", ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()
     wait_until(lambda: server.started)

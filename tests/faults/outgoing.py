@@ -152,7 +152,8 @@ async def judge(make: Callable[..., Any], gateway: Gateway, how: str, asking: As
     messages, kwargs = asking
     gateway.reset()
     try:
-        model = make(base_url=gateway.base_url, api_key=gateway.key, max_retries=0)
+        # No row is about time, and a busy machine takes some.
+        model = make(base_url=gateway.base_url, api_key=gateway.key, max_retries=0, stream_idle_timeout=60)
         if kwargs and isinstance(model, BaseChatModel):
             model, kwargs = model.bind_tools(kwargs["tools"]), {}
         await ask(how, model, messages, **kwargs)

@@ -86,7 +86,10 @@ def test_type_hints_work_where_the_framework_s_do(model_class: Any, arguments: A
     names = [
         name
         for name in dir(framework)
-        if not name.startswith("_") and callable(getattr(framework, name, None)) and name not in ("copy",)
+        if not name.startswith("_")
+        and callable(getattr(framework, name, None))
+        # pydantic's own, in some versions with names that only type checkers see
+        and name not in ("copy", "model_post_init")
     ]
     assert [name for name in names if fails(model_class, name) and not fails(framework, name)] == []
 
