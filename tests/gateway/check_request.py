@@ -25,7 +25,7 @@ def parse_body(raw: bytes) -> Any:
 
 
 def check_request(body: Any, models: tuple[str, ...], *, any_schema: bool = False) -> dict[str, Any]:
-    """Return the body of a chat request that the strictest provider takes, but for schemas with ``any_schema``."""
+    """The body of a chat request that the strictest provider takes; ``any_schema`` takes any schema."""
     if not isinstance(body, dict):
         raise invalid(None, "The body of the request must be a JSON object.")
     model = body.get("model")
