@@ -235,45 +235,6 @@ def test_a_budget_reads_what_the_calls_cost(url: str, scope: str, value: str) ->
     assert found.tokens == sum((row["input_tokens"] or 0) + (row["output_tokens"] or 0) for row in wanted)
 
 
-SCOPES = [
-    ("all", ""),
-    ("key", "…abcd"),
-    ("model", "gpt-5-mini"),
-    ("tag:shop", "shop"),
-    ("metadata:customer", "acme"),
-]
-MAX_STATEMENTS = 12
-
-
-def fill_an_hour(url: str) -> None:
-    """1,200 calls, one each three seconds."""
-    times = [START + timedelta(minutes=30, seconds=3 * number) for number in range(1_200)]
-    fill(url, [replace(one, started_at=at) for one, at in zip(records(1_200), times, strict=True)])
-
-
-@pytest.mark.parametrize(("scope", "value"), SCOPES)
-def test_a_budget_reads_the_calls_of_a_minute_at_most(url: str, scope: str, value: str) -> None:
-    """Whatever the hour has in which its window begins."""
-    fill_an_hour(url)
-    engine = schema.open_ledger(schema.parse_url(url))
-    statements: list[str] = []
-    read: list[int] = []
-
-    def count(connection: sa.Connection, _: Any, statement: str, values: Any, *__: Any) -> None:
-        statements.append(statement)
-        if (start := statement.find("FROM texapi_calls")) > 0 and not statement.startswith("SELECT count(*)"):
-            condition, _, _ = statement[start:].partition(" AND (EXISTS")
-            used = values[: condition.count("?")] if isinstance(values, tuple) else values
-            read.append(connection.exec_driver_sql(f"SELECT count(*) {condition}", used).scalar_one())
-
-    sa.event.listen(engine, "before_cursor_execute", count)
-    read_spending(engine, scope, value, START + timedelta(minutes=40, seconds=31))
-    engine.dispose()
-
-    assert sum(read) <= 20
-    assert len(statements) - len(read) <= MAX_STATEMENTS, statements
-
-
 def test_pruning_deletes_the_minutes(url: str) -> None:
     """Periods that begin earlier count whole hours."""
     fill(url, records(60))

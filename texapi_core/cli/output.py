@@ -159,7 +159,10 @@ _DIFFERENCE_COLUMNS = {
 
 def print_differences(differences: Sequence[Difference], entries: int, format: str) -> None:
     """Differences between ledger and statement, and what they amount to."""
-    rows = [{name: plain(value) for name, value in asdict(difference).items()} for difference in differences]
+    rows = [
+        {**{name: getattr(one, name) for name in _DIFFERENCE_COLUMNS}, "usd": plain(one.usd)}
+        for one in differences
+    ]
     if format != "table":
         print_rows(rows, format)
         return

@@ -92,7 +92,8 @@ def reconcile(
         stop(NO_LEDGER, str(error))
     with _open(ledger) as engine:
         first, last = statement.period_of(entries)
-        rows = report.read_charges(engine, since=start or first, until=end or last)
+        wanted = reconciliation.wanted_by(entries)
+        rows = report.read_charges(engine, wanted, since=start or first, until=end or last)
         differences = reconciliation.reconcile(entries, rows, known_prices())
     output.print_differences(differences, len(entries), format)
     if differences:

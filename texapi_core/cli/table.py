@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from texapi_core.cli.terminal import cell_width, styled, wrapped
@@ -16,6 +16,7 @@ _MIN_FOLDED = 12
 _GAP = 2
 
 Rows = Sequence[Mapping[str, str]]
+_Adjust = Callable[[str, int], str]
 
 
 def table_lines(
@@ -34,6 +35,7 @@ def table_lines(
     """
     titles = {name: printable(title) for name, title in titles.items()}
     cells = [{name: printable(cell(row[name])) for name in titles} for row in rows]
+    longest = {name: max((cell_width(row[name]) for row in cells), default=0) for name in titles}
     used = [name for name in titles if any(row[name] not in _NOTHING for row in cells)]
     above = [name for name in used if name not in below]
     tries = [(list(titles), False), (used, False), (used, True)]
@@ -42,9 +44,10 @@ def table_lines(
     for folds in (False, True):
         for shown, splits_titles in tries:
             headings = {name: _heading(titles[name], name, splits_titles) for name in shown}
-            if shown and (widths := _widths(cells, headings, columns, folds=folds)):
+            if shown and (widths := _widths(longest, headings, columns, folds=folds)):
                 rest = {name: titles[name] for name in used if name not in shown}
-                return list(_lines(cells, headings, widths, rest, has_total=has_total))
+                folded = {name for name in shown if longest[name] > widths[name]}
+                return list(_lines(cells, headings, widths, folded, rest, has_total=has_total))
     return list(block_lines(cells, titles))
 
 
@@ -53,13 +56,12 @@ def _heading(title: str, name: str, splits_titles: bool) -> list[str]:
     return title.split() if splits_titles and name.endswith(_NUMBERS) else [title]
 
 
-def _widths(cells: Rows, headings: Mapping[str, list[str]], columns: int, *, folds: bool) -> dict[str, int]:
+def _widths(
+    longest: Mapping[str, int], headings: Mapping[str, list[str]], columns: int, *, folds: bool
+) -> dict[str, int]:
     """Column -> its width, texts folded or not; empty if the table is too wide."""
     room = columns - _GAP * (len(headings) - 1)
-    wanted = {
-        name: max([*(cell_width(row[name]) for row in cells), *map(cell_width, heading)])
-        for name, heading in headings.items()
-    }
+    wanted = {name: max(longest[name], *map(cell_width, heading)) for name, heading in headings.items()}
     least = {
         name: min(n, _MIN_FOLDED) if folds and not name.endswith(_WHOLE) else n for name, n in wanted.items()
     }
@@ -77,24 +79,26 @@ def _lines(
     cells: Rows,
     headings: Mapping[str, list[str]],
     widths: Mapping[str, int],
+    folded: Collection[str],
     rest: Mapping[str, str],
     *,
     has_total: bool,
 ) -> Iterator[str]:
+    adjust = {name: str.rjust if name.endswith(_NUMBERS) else str.ljust for name in widths}
     height = max(map(len, headings.values()))
     for number in range(height):
         words = {name: [*[""] * (height - len(one)), *one][number] for name, one in headings.items()}
-        yield styled(_line(words, widths), "bold")
+        yield styled(_line(words, widths, adjust), "bold")
     rule = "─" * (sum(widths.values()) + _GAP * (len(widths) - 1))
     yield rule
     for row in cells:
         if has_total and row is cells[-1]:
             yield rule
-        folded = {name: wrapped(row[name], width) for name, width in widths.items()}
-        for number in range(max(map(len, folded.values()))):
-            yield _line(
-                {name: one[number] if number < len(one) else "" for name, one in folded.items()}, widths
-            )
+        lines = {name: wrapped(row[name], widths[name]) for name in folded}
+        yield _line({**row, **{name: one[0] for name, one in lines.items()}}, widths, adjust)
+        for number in range(1, max(map(len, lines.values()), default=1)):
+            further = {name: "".join(lines.get(name, [])[number : number + 1]) for name in widths}
+            yield _line(further, widths, adjust)
         if rest:
             said = "  ".join(
                 f"{title}: {row[name]}" for name, title in rest.items() if row[name] not in _NOTHING
@@ -103,11 +107,11 @@ def _lines(
                 yield styled(f"  {said}", "dim")
 
 
-def _line(cells: Mapping[str, str], widths: Mapping[str, int]) -> str:
+def _line(cells: Mapping[str, str], widths: Mapping[str, int], adjust: Mapping[str, _Adjust]) -> str:
     padded = []
-    for name, text in cells.items():
-        space = " " * (widths[name] - cell_width(text))
-        padded.append(f"{space}{text}" if name.endswith(_NUMBERS) else f"{text}{space}")
+    for name, columns in widths.items():
+        text = cells[name]
+        padded.append(adjust[name](text, columns + len(text) - cell_width(text)))
     return (" " * _GAP).join(padded).rstrip()
 
 

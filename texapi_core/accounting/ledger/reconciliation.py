@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -43,8 +43,7 @@ def reconcile(
     answer may be free of charge, so the statement may lack them. `prices` gives wrong counts an amount
     where the statement has no costs.
     """
-    days = [entry.day for entry in entries if entry.day]
-    first, last = (min(days), max(days)) if days else ("", "9")
+    wanted = wanted_by(entries)
     by_id: dict[str, list[Entry]] = defaultdict(list)
     rest = []
     for entry in entries:
@@ -54,7 +53,7 @@ def reconcile(
     for row in rows:
         if row["request_id"] in by_id:
             ours[row["request_id"]].append(row)
-        elif first <= row["day"] <= last:
+        elif wanted.has(row["day"], row["outcome"]):
             others.append(row)
     comparison = _Comparison(prices)
     for request_id, lines in by_id.items():
@@ -63,9 +62,31 @@ def reconcile(
         comparison.days(rest, others)
     else:
         for row in others:
-            if row["outcome"] == "ok":
-                comparison.missing(row["request_id"] or f"{row['day']} {_model_of(row)}", [row])
+            comparison.missing(row["request_id"] or f"{row['day']} {_model_of(row)}", [row])
     return comparison.found
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which calls are compared with a statement: those of its requests, and these."""
+
+    request_ids: Set[str]
+    first: str
+    last: str
+    """The first and the last day."""
+    only_complete: bool
+
+    def has(self, day: str, outcome: str) -> bool:
+        """Whether a call of another request is compared."""
+        return self.first <= day <= self.last and (outcome == "ok" or not self.only_complete)
+
+
+def wanted_by(entries: Sequence[Entry]) -> Wanted:
+    """Which calls are compared with a statement."""
+    ids = {entry.request_id for entry in entries if entry.request_id}
+    days = [entry.day for entry in entries if entry.day]
+    first, last = (min(days), max(days)) if days else ("", "9")
+    return Wanted(ids, first, last, bool(ids) and all(entry.request_id for entry in entries))
 
 
 class _Comparison:
@@ -130,7 +151,7 @@ class _Comparison:
         for name in FIGURES:
             our, their = getattr(ours, name), getattr(theirs, name)
             is_cost = name == "cost"
-            if their is None or (our is None and (is_cost or their == 0)):
+            if our == their or their is None or (our is None and (is_cost or their == 0)):
                 continue
             if our is not None and abs(our - their) <= (_COST_TOLERANCE if is_cost else 0):
                 continue
@@ -159,12 +180,17 @@ def _model_of(row: Mapping[str, Any]) -> str:
 def _sum_rows(rows: Sequence[Mapping[str, Any]]) -> Entry:
     """Rows of the ledger as one `Entry`."""
     first = rows[0]
+    if len(rows) == 1:
+        counts = (first["input_tokens"], first["output_tokens"])
+        return Entry(first["request_id"], first["day"], _model_of(first), *counts, first["cost"])
     figures = (_known_sum(row[name] for row in rows) for name in FIGURES)
     return Entry(first["request_id"], first["day"], _model_of(first), *figures)
 
 
 def _sum_entries(entries: Sequence[Entry]) -> Entry:
     first = entries[0]
+    if len(entries) == 1:
+        return first
     figures = (_known_sum(getattr(entry, name) for entry in entries) for name in FIGURES)
     return Entry(first.request_id, first.day, first.model, *figures)
 

@@ -6,7 +6,8 @@ the period, for calls that no roll-up counts yet, and for names of too many valu
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import json
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +19,8 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from texapi_core.accounting.ledger.periods import EPOCH, in_time, read_period
+from texapi_core.accounting.ledger.periods import EPOCH, Part, in_time, read_period
+from texapi_core.accounting.ledger.reconciliation import Wanted
 from texapi_core.accounting.ledger.rollups import (
     ALL,
     METADATA,
@@ -42,6 +44,7 @@ from texapi_core.accounting.ledger.schema import (
     open_ledger,
     parse_url,
     read_versions,
+    schema_versions,
     sqlite_path,
     state,
 )
@@ -193,13 +196,26 @@ _CHARGES = ("request_id", "day", "model", "served_model", "outcome", "input_toke
 
 
 def read_charges(
-    engine: Engine, *, since: datetime | None = None, until: datetime | None = None
+    engine: Engine, wanted: Wanted, *, since: datetime | None = None, until: datetime | None = None
 ) -> Iterator[dict[str, Any]]:
     """What `reconcile` compares of the calls from `since` until before `until`, one at a time."""
-    statement = sa.select(*(calls.c[name] for name in _CHARGES)).where(*in_time(since, until))
+    of_days = [calls.c.day >= wanted.first, calls.c.day <= wanted.last]
+    if wanted.only_complete:
+        of_days.append(calls.c.outcome == "ok")
+    of_requests = calls.c.request_id.in_(_texts(wanted.request_ids, engine.dialect.name))
+    statement = sa.select(*(calls.c[name] for name in _CHARGES))
+    statement = statement.where(sa.or_(of_requests, sa.and_(*of_days)), *in_time(since, until))
     with snapshot(engine) as (connection, _):
         for row in connection.execution_options(yield_per=2000).execute(statement):
             yield dict(zip(_CHARGES, row, strict=True))
+
+
+def _texts(texts: Iterable[str], dialect: str) -> sa.Select[str]:
+    """Texts as rows, of one parameter however many they are; none in a ledger has a NUL."""
+    listed = sa.literal(json.dumps([text for text in texts if "\0" not in text]), sa.Text)
+    if dialect == "sqlite":
+        return sa.select(sa.func.json_each(listed).table_valued("value").c.value)
+    return sa.select(sa.func.json_array_elements_text(sa.cast(listed, sa.JSON)).column_valued())
 
 
 def as_mapping(line: UsageLine, by: Sequence[str]) -> Mapping[str, Any]:
@@ -208,6 +224,9 @@ def as_mapping(line: UsageLine, by: Sequence[str]) -> Mapping[str, Any]:
     usd = {name: getattr(line, name) for name in _MONEY}
     texts = {f"{name}_usd": None if amount is None else f"{amount:f}" for name, amount in usd.items()}
     return {**dict(zip(by, line.group, strict=True)), **fields, **texts}
+
+
+_VERSIONS = sa.select(schema_versions.c.version)
 
 
 @contextmanager
@@ -220,7 +239,7 @@ def snapshot(engine: Engine) -> Generator[tuple[sa.Connection, int]]:
     with engine.connect().execution_options(**isolation) as connection:
         if not isolation:
             connection.exec_driver_sql("BEGIN")
-        yield connection, check_version(read_versions(connection))
+        yield connection, check_version(connection.scalars(_VERSIONS).all())
 
 
 def _read_groups(
@@ -236,8 +255,8 @@ def _read_groups(
     if len(names) > 1 or not is_summed(connection, name):
         return None
 
-    def read(table: sa.Table, first: int, end: int) -> Groups:
-        return _rolled_up(connection, by, name, (table, first, end), version)
+    def read(parts: Sequence[Part]) -> list[Groups]:
+        return [_rolled_up(connection, by, name, part, version) for part in parts]
 
     found, others = read_period(connection, since, until, version, read)
     groups: Groups = {}
@@ -256,20 +275,16 @@ def is_summed(connection: sa.Connection, name: str) -> bool:
     return connection.scalar(unsummed) is None
 
 
-def _rolled_up(
-    connection: sa.Connection, by: Sequence[str], name: str, period: tuple[sa.Table, int, int], version: int
-) -> Groups:
+def _rolled_up(connection: sa.Connection, by: Sequence[str], name: str, part: Part, version: int) -> Groups:
     """Sums by group from a table of roll-ups, of the calls without the metadata too."""
-    groups = _labelled(connection, by, name, period, version)
+    groups = _labelled(connection, by, name, part, version)
     if name.startswith(METADATA):
-        _add_rest(connection, groups, by, period, version)
+        _add_rest(connection, groups, by, part, version)
     return groups
 
 
-def _labelled(
-    connection: sa.Connection, by: Sequence[str], name: str, period: tuple[sa.Table, int, int], version: int
-) -> Groups:
-    table, first, end = period
+def _labelled(connection: sa.Connection, by: Sequence[str], name: str, part: Part, version: int) -> Groups:
+    table, first, end = part
     label, time = table.primary_key.columns
     per_day = 24 if table is hours else 24 * 60
     # Databases divide towards zero, so what is before 1970 is divided as the time since an earlier day.
@@ -291,11 +306,11 @@ def _add_rest(
     connection: sa.Connection,
     groups: Groups,
     by: Sequence[str],
-    period: tuple[sa.Table, int, int],
+    part: Part,
     version: int,
 ) -> None:
     """Add the calls without the metadata: a call has at most one value of a name."""
-    every = _labelled(connection, ["day" if one == "day" else ALL for one in by], ALL, period, version)
+    every = _labelled(connection, ["day" if one == "day" else ALL for one in by], ALL, part, version)
     for group, sums in every.items():
         rest = list(sums)
         for other, theirs in groups.items():

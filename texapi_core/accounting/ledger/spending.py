@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
 from texapi_core.accounting.accounts import Account, tags_of_value, value_in_calls
-from texapi_core.accounting.ledger.periods import Conditions, in_time, read_period
+from texapi_core.accounting.ledger.periods import Conditions, Part, in_time, read_period
 from texapi_core.accounting.ledger.report import is_summed, snapshot
 from texapi_core.accounting.ledger.rollups import ALL, METADATA
 from texapi_core.accounting.ledger.schema import (
@@ -93,33 +92,44 @@ def read_spending(engine: sa.Engine, scope: str, value: str | None, since: datet
     label = _label_of(scope, value)
     with snapshot(engine) as (connection, version):
         if label is None or not is_summed(connection, label[0]):
-            return _sum_calls(connection, scope, value, in_time(since, None))
+            sums = _sums_of_calls(connection, scope, value, [in_time(since, None)])
+        else:
 
-        def read(table: sa.Table, first: int, end: int) -> Sequence[int]:
-            label_id, time = table.primary_key.columns
-            columns = (table.c.calls, table.c.cost, table.c.input_tokens + table.c.output_tokens)
-            statement = (
-                sa.select(*map(sa.func.sum, columns))
-                .join_from(table, labels, label_id == labels.c.id)
-                .where(labels.c.name == label[0], labels.c.value.in_(label[1]), time >= first, time < end)
-            )
-            return [int(one or 0) for one in connection.execute(statement).one()]
+            def read(parts: Sequence[Part]) -> list[Sequence[int]]:
+                return _sums(connection, [_sum_of_part(part, *label) for part in parts])
 
-        summed, others = read_period(connection, since, None, version, read)
-        found = [Spending(from_pico(cost), tokens) for _, cost, tokens in summed]
-        found += [_sum_calls(connection, scope, value, conditions) for conditions in others]
-    return Spending(
-        sum((one.cost or Decimal(0) for one in found), Decimal(0)), sum(one.tokens for one in found)
+            sums, others = read_period(connection, since, None, version, read)
+            sums += _sums_of_calls(connection, scope, value, others)
+    return Spending(from_pico(sum(cost for _, cost, _ in sums)), sum(tokens for *_, tokens in sums))
+
+
+def _sums(connection: sa.Connection, selects: Sequence[sa.Select[*tuple[Any, ...]]]) -> list[Sequence[int]]:
+    """The sums that each of the selects gives, in one statement."""
+    numbered = [one.add_columns(sa.literal_column(str(number))) for number, one in enumerate(selects)]
+    rows = {number: sums for *sums, number in connection.execute(sa.union_all(*numbered))}
+    return [[int(one or 0) for one in rows[number]] for number in range(len(selects))]
+
+
+def _sum_of_part(part: Part, name: str, values: Sequence[str]) -> sa.Select[*tuple[Any, ...]]:
+    table, first, end = part
+    label_id, time = table.primary_key.columns
+    columns = (table.c.calls, table.c.cost, table.c.input_tokens + table.c.output_tokens)
+    return (
+        sa.select(*map(sa.func.sum, columns))
+        .join_from(table, labels, label_id == labels.c.id)
+        .where(labels.c.name == name, labels.c.value.in_(values), time >= first, time < end)
     )
 
 
-def _sum_calls(connection: sa.Connection, scope: str, value: str | None, period: Conditions) -> Spending:
+def _sums_of_calls(
+    connection: sa.Connection, scope: str, value: str | None, periods: Sequence[Conditions]
+) -> list[Sequence[int]]:
     tokens = sa.func.coalesce(calls.c.input_tokens, 0) + sa.func.coalesce(calls.c.output_tokens, 0)
-    statement = sa.select(sa.func.sum(calls.c.cost), sa.func.coalesce(sa.func.sum(tokens), 0)).where(*period)
+    cost = sa.type_coerce(calls.c.cost, sa.BigInteger)
+    statement = sa.select(sa.func.count(), sa.func.sum(cost), sa.func.sum(tokens)).select_from(calls)
     if (condition := _of_scope(scope, value, is_sqlite=connection.dialect.name == "sqlite")) is not None:
         statement = statement.where(condition)
-    cost, count = connection.execute(statement).one()
-    return Spending(cost or Decimal(0), int(count))
+    return _sums(connection, [statement.where(*period) for period in periods])
 
 
 def _label_of(scope: str, value: str | None) -> tuple[str, tuple[str, ...]] | None:
