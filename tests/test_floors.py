@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("texapi_core", "langchain_texapi", "llama_index_texapi")
 CORE = (
-    "_version _lazy _fork",
+    "_version _lazy _fork _files",
     "wire",
     "catalog",
     "errors",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from tests.limits import redis_server
 from texapi_core import TexAPIBudgetExceededError, TexAPIBudgetUnavailableError, TexAPITimeoutError
-from texapi_core.accounting import flush_budgets, flush_ledgers, ledger
+from texapi_core.accounting import flush_budgets, flush_ledgers, ledger, reservations
 from texapi_core.accounting.reservation_stores import stores
 from texapi_core.limits import permit
 
@@ -106,3 +108,29 @@ def test_a_ledger_that_cannot_be_made_says_why_in_the_database_s_words_alone(
     assert "the ledger cannot be written (unable to open database file)" in str(raised.value)
     file.parent.mkdir()
     assert flush_ledgers(60)
+
+
+@pytest.mark.skipif(
+    bool(postgresql.why_not() or postgresql.GIVEN), reason="no PostgreSQL that the test may stop"
+)
+def test_a_server_that_hangs_keeps_no_call(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connections are alive, and no answer comes: so does a pooler whose server is away."""
+    monkeypatch.setattr(reservations, "WAIT_SECONDS", 1.0)
+    with postgresql.server() as url:
+        model = ChatTexAPI(
+            model=MODEL, **endpoint.for_langchain(usage_ledger=url, max_cost=1, on_ledger_error="closed")
+        )
+        model.invoke(QUESTION)
+        assert flush_ledgers(60)
+        assert flush_budgets(60)
+        accounts: Any = next(store._accounts for name, store in stores.items() if url in name)
+        backend = accounts._connection.info.backend_pid
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            with pytest.raises(TexAPIBudgetUnavailableError):
+                model.invoke(QUESTION)
+        finally:
+            os.kill(backend, signal.SIGCONT)
+        model.invoke(QUESTION)
+        assert flush_ledgers(60)
+        assert flush_budgets(60)

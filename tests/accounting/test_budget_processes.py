@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,14 +22,19 @@ from tests.accounting.budget_run import MODEL, Processes, spent
 from tests.conftest import Endpoint
 from tests.gateway import Fault, Gateway
 from texapi_core import TexAPIBudgetExceededError, TexAPIBudgetUnavailableError, TexAPITimeoutError
-from texapi_core.accounting import flush_budgets, flush_ledgers
-from texapi_core.accounting.ledger import spending
+from texapi_core.accounting import flush_budgets, flush_ledgers, reservation_transactions, reservations
 from texapi_core.accounting.reservation_stores import stores
 
 QUESTION = "What is the capital of Vietnam?"
 CAP = Decimal("0.004")
 """USD; one call takes at most 0.001."""
 BUDGET = {"max_cost": str(CAP), "window": "month"}
+
+
+def patience(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let calls wait for a locked ledger that long, and at least a second."""
+    for module in (reservations, reservation_transactions):
+        monkeypatch.setattr(module, "WAIT_SECONDS", seconds)
 
 
 @pytest.fixture(
@@ -87,7 +94,7 @@ def test_an_open_budget_goes_on_with_what_the_process_last_saw(
     gateway: Gateway, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, times_out: bool
 ) -> None:
     """What it sent meanwhile counts in the ledger when that is back. A call is 22 tokens, at most 51."""
-    monkeypatch.setattr(spending, "_BUSY_MILLISECONDS", 100)
+    patience(monkeypatch, 0.1)
     stores.clear()
     url = f"sqlite:///{tmp_path}/usage.db"
     shared: dict[str, Any] = {"usage_ledger": url, "max_tokens_total": 83, "on_ledger_error": "open"}
@@ -123,7 +130,7 @@ async def test_calls_at_once_on_a_locked_ledger_wait_as_long_as_one(
     gateway: Gateway, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However few threads async calls have: those that waited for a thread are refused with those in one."""
-    monkeypatch.setattr(spending, "_BUSY_MILLISECONDS", 1_500)
+    patience(monkeypatch, 1.5)
     stores.clear()
     arguments = endpoint.for_langchain(usage_ledger=f"sqlite:///{tmp_path}/usage.db", max_cost=1)
     model = ChatTexAPI(model=MODEL, **arguments)
@@ -148,7 +155,7 @@ async def test_calls_at_once_on_a_locked_ledger_wait_as_long_as_one(
 async def test_a_budget_on_a_locked_ledger_is_closed(
     gateway: Gateway, endpoint: Endpoint, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spending, "_BUSY_MILLISECONDS", 100)
+    patience(monkeypatch, 0.1)
     arguments = endpoint.for_langchain(usage_ledger=f"sqlite:///{tmp_path}/usage.db", max_cost=1)
     model = ChatTexAPI(model=MODEL, **arguments)
     model.invoke("Hello")
@@ -171,3 +178,47 @@ async def test_a_budget_on_a_locked_ledger_is_closed(
     lock.execute("ROLLBACK")
     lock.close()
     model.invoke("Hello")
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_lock_that_goes_in_time_refuses_no_call(
+    endpoint: Endpoint, tmp_path: Path, *, is_new: bool
+) -> None:
+    """SQLite does not wait by itself where a file is not one with a log yet."""
+    path = tmp_path / "usage.db"
+    arguments = endpoint.for_langchain(usage_ledger=f"sqlite:///{path}", max_cost=1)
+    model = ChatTexAPI(model=MODEL, **arguments)
+    if not is_new:
+        model.invoke(QUESTION)
+        assert flush_ledgers(60)
+    lock = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    lock.execute("BEGIN IMMEDIATE")
+    timer = threading.Timer(2.5, lambda: lock.execute("ROLLBACK"))
+    timer.start()
+
+    model.invoke(QUESTION)
+
+    timer.join()
+    lock.close()
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+def test_a_file_beside_the_ledger_that_is_deleted_is_noticed(
+    gateway: Gateway, tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / "usage.db"
+    processes = Processes(
+        gateway, f"sqlite:///{path}", {"max_cost": "5", "window": "month"}, processes=2, at_once=4, rounds=30
+    )
+    gateway.misbehave(Fault(delay=0.05), times=1_000)
+    processes.start()
+    while len(gateway.requests) < 40:
+        time.sleep(0.01)
+    Path(f"{path}{suffix}").unlink()
+
+    outcomes = processes.outcomes()
+
+    assert outcomes == {"ok": 240}
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM texapi_calls").fetchone() == (240,)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -66,8 +66,7 @@ class RedisAccounts(Accounts):
 
     trouble = "Redis cannot be reached or written"
     is_shared = True
-    is_broken = False  # redis-py connects again by itself
-    is_connected = False
+    _is_connected = False
     is_in_doubt = False
 
     def __init__(self, url: str, name: str | None, ledger: Callable[[], Any] | None) -> None:
@@ -79,17 +78,21 @@ class RedisAccounts(Accounts):
         self._offset = 0.0
         """Clock of Redis less the monotonic clock, in seconds."""
 
+    def patience(self, error: Exception) -> float:
+        """None: redis-py tries again by itself."""
+        return 0.0
+
     def connect(self, until: float, seen: LastSeen) -> None:
         """See whether Redis answers, and what time it has."""
-        if not self.is_connected:
+        if not self._is_connected:
             self.is_in_doubt = False
             seconds, microseconds = self._client.time()
             self._offset = seconds + microseconds / 1e6 - time.monotonic()
-            self.is_connected = True
+            self._is_connected = True
 
     def disconnect(self) -> None:
         """Close the connections to Redis."""
-        self.is_connected = False
+        self._is_connected = False
         with suppress(Exception):
             self._client.connection_pool.disconnect()
 

@@ -30,18 +30,12 @@ class Accounts(Protocol):
     is_shared: bool
 
     @property
-    def is_connected(self) -> bool:
-        """Whether there is a connection, as far as this process knows."""
-        ...
-
-    @property
-    def is_broken(self) -> bool:
-        """Whether the connection was found to be closed by the other side."""
-        ...
-
-    @property
     def is_in_doubt(self) -> bool:
         """Whether the last step may have been done although it failed."""
+        ...
+
+    def patience(self, error: Exception) -> float:
+        """Seconds in which to try again what failed so: `WAIT_SECONDS` where others had it locked."""
         ...
 
     def connect(self, until: float, seen: LastSeen) -> None:
@@ -74,8 +68,15 @@ class Database(Protocol):
         """A DB-API connection in autocommit mode."""
         ...
 
+    def expect(self, until: float | None) -> None:
+        """PostgreSQL: break off what is not done until a monotonic time; `None` for nothing any more."""
+
     def limit_wait(self, connection: Any, seconds: float) -> None:
         """Let a connection wait for others at most this long."""
+
+    def is_busy(self, error: Exception) -> bool:
+        """Whether a failure is that others had it locked."""
+        ...
 
     def disconnect(self) -> None:
         """Close what was opened beside the connection."""
@@ -99,8 +100,15 @@ class MemoryDatabase:
         """A database in memory."""
         return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
 
+    def expect(self, until: float | None) -> None:
+        """Nothing hangs here."""
+
     def limit_wait(self, connection: Any, seconds: float) -> None:
         """There are no others."""
+
+    def is_busy(self, error: Exception) -> bool:
+        """There are no others."""
+        return False
 
     def disconnect(self) -> None:
         """Nothing else is open."""

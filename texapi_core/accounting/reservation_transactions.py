@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
+from texapi_core._files import PAUSE_SECONDS
 from texapi_core.accounting.accounts import (
     KNOWN,
     OPEN,
@@ -56,7 +57,6 @@ REFRESH_SECONDS = 5.0
 """Maximum age of the sum that was read from the ledger."""
 _LOOK_SECONDS = 0.1
 """How often to look whether the database is still the same: looking may take as long as reserving."""
-_RETRY_SECONDS = 0.05
 
 
 class Transactions(Accounts):
@@ -77,27 +77,24 @@ class Transactions(Accounts):
         self._is_committing = False
 
     @property
-    def is_connected(self) -> bool:
-        """Whether there is a connection."""
-        return self._connection is not None
-
-    @property
-    def is_broken(self) -> bool:
-        """Whether the server has closed the connection."""
-        return bool(getattr(self._connection, "closed", False))
-
-    @property
     def is_in_doubt(self) -> bool:
         """Whether the last step failed in its commit."""
         return self._is_committing
 
+    def patience(self, error: Exception) -> float:
+        """All of a call's time for a lock, and a moment for a server that starts again."""
+        return WAIT_SECONDS if self._database.is_busy(error) else CONNECT_SECONDS
+
     def connect(self, until: float, seen: LastSeen) -> None:
         """Connect to the database, and to another one if the file was replaced."""
+        if self._database.is_postgresql:
+            self._database.expect(until)
         now = time.monotonic()
         if self._connection is not None and now - self._looked > _LOOK_SECONDS:
             self._looked = now
             if self._database.identity() != self._reached:
-                self.disconnect()
+                self.close()
+                time.sleep(PAUSE_SECONDS)
         left = until - now
         is_short = left < WAIT_SECONDS - CONNECT_SECONDS
         if self._connection is not None:
@@ -105,17 +102,7 @@ class Transactions(Accounts):
                 self._database.limit_wait(self._connection, left if is_short else WAIT_SECONDS)
                 self._is_hurried = is_short
             return
-        until = now + min(CONNECT_SECONDS, left)
-        while True:
-            try:
-                self._open(left if is_short else None, seen)
-            except Exception:  # processes that start together may all try to create the tables
-                self.disconnect()
-                if time.monotonic() > until:
-                    raise
-                time.sleep(_RETRY_SECONDS)
-            else:
-                return
+        self._open(left if is_short else None, seen)
 
     def _open(self, wait: float | None, seen: LastSeen) -> None:
         self._connection = connection = self._database.connect()
@@ -135,6 +122,8 @@ class Transactions(Accounts):
     def disconnect(self) -> None:
         """Close the connection."""
         connection, self._connection = self._connection, None
+        if self._database.is_postgresql:
+            self._database.expect(None)
         with suppress(Exception):
             if connection is not None:
                 connection.close()
@@ -176,6 +165,8 @@ class Transactions(Accounts):
         self._is_committing = True
         cursor.execute("COMMIT")
         self._is_committing = False
+        if self._database.is_postgresql:
+            self._database.expect(None)
         seen.committed(balances)
         return Outcome(reserved, crossings)
 

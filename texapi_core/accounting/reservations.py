@@ -27,7 +27,8 @@ from texapi_core.accounting.reservation_transactions import Transactions
 
 _SETTLE_SECONDS = 0.05
 _MAX_PENDING = 10_000
-_NO_FAILURE = ("", float("-inf"))
+_RETRY_SECONDS = 0.05
+_NO_FAILURE = ("", float("-inf"), 0.0)
 _NOTHING = Spending(Decimal(0), 0)
 
 
@@ -47,7 +48,7 @@ class ReservationStore:
         self._owner = 0
         """The thread that has the lock."""
         self._failure = _NO_FAILURE
-        """Why the last attempt failed, and when."""
+        """Why the last attempt failed, when, and in how many seconds it is tried again."""
         # `put` is reentrant, for generators that the garbage collector closes.
         self._ended: SimpleQueue[Settlement] = SimpleQueue()
         self._pending: list[Settlement] = []
@@ -139,8 +140,8 @@ class ReservationStore:
         self._owner = threading.get_ident()
         crossings: list[Crossing] = []
         try:
-            reason, failed = self._failure
-            if failed > asked:  # it failed while this call waited for its turn
+            reason, failed, patience = self._failure
+            if failed > asked and time.monotonic() >= asked + patience:  # while this call waited for its turn
                 raise StoreError(reason)
             self._take_ended()
             if reservation is None and not self._pending:
@@ -159,23 +160,23 @@ class ReservationStore:
         crossings: list[Crossing],
         until: float,
     ) -> Reserved | None:
-        accounts = self._accounts
-        was_connected = accounts.is_connected
+        accounts, started = self._accounts, time.monotonic()
         while True:
             try:
                 accounts.connect(until, self._seen)
                 outcome = accounts.step(self._pending, reservation, needed, self._seen)
             except Exception as error:
-                is_broken = accounts.is_broken
                 accounts.disconnect()
-                if was_connected and is_broken:  # the server restarted since the last call
-                    was_connected = False
+                if reservation is not None and accounts.is_in_doubt:
+                    self.settle(Settlement(reservation, _NOTHING, _NOTHING))
+                patience = accounts.patience(error)
+                if time.monotonic() + _RETRY_SECONDS < min(started + patience, until):
+                    time.sleep(_RETRY_SECONDS)
+                    self._take_ended()
                     continue
                 plain = getattr(error, "orig", None) or error  # without SQLAlchemy's statement and link
                 reason = " ".join(str(plain).split()) or type(error).__name__
-                self._failure = (reason, time.monotonic())
-                if reservation is not None and accounts.is_in_doubt:
-                    self.settle(Settlement(reservation, _NOTHING, _NOTHING))
+                self._failure = (reason, time.monotonic(), patience)
                 raise StoreError(reason) from error
             self._pending.clear()
             self._failure = _NO_FAILURE

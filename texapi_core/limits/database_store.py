@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
+from texapi_core._files import identity_of
 from texapi_core.limits.plan import Plan
 from texapi_core.limits.state import Grant, Seen, State, Step
 from texapi_core.limits.store import (
@@ -58,9 +59,9 @@ class DatabaseStore(SharedStore):
     def _open(self) -> None:
         self._close()
         self._connection = connection = connect(self._plan)
-        self._file = self._identity()
         with suppress(sqlite3.IntegrityError):  # PostgreSQL: two processes that create the table at once
             connection.execute(_TABLE)
+        self._file = self._identity()
         (now,) = connection.execute(self._clock).fetchone()
         connection.execute(self._spelled(_DELETE_OLD), (now - KEPT_SECONDS,))
 
@@ -70,11 +71,8 @@ class DatabaseStore(SharedStore):
             connection.close()
 
     def _identity(self) -> object:
-        """Device and inode of an SQLite file, which may be deleted or replaced."""
-        if self._is_postgresql:
-            return None
-        found = os.stat(self._path)
-        return found.st_dev, found.st_ino
+        """What changes when an SQLite file, or one beside it, was deleted or replaced."""
+        return None if self._is_postgresql else identity_of(self._path)
 
     def _ask(self, step: Step, now: float | None) -> Grant:
         if self._identity() != self._file:

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.types import TypeDecorator
 
+from texapi_core._files import identity_of
 from texapi_core.accounting.accounts import PICO
 
 SCHEMA_VERSION = 5
@@ -204,7 +205,7 @@ def parse_url(text: str) -> sa.URL:
     return url
 
 
-def open_ledger(url: sa.URL, *, read_only: bool = False) -> sa.Engine:
+def open_ledger(url: sa.URL, *, read_only: bool = False, busy_seconds: float = _BUSY_SECONDS) -> sa.Engine:
     """The engine of a ledger, not yet connected. With `read_only`, an SQLite file is never written.
 
     Raises:
@@ -212,7 +213,7 @@ def open_ledger(url: sa.URL, *, read_only: bool = False) -> sa.Engine:
         LedgerURLError: the driver is unknown or async.
     """
     is_sqlite = url.get_backend_name() == "sqlite"
-    wait = {"timeout": _BUSY_SECONDS} if is_sqlite else {"connect_timeout": _CONNECT_SECONDS}
+    wait = {"timeout": busy_seconds} if is_sqlite else {"connect_timeout": _CONNECT_SECONDS}
     if read_only and sqlite_path(url) is not None:
         url = _read_only(url)
     try:
@@ -234,7 +235,7 @@ def sqlite_path(url: sa.URL) -> Path | None:
 
 
 def identity(url: sa.URL) -> object:
-    """What changes when a ledger is another one: device and inode of a file, the URL of a server.
+    """What changes when a ledger is another one: device and inode of its files, the URL of a server.
 
     `None` while there is no file, or one that was emptied: SQLite then drops what its log still has.
     """
@@ -242,10 +243,9 @@ def identity(url: sa.URL) -> object:
     if path is None:
         return url.render_as_string(hide_password=True)
     try:
-        found = os.stat(path)
+        return identity_of(path)
     except OSError:
         return None
-    return (found.st_dev, found.st_ino) if found.st_size else None
 
 
 def _read_only(url: sa.URL) -> sa.URL:

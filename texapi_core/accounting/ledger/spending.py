@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from texapi_core.accounting.accounts import Account, tags_of_value, value_in_calls
+from texapi_core.accounting.ledger.deadline import Deadline
 from texapi_core.accounting.ledger.periods import Conditions, Part, in_time, read_period
 from texapi_core.accounting.ledger.report import is_summed, snapshot
 from texapi_core.accounting.ledger.rollups import ALL, METADATA
@@ -25,6 +26,10 @@ from texapi_core.accounting.ledger.schema import (
 from texapi_core.accounting.record import TAG_SEPARATORS, Spending
 
 _BUSY_MILLISECONDS = 5_000
+_READ_SECONDS = 1.0
+"""How long reading waits for a locked file, and so does opening it: both are tried again."""
+_BUSY_CODES, _BUSY_STATES = frozenset({5, 6}), frozenset({"40001", "40P01", "55P03", "57014"})
+"""SQLite's BUSY and LOCKED; SQLSTATE of a deadlock, a lock and a statement that was in time for none."""
 
 
 class LedgerDatabase:
@@ -45,7 +50,8 @@ class LedgerDatabase:
             }
             parsed = parsed.update_query_dict({name: waits[name] for name in waits if name not in given})
         self._url = parsed
-        self._engine = open_ledger(parsed)
+        self._engine = open_ledger(parsed, busy_seconds=_READ_SECONDS)
+        self._deadline = Deadline(self._engine) if self.is_postgresql else None
         self._is_prepared_for: object = None
 
     def connect(self) -> Any:
@@ -64,11 +70,22 @@ class LedgerDatabase:
             connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
         return connection
 
+    def expect(self, until: float | None) -> None:
+        """Break off what is not done until a time, or nothing any more."""
+        if self._deadline is not None:
+            self._deadline.set(until)
+
     def limit_wait(self, connection: Any, seconds: float) -> None:
         """Let a connection wait for others at most this long."""
         milliseconds = max(min(int(seconds * 1000), _BUSY_MILLISECONDS), 1)
         setting = "SET statement_timeout" if self.is_postgresql else "PRAGMA busy_timeout"
         connection.execute(f"{setting} = {milliseconds}")
+
+    def is_busy(self, error: Exception) -> bool:
+        """Whether others had the database locked."""
+        plain: Any = getattr(error, "orig", None) or error
+        code = getattr(plain, "sqlite_errorcode", None) or 0
+        return code & 0xFF in _BUSY_CODES or getattr(plain, "sqlstate", None) in _BUSY_STATES
 
     def disconnect(self) -> None:
         """Close the connections that read the ledger."""

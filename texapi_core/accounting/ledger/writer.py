@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import URL, Engine
 from sqlalchemy.exc import DBAPIError
 
+from texapi_core._files import PAUSE_SECONDS
 from texapi_core.accounting.ledger.rejected import append_rejected, rejected_path
 from texapi_core.accounting.ledger.rollups import RollUps, hour_of
 from texapi_core.accounting.ledger.schema import (
@@ -131,6 +132,7 @@ class LedgerWriter:
         self._is_held = self._writing.acquire(timeout=_FORK_PATIENCE)
         if self._is_held:
             self._engine.dispose()
+            self._prepared = None  # SQLite's log goes with the last connection
 
     def after_fork_in_parent(self) -> None:
         """Go on writing."""
@@ -271,6 +273,8 @@ class LedgerWriter:
         if self._prepared is not None and identity(self._url) == self._prepared:
             return
         self._engine.dispose()  # SQLite leaves the files of a moved database alone
+        if self._prepared is not None:
+            time.sleep(PAUSE_SECONDS)
         self._roll_ups.forget()
         prepare(self._engine)
         self._prepared = identity(self._url)
