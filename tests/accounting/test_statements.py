@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,25 @@ def test_a_statement_that_differs_by_request_id(url: str, tmp_path: Path) -> Non
         ("foreign", "req_77", "entry", "none", "input_tokens=100 output_tokens=10 cost=0.0001", "0.0001"),
         ("missing", "req_4", "entry", "input_tokens=100 output_tokens=10", "none", None),
     ]
+
+
+def test_an_id_is_compared_as_the_ledger_has_it(tmp_path: Path) -> None:
+    """The ledger has 200 characters of it."""
+    url, long = f"sqlite:///{tmp_path}/usage.db", "r" * 300
+    fill(url, [replace(call(1), request_id=long)])
+
+    assert differences(url, tmp_path / "s.csv", f"request_id,input_tokens\n{long},90\n") == [
+        ("count", long[:200], "input_tokens", "100", "90", "-0.00003")
+    ]
+
+
+def test_a_column_is_taken_for_one_thing(tmp_path: Path) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text("Amount,Day,Model\n1,2026-11-18,m\n", "utf-8")
+    written = StatementFormat(columns={"cost": "Amount", "input_tokens": "Amount"})
+
+    with pytest.raises(StatementError, match="`Amount` is taken for input_tokens and for cost"):
+        read_statement(path, written)
 
 
 def test_a_request_that_is_billed_four_times(url: str, tmp_path: Path) -> None:

@@ -192,6 +192,8 @@ def parse_prices(prices: Any) -> PriceList:
 
 
 _last_read: dict[Path, PriceList] = {}
+_told: dict[Path, str] = {}
+"""Why a file cannot be read again, as the last warning said it."""
 
 
 def read_prices(path: Path) -> PriceList:
@@ -204,9 +206,12 @@ def read_prices(path: Path) -> PriceList:
     """
     try:
         _last_read[path] = _read_file(path, path.stat().st_mtime_ns)
+        _told.pop(path, None)
     except (OSError, ValueError) as error:
         if path in _last_read:
-            logger.warning("The price list %s cannot be read again: %s", path, error)
+            if _told.get(path) != str(error):  # each call reads it
+                _told[path] = str(error)
+                logger.warning("The price list %s cannot be read again: %s", path, error)
         elif isinstance(error, (OSError, UnicodeError)):
             raise ValueError(f"The price list {path} cannot be read: {error}.") from error
         else:
@@ -216,7 +221,7 @@ def read_prices(path: Path) -> PriceList:
 
 @lru_cache(maxsize=16)
 def _read_file(path: Path, modified: int) -> PriceList:
-    return _parse_list(path.read_text("utf-8"), str(path))
+    return _parse_list(path.read_text("utf-8-sig"), str(path))
 
 
 @cache
@@ -228,7 +233,7 @@ def bundled_prices() -> PriceList:
 
 def _parse_list(text: str, name: str) -> PriceList:
     try:
-        content = json.loads(text, parse_float=Decimal)
+        content = json.loads(text, parse_float=Decimal, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"The price list {name} is not JSON: {error}") from None
     if not isinstance(content, dict) or not isinstance(content.get("models"), dict):
@@ -242,6 +247,15 @@ def _parse_list(text: str, name: str) -> PriceList:
         source=str(content.get("source", "")),
         date=str(content.get("date", "")),
     )
+
+
+def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        names = [name for name, _ in members]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{shown(twice)} stands in it twice.")
+    return found
 
 
 def _parse_rows(rows: Mapping[str, Any]) -> dict[str, ModelPrice]:

@@ -12,6 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from texapi_core.accounting.record import bounded
+
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "request_id": ("request_id", "x_request_id", "requestid", "id"),
     "day": ("day", "date", "time", "timestamp", "created_at", "created", "started_at", "datetime"),
@@ -147,6 +149,10 @@ def _find_columns(header: Sequence[str], format: StatementFormat) -> dict[str, i
         raise StatementError("A statement needs a column of tokens or of cost to compare.")
     if "cost" not in columns:
         columns.pop("currency", None)
+    places = list(columns.values())
+    if twice := [name for name, place in columns.items() if places.count(place) > 1]:
+        column = header[columns[twice[0]]]
+        raise StatementError(f"The column `{column}` is taken for {' and for '.join(twice)}: describe one.")
     return columns
 
 
@@ -208,7 +214,7 @@ class _Reader:
         if name == "day":
             return self._day(text)
         if name in ("request_id", "model"):
-            return text
+            return bounded(text)  # as the ledger has it
         if name == "currency":
             if text.upper() != "USD":
                 raise ValueError("USD")
