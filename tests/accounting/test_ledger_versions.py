@@ -11,10 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from tests.accounting.filled import fill
-from tests.accounting.test_roll_ups import GROUPINGS, PERIODS, assert_agrees, records
+from tests.accounting.test_roll_ups import GROUPINGS, PERIODS, START, assert_agrees, records
 from tests.forked import Process
 from texapi_core.accounting import open_for_reading, read_usage
-from texapi_core.accounting.ledger import report, rollups, schema, upkeep
+from texapi_core.accounting.ledger import report, rollups, schema, spending, upkeep
 
 # Version 1
 
@@ -83,13 +83,27 @@ def version_4(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/usage.db"
 
 
+def assert_rest_agrees(url: str) -> None:
+    """A budget for calls without a tag or metadata reads what they cost, with sums of them or without."""
+    engine = schema.open_ledger(schema.parse_url(url))
+    for scope in ("tag:shop", "metadata:customer"):
+        with engine.connect() as connection:
+            ((count, cost, tokens),) = spending._sums_of_calls(connection, scope, None, [[]])
+        found = spending.read_spending(engine, scope, None, START)
+        assert (found.cost, found.tokens) == (schema.from_pico(cost), tokens)
+        assert count > 10
+    engine.dispose()
+
+
 def test_a_ledger_of_version_4_is_read_as_it_is_and_goes_on_as_the_newest(version_4: str) -> None:
     """Its hours have no minutes, so in them the calls are counted, also beside calls that have."""
     assert_agrees(version_4)
+    assert_rest_agrees(version_4)
     fill(version_4, [])
     assert_agrees(version_4)
     fill(version_4, records(60, seed=2))
     assert_agrees(version_4)
+    assert_rest_agrees(version_4)
 
 
 def test_what_a_running_process_of_version_4_writes_later_counts(url: str) -> None:

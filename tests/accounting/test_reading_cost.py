@@ -19,12 +19,14 @@ from texapi_core.accounting.ledger import report, schema, spending
 from texapi_core.accounting.ledger.reconciliation import wanted_by
 from texapi_core.cli.table import table_lines
 
-SCOPES = [
+SCOPES: list[tuple[str, str | None]] = [
     ("all", ""),
     ("key", "…abcd"),
     ("model", "gpt-5-mini"),
     ("tag:shop", "shop"),
+    ("tag:shop", None),
     ("metadata:customer", "acme"),
+    ("metadata:customer", None),
 ]
 STATEMENTS = 6
 """Of one reading of a budget: begin, version, two of the state, sums, calls."""
@@ -32,7 +34,7 @@ STATEMENTS = 6
 
 @pytest.mark.parametrize(("scope", "value"), SCOPES)
 def test_a_budget_reads_the_calls_of_a_minute(
-    url: str, scope: str, value: str, monkeypatch: pytest.MonkeyPatch
+    url: str, scope: str, value: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many the hour has in which its window begins."""
     times = [START + timedelta(minutes=30, seconds=3 * number) for number in range(1_200)]
@@ -42,7 +44,7 @@ def test_a_budget_reads_the_calls_of_a_minute(
     read = 0
     sums_of_calls = spending._sums_of_calls
 
-    def counted(connection: sa.Connection, scope: str, value: str, periods: Sequence[Any]) -> Any:
+    def counted(connection: sa.Connection, scope: str, value: str | None, periods: Sequence[Any]) -> Any:
         nonlocal read
         found = sums_of_calls(connection, scope, value, periods)
         asked = len(statements)

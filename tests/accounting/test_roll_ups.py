@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from tests.accounting.filled import fill
 from tests.accounting.mixed_run import read_rows
 from texapi_core.accounting import UsageLine, open_for_reading, read_usage
-from texapi_core.accounting.accounts import value_in_calls
+from texapi_core.accounting.accounts import tag_value, value_in_calls
 from texapi_core.accounting.ledger import periods, report, rollups, schema, upkeep
 from texapi_core.accounting.ledger.spending import read_spending
 from texapi_core.accounting.ledger.writer import row_of
@@ -67,7 +67,8 @@ def records(count: int, seed: int = 1) -> list[CallRecord]:
                 cache_savings=cost / 2 if cost else None,
                 key_hint=random.choice(["…abcd", "…efgh"]),
                 labels=CallLabels(
-                    tags=tuple(random.sample(["shop", "vip", "-"], random.randrange(3))), metadata=metadata
+                    tags=tuple(random.sample(["shop", "vip", "-", "vip:gold"], random.randrange(3))),
+                    metadata=metadata,
                 ),
             )
         )
@@ -207,6 +208,11 @@ def test_too_many_names_of_metadata_are_counted_from_the_calls(
         ("metadata:customer", "true"),
         ("metadata:customer", "-"),
         ("tag:shop", "-"),
+        ("tag:vip", "vip=gold"),
+        ("tag:vip", "-"),
+        ("tag:vip=gold", "-"),
+        ("tag:other", "-"),
+        ("metadata:other", "-"),
     ],
 )
 def test_a_budget_reads_what_the_calls_cost(url: str, scope: str, value: str) -> None:
@@ -219,8 +225,8 @@ def test_a_budget_reads_what_the_calls_cost(url: str, scope: str, value: str) ->
     def is_of(row: dict[str, Any]) -> bool:
         kind, _, name = scope.partition(":")
         if kind == "tag":
-            has = "shop" in tags[row["call_id"]]
-            return has if value == "shop" else not has
+            its = {tag_value(name, tag) for tag in tags[row["call_id"]]} - {None}
+            return value in its if value != "-" else not its
         if kind == "metadata":
             its = row["metadata"].get(name)
             return (

@@ -33,6 +33,12 @@ TAG_SEPARATORS = ("=", ":")
 """Between the name of a tag and its value, e.g. `team=search`."""
 _SEPARATOR = re.compile("|".join(TAG_SEPARATORS))
 
+
+def tag_name(tag: str) -> str:
+    """The name of a tag: `team` of `team=shop`, the whole of a tag without a separator."""
+    return _SEPARATOR.split(tag, 1)[0]
+
+
 logger = logging.getLogger("texapi")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from operator import add
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ from texapi_core.accounting.ledger.schema import (
     state,
     to_pico,
 )
-from texapi_core.accounting.record import bounded_text
+from texapi_core.accounting.record import bounded_text, tag_name
 
 ALL = "all"
 METADATA = "metadata:"
@@ -31,11 +32,17 @@ MAX_NAMES = 200
 """Names of metadata that are summed."""
 UNSUMMED = "unsummed"
 _FOLD_SIZE = 2_000
-_ALWAYS = (ALL, "model", "requested-model", "key-hint", "tag")
+NAMED = "named"
+"""Calls by the names of their tags and metadata, e.g. `tag:team`, and every call by `""`.
+
+What is without a name is the rest of all calls. Before these sums were written, the rest has others too.
+"""
+_ALWAYS = (ALL, "model", "requested-model", "key-hint", "tag", NAMED)
 
 _UNSUMMED_NAMES = sa.select(state.c.name).where(state.c.kind == UNSUMMED)
 
 Row = Mapping[str, Any]
+Label = tuple[str, str]
 Cells = dict[tuple[str, str, int], list[int]]
 
 
@@ -50,6 +57,10 @@ def values_of(name: str, row: Row, tags: Sequence[str]) -> Sequence[str]:
         return (row["served_model"] or row["model"] or NO_GROUP,)
     if name == "requested-model":
         return (row["model"] or NO_GROUP,)
+    if name == NAMED:
+        named = {f"tag:{tag_name(tag)}" for tag in tags}
+        named.update(METADATA + one for one, value in row["metadata"].items() if value is not None)
+        return ("", *sorted(named))
     return ("",) if name == ALL else (row["key_hint"],)
 
 
@@ -59,14 +70,14 @@ def sums_of(row: Row) -> tuple[int, ...]:
     is_refused = row["outcome"] == "error" and row["response_id"] is None and tokens is None
     return (
         1,
-        row["outcome"] != "ok",
+        int(row["outcome"] != "ok"),
         tokens or 0,
         row["output_tokens"] or 0,
         row["cached_tokens"] or 0,
         row["reasoning_tokens"] or 0,
         0 if cost is None else to_pico(cost),
-        cost is not None,
-        cost is None and not is_refused,
+        int(cost is not None),
+        int(cost is None and not is_refused),
         0 if row["cache_savings"] is None else to_pico(row["cache_savings"]),
     )
 
@@ -93,18 +104,23 @@ class RollUps:
     def add(self, connection: sa.Connection, rows: Iterable[Row], tags: Mapping[str, Sequence[str]]) -> None:
         """Count calls that the same transaction has written."""
         unsummed = set(connection.scalars(_UNSUMMED_NAMES))
-        cells: Cells = {}
+        alike: dict[tuple[int, tuple[Label, ...]], list[int]] = {}
         for row in rows:
-            minute, sums = _minute_of(row), sums_of(row)
             names = list(_ALWAYS)
             if METADATA not in unsummed:
                 names += [METADATA + name for name in row["metadata"]]
-            for name in names:
-                if name in unsummed:
-                    continue
-                for value in values_of(name, row, tags.get(row["call_id"], ())):
-                    cell = cells.setdefault((name, value, minute), [0] * len(SUMS))
-                    cell[:] = map(sum, zip(cell, sums, strict=True))
+            its_tags = tags.get(row["call_id"], ())
+            its_labels = tuple(
+                (name, value)
+                for name in names
+                if name not in unsummed
+                for value in values_of(name, row, its_tags)
+            )
+            _add(alike, (_minute_of(row), its_labels), sums_of(row))
+        cells: Cells = {}
+        for (minute, its_labels), sums in alike.items():
+            for name, value in its_labels:
+                _add(cells, (name, value, minute), sums)
         if cells:
             self._write(connection, cells)
 
@@ -137,8 +153,7 @@ class RollUps:
             if not _is_among(name, too_many):
                 label_id = self._ids[name, value]
                 by_minute[label_id, minute] = sums
-                hour = by_hour.setdefault((label_id, minute // 60), [0] * len(SUMS))
-                hour[:] = map(sum, zip(hour, sums, strict=True))
+                _add(by_hour, (label_id, minute // 60), sums)
         for table, its_sums in ((hours, by_hour), (minutes, by_minute)):
             names = [column.name for column in table.c]
             rows = [dict(zip(names, (*key, *sums), strict=True)) for key, sums in sorted(its_sums.items())]
@@ -188,6 +203,11 @@ class RollUps:
             if (connection.scalar(known) or 0) > MAX_NAMES + len(_ALWAYS):
                 found.add(METADATA)
         return found
+
+
+def _add(cells: dict[Any, list[int]], key: Any, sums: Sequence[int]) -> None:
+    cell = cells.get(key)
+    cells[key] = list(sums) if cell is None else list(map(add, cell, sums))
 
 
 @cache

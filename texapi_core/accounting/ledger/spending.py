@@ -12,7 +12,7 @@ from texapi_core.accounting.accounts import Account, tags_of_value, value_in_cal
 from texapi_core.accounting.ledger.deadline import Deadline
 from texapi_core.accounting.ledger.periods import Conditions, Part, in_time, read_period
 from texapi_core.accounting.ledger.report import is_summed, snapshot
-from texapi_core.accounting.ledger.rollups import ALL, METADATA
+from texapi_core.accounting.ledger.rollups import ALL, METADATA, NAMED
 from texapi_core.accounting.ledger.schema import (
     call_tags,
     calls,
@@ -23,7 +23,7 @@ from texapi_core.accounting.ledger.schema import (
     parse_url,
     prepare,
 )
-from texapi_core.accounting.record import TAG_SEPARATORS, Spending
+from texapi_core.accounting.record import TAG_SEPARATORS, Spending, tag_name
 
 _BUSY_MILLISECONDS = 5_000
 _READ_SECONDS = 1.0
@@ -109,15 +109,20 @@ def read_spending(engine: sa.Engine, scope: str, value: str | None, since: datet
     label = _label_of(scope, value)
     with snapshot(engine) as (connection, version):
         if label is None or not is_summed(connection, label[0]):
-            sums = _sums_of_calls(connection, scope, value, [in_time(since, None)])
-        else:
+            return _spending(_sums_of_calls(connection, scope, value, [in_time(since, None)]))
 
-            def read(parts: Sequence[Part]) -> list[Sequence[int]]:
-                return _sums(connection, [_sum_of_part(part, *label) for part in parts])
+        def read(parts: Sequence[Part]) -> list[Sequence[int]]:
+            return _sums(connection, [_sum_of_part(part, *label) for part in parts])
 
-            sums, others = read_period(connection, since, None, version, read)
-            sums += _sums_of_calls(connection, scope, value, others)
-    return Spending(from_pico(sum(cost for _, cost, _ in sums)), sum(tokens for *_, tokens in sums))
+        summed, others = read_period(connection, since, None, version, read)
+        if any(unknown for *_, unknown in summed):
+            others, summed = [in_time(since, None)], []
+        return _spending([*summed, *_sums_of_calls(connection, scope, value, others)])
+
+
+def _spending(sums: Sequence[Sequence[int]]) -> Spending:
+    cost, tokens = (sum(one[place] for one in sums) for place in (1, 2))
+    return Spending(from_pico(cost), tokens)
 
 
 def _sums(connection: sa.Connection, selects: Sequence[sa.Select[*tuple[Any, ...]]]) -> list[Sequence[int]]:
@@ -128,13 +133,25 @@ def _sums(connection: sa.Connection, selects: Sequence[sa.Select[*tuple[Any, ...
 
 
 def _sum_of_part(part: Part, name: str, values: Sequence[str]) -> sa.Select[*tuple[Any, ...]]:
+    """Calls, cost and tokens of a label, and how many calls may or may not be among them.
+
+    Under `NAMED` they are those of the rest: of all calls without those of the label.
+    """
     table, first, end = part
     label_id, time = table.primary_key.columns
-    columns = (table.c.calls, table.c.cost, table.c.input_tokens + table.c.output_tokens)
+    columns: Any = (table.c.calls, table.c.cost, table.c.input_tokens + table.c.output_tokens)
+    wanted = sa.and_(labels.c.name == name, labels.c.value.in_(values))
+    unknown: Any = sa.literal_column("0")
+    if name == NAMED:
+        is_all = labels.c.name == ALL
+        is_known = sa.and_(labels.c.name == NAMED, labels.c.value == "")
+        unknown = sa.case((is_all, table.c.calls), (is_known, -table.c.calls), else_=0)
+        columns = [sa.case((is_all, one), (wanted, -one), else_=0) for one in columns]
+        wanted = sa.or_(is_all, is_known, wanted)
     return (
-        sa.select(*map(sa.func.sum, columns))
+        sa.select(*map(sa.func.sum, (*columns, unknown)))
         .join_from(table, labels, label_id == labels.c.id)
-        .where(labels.c.name == name, labels.c.value.in_(values), time >= first, time < end)
+        .where(wanted, time >= first, time < end)
     )
 
 
@@ -155,7 +172,7 @@ def _label_of(scope: str, value: str | None) -> tuple[str, tuple[str, ...]] | No
     if kind == "all":
         return ALL, ("",)
     if value is None:
-        return None
+        return (NAMED, (scope,)) if kind == "metadata" or (kind == "tag" and tag_name(name) == name) else None
     if kind in ("key", "model"):
         return {"key": "key-hint", "model": "requested-model"}[kind], (value,)
     if kind == "tag":
