@@ -22,6 +22,20 @@ _NOT_PERMITTED = (
 )
 _STRICT_FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid")
 
+_NUMBER = int | float
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(("title", "description", "format", "pattern", "contentEncoding", "$anchor"), str),
+    **dict.fromkeys(("uniqueItems", "deprecated", "readOnly", "writeOnly"), bool),
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"), _NUMBER),
+    **dict.fromkeys(
+        ("minLength", "maxLength", "minItems", "maxItems", "minContains", "maxContains"), _NUMBER
+    ),
+    **dict.fromkeys(("minProperties", "maxProperties"), _NUMBER),
+    "dependentRequired": dict,
+    "examples": list,
+}
+"""What Claude takes as the value of a keyword: what JSON Schema 2020-12 allows."""
+
 
 def check_schemas(body: dict[str, Any]) -> None:
     """Check the parameters of tools and the schema of the answer."""
@@ -86,8 +100,14 @@ def _problems(schema: Any, context: tuple[str, ...], root: dict[str, Any]) -> It
 
 def _problems_of_values(schema: dict[str, Any], where: str) -> Iterator[str]:
     for name, value in schema.items():
-        if name in ("title", "description", "format", "pattern") and not isinstance(value, str):
-            yield f"{where}{value!r} is not of type 'string'."
+        kind = _KINDS.get(name)
+        is_boolean = isinstance(value, bool)
+        if kind and (not isinstance(value, kind) or (is_boolean and kind is not bool)):
+            yield f"{where}JSON schema is invalid. It must match JSON Schema draft 2020-12: '{name}'."
+        elif (
+            name in ("type", "required") and isinstance(value, list) and len({*map(str, value)}) < len(value)
+        ):
+            yield f"{where}{value!r} has non-unique elements."
         elif value is None and name not in ("default", "const", "examples"):
             yield f"{where}None is not valid for '{name}'."
 

@@ -4,40 +4,35 @@ One refused schema costs the whole request, and MCP servers send many. By public
 root without `type: object` or `properties` (OpenAI) or with `anyOf`, `oneOf` or `allOf` (Claude, OpenAI); an
 array without `items`, also a tuple (OpenAI, Gemini); `$schema` and required properties without a schema
 (Gemini); `null` for a keyword, booleans, unknown types and references to nothing in the place of a schema
-(OpenAI). An object without properties inside another is taken.
+(OpenAI); keywords with values that JSON Schema 2020-12 does not allow, e.g. those of draft 4 (Claude). An
+object without properties inside another is taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
 from texapi_core.request.foreign import json_text
+from texapi_core.request.schema_keywords import (
+    CHECKS,
+    as_list,
+    kept_if,
+    legal_dependencies,
+    legal_names,
+    legal_type,
+)
 
 Schema = dict[str, Any]
 
-_TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
-_SYNONYMS = {
-    **{name: name for name in _TYPES},
-    "str": "string",
-    "int": "integer",
-    "float": "number",
-    "double": "number",
-    "bool": "boolean",
-    "list": "array",
-    "tuple": "array",
-    "dict": "object",
-    "none": "null",
-}
-"""Types as handwritten schemas name them, in lower case -> JSON schema's."""
 _REFUSED = frozenset({"$schema", "$id", "$comment"})
 _NULLABLE = frozenset({"default", "const", "examples"})
 """Keywords whose value may be null."""
 _REFUSED_AT_ROOT = frozenset({"allOf", "anyOf", "oneOf", "$ref", "not", "enum", "const"})
 _MAPS = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
 _LISTS = ("anyOf", "allOf", "oneOf", "prefixItems")
-_SINGLE = ("not", "if", "then", "else", "contains", "propertyNames")
+_SINGLE = ("not", "if", "then", "else", "contains", "contentSchema", "propertyNames")
 _SINGLE_OR_BOOLEAN = ("additionalProperties", "additionalItems", "unevaluatedProperties", "unevaluatedItems")
 _SUBSCHEMAS = frozenset({*_MAPS, *_LISTS, *_SINGLE, *_SINGLE_OR_BOOLEAN, "items"})
 _MAX_KNOWN = 512
@@ -115,6 +110,7 @@ class _Mender:
                 continue
             if name not in _REFUSED and (kept := self._keyword(name, value)) is not None:
                 mended[name] = kept[0]
+        _move_exclusive_bounds(schema, mended)
         if "properties" in mended:
             missing = [name for name in mended.get("required", ()) if name not in mended["properties"]]
             if missing:
@@ -166,6 +162,9 @@ class _Mender:
         """The value of a keyword; `None` if it has no meaning there."""
         if name not in _SUBSCHEMAS:
             value = _without_sets(value)
+        if name == "dependencies":
+            schemas = {key: self._mend(each) for key, each in _map({name: value}, name).items()}
+            return kept_if(isinstance(value, Mapping), {**schemas, **(legal_dependencies(value) or ({},))[0]})
         if name in _MAPS:
             if not isinstance(value, Mapping):
                 return None
@@ -175,10 +174,14 @@ class _Mender:
         if name in _SINGLE or name == "items":
             return (self._mend(value),) if isinstance(value, (Mapping, bool)) else None
         if name in _SINGLE_OR_BOOLEAN:
-            return (self._mend(value),) if isinstance(value, Mapping) else _if(isinstance(value, bool), value)
+            return (
+                (self._mend(value),)
+                if isinstance(value, Mapping)
+                else kept_if(isinstance(value, bool), value)
+            )
         if name == "$ref":
-            return _if(self._leads_somewhere(value), value)
-        check = _CHECKS.get(name)
+            return kept_if(self._leads_somewhere(value), value)
+        check = CHECKS.get(name)
         return (value,) if check is None else check(value)
 
     def _leads_somewhere(self, reference: Any) -> bool:
@@ -193,6 +196,13 @@ class _Mender:
         found = next(each for each in named if not rest or _target(f"#/{'/'.join(rest)}", each) is not None)
         self._hoisted.setdefault(place, {})[_key_of(name)] = found
         return True
+
+
+def _move_exclusive_bounds(schema: Mapping[str, Any], mended: Schema) -> None:
+    """In draft 4 and OpenAPI 3.0, `exclusiveMinimum: true` says so of `minimum`."""
+    for bound in ("minimum", "maximum"):
+        if schema.get(exclusive := f"exclusive{bound.title()}") is True and bound in mended:
+            mended[exclusive] = mended.pop(bound)
 
 
 def _schemas_of_member(schema: Mapping[str, Any], name: Any) -> Iterator[Any]:
@@ -213,41 +223,9 @@ def _without_sets(value: Any) -> Any:
     return [_without_sets(each) for each in value] if isinstance(value, list) else value
 
 
-def _if(is_legal: bool, value: Any) -> tuple[Any] | None:
-    return (value,) if is_legal else None
-
-
-def _legal_type(value: Any) -> tuple[Any] | None:
-    found = [_SYNONYMS.get(each.lower()) for each in _list(value) if isinstance(each, str)]
-    legal = [each for each in found if each is not None]
-    return _if(bool(legal), legal if isinstance(value, list) else legal and legal[0])
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _legal_names(value: Any) -> tuple[Any] | None:
-    return _if(isinstance(value, list) and all(isinstance(each, str) for each in value), value)
-
-
-def _legal_text(value: Any) -> tuple[str] | None:
-    return None if value is None else (value if isinstance(value, str) else str(value),)
-
-
-_CHECKS: Mapping[str, Callable[[Any], tuple[Any] | None]] = {
-    **dict.fromkeys(("format", "pattern"), lambda value: _if(isinstance(value, str), value)),
-    "type": _legal_type,
-    "required": _legal_names,
-    "enum": lambda value: _if(isinstance(value, list) and bool(value), value),
-    "title": _legal_text,
-    "description": _legal_text,
-}
-
-
 def _types_of(schema: Mapping[str, Any]) -> Sequence[str]:
-    found = _legal_type(schema.get("type"))
-    return _list(found[0]) if found else ()
+    found = legal_type(schema.get("type"))
+    return as_list(found[0]) if found else ()
 
 
 def _object_root(schema: Mapping[str, Any]) -> Schema:
@@ -318,7 +296,7 @@ def _labels(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _names(schema: Mapping[str, Any]) -> list[str]:
-    found = _legal_names(schema.get("required"))
+    found = legal_names(schema.get("required"))
     return list(found[0]) if found else []
 
 
