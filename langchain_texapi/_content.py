@@ -9,8 +9,8 @@ from langchain_core.messages import BaseMessage
 
 from texapi_core.accounting.record import logger
 from texapi_core.request.calls import read_call
-from texapi_core.request.foreign import typed_result
-from texapi_core.request.media import address, as_base64, data_url, file_part
+from texapi_core.request.foreign import typed, typed_result
+from texapi_core.request.media import address, as_base64, data_url, file_part, legal_part
 from texapi_core.request.prompt_cache import CACHE_MARKS
 from texapi_core.wire.media_types import audio_format
 from texapi_core.wire.signatures import is_thought
@@ -31,6 +31,8 @@ _NOT_CONTENT = frozenset(
 )
 """Blocks that an assistant message sends outside of `content`: tool calls and refusal have separate fields,
 as reasoning has."""
+
+_MEDIA = frozenset({"image", "image_url", "audio", "video", "file"})
 
 
 def blocks_of(message: BaseMessage) -> list[Mapping[str, Any]]:
@@ -58,6 +60,8 @@ def carried_by_assistant(content: list[Any]) -> list[str | Block]:
 
 
 def _carried(block: Block) -> list[str | Block]:
+    if (found := typed(block)).get("type") in _MEDIA:
+        block = found  # as another provider has it
     try:
         _to_part(block, "an earlier answer")
     except ValueError:
@@ -132,7 +136,7 @@ def _to_part(block: str | Block, where: str) -> Part:
             f"{', '.join(sorted(_CONVERTERS))}."
         )
     try:
-        part = convert(block)
+        part = legal_part(convert(block))
     except (TypeError, AttributeError, KeyError) as error:
         raise ValueError(
             f"Unsupported content block in {where}: {block_type!r} with a member of another type."
@@ -173,8 +177,6 @@ def _audio(block: Block) -> Part:
 
 
 def _input_audio(block: Block) -> Part:
-    if not (block.get("input_audio") or {}).get("data"):
-        raise ValueError("Unsupported content block: 'input_audio' without `data`.")
     return {"type": "input_audio", "input_audio": block.get("input_audio") or {}}
 
 
@@ -184,6 +186,7 @@ def _file(block: Block) -> Part:
     named = _name_of(block)
     file: dict[str, Any] = {"filename": named} if named else {}
     file_id = block.get("file_id") or (block.get("id") if block.get("source_type") == "id" else None)
+    file_id = file_id or (block.get("source") or {}).get("file_id")
     if file_id:
         return {"type": "file", "file": {"file_id": file_id}}
     data, mime_type = _base64_of(block)

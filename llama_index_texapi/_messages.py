@@ -24,7 +24,7 @@ from llama_index.core.base.llms.types import (
 from texapi_core.accounting.record import logger
 from texapi_core.adapter_base.replies import kept_extras
 from texapi_core.request.calls import join_calls, signed_call, tool_call, wire_call
-from texapi_core.request.media import address, as_base64, data_url, file_part, is_data_url
+from texapi_core.request.media import address, as_base64, data_url, file_part, is_data_url, legal_part
 from texapi_core.request.payload import (
     WIRE_ROLES,
     Part,
@@ -188,7 +188,7 @@ def _wire_parts(block: Any) -> list[Part]:
     if isinstance(block, ImageBlock):
         url = address(block.url) if block.url else _inline_image(block)
         detail = {"detail": block.detail} if block.detail else {}
-        return [{"type": "image_url", "image_url": {"url": url, **detail}}]
+        return [legal_part({"type": "image_url", "image_url": {"url": url, **detail}})]
     if isinstance(block, AudioBlock):
         if block.url and not block.audio and not block.path and not is_data_url(str(block.url)):
             raise ValueError(
@@ -196,9 +196,10 @@ def _wire_parts(block: Any) -> list[Part]:
                 "nothing is downloaded in a call. Give its bytes as `audio`, or its `path`. Nothing was sent."
             )
         audio = as_base64(block.resolve_audio().read())
-        return [{"type": "input_audio", "input_audio": {"data": audio, "format": block.format or "wav"}}]
+        sound = {"data": audio, "format": block.format or "wav"}
+        return [legal_part({"type": "input_audio", "input_audio": sound})]
     if isinstance(block, VideoBlock):
-        return [{"type": "video_url", "video_url": {"url": _video_url(block)}}]
+        return [legal_part({"type": "video_url", "video_url": {"url": _video_url(block)}})]
     if isinstance(block, DocumentBlock):
         return [_wire_document(block)]
     if isinstance(block, CitableBlock):
@@ -215,7 +216,7 @@ def _wire_parts(block: Any) -> list[Part]:
 
 def _wire_document(block: DocumentBlock) -> Part:
     if block.url and not block.data and not block.path:
-        return {"type": "file", "file": {"filename": block.title, "file_data": address(block.url, "file")}}
+        return legal_part({"type": "file", "file": {"filename": block.title, "file_data": str(block.url)}})
     guessed, _ = mimetypes.guess_type(str(block.path or block.title or ""))
     return file_part(block.resolve_document().read(), block.document_mimetype or guessed, block.title)
 

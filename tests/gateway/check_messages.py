@@ -126,6 +126,8 @@ def _check_content(content: Any, path: str, role: str) -> None:
         raise invalid(path, "'content' must be a string or a list with at least one part.")
     for index, part in enumerate(content):
         _check_part(part, f"{path}[{index}]", _ALLOWED_PARTS[role])
+        if part["type"] == "text" and not part["text"].strip() and len(content) > 1:
+            raise invalid(path, "messages: text content blocks must contain non-whitespace text")
 
 
 def _check_part(part: Any, path: str, allowed: Collection[str]) -> None:

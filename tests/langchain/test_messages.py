@@ -116,8 +116,11 @@ def test_a_message(message: BaseMessage, wire: dict[str, Any]) -> None:
             },
         ),
         (
-            {"type": "file", "file": {"filename": "a.pdf", "file_data": "d"}},
-            {"type": "file", "file": {"filename": "a.pdf", "file_data": "d"}},
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": "AAAA"}},
+            {
+                "type": "file",
+                "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"},
+            },
         ),
         ({"type": "file", "file_id": "f1"}, {"type": "file", "file": {"file_id": "f1"}}),
         (
@@ -249,7 +252,7 @@ SERVER_SIDE: list[list[dict[str, Any]]] = [
     [{"type": "mcp_tool_use", "id": "m1"}, {"type": "mcp_tool_result", "tool_use_id": "m1"}],
     [{"type": "web_search_call", "id": "w1"}, {"type": "file_search_call", "id": "f1"}],
     [{"type": "code_interpreter_call", "id": "c1"}, {"type": "computer_call", "id": "c2"}],
-    [{"type": "mcp_list_tools"}, {"type": "image_generation_call", "id": "i1", "result": "AAAA"}],
+    [{"type": "mcp_list_tools"}, {"type": "image_generation_call", "id": "i1", "status": "failed"}],
     [{"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"}],
     [{"type": "executable_code", "executable_code": "1"}, {"type": "code_execution_result"}],
     [{"type": "reasoning_content", "reasoning_content": {"text": "hm", "signature": "x"}}],

@@ -93,4 +93,11 @@ def test_marks_of_the_user_are_kept_and_the_whole_is_legal(
     assert json.dumps(request) == given_
     for before, after in zip([*tools, *messages], [*built.get("tools", ()), *built["messages"]], strict=True):
         if "cache_control" in json.dumps(before):
-            assert after == before
+            assert after == without_blank_texts(before)
+
+
+def without_blank_texts(holder: dict[str, Any]) -> dict[str, Any]:
+    """A tool, or a message without its blank texts, which are not sent beside others."""
+    if "content" not in holder:
+        return holder
+    return {**holder, "content": [part for part in holder["content"] if part["text"].strip()]}

@@ -154,6 +154,8 @@ def _of_responses(part: Block) -> Block:
     if part_type == "input_image" and isinstance(part.get("image_url"), str):
         detail = {"detail": part["detail"]} if part.get("detail") else {}
         return {**rest, "type": "image_url", "image_url": {"url": part["image_url"], **detail}}
+    if part_type == "image_generation_call" and isinstance(part.get("result"), str):
+        return _media("image", part["result"], f"image/{part.get('output_format') or 'png'}")
     if part_type == "input_file":
         address = {"url": part["file_url"]} if part.get("file_url") else {}
         data = {"base64": part["file_data"]} if part.get("file_data") else {}

@@ -184,7 +184,7 @@ def _is_legal(messages: Sequence[WireMessage]) -> bool:
                         return False
                     taken.add(id_)
                     awaited.append(id_)
-                if not message["tool_calls"] or (content is not None and _is_blank(content)):
+                if not message["tool_calls"] or (content is not None and is_blank(content)):
                     return False
             elif "function_call" in message or (may_be_blank(content) and _says_nothing(message)):
                 return False
@@ -196,17 +196,17 @@ def may_be_blank(content: Any) -> bool:
     return not content or type(content) is not str or not "!" <= content[0] <= "~"
 
 
-def _is_blank(content: Any) -> bool:
+def is_blank(content: Any) -> bool:
     """Whether a content has no text but white space, and nothing else."""
     if isinstance(content, list):
-        return all(part.get("type") == "text" and _is_blank(part.get("text")) for part in content)
+        return all(part.get("type") == "text" and is_blank(part.get("text")) for part in content)
     return not content or (isinstance(content, str) and content.isspace())
 
 
 def _says_nothing(message: WireMessage) -> bool:
     """Whether an answer has neither text nor calls, refusal, audio or reasoning."""
     carries_more = any(value for name, value in message.items() if name not in _NOT_CONTENT)
-    return not carries_more and _is_blank(message["content"])
+    return not carries_more and is_blank(message["content"])
 
 
 def _without_legacy(message: WireMessage) -> WireMessage:
@@ -236,7 +236,7 @@ def _why_renamed(call: _Call) -> _Kind:
 
 
 def _with_ids(message: WireMessage, calls: Sequence[_Call]) -> WireMessage:
-    content = None if _is_blank(message["content"]) else message["content"]
+    content = None if is_blank(message["content"]) else message["content"]
     renamed = [
         wire if wire.get("id") == call.id else {**wire, "id": call.id}
         for wire, call in zip(message["tool_calls"], calls, strict=True)

@@ -10,6 +10,7 @@ import base64
 import io
 import mimetypes
 import re
+import string
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -60,7 +61,8 @@ _ENDINGS = {
 """The usual ending of a type; `mimetypes` depends on the files of the machine."""
 _DEFAULTS = {"image": "image/png", "video": "video/mp4", "audio": "audio/wav"}
 _KINDS = {"image_url": "image", "video_url": "video"}
-_NOT_IN_BASE64 = " \n\r\t-_%"
+_MEDIA_PARTS = (*_KINDS, "input_audio", "file")
+_ALPHABET = f"{string.ascii_letters}{string.digits}+/".encode()
 _STANDARD = str.maketrans("-_", "+/", " \n\r\t")
 
 
@@ -77,9 +79,10 @@ def as_base64(content: bytes | str) -> str:
         return _content_of(content) if is_data_url(content) else _plain_base64(content)
     text = content[:SNIFFED].translate(None, b" \n\r\t")
     if media_type(content) is None and re.fullmatch(rb"[A-Za-z0-9+/_=-]+", text):
-        encoded = _plain_base64(content.decode("ascii", "replace"))
-        if media_type(first_bytes(encoded)) is not None:
-            return encoded  # bytes of base64
+        with suppress(ValueError):
+            encoded = _plain_base64(content.decode("ascii", "replace"))
+            if media_type(first_bytes(encoded)) is not None:
+                return encoded  # bytes of base64
     return base64.b64encode(content).decode()
 
 
@@ -107,44 +110,51 @@ def address(url: Any, kind: str = "image") -> str:
     scheme, separator, rest = text.partition(":")
     if separator and scheme.lower() in ("http", "https", "data"):
         return f"{scheme.lower()}:{rest}"
-    if text and not separator and (found := media_type(first_bytes(_plain_base64(text)), kind)):
-        return data_url(text, found, kind)
+    if not separator:
+        with suppress(ValueError):
+            if found := media_type(first_bytes(_plain_base64(text)), kind):
+                return data_url(text, found, kind)
     raise ValueError(
         f"Unsupported content block: the address {text[:40]!r} of the {kind} is none that a provider can "
         "read. Give an https address, a data URL or the bytes. Nothing was sent."
     )
 
 
-def with_legal_media(message: dict[str, Any]) -> dict[str, Any]:
-    """The message with media under the types that their bytes have, and files with names that end so."""
-    content = message["content"]
-    if type(content) is not list:
-        return message
-    parts = [part if part.get("type") == "text" else _legal_part(part) for part in content]
-    return {**message, "content": parts} if parts != content else message
+def legal_part(part: Part) -> Part:
+    """The part of media under the type that its bytes have, a file with a name that ends so; else the same.
 
-
-def _legal_part(part: Part) -> Part:
+    Raises:
+        ValueError: media that no provider can read.
+    """
     kind = part.get("type")
-    held = part.get(kind) if isinstance(kind, str) else None
-    if not isinstance(held, Mapping):
+    if kind not in _MEDIA_PARTS:
         return part
+    held = part.get(kind)
+    if not isinstance(held, Mapping):
+        raise ValueError(f"Unsupported content block: '{kind}' with a member of another type.")
     if kind in _KINDS and is_data_url(held.get("url")):
         legal = legal_data_url(held["url"], _KINDS[kind])
         if not legal.startswith(f"data:{_KINDS[kind]}/"):
             return _part_of_another_kind(part, legal)
         return {**part, kind: {**held, "url": legal}}
-    if kind == "input_audio" and isinstance(held.get("data"), (str, bytes)):
-        data = as_base64(held["data"])
+    if kind == "input_audio":
+        data = as_base64(_content(held, "data", kind))
         sniffed = media_type(first_bytes(data), "audio") or ""
         if sniffed and not sniffed.startswith("audio/"):
             return _part_of_another_kind(part, f"data:{sniffed};base64,{data}")
         given = held.get("format")
         found = audio_format(sniffed if sniffed.startswith("audio/") else str(given or "wav"))
         return {**part, kind: {**held, "data": data, "format": found}}
-    if kind == "file" and isinstance(held.get("file_data"), (str, bytes)):
+    if kind == "file" and not (isinstance(held.get("file_id"), str) and held["file_id"]):
         return {**part, kind: _legal_file(held)}
     return part
+
+
+def _content(held: Mapping[str, Any], name: str, kind: str) -> str | bytes:
+    content = held.get(name)
+    if not isinstance(content, (str, bytes)) or not content:
+        raise ValueError(f"Unsupported content block: '{kind}' without `{name}`.")
+    return content
 
 
 def _part_of_another_kind(part: Part, url: str) -> Part:
@@ -167,14 +177,11 @@ def file_part(content: bytes | str, mime_type: str | None, name: str | None) -> 
 
 
 def _legal_file(file: Mapping[str, Any]) -> dict[str, Any]:
-    data, name = file["file_data"], file.get("filename")
+    data, name = _content(file, "file_data", "file"), file.get("filename")
     name = name if isinstance(name, str) else None
-    if not is_data_url(data):
-        guessed = _guessed(name)
-        if isinstance(data, str) and (":" in data or not (guessed or media_type(first_bytes(data)))):
-            return dict(file)  # an address
-        data = data_url(data, guessed)
-    legal = legal_data_url(data)
+    if isinstance(data, str) and ":" in data and not is_data_url(data):
+        return {**file, "file_data": address(data, "file")}
+    legal = data_url(data, _guessed(name))
     if not (name and PurePosixPath(name).suffix):
         name = f"{name or 'document'}{_ending_of(legal[len('data:') : legal.index(';')])}"
     named = file if "filename" in file else {"filename": name, **file}
@@ -202,16 +209,30 @@ def _content_of(url: str) -> str:
     content = url[comma + 1 :]
     if url[:comma].lower().endswith("base64"):
         return _plain_base64(content)
-    return base64.b64encode(unquote_to_bytes(content)).decode()
+    return _plain_base64(base64.b64encode(unquote_to_bytes(content)).decode())
 
 
 def _plain_base64(text: str) -> str:
-    """Base64 without line ends, in the standard alphabet, with padding."""
-    if any(char in text for char in _NOT_IN_BASE64):
+    """Base64 without line ends, in the standard alphabet, with padding.
+
+    Raises:
+        ValueError: something else than base64.
+    """
+    further = text.encode("ascii", "replace").translate(None, _ALPHABET)
+    if further.strip(b"="):
         text = (unquote_to_bytes(text).decode("ascii", "replace") if "%" in text else text).translate(
             _STANDARD
         )
-    return text + "=" * (-len(text) % 4)
+        further = text.encode("ascii", "replace").translate(None, _ALPHABET)
+    padding = "=" * len(further)
+    length = len(text) - len(padding)
+    if further.strip(b"=") or not text.endswith(padding) or not length or length % 4 == 1:
+        raise ValueError(
+            "Unsupported content block: media whose data are empty or not base64. Give bytes, base64 or a "
+            "data URL. Nothing was sent."
+        )
+    missing = -length % 4 - len(padding)
+    return text + "=" * missing if missing >= 0 else text[:missing]
 
 
 def _file_type(data: str, given: str) -> str:

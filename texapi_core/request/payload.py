@@ -7,8 +7,14 @@ from typing import Any, Literal
 
 from texapi_core.request.cache_marks import with_legal_marks
 from texapi_core.request.calls import with_custom_calls
-from texapi_core.request.history import RESULT_ROLES, History, attached_to_result, may_be_blank, mend_history
-from texapi_core.request.media import with_legal_media
+from texapi_core.request.history import (
+    RESULT_ROLES,
+    History,
+    attached_to_result,
+    is_blank,
+    may_be_blank,
+    mend_history,
+)
 from texapi_core.request.names import with_legal_names, with_legal_schema_name, with_legal_tool_names
 from texapi_core.request.prompt_cache import CachePrompts, with_prompt_cache
 from texapi_core.request.tools import (
@@ -211,9 +217,9 @@ def place_media(messages: Sequence[WireMessage], tool_media: ToolMedia) -> list[
 
 
 def _with_legal_content(message: WireMessage) -> WireMessage:
-    """The message with legal media, and a string for its content where that loses nothing.
+    """The message without blank texts beside other parts, and a string where that loses nothing.
 
-    Many routes take nothing else for text.
+    Many routes take nothing else for text, and Claude refuses blank parts, e.g. an image without a caption.
 
     Several texts stay apart as parts, which every route takes from users; those of a tool become lines.
     A part with another member, e.g. a mark for the prompt cache, stays. The name of a result's tool does not.
@@ -223,8 +229,13 @@ def _with_legal_content(message: WireMessage) -> WireMessage:
     parts = message["content"]
     if type(parts) is not list:
         return message
-    if len(parts) > 1 and message["role"] != "tool":
-        return with_legal_media(message)
-    if any(part.keys() != _TEXT_PART or part["type"] != "text" for part in parts):
-        return with_legal_media(message)
-    return {**message, "content": "\n".join(part["text"] for part in parts)}
+    if (not parts or message["role"] == "tool") and all(map(_is_only_text, parts)):
+        return {**message, "content": "\n".join(part["text"] for part in parts)}
+    said = [part for part in parts if not _is_only_text(part) or not is_blank(part["text"])] or parts[:1]
+    if len(said) == 1 and _is_only_text(said[0]):
+        return {**message, "content": said[0]["text"]}
+    return message if len(said) == len(parts) else {**message, "content": said}
+
+
+def _is_only_text(part: Part) -> bool:
+    return part.keys() == _TEXT_PART and part["type"] == "text"

@@ -6,15 +6,17 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from texapi_core.accounting.record import logger
+from texapi_core.request.media import legal_part
 from texapi_core.request.payload import Part, WireMessage
-from texapi_core.wire.generated import CONTENT_PARTS, Audio, read_audio, read_images
+from texapi_core.wire.generated import PARTS, Audio, read_audio, read_images
 from texapi_core.wire.reasoning import REASONING_FIELDS
 from texapi_core.wire.signatures import SIGNATURES, is_signed
 
 TOOL_CALL_EXTRAS = "tool_call_extras"
 """Key of a message's `additional_kwargs`: what a provider put on its tool calls, by tool call id."""
 
-_REPLAYED = frozenset({"images", "audio", CONTENT_PARTS, SIGNATURES})
+_REPLAYED = frozenset({"images", "audio", *PARTS, SIGNATURES})
 _ELSEWHERE = REASONING_FIELDS | {TOOL_CALL_EXTRAS, SIGNATURES}
 """Members that may be signed, and have their own place in a request."""
 _SECONDS_TO_SEND = 60
@@ -38,7 +40,8 @@ def with_generated(message: WireMessage, extras: Mapping[str, Any]) -> WireMessa
     parts = [part for part in given if part["type"] != "text" or part.get("text")]
     replayed: WireMessage = dict(message)
     if not any(part["type"] == "image_url" for part in parts):
-        parts += [{"type": "image_url", "image_url": {"url": url}} for url in read_images(extras)]
+        for url in read_images(extras):
+            parts += _readable({"type": "image_url", "image_url": {"url": url}})
     audio = read_audio(extras)
     if audio is not None:
         parts = [part for part in parts if part["type"] != "input_audio"]
@@ -46,7 +49,7 @@ def with_generated(message: WireMessage, extras: Mapping[str, Any]) -> WireMessa
             replayed["audio"] = {"id": audio.id}
         elif audio.data and audio.format:
             sound = {"data": audio.data, "format": audio.format}
-            parts.append({"type": "input_audio", "input_audio": sound})
+            parts += _readable({"type": "input_audio", "input_audio": sound})
         elif audio.transcript and not parts:
             parts = _text_parts(audio.transcript)
     if isinstance(extras.get(SIGNATURES), dict):
@@ -55,6 +58,15 @@ def with_generated(message: WireMessage, extras: Mapping[str, Any]) -> WireMessa
         only_text = len(parts) == 1 and parts[0].keys() == {"type", "text"}
         replayed["content"] = parts[0]["text"] if only_text else parts or None
     return replayed
+
+
+def _readable(part: Part) -> list[Part]:
+    """The part of an earlier answer, unless no provider can read it."""
+    try:
+        return [legal_part(part)]
+    except ValueError as error:
+        logger.debug("Media of an earlier answer are not sent. %s", error)
+        return []
 
 
 def _text_parts(content: Any) -> list[Part]:

@@ -12,6 +12,8 @@ from texapi_core.wire.media_types import audio_format, first_bytes, media_type
 
 CONTENT_PARTS = "content_parts"
 """Key of a message's extras: the parts of its `content` that are neither text nor reasoning."""
+PARTS = (CONTENT_PARTS, "tool_outputs")
+"""Keys of a message's extras that may hold images among other things; langchain-openai has the second one."""
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,([A-Za-z0-9+/]+={0,2})")
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**64 - 1
 
@@ -62,7 +64,7 @@ class Citation:
 def read_images(extras: Mapping[str, Any]) -> list[str]:
     """URLs of the images of an answer, `data:` URLs for those that came with it, each once."""
     urls = [_image_url(entry, is_image=True) for entry in _list(extras.get("images"))]
-    urls += [_image_url(part) for part in _list(extras.get(CONTENT_PARTS))]
+    urls += [_image_url(part) for name in PARTS for part in _list(extras.get(name))]
     return list(dict.fromkeys(url for url in urls if url))
 
 
@@ -75,7 +77,8 @@ def _image_url(entry: Any, *, is_image: bool = False) -> str | None:
         if isinstance(entry.get(name), (str, dict)):
             return _image_url(entry[name], is_image=is_image)
     inline = entry.get("inline_data") or entry.get("inlineData") or entry
-    data = (inline.get("data") or inline.get("b64_json")) if isinstance(inline, dict) else None
+    names = ("data", "b64_json", "result")
+    data = next(filter(None, map(inline.get, names)), None) if isinstance(inline, dict) else None
     if not isinstance(data, str):
         return None
     given = inline.get("mime_type") or inline.get("mimeType") or inline.get("media_type")
