@@ -112,6 +112,18 @@ def in_time(since: datetime | None, until: datetime | None) -> Conditions:
     return conditions if until is None else [*conditions, calls.c.started_at < until]
 
 
+def narrowed(
+    connection: sa.Connection, since: datetime | None, until: datetime | None
+) -> tuple[datetime | None, datetime | None]:
+    """The period without a bound that leaves no call out: SQLite would look up each call by its time."""
+    first, last = (
+        connection.scalar(sa.select(one(calls.c.started_at))) for one in (sa.func.min, sa.func.max)
+    )
+    if first is None or last is None:
+        return since, until
+    return None if since and since <= first else since, None if until and until > last else until
+
+
 def pruned_before(connection: sa.Connection) -> datetime | None:
     """The time before which calls were deleted."""
     found = connection.scalar(sa.select(sa.func.max(state.c.name)).where(state.c.kind == PRUNED))

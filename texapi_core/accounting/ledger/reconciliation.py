@@ -206,6 +206,10 @@ def format_figure(value: Any) -> str:
 
 
 def _format_entry(entry: Entry) -> str:
-    known = {name: value for name in FIGURES if (value := getattr(entry, name)) is not None}
-    figures = " ".join(f"{name}={format_figure(value)}" for name, value in known.items())
-    return figures or "an entry without figures"
+    figures = (entry.input_tokens, entry.output_tokens, entry.cost)
+    texts = [
+        f"{name}={value:f}" if name == "cost" else f"{name}={value}"
+        for name, value in zip(FIGURES, figures, strict=True)
+        if value is not None
+    ]
+    return " ".join(texts) or "an entry without figures"

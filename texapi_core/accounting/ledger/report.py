@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from texapi_core.accounting.ledger.periods import EPOCH, Part, in_time, read_period
+from texapi_core.accounting.ledger.periods import EPOCH, Part, in_time, narrowed, read_period
 from texapi_core.accounting.ledger.reconciliation import Wanted
 from texapi_core.accounting.ledger.rollups import (
     ALL,
@@ -204,8 +204,9 @@ def read_charges(
         of_days.append(calls.c.outcome == "ok")
     of_requests = calls.c.request_id.in_(_texts(wanted.request_ids, engine.dialect.name))
     statement = sa.select(*(calls.c[name] for name in _CHARGES))
-    statement = statement.where(sa.or_(of_requests, sa.and_(*of_days)), *in_time(since, until))
+    statement = statement.where(sa.or_(of_requests, sa.and_(*of_days)))
     with snapshot(engine) as (connection, _):
+        statement = statement.where(*in_time(*narrowed(connection, since, until)))
         for row in connection.execution_options(yield_per=2000).execute(statement):
             yield dict(zip(_CHARGES, row, strict=True))
 
