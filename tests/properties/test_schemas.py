@@ -74,6 +74,15 @@ def test_an_exclusive_bound_of_draft_4_is_one_of_today() -> None:
     assert legal["properties"]["n"] == {"type": "integer", "maximum": 9, "exclusiveMinimum": 0}
 
 
+def test_a_default_that_json_does_not_hold_is_left_out() -> None:
+    """As a function with `most: float = inf` has it."""
+    most = {"type": "number", "default": float("inf"), "maximum": float("inf")}
+
+    legal = legal_schema({"type": "object", "properties": {"most": most}}, "x")
+
+    assert legal["properties"]["most"] == {"type": "number"}
+
+
 @examples
 @given(schemas)
 def test_what_is_no_object_is_refused_by_name(schema: Any) -> None:
