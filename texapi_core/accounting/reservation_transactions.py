@@ -87,9 +87,9 @@ class Transactions(Accounts):
 
     def connect(self, until: float, seen: LastSeen) -> None:
         """Connect to the database, and to another one if the file was replaced."""
-        if self._database.is_postgresql:
-            self._database.expect(until)
         now = time.monotonic()
+        if self._database.is_postgresql:  # later than it gives up a statement by itself
+            self._database.expect(max(until, now + CONNECT_SECONDS))
         if self._connection is not None and now - self._looked > _LOOK_SECONDS:
             self._looked = now
             if self._database.identity() != self._reached:
