@@ -271,6 +271,7 @@ def test_an_empty_period_is_a_file_without_rows(folder: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
+        (["usage", "--since", "2d", "--until", "3d"], USAGE_ERROR, "--until 3d is before --since 2d"),
         (["usage", "--ledger", "sqlite:////"], NO_LEDGER, "names a folder"),
         (["usage", "--ledger", "LEDGER", "--by", "metadata:\ud800"], USAGE_ERROR, "'metadata:\\ud800'"),
         (["reconcile", "empty.csv", "--ledger", "LEDGER"], NO_LEDGER, "is empty"),

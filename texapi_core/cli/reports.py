@@ -56,7 +56,7 @@ def usage(
     if html is not None:
         _check_page(html)
     split = ["day", "model"] if by == "day" else [by]
-    start, end = _moment(since), _moment(until)
+    start, end = _span(since, until)
     with _open(ledger) as engine:
         lines = report.read_usage(engine, [by], since=start, until=end)
         (every,) = report.read_usage(engine, [], since=start, until=end)
@@ -75,7 +75,7 @@ def calls(
     *, ledger: str, since: str | None, until: str | None, failed: bool, limit: int, format: str
 ) -> None:
     """Single calls, with the request ids that support asks for."""
-    start, end = _moment(since), _moment(until)
+    start, end = _span(since, until)
     with _open(ledger) as engine:
         rows = report.read_calls(engine, since=start, until=end, only_failed=failed, limit=limit)
     output.print_calls(rows, format, _period(start, end))
@@ -85,7 +85,7 @@ def reconcile(
     *, file: Path, ledger: str, since: str | None, until: str | None, columns: Path | None, format: str
 ) -> None:
     """Compare a statement with the ledger, by request id or by day and model, and print the differences."""
-    start, end = _moment(since), _moment(until)
+    start, end = _span(since, until)
     try:
         entries = statement.read_statement(file, statement.read_format(columns) if columns else None)
     except statement.StatementError as error:
@@ -152,7 +152,7 @@ def export(*, path: Path, ledger: str, since: str | None, until: str | None, as_
     """Write the calls with their tags and metadata into a CSV or Parquet file."""
     if path.suffix.lower() not in export_file.WRITERS:
         stop(USAGE_ERROR, say("Calls are written into a .csv or .parquet file, not into {path}.", path=path))
-    start, end = _moment(since), _moment(until)
+    start, end = _span(since, until)
     try:
         with _open(ledger) as engine:
             count = export_file.write_calls(upkeep.export_calls(engine, start, end), path)
@@ -188,8 +188,12 @@ def _open(url: str) -> Generator[Engine]:
         stop(NO_LEDGER, str(error))
 
 
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else _parsed_moment(text)
+def _span(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """The times of `--since` and `--until`; one that ends before it begins is a mistake, not empty."""
+    start, end = (None if text is None else _parsed_moment(text) for text in (since, until))
+    if start and end and end < start:
+        stop(USAGE_ERROR, say("--until {until} is before --since {since}.", until=until, since=since))
+    return start, end
 
 
 def _parsed_moment(text: str) -> datetime:
