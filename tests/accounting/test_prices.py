@@ -259,6 +259,19 @@ def test_prices_that_the_gateway_lists_win(
         _of_gateways.clear()
 
 
+@pytest.mark.parametrize(
+    "listed",
+    [
+        {"pricing": {"prompt": "0.07", "completion": "0.3", "currency": "VND"}},
+        {"pricing": {"prompt": "0.07", "completion": "0.3"}, "currency": "VND"},
+    ],
+)
+def test_listed_prices_in_another_currency_are_not_used(listed: dict[str, Any]) -> None:
+    note_listed_prices("https://vnd.example", [ModelInfo(id="m", extras=listed)])
+
+    assert "https://vnd.example" not in _of_gateways
+
+
 def test_the_command_checks_the_list(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/usage.db"
     fill(url, [call(1), call(2, model="qwen3-235b", cost=None), call(3, model="mine", cost=None)])

@@ -16,7 +16,7 @@ from typing import Any
 
 from texapi_core.catalog import ModelInfo, find_row, normal_name
 from texapi_core.wire.text import shown
-from texapi_core.wire.usage import TokenUsage
+from texapi_core.wire.usage import TokenUsage, is_usd
 
 _MILLION = 1_000_000
 _MAX_PRICE = Decimal(10) ** 9
@@ -160,6 +160,8 @@ def _listed_price(extras: Mapping[str, Any]) -> ModelPrice | None:
         row = extras.get(place) if place else extras
         if not isinstance(row, Mapping) or not set(names[:2]) <= row.keys():
             continue
+        if not (is_usd(row) and is_usd(extras)):
+            return None
         try:
             amounts = [
                 _amount("", row[name]) * factor if row.get(name) is not None else None for name in names

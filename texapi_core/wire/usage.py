@@ -213,7 +213,7 @@ def _cost(usage: dict[str, Any]) -> float | None:
         if place and place not in usage:
             continue
         holder = usage[place] if place else usage
-        if type(holder) is dict and name in holder and _is_usd(usage) and _is_usd(holder):
+        if type(holder) is dict and name in holder and is_usd(usage) and is_usd(holder):
             amount = _number(holder[name], _MAX_COST * units)
             if amount:
                 return amount / units
@@ -221,7 +221,8 @@ def _cost(usage: dict[str, Any]) -> float | None:
     return found
 
 
-def _is_usd(holder: dict[str, Any]) -> bool:
+def is_usd(holder: Mapping[str, Any]) -> bool:
+    """Whether the costs or prices in an object are in USD, as far as it says."""
     named = [name for field in _CURRENCIES if isinstance(name := holder.get(field), str) and name]
     return all(name.upper() == "USD" for name in named)
 
