@@ -222,3 +222,20 @@ def test_a_file_beside_the_ledger_that_is_deleted_is_noticed(
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM texapi_calls").fetchone() == (240,)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_tables_that_were_dropped_are_made_again_by_the_call_that_needs_them(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    path = tmp_path / "usage.db"
+    model = ChatTexAPI(model=MODEL, max_cost=1, **endpoint.for_langchain(usage_ledger=f"sqlite:///{path}"))
+    model.invoke(QUESTION)
+    assert flush_ledgers(60)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for (name,) in tables:
+            connection.execute(f"DROP TABLE {name}")
+
+    model.invoke(QUESTION)
+
+    assert flush_ledgers(60)

@@ -52,14 +52,11 @@ class LedgerDatabase:
         self._url = parsed
         self._engine = open_ledger(parsed, busy_seconds=_READ_SECONDS)
         self._deadline = Deadline(self._engine) if self.is_postgresql else None
-        self._is_prepared_for: object = None
 
     def connect(self) -> Any:
         """A DB-API connection in autocommit mode. Creates the ledger's tables if there are none."""
-        if self._is_prepared_for is None or self.identity() != self._is_prepared_for:
-            self._engine.dispose()
-            prepare(self._engine)
-            self._is_prepared_for = self.identity()
+        self._engine.dispose()
+        prepare(self._engine)
         pooled = self._engine.raw_connection()
         connection: Any = pooled.dbapi_connection
         pooled.detach()
