@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -200,16 +200,7 @@ def _limited(call: Call) -> AbstractAsyncContextManager[object]:
     limit = call_timeout(call.timeout)
     if limit.connect is None or limit.write is None or limit.read is None:
         return _UNLIMITED
-    return _head_within(limit.connect + limit.write + limit.read)
-
-
-@asynccontextmanager
-async def _head_within(seconds: float) -> AsyncGenerator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise mapping.timed_out() from None
+    return asyncio.timeout(limit.connect + limit.write + limit.read)
 
 
 def _failure_to_send(call: Call, cause: Exception) -> errors.TexAPIError:
@@ -219,6 +210,8 @@ def _failure_to_send(call: Call, cause: Exception) -> errors.TexAPIError:
         return cause
     if isinstance(cause, openai.APIError):
         return mapping.from_openai(cause, call.secrets)
+    if isinstance(cause, TimeoutError):
+        return mapping.timed_out()
     if (place := _unsendable_place(call.payload)) is not None:
         return errors.TexAPISettingsError(
             f"The request cannot be sent as JSON, because of `{place}`: {cause}. Nothing was sent."
