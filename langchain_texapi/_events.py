@@ -86,7 +86,8 @@ class MessageEvents:
             if block["type"] not in _GROWING:
                 continue
             member, kind = _GROWING[block["type"]]
-            yield from self._start(key, {**block, member: ""})
+            if key not in self._numbers:
+                yield self._start(key, {**block, member: ""})
             if piece := block.get(member):
                 delta = {"type": kind, member: piece}
                 yield {"event": "content-block-delta", "index": self._numbers[key], "delta": delta}
@@ -99,7 +100,8 @@ class MessageEvents:
         message = first + others
         blocks = _blocks(message)
         for key, block in blocks:
-            yield from self._start(key, block)
+            if key not in self._numbers:
+                yield self._start(key, block)
         for key, block in sorted(blocks, key=lambda found: self._numbers[found[0]]):
             if block["type"] in _CALLS:
                 block.pop("index", None)  # LangChain merges blocks by it, and these are whole
@@ -112,11 +114,10 @@ class MessageEvents:
         }
         yield {name: value for name, value in end.items() if value}
 
-    def _start(self, key: Any, block: Mapping[str, Any]) -> Iterator[Event]:
-        if key not in self._numbers:
-            number = self._numbers[key] = len(self._numbers)
-            content = {name: value for name, value in block.items() if name not in ("annotations", "extras")}
-            yield {"event": "content-block-start", "index": number, "content": content}
+    def _start(self, key: Any, block: Mapping[str, Any]) -> Event:
+        number = self._numbers[key] = len(self._numbers)
+        content = {name: value for name, value in block.items() if name not in ("annotations", "extras")}
+        return {"event": "content-block-start", "index": number, "content": content}
 
 
 def _blocks(message: AIMessageChunk) -> list[tuple[Any, dict[str, Any]]]:
