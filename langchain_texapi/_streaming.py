@@ -43,7 +43,7 @@ _BLOCK_INDEXES = {"reasoning": "lc_rs_0", "text": "lc_txt_0", "refusal": "lc_rf_
 
 _GENERATED = frozenset({"images", "audio", CONTENT_PARTS})
 
-_MESSAGES = Template(AIMessageChunk(content="", additional_kwargs={}, response_metadata={}))
+_MESSAGES = Template(AIMessageChunk(content=""))
 _GENERATIONS = Template(ChatGenerationChunk(message=AIMessageChunk(content="")))
 
 

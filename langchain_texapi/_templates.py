@@ -50,7 +50,7 @@ class Template(Generic[_Model]):
         made.__setstate__(
             {
                 "__dict__": fields,
-                "__pydantic_fields_set__": {*self._fields_set, *changes},
+                "__pydantic_fields_set__": {*changes, *self._fields_set},  # smaller in this order
                 "__pydantic_extra__": {} if self._has_extra else None,
                 "__pydantic_private__": None,
             }

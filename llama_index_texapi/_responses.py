@@ -147,14 +147,15 @@ def create_chat_response(
     *,
     requested_model: str,
     delta: str | None = None,
+    tool_calls: MadeToolCalls | None = None,
 ) -> ChatResponse:
-    """A whole answer, streamed or not, as the framework's response."""
+    """A whole answer, streamed or not, as the framework's response; `tool_calls` if they are made already."""
     choice = reply.choices[0]
     message = from_openai_message(
         text=choice.text,
         reasoning=choice.reasoning,
         reasoning_tokens=reply.usage.reasoning_tokens if reply.usage else None,
-        tool_calls=make_tool_calls(choice.tool_calls) if choice.tool_calls else None,
+        tool_calls=(tool_calls or make_tool_calls(choice.tool_calls)) if choice.tool_calls else None,
         refusal=choice.refusal,
         extras=choice.extras,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatResponse
@@ -11,6 +12,7 @@ from llama_index_texapi._responses import (
     create_chat_response,
     create_logprobs,
     from_openai_message,
+    make_tool_calls,
     sdk_tool_call,
     tool_call_block,
 )
@@ -40,13 +42,20 @@ class ResponseStream:
         self._reasoning_text = ""
         self._refusal = ""
         self._tool_calls: list[_PartialToolCall] = []
+        self._last_calls: list[ToolCall] = []
+        """What `_made_calls` are made of."""
         self._made_calls: MadeToolCalls | None = None
         self._logprobs_given = 0
 
     def feed(self, item: ChatDelta | ChatReply) -> ChatResponse:
         """The response for one delta, or for the reply at the end."""
         if isinstance(item, ChatReply):
-            response = create_chat_response(item, requested_model=self._requested_model, delta="")
+            response = create_chat_response(
+                item,
+                requested_model=self._requested_model,
+                delta="",
+                tool_calls=self._whole_calls(item.choice.tool_calls),
+            )
             response.logprobs = (response.logprobs or [])[self._logprobs_given :] or None
             return response
         self._text += item.text
@@ -80,10 +89,17 @@ class ResponseStream:
         partial = self._tool_calls[index]
         partial.add(delta)
         call = partial.as_tool_call()
+        self._last_calls[index : index + 1] = (call,)
         made.blocks[index : index + 1] = (tool_call_block(call),)
         made.of_sdk[index : index + 1] = (sdk_tool_call(call),)
         if delta.extras:
             made.extras[TOOL_CALL_EXTRAS] = {**kept_extras(made.extras), call.id: call.extras}
+
+    def _whole_calls(self, calls: Sequence[ToolCall]) -> MadeToolCalls | None:
+        """The calls of the reply. Those that have come like this are not parsed again."""
+        if self._made_calls is not None and self._last_calls == [*calls]:
+            return self._made_calls
+        return make_tool_calls(calls)
 
 
 class _PartialToolCall:

@@ -76,3 +76,25 @@ def test_responses_share_nothing() -> None:
     assert "seen" not in other.message.additional_kwargs
     assert "seen" not in other.additional_kwargs
     assert other.message.content == "a"
+
+
+def test_calls_that_have_come_whole_are_not_parsed_again_at_the_end() -> None:
+    """Arguments of megabytes would be in memory twice more, and stop an event loop for as long."""
+    stream = ResponseStream(requested_model="m")
+    call = ToolCall("call_1", "search", '{"q": [1]}')
+
+    grown = stream.feed(ChatDelta("", tool_calls=(ToolCallDelta(0, call.id, call.name, call.arguments),)))
+    whole = stream.feed(ChatReply(choices=(ChatChoice(tool_calls=(call,)),)))
+
+    assert whole.message.blocks == grown.message.blocks
+    assert whole.message.blocks[0] is grown.message.blocks[0]
+    assert whole.message.additional_kwargs["tool_calls"] is not grown.message.additional_kwargs["tool_calls"]
+
+
+def test_calls_that_end_otherwise_than_they_came_are_made_of_the_reply() -> None:
+    stream = ResponseStream(requested_model="m")
+
+    stream.feed(ChatDelta("", tool_calls=(ToolCallDelta(0, "call_1", "search", '{"q": 1}'),)))
+    whole = stream.feed(ChatReply(choices=(ChatChoice(tool_calls=(ToolCall("call_1", "find", "{}"),)),)))
+
+    assert [(block.tool_name, block.tool_kwargs) for block in whole.message.blocks] == [("find", {})]  # type: ignore[union-attr] # tool calls
