@@ -73,8 +73,8 @@ def _described(definition: dict[str, Any], tool: ToolLike) -> dict[str, Any]:
 
 
 def format_bound_tools(tools: Sequence[ToolLike]) -> list[Any]:
-    """Tools passed to a call: legal wire definitions unchanged, functions and classes formatted."""
-    return legal_tools([tool if isinstance(tool, Mapping) else _format_tool(tool, None) for tool in tools])
+    """Tools passed to a call: dicts unchanged, functions and classes formatted."""
+    return [tool if isinstance(tool, Mapping) else _format_tool(tool, None) for tool in tools]
 
 
 def format_tool_choice(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
@@ -129,9 +129,9 @@ def format_call(arguments: Mapping[str, Any], known_tools: Sequence[ToolLike]) -
     formatted = dict(arguments)
     if tools := arguments.get("tools"):
         formatted["tools"] = format_bound_tools(tools)
-    tools = formatted.get("tools") or format_bound_tools(known_tools)
-    if tools and "tool_choice" in formatted:
-        formatted = {**format_choice(formatted.pop("tool_choice"), tools), **formatted}
+    if "tool_choice" in formatted and (tools := formatted.get("tools") or format_bound_tools(known_tools)):
+        choice = format_choice(formatted.pop("tool_choice"), legal_tools(tools))
+        formatted = {**choice, **formatted}
     if not isinstance(arguments.get("response_format", {}), dict):
         formatted["response_format"] = format_response_format(arguments["response_format"])
     return formatted

@@ -44,7 +44,7 @@ def prepare_tools(
         return {}
     specs = legal_tools([_spec(tool, position) for position, tool in enumerate(tools)])
     prepared: dict[str, Any] = {"tools": specs}
-    choice = resolve_tool_choice(tool_choice, tool_required, tool_kinds(specs))
+    choice = resolve_tool_choice(tool_choice, tool_required, specs)
     if choice is not None:
         prepared["tool_choice"] = choice
     if not allow_parallel_tool_calls:
@@ -109,7 +109,7 @@ def is_program_tool(tools: Sequence[BaseTool | Mapping[str, Any]]) -> bool:
 
 
 def resolve_tool_choice(
-    tool_choice: str | dict[str, Any] | None, tool_required: bool, kinds: Mapping[str, str]
+    tool_choice: str | dict[str, Any] | None, tool_required: bool, specs: Sequence[Any]
 ) -> str | dict[str, Any] | None:
     """`tool_choice` of the wire: the tool requested by name, else `required` with `tool_required`."""
     if tool_choice is None:
@@ -120,7 +120,7 @@ def resolve_tool_choice(
         return "required"
     if tool_choice in ("auto", "none", "required"):
         return tool_choice
-    if tool_choice in kinds:
+    if tool_choice in (kinds := tool_kinds(specs)):
         return named_choice(tool_choice, kinds)
     raise ValueError(
         f"`tool_choice` names no tool: {tool_choice!r}. It may be 'auto', 'none', 'any', 'required' "

@@ -6,6 +6,7 @@ Making one takes 0.2 to 1.3 milliseconds, and agents pass their tools to the mod
 from __future__ import annotations
 
 import inspect
+import pickle
 from collections.abc import Callable, Hashable, Iterator
 from types import FunctionType
 from typing import Any, TypeVar, get_args, get_type_hints, is_typeddict
@@ -50,16 +51,20 @@ class SchemaCache:
         else:
             entry, made = None, None
         if made is None:
-            made = make()
+            schema = make()
+            try:
+                made = pickle.dumps(schema)
+            except Exception:
+                return schema
             if entry is None:  # after `make`, which completes a class with forward references
                 entry = _Entry.of(source)
                 if entry is None:
-                    return made
+                    return schema
                 self._entries[source] = entry
             if len(entry.made) >= _MAX_VARIANTS:
                 entry.made.clear()
             entry.made[variant] = made
-        copied: dict[str, Any] = _copy(made)
+        copied: dict[str, Any] = pickle.loads(made)
         return copied
 
 
@@ -69,7 +74,8 @@ class _Entry:
     def __init__(self, parts: list[Any]) -> None:
         self._parts = [ref(part) for part in parts]
         self._state = _state(parts)
-        self.made: dict[Hashable, dict[str, Any]] = {}
+        self.made: dict[Hashable, bytes] = {}
+        """Pickled: the fastest way to copy them."""
 
     @classmethod
     def of(cls, source: Any) -> _Entry | None:
@@ -142,13 +148,6 @@ def _state_of(part: Any) -> tuple[Any, ...]:
         built = id(part.__pydantic_core_schema__), id(part.__pydantic_validator__)
         return part.__name__, part.__doc__, repr(part.model_config), fields, built
     return part.__name__, part.__doc__, repr(inspect.get_annotations(part))
-
-
-def _copy(value: Any) -> Any:
-    """A copy of plain JSON, in a fifth of the time of `copy.deepcopy`."""
-    if isinstance(value, dict):
-        return {name: _copy(inner) for name, inner in value.items()}
-    return [_copy(inner) for inner in value] if isinstance(value, list) else value
 
 
 def with_signature(method: _Method) -> _Method:
