@@ -57,7 +57,7 @@ PACKETS: list[bytes | float] = [
 def _read_slowly(settings: Settings) -> ChatReply:
     answer = stream(settings, PAYLOAD)
     next(answer)
-    time.sleep(0.8)
+    time.sleep(1.2)
     *_, reply = answer
     assert isinstance(reply, ChatReply)
     return reply
@@ -67,7 +67,7 @@ def _aread_slowly(settings: Settings) -> ChatReply:
     async def read() -> ChatReply:
         answer = astream(settings, PAYLOAD)
         await anext(answer)
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(1.2)
         last = [item async for item in answer][-1]
         assert isinstance(last, ChatReply)
         return last
@@ -78,7 +78,7 @@ def _aread_slowly(settings: Settings) -> ChatReply:
 @pytest.mark.parametrize("read", [_read_slowly, _aread_slowly])
 def test_a_slow_reader_is_not_a_stall(gateway: Gateway, endpoint: Endpoint, read: Any) -> None:
     gateway.misbehave(Fault(raw=PACKETS, content_type="text/event-stream"))
-    limited = Settings(api_key=endpoint.api_key, base_url=endpoint.base_url, stream_idle_timeout=0.6)
+    limited = Settings(api_key=endpoint.api_key, base_url=endpoint.base_url, stream_idle_timeout=1.0)
 
     assert read(limited).choice.text == "ok"
 
