@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import traceback
+from collections.abc import Callable
 
 import pytest
 
@@ -47,6 +49,11 @@ def test_it_prints_as_stars() -> None:
         json.dumps(secrets)
     assert KEY.encode() not in pickle.dumps(secrets)
     assert not pickle.loads(pickle.dumps(secrets)).are_in(KEY)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_redacts_too(copied: Callable[[Secrets], Secrets]) -> None:
+    assert copied(Secrets([KEY])).redact(f"key {KEY}") == "key ***"
 
 
 def test_it_is_not_in_the_locals_of_a_traceback() -> None:

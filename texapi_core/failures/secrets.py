@@ -42,6 +42,12 @@ class Secrets:
     def __reduce__(self) -> tuple[type[Secrets], tuple[()]]:
         return Secrets, ()
 
+    def __copy__(self) -> Secrets:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Secrets:
+        return self
+
     def are_in(self, *texts: str) -> bool:
         """Whether one of the texts contains a secret or a piece of one, escaped or not."""
         for text in texts:
