@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from llama_index.core.base.llms.types import AudioBlock, ChatMessage, ToolCallBlock
+from llama_index.core.tools import ToolSelection
 
 from tests.asking import WAYS
 from tests.conftest import Endpoint
@@ -17,6 +18,7 @@ from tests.gateway import Gateway
 from tests.gateway.request import Call
 from tests.properties.line import Line
 from tests.test_outgoing import LI_Q, Q, ask, langchain, llama_index
+from texapi_core.request.foreign import members_of
 
 GOOGLES = {"google": {"thought_signature": "g"}}
 
@@ -151,3 +153,10 @@ def test_errors_of_blocks_name_the_message(endpoint: Endpoint) -> None:
 
     with pytest.raises(ValueError, match=r"^`messages\[1\]`: "):
         llama_index(endpoint).chat([LI_Q, said])
+
+
+def test_an_object_of_another_form_than_its_class_is_read_without_a_warning() -> None:
+    """Warnings are errors in these tests."""
+    selection = ToolSelection.model_construct(tool_id="a", tool_name="f", tool_kwargs="{}")
+
+    assert members_of(selection) == {"tool_id": "a", "tool_name": "f", "tool_kwargs": "{}"}

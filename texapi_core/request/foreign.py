@@ -45,7 +45,7 @@ def members_of(value: Any) -> Mapping[str, Any] | None:
     if isinstance(value, type):
         return None
     if callable(dump := getattr(value, "model_dump", None)):
-        return dict(dump(exclude_none=True))
+        return dict(dump(exclude_none=True, warnings=False))
     if callable(dump := getattr(value, "_asdict", None)):
         return dict(dump())
     return vars(value) if hasattr(value, "__dict__") else None
