@@ -16,7 +16,7 @@ FRAMEWORKS = {
     "llama_index_texapi": "llama_index.core",
 }
 """Package -> the module of another package that it builds on."""
-MAX_MODULES = {"langchain_texapi": 65, "llama_index_texapi": 59}
+MAX_MODULES = {"langchain_texapi": 66, "llama_index_texapi": 60}
 """Package -> how many modules its import may add to its framework's."""
 FOREIGN = {
     "texapi_core": {"langchain_core", "llama_index", "openai"},

@@ -104,10 +104,10 @@ def test_the_lifetime_is_in_each_mark(lifetime: CachePrompts, mark: dict[str, An
     ("content", "parts"),
     [
         ([text("a", {}), IMAGE], [text("a", {}), {**IMAGE, **MARK}]),
-        ([IMAGE, text(" ", {})], [{**IMAGE, **MARK}, text(" ", {})]),
+        ([IMAGE, text(" ", {})], [{**IMAGE, **MARK}]),
     ],
 )
-def test_the_mark_is_on_the_last_part_that_is_no_empty_text(content: Any, parts: Any) -> None:
+def test_the_mark_is_on_the_last_part_that_is_sent(content: Any, parts: Any) -> None:
     assert built([{"role": "user", "content": content}])["messages"][0]["content"] == parts
 
 
