@@ -101,18 +101,22 @@ def _messages(draw: st.DrawFn) -> dict[str, Any]:
     if count := draw(st.integers(0, 2)):
         message["tool_calls"] = [draw(_calls(position)) for position in range(count)]
     if draw(st.integers(0, 2)) == 0:
-        thoughts = draw(st.lists(_thoughts(), max_size=2))
+        thoughts = draw(st.lists(_thoughts(is_signed=draw(st.booleans())), max_size=2))
         message["content"] = [*thoughts, {"type": "text", "text": draw(some_text)}, draw(_images())]
     return message
 
 
 @st.composite
-def _thoughts(draw: st.DrawFn) -> dict[str, Any]:
-    """Reasoning in a content, as Claude and Mistral have it; not every part is signed."""
+def _thoughts(draw: st.DrawFn, is_signed: bool) -> dict[str, Any]:
+    """Reasoning in a content: Claude's has signatures, Mistral's none.
+
+    A stream has no border between a part without a signature and one with it.
+    """
+    if not is_signed:
+        return {"type": "thinking", "thinking": draw(some_text)}
     if draw(st.integers(0, 3)) == 0:
         return {"type": "redacted_thinking", "data": draw(some_text)}
-    signed = {"signature": draw(some_text)} if draw(st.booleans()) else {}
-    return {"type": "thinking", "thinking": draw(some_text), **signed}
+    return {"type": "thinking", "thinking": draw(some_text), "signature": draw(some_text)}
 
 
 def _document(message: dict[str, Any]) -> bytes:
