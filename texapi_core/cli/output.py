@@ -167,12 +167,12 @@ def print_differences(differences: Sequence[Difference], entries: int, format: s
         print_rows(rows, format)
         return
     if not differences:
-        print_line(say("All {entries:,} lines of the statement agree with the ledger.", entries=entries))
+        print_line(say("The statement agrees with the ledger. Lines: {entries:,}.", entries=entries))
         return
     titles = {name: say(text) for name, text in _DIFFERENCE_COLUMNS.items()}
     print_table(rows, titles, lambda value: "-" if value is None else str(value))
     known = [difference.usd for difference in differences if difference.usd is not None]
-    text = "{count:,} differences; the statement has {entries:,} lines."
+    text = "Differences: {count:,}. Lines of the statement: {entries:,}."
     print_line(say(text, count=len(differences), entries=entries))
     text = "USD: what the statement charges more than the ledger, {usd:f} in all."
     print_line(say(text, usd=sum(known, Decimal(0))))
