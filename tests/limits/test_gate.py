@@ -141,7 +141,7 @@ class Slow:
     """A store that is away, as one whose name server does not answer."""
 
     kind = "Redis"
-    failure: Exception | None = TimeoutError()
+    failure: Exception | None = TimeoutError("no route\nto it")
 
     def is_ready(self, wait: float = 0.0) -> bool:
         time.sleep(wait)
@@ -162,9 +162,21 @@ def test_a_store_that_never_answers_is_warned_of_once_and_no_call_waits_for_it(
             one.ended(passed(one), 1, 5)
 
     (warning,) = caplog.messages
-    assert warning.startswith("Redis does not answer (TimeoutError): calls go on at 1/4 of the limits")
+    assert warning.startswith(
+        "Redis does not answer (TimeoutError: no route): calls go on at 1/4 of the limits"
+    )
     assert one.grant is not None
     assert one.grant.requests_per_second == pytest.approx(0.97 * 100 / 4)
+
+
+def test_the_warning_quotes_no_password(caplog: pytest.LogCaptureFixture) -> None:
+    store = Slow()
+    store.failure = ValueError('invalid token: "hunter2"')
+    one = Gate(parse_limits("redis://user:hunter2@cache?requests_per_minute=6000"), store)
+
+    passed(one)
+
+    assert caplog.messages[-1].startswith("Redis does not answer (ValueError): ")
 
 
 def test_an_error_of_the_thread_leaves_no_call_waiting(

@@ -18,6 +18,7 @@ from typing import Protocol
 from texapi_core.accounting.record import logger
 from texapi_core.limits.plan import Plan
 from texapi_core.limits.state import HORIZON, Grant, Seen, State, Step
+from texapi_core.limits.store import reason_of
 
 _BLOCK_SECONDS = 0.1
 """Permits for this long are asked for at once."""
@@ -385,6 +386,6 @@ class Gate:
             logger.warning(
                 "%s does not answer (%s): calls go on at 1/%d of the limits, the share of this process.",
                 store.kind,
-                type(store.failure).__name__ if store.failure else "no answer yet",
+                reason_of(store.failure, self._plan.url) if store.failure else "no answer yet",
                 parts,
             )

@@ -29,7 +29,10 @@ _OF_DRIVERS = {
     "postgresql": ("ssl", "host", "port", "gss", "krb", "channel_binding", "target_session_attrs", "service"),
 }
 """Query parameters for redis-py and libpq, or how they begin."""
+_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+"""Query parameters for redis-py that name a file."""
 _MAX_NAME = 100
+_MAX_NUMBER = 1e12
 _FORMS = (
     '`limits` is "auto", "redis://HOST:6379/0", "rediss://...", "postgresql://...", "sqlite:///FILE", '
     "or a dict with `url` and limits"
@@ -92,6 +95,8 @@ def _text_of(limits: Mapping[Any, Any]) -> str:
             raise settings_error(f"`{name}` of `limits` is a number, not {given[name]!r}.")
     if not given:
         return url
+    if isinstance(given.get("name"), str):
+        _name(given["name"])  # before it is encoded, which not all text can be
     return f"{url}{'&' if '?' in url else '?'}{urlencode(given)}"
 
 
@@ -99,8 +104,9 @@ def _text_of(limits: Mapping[Any, Any]) -> str:
 def parse_limits(text: str) -> Plan:
     """The plan that a text describes. Raises `TexAPISettingsError` like `check_limits`."""
     try:
+        text.encode()
         parts = urlsplit(text.strip())
-        kind = _KINDS.get(parts.scheme.partition("+")[0], "")
+        kind = _kind_of(parts.scheme)
         has_host = bool(parts.hostname) or kind == "postgresql"  # whose socket is a parameter
         is_server = kind in _EXTRAS and has_host and "//" in text and parts.port != 0
         pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
@@ -114,11 +120,16 @@ def parse_limits(text: str) -> Plan:
         raise settings_error(
             f'These `limits` need an extra. Install it with: pip install "texapi-integrations[{kind}]"'
         )
+    given = [name for name, _ in pairs]
+    if twice := [name for name in given if given.count(name) > 1]:
+        raise settings_error(f"`limits` gives `{twice[0][:40]}` twice, in the URL or beside it.")
     own = {name: value for name, value in pairs if name in _NAMES}
     others = [(name, value) for name, value in pairs if name not in _NAMES]
     for name, _ in others:
         if not name.startswith(_OF_DRIVERS.get(kind, ())):
             raise settings_error(f"`limits` has no parameter `{name[:40]}`; it has {_listed(_NAMES)}.")
+    if kind == "redis":
+        _check_redis(parts.path, dict(others))
     concurrency = _number(own, "max_concurrency")
     return Plan(
         url=AUTO if is_auto else _url_of(text.strip(), others),
@@ -127,6 +138,24 @@ def parse_limits(text: str) -> Plan:
         tokens_per_minute=_number(own, "tokens_per_minute"),
         max_concurrency=None if concurrency is None else int(concurrency),
     )
+
+
+def _kind_of(scheme: str) -> str:
+    """SQLAlchemy's name of a driver may follow that of a database."""
+    kind = _KINDS.get(scheme.partition("+")[0], "")
+    return "" if kind == "redis" and "+" in scheme else kind
+
+
+def _check_redis(path: str, parameters: Mapping[str, str]) -> None:
+    """What redis-py would ignore, or find out when it connects."""
+    for number in (path.removeprefix("/"), parameters.get("db", "")):
+        if number and not (number.isascii() and number.isdigit()):
+            raise settings_error(
+                f"The database in the URL of `limits` is a whole number, not {number[:40]!r}."
+            )
+    for name in _FILES:
+        if name in parameters and not os.path.isfile(parameters[name]):
+            raise settings_error(f"`{name}` of `limits` names a file that does not exist.")
 
 
 def _url_of(text: str, parameters: list[tuple[str, str]]) -> str:
@@ -150,9 +179,11 @@ def _number(own: Mapping[str, str], name: str) -> float | None:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not 0 < number < 1e12 or (name == "max_concurrency" and number != int(number)):
+    if not 0 < number < _MAX_NUMBER or (name == "max_concurrency" and number != int(number)):
         kind = "a whole number" if name == "max_concurrency" else "a number"
-        raise settings_error(f"`{name}` of `limits` is {kind} above 0, not {text[:40]!r}.")
+        raise settings_error(
+            f"`{name}` of `limits` is {kind} above 0 and below {_MAX_NUMBER:g}, not {text[:40]!r}."
+        )
     return number
 
 

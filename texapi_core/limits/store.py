@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from texapi_core.limits.plan import Plan
@@ -107,3 +108,12 @@ def limit_row(
 
 def _per_minute(rate: float | None) -> float | None:
     return round(rate * 60, 1) if rate else None
+
+
+def reason_of(error: Exception, url: str) -> str:
+    """The class of an error and the first line of its text, unless that quotes the password of the URL."""
+    text = str(error).strip().partition("\n")[0][:200]
+    password = urlsplit(url).password or ""
+    if not text or (password and (password in text or unquote(password) in text)):
+        return type(error).__name__
+    return f"{type(error).__name__}: {text}"
