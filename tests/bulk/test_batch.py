@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import errno
 import json
@@ -395,6 +396,22 @@ def _is_json(line: bytes) -> bool:
         return bool(json.loads(line))
     except ValueError:
         return False
+
+
+def test_a_call_that_ends_by_itself_is_in_the_errors_file(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And in doubt: it may have been charged."""
+
+    async def acomplete(*_: Any) -> Any:
+        raise asyncio.CancelledError
+
+    job.write(*map(request, range(3)))
+    with monkeypatch.context() as patch:
+        patch.setattr("texapi_core.bulk.batch.acomplete", acomplete)
+        assert job.run().exit_code == DIFFERENT
+    assert job.failed() == dict.fromkeys(("r0", "r1", "r2"), "CallEndedError")
+
+    assert job.run("--skip-in-doubt").exit_code == DIFFERENT
+    assert job.failed() == dict.fromkeys(("r0", "r1", "r2"), "in_doubt")
 
 
 @pytest.mark.parametrize(

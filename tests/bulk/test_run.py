@@ -192,6 +192,78 @@ def test_a_call_that_is_not_async_is_refused(run: Any) -> None:
         list(run(lambda value: value, range(100)))
 
 
+@either
+@pytest.mark.parametrize("cause", [asyncio.CancelledError, GeneratorExit])
+def test_a_call_that_ends_by_itself_has_a_result(run: Any, cause: type[BaseException]) -> None:
+    async def call(value: int) -> int:
+        if value % 2:
+            raise cause
+        return value
+
+    results = sorted(run(call, range(6), concurrency=2), key=lambda result: result.index)
+
+    assert [result.answer for result in results] == [0, None, 2, None, 4, None]
+    assert all(isinstance(result.error.__cause__, cause) for result in results[1::2])
+    assert str(results[1].error) == f"The call raised {cause.__name__}, and has no answer."
+
+
+def test_a_cancelled_call_is_a_row_of_a_worker() -> None:
+    async def call(value: int) -> int:
+        if value == 1:
+            raise asyncio.CancelledError
+        return value
+
+    answers, errors = Worker(call).map(range(3))
+
+    assert answers == [0, None, 2]
+    assert errors == [None, "CallEndedError: The call raised CancelledError, and has no answer.", None]
+
+
+@pytest.mark.parametrize("cause", [SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize(("run", "is_in_a_task"), [(run, False), (run_async, False), (run, True)])
+def test_what_ends_the_program_reaches_the_caller(
+    run: Any, cause: type[BaseException], is_in_a_task: bool
+) -> None:
+    """What came before is yielded, calls under way are ended, and the next run works."""
+    calls = Calls(seconds=60)
+
+    async def exit_() -> None:
+        raise cause(7)
+
+    async def call(value: int) -> int:
+        if value < 3:
+            return value
+        if value > 3:
+            return await calls(value)
+        await asyncio.sleep(0.05)
+        await (asyncio.create_task(exit_()) if is_in_a_task else exit_())
+        return value
+
+    results: list[Any] = []
+    with pytest.raises(cause) as caught:
+        results.extend(run(call, range(100), concurrency=6))
+
+    assert caught.value.args == (7,)
+    assert sorted(result.index for result in results) == [0, 1, 2, 3]
+    assert calls.at_once == 0
+    assert [result.answer for result in run(Calls(), range(3))] == [0, 10, 20]
+
+
+def test_an_exit_that_nobody_awaits_ends_no_run() -> None:
+    tasks: list[Any] = []
+
+    async def exit_() -> None:
+        raise SystemExit
+
+    async def call(value: int) -> int:
+        tasks.append(asyncio.create_task(exit_()))
+        await asyncio.sleep(0.01)
+        return value
+
+    assert {result.answer for result in run(call, range(9), concurrency=3)} == set(range(9))
+    assert all(isinstance(task.exception(), SystemExit) for task in tasks)
+
+
 def test_run_within_a_call_would_wait_for_itself() -> None:
     async def call(value: int) -> int:
         return len(list(run(Calls(), [value])))

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
-from texapi_core.bulk.calls import STOP_ERRORS, arun
+from texapi_core.bulk.calls import STOP_ERRORS, CallEndedError, arun
 from texapi_core.bulk.ids import ANSWERED, SEEN, STARTED
 from texapi_core.bulk.output import Output, as_line
 from texapi_core.bulk.requests import Input, Request
@@ -88,8 +88,9 @@ async def run_batch(
     stop_on = (*STOP_ERRORS, OSError)
     try:
         async with aclosing(arun(batch.ask, unanswered, concurrency=concurrency, stop_on=stop_on)) as results:
-            async for _ in results:
-                pass
+            async for result in results:
+                if isinstance(result.error, CallEndedError):
+                    batch.fail_in_doubt(result.input.custom_id, result.error)
     finally:
         batch.write_rest()
     progress.count = progress.done + progress.failed  # without blank lines
@@ -140,12 +141,16 @@ class _Batch:
         except Exception as error:
             if is_free(error):
                 self._output.note_free(custom_id)
+                self._fail_by(custom_id, error)
             else:
-                self._output.is_clear = False
-            code = getattr(error, "type", None) or type(error).__name__
-            self._fail(custom_id, str(code), str(error), _response_of(error))
+                self.fail_in_doubt(custom_id, error)
         else:
             self._write(custom_id, reply)
+
+    def fail_in_doubt(self, custom_id: str, error: Exception) -> None:
+        """Write the line of a call that has failed and may have been charged."""
+        self._output.is_clear = False
+        self._fail_by(custom_id, error)
 
     async def _reply(self, body: Mapping[str, Any]) -> ChatReply:
         """The answer. A budget that is only reserved by other calls is waited for."""
@@ -194,6 +199,10 @@ class _Batch:
         for custom_id, line in self._unwritten:
             self._output.answer(custom_id, line)
             self._progress.answered += 1
+
+    def _fail_by(self, custom_id: str, error: Exception) -> None:
+        code = getattr(error, "type", None) or type(error).__name__
+        self._fail(custom_id, str(code), str(error), _response_of(error))
 
     def _fail(
         self, custom_id: str, code: str, message: str, response: Mapping[str, Any] | None = None

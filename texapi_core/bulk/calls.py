@@ -41,6 +41,14 @@ STOP_ERRORS: tuple[type[Exception], ...] = (
 DEFAULT_CONCURRENCY = 32
 
 
+_EXITS = (KeyboardInterrupt, SystemExit)
+"""What ends the program: no task may raise them, which would end its event loop."""
+
+
+class CallEndedError(RuntimeError):
+    """The call raised what is no `Exception`, e.g. a `CancelledError` of its own: see `__cause__`."""
+
+
 class _NotAsync(TypeError):
     """`call` is no async function: no input can be answered."""
 
@@ -69,11 +77,13 @@ def run(
     At most `concurrency` inputs are read and not yet yielded as results, so memory does not grow with the
     input. Calls run in one event loop per process, also while the caller does other work, and connections
     are kept from one `run` to the next. Ctrl-C ends the calls under way; what has come is yielded, then
-    `KeyboardInterrupt` raised. Closing the generator ends the calls under way too.
+    `KeyboardInterrupt` raised; likewise if a call raises it or `SystemExit`. Closing the generator ends the
+    calls under way too.
 
     Args:
         call: an async function of one input, e.g. `model.ainvoke` of LangChain, `llm.acomplete` of
-            LlamaIndex. What it raises is in `Result.error`.
+            LlamaIndex. What it raises is in `Result.error`; what is no `Exception`, such as a
+            `CancelledError` of its own, is the `__cause__` of a `RuntimeError` there.
         inputs: read in the caller's thread, one at a time.
         concurrency: calls at once.
         stop_on: errors after which no further call is made. The calls under way end and are yielded, with
@@ -99,7 +109,7 @@ async def arun(
     came: asyncio.Queue[Result[Input, Answer] | None] = asyncio.Queue()
     calls = _Calls(call, came.put_nowait)
     slots = asyncio.Semaphore(concurrency)
-    failure: Exception | None = None
+    failure: BaseException | None = None
 
     async def read() -> None:
         async with aclosing(_asynchronous(inputs)) as source:
@@ -121,9 +131,9 @@ async def arun(
     reader.add_done_callback(check_end)
     calls.on_end = check_end
     try:
-        while (result := await came.get()) is not None:
-            if failure is None and isinstance(result.error, stop_on):
-                failure = result.error
+        while not isinstance(failure, _EXITS) and (result := await came.get()) is not None:
+            failure = _failure_after(failure, result, stop_on)
+            if failure is not None:
                 reader.cancel()
             yield result
             slots.release()
@@ -132,9 +142,22 @@ async def arun(
             reader.cancel()
         await asyncio.wait([reader])
         await calls.end()
+    came.put_nowait(None)
+    while (result := came.get_nowait()) is not None:  # what came before an exit
+        yield result
     if failure is not None:
         raise failure
     await reader  # raises what reading the inputs raised
+
+
+def _failure_after(
+    failure: BaseException | None, result: Result[Any, Any], stop_on: tuple[type[Exception], ...]
+) -> BaseException | None:
+    """What ends the work: one of `_EXITS`, or else the first of `stop_on`; `None` if it goes on."""
+    cause = result.error.__cause__ if isinstance(result.error, CallEndedError) else None
+    if isinstance(cause, _EXITS):
+        return cause
+    return result.error if failure is None and isinstance(result.error, stop_on) else failure
 
 
 def _check(call: object, concurrency: Any) -> None:
@@ -157,6 +180,7 @@ class _Calls(Generic[Input, Answer]):
         self._deliver = deliver
         self.tasks: set[asyncio.Task[None]] = set()
         self.on_end: Callable[[object], object] = bool
+        self._are_ended = False
 
     def start(self, index: int, value: Input) -> None:
         """Begin the call for an input, in the context of the caller."""
@@ -176,10 +200,17 @@ class _Calls(Generic[Input, Answer]):
             result = Result(index, value, await awaitable)
         except Exception as error:
             result = Result(index, value, error=error)
+        except BaseException as cause:
+            if self._are_ended and isinstance(cause, asyncio.CancelledError):
+                raise
+            ended = CallEndedError(f"The call raised {type(cause).__name__}, and has no answer.")
+            ended.__cause__ = cause
+            result = Result(index, value, error=ended)
         self._deliver(result)
 
     async def end(self) -> None:
         """Cancel the calls under way and wait until they have ended."""
+        self._are_ended = True
         for task in self.tasks:
             task.cancel()
         if self.tasks:
@@ -204,13 +235,13 @@ class _Run(Generic[Input, Answer]):
         self._stop_on = stop_on
         self._started = self._taken = 0
         self._reads = True
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
 
     def results(self) -> Generator[Result[Input, Answer]]:
         try:
             while self._start():
                 yield self._take()
-        except KeyboardInterrupt:
+        except _EXITS:
             self._end()
             while not self._came.empty():
                 yield self._take()
@@ -222,14 +253,17 @@ class _Run(Generic[Input, Answer]):
             raise self._failure
 
     def _start(self) -> bool:
-        """Begin as many calls as there is room for; `False` if none is under way."""
+        """Begin as many calls as there is room for; `False` if none is under way. Raises `_EXITS`."""
+        if isinstance(self._failure, _EXITS):
+            raise self._failure
         while self._reads and self._started - self._taken < self._concurrency:
             try:
                 value = next(self._source)
             except StopIteration:
                 self._reads = False
             except Exception as error:  # raised once the calls under way have ended
-                self._fail(error)
+                self._reads = False
+                self._failure = self._failure or error
             else:
                 self._loop.call_soon_threadsafe(self._calls.start, self._started, value)
                 self._started += 1
@@ -238,13 +272,9 @@ class _Run(Generic[Input, Answer]):
     def _take(self) -> Result[Input, Answer]:
         result = self._came.get()
         self._taken += 1
-        if isinstance(result.error, self._stop_on):
-            self._fail(result.error)
+        self._failure = _failure_after(self._failure, result, self._stop_on)
+        self._reads = self._reads and self._failure is None
         return result
-
-    def _fail(self, error: Exception) -> None:
-        self._reads = False
-        self._failure = self._failure or error
 
     def _end(self) -> None:
         asyncio.run_coroutine_threadsafe(self._calls.end(), self._loop).result()

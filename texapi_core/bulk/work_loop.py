@@ -9,6 +9,7 @@ import asyncio
 import atexit
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
 
 from texapi_core._fork import at_fork
 
@@ -18,23 +19,29 @@ _EXIT_TIMEOUT = 5.0
 
 class _WorkLoop:
     def __init__(self) -> None:
-        started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-        self.thread = threading.Thread(target=_serve, args=(started,), name="texapi-bulk", daemon=True)
+        started: Future[asyncio.AbstractEventLoop] = Future()
+        self._stopped = threading.Event()
+        self.thread = threading.Thread(
+            target=_serve, args=(started, self._stopped), name="texapi-bulk", daemon=True
+        )
         self.thread.start()
-        self.loop, self._stop = started.result()
+        self.loop = started.result()
 
     def close(self) -> None:
-        self.loop.call_soon_threadsafe(self._stop.set)
+        self._stopped.set()
+        with suppress(RuntimeError):  # closed before
+            self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(_EXIT_TIMEOUT)
 
 
-def _serve(started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
-    async def wait_for_end() -> None:
-        stop = asyncio.Event()
-        started.set_result((asyncio.get_running_loop(), stop))
-        await stop.wait()
-
-    asyncio.run(wait_for_end())  # cancels what still runs, and closes the connections
+def _serve(started: Future[asyncio.AbstractEventLoop], stopped: threading.Event) -> None:
+    """Run a loop until it is to stop: what one task raises to end the program ends no other's call."""
+    with asyncio.Runner() as runner:  # cancels what still runs, and closes the connections
+        loop = runner.get_loop()
+        started.set_result(loop)
+        while not stopped.is_set():
+            with suppress(KeyboardInterrupt, SystemExit):  # the task has it too, for who awaits it
+                loop.run_forever()
 
 
 _current: _WorkLoop | None = None
@@ -49,7 +56,7 @@ def work_loop() -> asyncio.AbstractEventLoop:
     """
     global _current
     with _lock:
-        if _current is None or not _current.thread.is_alive():
+        if _current is None or _current.loop.is_closed():
             _current = _WorkLoop()
         if _current.thread is threading.current_thread():
             raise RuntimeError(
