@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import errno
+import itertools
 import json
 import os
 import signal
@@ -470,7 +471,7 @@ def test_rows_of_a_parquet_fill_a_template(job: Job, gateway: Gateway) -> None:
         (".", [], "cannot be read: Is a directory"),
         ("latin.csv", ["--model", "m", "--prompt", "{a}"], "cannot be read as CSV in UTF-8"),
         ("no.parquet", ["--model", "m", "--prompt", "{a}"], "cannot be read as Parquet"),
-        ("in.jsonl", ["--errors", "out.jsonl"], "must be three files"),
+        ("in.jsonl", ["--errors", "out.jsonl"], "must be four files"),
         ("in.jsonl", ["--max-cost", "nan"], "--max-cost"),
         ("in.jsonl", ["--limits", "mysql://"], "`limits` is"),
     ],
@@ -488,6 +489,40 @@ def test_what_cannot_be_understood_asks_nothing(
 
     assert result.exit_code == USAGE_ERROR, result.output
     assert words in " ".join(result.output.split())
+    assert not gateway.requests
+
+
+_FILES = ("in.jsonl", "out.jsonl", "out.errors.jsonl", "out.jsonl.started")
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.permutations(_FILES, 2)))
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_no_file_of_a_batch_is_another(job: Job, gateway: Gateway, one: str, other: str, link: str) -> None:
+    job.write(request(1))
+    if other != "in.jsonl" and one != "in.jsonl":
+        (job.folder / other).write_text('{"id": "batch_req_')
+    if one == "in.jsonl":
+        job.source.rename(job.folder / other)
+    getattr(job.folder / one, link)(job.folder / other)
+    content = (job.folder / other).read_bytes()
+
+    result = job.run()
+
+    assert result.exit_code == USAGE_ERROR, result.output
+    assert "must be four files" in result.output
+    assert (job.folder / other).read_bytes() == content
+    assert not gateway.requests
+
+
+def test_the_calls_begun_are_no_errors_file(job: Job, gateway: Gateway) -> None:
+    """Also where the file is not there yet, by a link that leads nowhere."""
+    job.write(request(1))
+    (job.folder / "link").symlink_to(job.started)
+
+    for name in ("out.jsonl.started", "link", "../" + job.folder.name + "/out.jsonl.started"):
+        result = job.run("--errors", str(job.folder / name))
+        assert result.exit_code == USAGE_ERROR, result.output
+    assert not job.started.exists()
     assert not gateway.requests
 
 

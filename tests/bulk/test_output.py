@@ -138,3 +138,22 @@ def test_any_id_is_found_again(tmp_path: Path, custom_id: str) -> None:
         output.answer(custom_id, answer(custom_id))
     with opened(tmp_path) as output:
         assert output.ids.flags(custom_id) == ANSWERED | STARTED
+
+
+def test_two_outputs_never_share_a_file() -> None:
+    """Here an errors file, which the second would empty; a link may lead to any of them."""
+    with folder() as path, Output(path / "a.jsonl", path / "errors.jsonl") as first:
+        first.fail(as_line({"id": "batch_req_1"}))
+        with pytest.raises(OutputError, match=r"Another run writes to .*errors\.jsonl"):
+            Output(path / "b.jsonl", path / "errors.jsonl")
+        assert (path / "errors.jsonl").read_bytes()
+
+    with folder() as path:
+        (path / "link").hardlink_to(_made(path / "a.jsonl.started"))
+        with pytest.raises(OutputError, match="Another run writes to"):
+            Output(path / "a.jsonl", path / "link")
+
+
+def _made(path: Path) -> Path:
+    path.touch()
+    return path

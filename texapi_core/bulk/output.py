@@ -38,10 +38,8 @@ class OutputError(Exception):
 class _AppendFile:
     """A file of lines, each of which is there as a whole or not at all."""
 
-    def __init__(self, path: Path, *, empty: bool = False) -> None:
-        flags = (
-            os.O_RDWR | os.O_APPEND | os.O_CREAT | (os.O_TRUNC if empty else 0) | getattr(os, "O_BINARY", 0)
-        )
+    def __init__(self, path: Path) -> None:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
         self.path = path
         _check_is_file(path)
         self._descriptor = os.open(path, flags, 0o666)
@@ -64,7 +62,7 @@ class _AppendFile:
         self.size = size
 
     def lock(self) -> None:
-        """Keep other processes out until the file is closed, or this one ends in any way."""
+        """Keep all others out, of this process too, until the file is closed, or the process ends."""
         try:
             if sys.platform == "win32":
                 os.lseek(self._descriptor, _FAR, os.SEEK_SET)
@@ -100,22 +98,23 @@ class Output:
         """Lines that cannot be read; their requests are asked again."""
         self.is_clear = True
         """Whether no call is in doubt after a run without a failure that may have been charged."""
-        self._answers = _AppendFile(path)
-        self._opened = [self._answers]
+        self._opened: list[_AppendFile] = []
         try:
-            self._answers.lock()
+            self._answers = self._open(path)
             self._read_answers()
             _check_errors(errors_path)
-            self._errors = self._open(errors_path, empty=True)
-            self._started = self._open(path.with_name(f"{path.name}.started"))
+            self._started = self._open(started_path(path))
             self._read_started()
+            self._errors = self._open(errors_path)
+            self._errors.cut(0)
         except BaseException:
             self.close()
             raise
 
-    def _open(self, path: Path, *, empty: bool = False) -> _AppendFile:
-        file = _AppendFile(path, empty=empty)
+    def _open(self, path: Path) -> _AppendFile:
+        file = _AppendFile(path)
         self._opened.append(file)
+        file.lock()
         return file
 
     def begin(self, custom_id: str) -> None:
@@ -188,13 +187,31 @@ class Output:
     def close(self) -> None:
         """Close the files, written to the disk."""
         while self._opened:
-            self._opened.pop().close()  # the locked one is last
+            self._opened.pop().close()  # the answers last
 
     def __enter__(self) -> Output:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def started_path(path: Path) -> Path:
+    """The file of the calls that were begun into an output."""
+    return path.with_name(f"{path.name}.started")
+
+
+def are_distinct(*paths: Path) -> bool:
+    """Whether each path is another file, whatever links lead there."""
+    return len({_identity(path) for path in paths}) == len(paths)
+
+
+def _identity(path: Path) -> object:
+    try:
+        status = path.stat()
+    except OSError:
+        return os.path.normcase(os.path.realpath(path))
+    return status.st_dev, status.st_ino
 
 
 def as_line(value: Any) -> bytes:

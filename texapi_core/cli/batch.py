@@ -19,7 +19,7 @@ from texapi_core.accounting import BudgetSink, make_budget
 from texapi_core.accounting.sinks import NO_ACCOUNTING
 from texapi_core.bulk.batch import Progress, run_batch
 from texapi_core.bulk.calls import STOP_ERRORS
-from texapi_core.bulk.output import Output, OutputError
+from texapi_core.bulk.output import Output, OutputError, are_distinct, started_path
 from texapi_core.bulk.requests import Input, InputError, Template, read_jsonl, read_rows
 from texapi_core.cli.call_settings import call_settings
 from texapi_core.cli.guard import DIFFERENT, FAILED, INTERRUPTED, STOPPED, USAGE_ERROR, stop
@@ -67,8 +67,12 @@ def batch(
     template = Template(prompt, system, id_column, _body(model, max_tokens)) if prompt else None
     requests = _read(source, template, model)
     errors_path = errors_file or out.with_suffix(".errors.jsonl")
-    if len({path.resolve() for path in (source, out, errors_path)}) < 3:
-        stop(USAGE_ERROR, say("IN, OUT and the errors file must be three files."))
+    started = started_path(out)
+    if not are_distinct(source, out, errors_path, started):
+        stop(
+            USAGE_ERROR,
+            say("IN, OUT, the errors file and {started} must be four files.", started=started.name),
+        )
     settings = call_settings(
         max_retries=max_retries,
         timeout=timeout,
