@@ -62,8 +62,7 @@ def parse_retry_after(headers: Mapping[str, str], *, now: float | None = None) -
             seconds = float(headers.get(name) or "") / divisor
         except ValueError:
             continue
-        if math.isfinite(seconds):
-            return max(seconds, 0.0)
+        return None if math.isnan(seconds) else max(seconds, 0.0)
     moment = email.utils.parsedate_tz(headers.get("retry-after") or "")
     if moment is None:
         return None
