@@ -18,7 +18,7 @@ from texapi_core.limits import gate as gates
 from texapi_core.limits.gate import Gate, Ticket
 from texapi_core.limits.plan import parse_limits
 from texapi_core.limits.redis_store import RedisStore
-from texapi_core.limits.state import Grant, Seen, Step
+from texapi_core.limits.state import Grant, Seen, State, Step
 from texapi_core.limits.store import LEASE_SECONDS
 
 
@@ -322,6 +322,39 @@ def test_a_step_brings_permits_for_a_tenth_of_a_second(redis_url: str) -> None:
 
     assert sum(1 for requests in asked if requests) <= 25
     assert max(asked) <= 10
+
+
+class Distant(Slow):
+    """A store that answers, after a fifth of a second."""
+
+    def __init__(self) -> None:
+        self.state, self.asked = State(), list[int]()
+
+    def is_ready(self, wait: float = 0.0) -> bool:
+        return True
+
+    def step(self, step: Step) -> Grant | None:
+        time.sleep(0.1)
+        grant = self.state.step(time.monotonic(), parse_limits("auto?requests_per_minute=1200"), step)
+        time.sleep(0.1)
+        if step.requests:
+            self.asked.append(step.requests)
+        return grant
+
+
+def test_a_step_that_takes_long_brings_permits_until_the_next_one() -> None:
+    """Else a distant store would slow calls down more than one that is away."""
+    store = Distant()
+    one = Gate(parse_limits("redis://cache?requests_per_minute=1200"), store)
+    start = time.monotonic()
+
+    tickets = [one.enter(1) for _ in range(40)]
+    for ticket in tickets:
+        done(one, ticket)
+    seconds = time.monotonic() - start
+
+    assert 4 <= max(store.asked) <= 1200 / 60 * 0.6  # two are a tenth of a second
+    assert len(tickets) <= 1200 / 60 * seconds + max(store.asked)  # never faster than the limit
 
 
 def test_a_process_that_ends_holds_nothing(shared_url: str) -> None:
