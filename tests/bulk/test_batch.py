@@ -339,11 +339,11 @@ def test_an_output_that_cannot_be_read_again_is_refused(
     assert not (job.folder / "pipe.started").exists()
 
 
-@pytest.mark.parametrize("room", [0, 1, 700, 5_000])
+@pytest.mark.parametrize("room", [0, 2**16, 2**16 + 1, 2**16 + 700, 2**16 + 5_000])
 def test_a_full_disk_in_the_middle_loses_nothing(
     job: Job, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
-    """A part of a line may be written before the disk is full."""
+    """A part of a line may be written before the disk is full, which had room for 64 KiB at first."""
     job.write(*map(request, range(60)))
     write, left = os.write, room
 
@@ -366,6 +366,23 @@ def test_a_full_disk_in_the_middle_loses_nothing(
     assert job.run().exit_code == 0
     assert sorted(job.answered()) == sorted(f"r{number}" for number in range(60))
     assert asked(gateway).total() <= 60 + 5
+
+
+def test_on_a_full_disk_nothing_is_asked(job: Job, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the lines of the calls begun still fit: their answers would be lost, run after run."""
+    job.write(request(1))
+    write = os.write
+
+    def write_to_full_disk(descriptor: int, data: Any) -> int:
+        if len(data) > 300:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, data)
+
+    with monkeypatch.context() as full:
+        full.setattr("texapi_core.bulk.output.os.write", write_to_full_disk)
+        assert job.run().exit_code == FAILED
+    assert not gateway.requests
+    assert job.run().exit_code == 0
 
 
 @pytest.mark.parametrize(

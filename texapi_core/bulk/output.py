@@ -27,6 +27,8 @@ else:
 
 _START = b'{"id": "batch_req_'
 """How each line of ours starts."""
+_ROOM = 1 << 16
+"""Bytes that the disk must have room for before anything is asked."""
 _FAR = 2**62
 """Where Windows locks the file: no line is there."""
 
@@ -106,6 +108,10 @@ class Output:
             self._started = self._open(started_path(path))
             self._read_started()
             self._errors = self._open(errors_path)
+            self._errors.cut(0)
+            self._errors.append(
+                _START.ljust(_ROOM)
+            )  # fails on a full disk, which would lose what is paid for
             self._errors.cut(0)
         except BaseException:
             self.close()
