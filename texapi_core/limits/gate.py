@@ -1,8 +1,8 @@
 """The gate of a limit in this process: calls queue, and one thread asks for permits and lets them pass.
 
 Calls of all threads and event loops wait in one queue, so that each gets its turn, and only the thread talks
-to the store. It asks for as many permits at once as are used in a tenth of a second. Where that is away, the
-gate goes on with this process's share of the last known rate.
+to the store. It asks for as many permits at once as are used in a tenth of a second, or until the next
+answer. Where the store is away, the gate goes on with this process's share of the last known rate.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Protocol
 from texapi_core.accounting.record import logger
 from texapi_core.limits.plan import Plan
 from texapi_core.limits.state import HORIZON, Grant, Seen, State, Step
-from texapi_core.limits.store import reason_of
+from texapi_core.limits.store import ANSWER_SECONDS, reason_of
 
 _BLOCK_SECONDS = 0.1
-"""Permits for this long are asked for at once."""
+"""Permits for this long are asked for at once, for longer where a step takes longer."""
 _MAX_BLOCK = 500
 _jitter = random.Random().random
 """Not the global one: the thread of a gate must not disturb the seed of a program."""
@@ -95,6 +95,8 @@ class Gate:
         self._permits_until = 0.0
         self._entered = 0
         self._asked_at = self._stepped_at = time.monotonic()
+        self._round_trip = 0.0
+        """Seconds that the last steps of the store took."""
         self._mean_tokens = 0.0
         self._ratio = 1.0
         self._has_ratio = False
@@ -274,7 +276,7 @@ class Gate:
             self._pause(grant.wait, until_end=True)
             self._let_pass(step)
         else:
-            wait = min(grant.wait - HORIZON, _MAX_PAUSE) + _jitter() * _SPREAD
+            wait = min(grant.wait - HORIZON - self._round_trip, _MAX_PAUSE) + _jitter() * _SPREAD
             self._pause(max(wait, _MIN_PAUSE), until_end=False)
         return True
 
@@ -307,16 +309,17 @@ class Gate:
 
     def _block(self, now: float) -> int:
         """How many permits to ask for: those for the calls that wait and for those that come in a moment."""
-        used = self._entered / max(now - self._asked_at, 0.001) * _BLOCK_SECONDS
+        seconds = max(_BLOCK_SECONDS, self._round_trip + min(self._round_trip, _BLOCK_SECONDS))
+        used = self._entered / max(now - self._asked_at, 0.001) * seconds
         self._asked_at, self._entered = now, 0
         if self._plan.max_concurrency or self.grant is None:
             return 1
         rate, token_rate = self.grant.requests_per_second, self.grant.tokens_per_second
         most = float(_MAX_BLOCK)
         if rate:
-            most = min(most, rate * _BLOCK_SECONDS)
+            most = min(most, rate * seconds)
         if token_rate:
-            most = min(most, token_rate * _BLOCK_SECONDS / max(self._mean_tokens, 1.0))
+            most = min(most, token_rate * seconds / max(self._mean_tokens, 1.0))
         return max(1, int(min(most, max(len(self._queue), used))))
 
     def _pause(self, seconds: float, *, until_end: bool) -> None:
@@ -361,7 +364,10 @@ class Gate:
 
     def _step(self, step: Step) -> Grant:
         if self._store is not None:
+            start = time.monotonic()
             if self._store.is_ready() and (grant := self._store.step(step)) is not None:
+                took = min(time.monotonic() - start, ANSWER_SECONDS)
+                self._round_trip += (took - self._round_trip) / 2
                 if self._is_away:
                     self._is_away = False
                     logger.info("%s answers again: the limits are shared as before.", self._store.kind)
@@ -373,6 +379,7 @@ class Gate:
     def _go_alone(self, store: Store) -> None:
         """Go on with this process's part of the last known rate."""
         self._is_away = True
+        self._round_trip = 0.0
         known, parts = self.grant, _UNKNOWN_PROCESSES
         self._local = State(epoch=_ALONE_EPOCH)
         if known is not None:
