@@ -12,12 +12,11 @@ import random
 import sqlite3
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 from texapi_core._files import identity_of
 from texapi_core.limits.plan import Plan
-from texapi_core.limits.state import Grant, Seen, State, Step
+from texapi_core.limits.state import Grant, State, Step
 from texapi_core.limits.store import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
@@ -109,17 +108,27 @@ Held = dict[str, tuple[float, int]]
 
 
 def _read(text: str, now: float) -> tuple[State, Held]:
-    fields = json.loads(text)
-    fields.pop("rates", None)
-    held_by = {process: tuple(held) for process, held in fields.pop("held_by", {}).items()}
-    if "seen" in fields:
-        fields["seen"] = Seen(*fields["seen"])
-    return State(**fields), {process: held for process, held in held_by.items() if held[0] > now}
+    fields = _object(text)
+    found = fields.get("held_by")
+    held_by = {}
+    for process, lease in found.items() if isinstance(found, dict) else ():
+        until, held = lease if isinstance(lease, list) and len(lease) == 2 else (0, 0)
+        if isinstance(until, int | float) and until > now and isinstance(held, int) and held >= 0:
+            held_by[process] = (min(until, now + LEASE_SECONDS), held)
+    return State.read(fields), held_by
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _write(state: State, held_by: Held, grant: Grant) -> str:
     rates = {"rate": grant.requests_per_second, "token_rate": grant.tokens_per_second}
-    return json.dumps({**asdict(state), "held_by": held_by, "rates": rates})
+    return json.dumps({**state.fields(), "held_by": held_by, "rates": rates})
 
 
 def connect(plan: Plan) -> Any:
@@ -171,7 +180,7 @@ def read_limits(plan: Plan) -> list[dict[str, Any]]:
 
 def _row(name: str, text: str, now: float) -> dict[str, Any]:
     state, held_by = _read(text, now)
-    stated = {"limit": state.seen.requests, "token_limit": state.seen.tokens}
-    fields = {**asdict(state), **stated, **json.loads(text)["rates"]}
+    rates = _object(text).get("rates")
+    fields = {**state.fields(), **(rates if isinstance(rates, dict) else {})}
     calls = sum(held for _, held in held_by.values()) if held_by else None
     return limit_row(name, fields, now, len(held_by), calls)

@@ -17,10 +17,9 @@ from texapi_core.limits import store_module
 from texapi_core.limits.gate import Gate, Ticket
 from texapi_core.limits.headers import seen_in
 from texapi_core.limits.plan import Plan, parse_limits
+from texapi_core.limits.state import MAX_WAIT
 from texapi_core.settings import Settings
 
-_MAX_RETRY_AFTER = 60.0
-"""Seconds. The others wait no longer than that, then ask the server themselves."""
 _LONG_WAIT = 1.0
 """Seconds from which a wait is logged."""
 
@@ -72,7 +71,7 @@ class Permit:
         return None if wait is None else 0.0
 
     def _refused(self, ticket: Ticket, error: TexAPIError) -> None:
-        self._gate.refused(ticket, min(error.retry_after or 0.0, _MAX_RETRY_AFTER))
+        self._gate.refused(ticket, min(error.retry_after or 0.0, MAX_WAIT))
 
     def opened(self, response: Any) -> None:
         """Report that an answer has begun."""

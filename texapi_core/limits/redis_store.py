@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import redis
@@ -33,23 +34,34 @@ local settled, answered, refused_epoch = argument(6), argument(7), argument(8)
 local refused_wait, held, jitter, is_new = argument(9), argument(10), argument(11), argument(16)
 local plan_limit, plan_tokens, max_held = argument(17), argument(18), argument(19)
 
-local names = {'requests_at', 'tokens_at', 'blocked_until', 'share', 'lowered_to', 'lowered_at', 'epoch',
-  'permitted', 'permitted_tokens', 'in_vain', 'has_answers', 'limit', 'token_limit', 'left', 'left_tokens'}
 local s = {}
-for i, value in ipairs(redis.call('HMGET', key, unpack(names))) do s[names[i]] = tonumber(value or 0) end
-if s.share == 0 then s.share = 1 end
-if s.requests_at == 0 then s.requests_at, s.tokens_at = now, now end
+for i, value in ipairs(redis.call('HMGET', key, unpack(names))) do
+  local number, bound = tonumber(value), bounds[i]
+  if not (number and number >= bound[1] and number <= bound[2]) then number = bound[3] end
+  s[names[i]] = number
+end
+s.epoch, s.in_vain = math.floor(s.epoch), math.floor(s.in_vain)
+if now < s.stepped_at then
+  local ahead = s.stepped_at - now
+  s.requests_at, s.tokens_at = s.requests_at - ahead, s.tokens_at - ahead
+  s.blocked_until, s.lowered_at = s.blocked_until - ahead, s.lowered_at - ahead
+end
+s.stepped_at = now
 
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', seen_processes, '-inf', now)) do
   redis.call('ZREM', seen_processes, gone)
   redis.call('HDEL', calls, gone)
+end
+for _, ahead in ipairs(redis.call('ZRANGEBYSCORE', seen_processes, now + LEASE_SECONDS, '+inf')) do
+  redis.call('ZADD', seen_processes, now + LEASE_SECONDS, ahead)
 end
 redis.call('ZADD', seen_processes, now + LEASE_SECONDS, process)
 local others = 0
 if max_held > 0 then
   local held_by = redis.call('HGETALL', calls)
   for i = 1, #held_by, 2 do
-    if held_by[i] ~= process then others = others + tonumber(held_by[i + 1]) end
+    local count = tonumber(held_by[i + 1])
+    if held_by[i] ~= process and count and count >= 0 and count < 1e9 then others = others + count end
   end
 end
 
@@ -66,6 +78,11 @@ if is_known then s.share = math.min(s.share, 1) end
 local full = limit > 0 and limit / 60 * USED or (is_known and 0 or START)
 local full_tokens = token_limit / 60 * USED
 local rate, token_rate = full * s.share, full_tokens * s.share
+local most_requests = now + LONGEST_BLOCK + (rate > 0 and 1 + 2 / rate or 0)
+if not (s.requests_at > 0 and s.requests_at <= most_requests) then s.requests_at = now end
+local most_tokens = now + LONGEST_BLOCK + (token_rate > 0 and MOST_TOKENS / token_rate or 0)
+if not (s.tokens_at > 0 and s.tokens_at <= most_tokens) then s.tokens_at = now end
+if s.blocked_until > now + LONGEST_BLOCK then s.blocked_until = 0 end
 if answered > 0 then s.in_vain, s.has_answers = 0, 1 end
 if token_rate > 0 then s.tokens_at = s.tokens_at + settled / token_rate end
 if rate > 0 then s.requests_at = s.requests_at - returned / rate end
@@ -152,11 +169,19 @@ _CONSTANTS = {
             "FIRST_BLOCK",
             "MAX_BLOCK",
             "JITTER",
+            "LONGEST_BLOCK",
+            "MOST_TOKENS",
             "SHORTEST_MEASURE",
         )
     },
 }
-SCRIPT = "".join(f"local {name} = {value}\n" for name, value in _CONSTANTS.items()) + _SCRIPT
+_NAMES = ", ".join(f"'{name}'" for name in state.BOUNDS)
+_BOUNDS = ", ".join(f"{{{least!r}, {most!r}, {other!r}}}" for least, most, other in state.BOUNDS.values())
+SCRIPT = (
+    "".join(f"local {name} = {value}\n" for name, value in _CONSTANTS.items())
+    + f"local names, bounds = {{{_NAMES}}}, {{{_BOUNDS}}}"
+    + _SCRIPT
+)
 
 
 _PREFIX, _SUFFIX = "texapi:limits:{", "}:state"
@@ -187,10 +212,18 @@ def read_limits(plan: Plan) -> list[dict[str, Any]]:
 
 def _row(client: Any, name: str, now: float) -> dict[str, Any]:
     state_key, processes, calls = keys_of(name)
-    state = {field.decode(): float(value) for field, value in client.hgetall(state_key).items()}
+    state = {field.decode(): _float(value) for field, value in client.hgetall(state_key).items()}
     alive = client.zrangebyscore(processes, now, "+inf")
     held = [count for count in client.hmget(calls, alive) if count] if alive else []
     return limit_row(name, state, now, len(alive), sum(map(int, held)) if held else None)
+
+
+def _float(text: bytes) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        return 0.0
+    return number if math.isfinite(number) else 0.0
 
 
 class RedisStore(SharedStore):

@@ -14,8 +14,9 @@ So processes that share nothing share the limit.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from texapi_core.limits.plan import Plan
 
@@ -35,6 +36,11 @@ FIRST_BLOCK = 0.5
 """Seconds for which a 429 without `Retry-After` blocks, doubled by each before the next answer."""
 MAX_BLOCK = 8.0
 JITTER = 0.1
+MAX_WAIT = 60.0
+"""Seconds. The others wait no longer than that after a 429, then ask the server themselves."""
+LONGEST_BLOCK = MAX_WAIT * (1 + JITTER)
+MOST_TOKENS = 1e7
+"""No call reserves more."""
 SHORTEST_MEASURE = 0.5
 """Seconds between two 429s from which the rate that the server allowed is measured."""
 
@@ -49,6 +55,27 @@ SLOW_GAIN, QUICK_GAIN = 0.2, 0.7
 """How fast `share` follows what is left, each second; quickly until others have left too little once."""
 GROWTH_SECONDS = 6.0
 """Without headers: the rate of a process alone grows ever faster when it was not refused for longer."""
+
+
+BOUNDS = {
+    "share": (1e-6, 1e9, 1.0),
+    "lowered_to": (0.0, 1e9, 0.0),
+    "lowered_at": (0.0, 1e12, 0.0),
+    "epoch": (0.0, 2.0**52, 0.0),
+    "permitted": (0.0, 1e15, 0.0),
+    "permitted_tokens": (0.0, 1e15, 0.0),
+    "in_vain": (0.0, 1000.0, 0.0),
+    "has_answers": (0.0, 1.0, 0.0),
+    "requests_at": (0.0, 1e12, 0.0),
+    "tokens_at": (0.0, 1e12, 0.0),
+    "blocked_until": (0.0, 1e12, 0.0),
+    "stepped_at": (0.0, 1e12, 0.0),
+    "limit": (0.0, 1e12, 0.0),
+    "token_limit": (0.0, 1e12, 0.0),
+    "left": (0.0, 1e12, 0.0),
+    "left_tokens": (0.0, 1e12, 0.0),
+}
+"""What is read from a store: the least and the most that it may be, and what it is if it is not."""
 
 
 class Seen(NamedTuple):
@@ -112,6 +139,8 @@ class Grant(NamedTuple):
 class State:
     """The state of one limit."""
 
+    stepped_at: float = 0.0
+    """When the last step was."""
     requests_at: float = 0.0
     """The clock of requests: when what was permitted has used up the limit."""
     tokens_at: float = 0.0
@@ -139,10 +168,21 @@ class State:
     was_short: bool = False
     """Whether less than `LEFT` was ever left."""
 
+    @classmethod
+    def read(cls, fields: Mapping[str, object]) -> State:
+        """The state that a store gives, as far as it can be one."""
+        known: Any = {name: _bounded(fields.get(name), *bounds) for name, bounds in BOUNDS.items()}
+        seen = Seen(*(known.pop(name) for name in ("limit", "token_limit", "left", "left_tokens")))
+        whole: Any = {name: int(known.pop(name)) for name in ("epoch", "in_vain", "has_answers")}
+        return cls(**known, **whole, seen=seen)
+
+    def fields(self) -> dict[str, float]:
+        """What `read` reads."""
+        seen = dict(zip(("limit", "token_limit", "left", "left_tokens"), self.seen, strict=True))
+        return {name: seen[name] if name in seen else getattr(self, name) for name in BOUNDS}
+
     def step(self, now: float, plan: Plan, step: Step, *, others_held: int = 0) -> Grant:
-        """Take a report and give permits. `now`: seconds on any clock that does not go back."""
-        if not self.requests_at:
-            self.requests_at = self.tokens_at = now  # what is left may be others', who went on without Redis
+        """Take a report and give permits. `now`: seconds on any clock."""
         if step.is_new or not (self.seen.requests or self.seen.tokens):
             self.seen = step.seen
         limit = _least(plan.requests_per_minute, self.seen.requests)
@@ -154,6 +194,7 @@ class State:
         full_tokens = token_limit / 60 * USED / self.parts
         self._watch(now, plan, step.left, full, full_tokens)
         rate, token_rate = self._rates(full, full_tokens)
+        self._set_clocks(now, rate, token_rate)
         if step.answered:
             self.in_vain, self.has_answers = 0, 1
         if token_rate:
@@ -183,6 +224,22 @@ class State:
         return Grant(
             granted, wait, self.epoch, blocked, rate, token_rate, self.share, self.parts, held, self.seen
         )
+
+    def _set_clocks(self, now: float, rate: float, token_rate: float) -> None:
+        """Let no clock be later than the rates allow; an unset one begins now."""
+        if now < self.stepped_at:  # the clock of a store that took over is behind
+            ahead = self.stepped_at - now
+            self.requests_at -= ahead
+            self.tokens_at -= ahead
+            self.blocked_until -= ahead
+            self.lowered_at -= ahead
+        self.stepped_at = now
+        if not 0 < self.requests_at <= now + LONGEST_BLOCK + (1 + 2 / rate if rate else 0.0):
+            self.requests_at = now  # what is left may be others', who went on without Redis
+        if not 0 < self.tokens_at <= now + LONGEST_BLOCK + (MOST_TOKENS / token_rate if token_rate else 0.0):
+            self.tokens_at = now
+        if self.blocked_until > now + LONGEST_BLOCK:
+            self.blocked_until = 0.0
 
     def _start(self) -> float:
         return ALONE_START if self.is_alone else START
@@ -214,7 +271,7 @@ class State:
         self.pull = min(max(1.0 + min(max(piled, weakest), strongest) * more, 0.2), 2.0)
 
     def _refused(self, now: float, step: Step, full: float, full_tokens: float, *, is_known: bool) -> None:
-        wait = step.refused_wait or min(FIRST_BLOCK * 2.0**self.in_vain, MAX_BLOCK)
+        wait = step.refused_wait or min(FIRST_BLOCK * 2.0 ** min(self.in_vain, 9), MAX_BLOCK)
         self.blocked_until = max(self.blocked_until, now + wait * (1 + JITTER * step.jitter))
         self.requests_at = max(self.requests_at, self.blocked_until)  # after it nothing has piled up
         self.tokens_at = max(self.tokens_at, self.blocked_until)
@@ -253,6 +310,10 @@ class State:
             self.requests_at += step.requests / rate
         if token_rate:
             self.tokens_at += step.tokens / token_rate
+
+
+def _bounded(value: object, least: float, most: float, default: float) -> float:
+    return value if isinstance(value, int | float) and least <= value <= most else default
 
 
 def _least(configured: float | None, seen: float) -> float:
