@@ -10,8 +10,9 @@ import pytest
 
 from texapi_core.limits import store_module
 from texapi_core.limits.database_store import DatabaseStore
+from texapi_core.limits.permit import Permit
 from texapi_core.limits.plan import parse_limits
-from texapi_core.limits.state import BOUNDS, State, Step
+from texapi_core.limits.state import BOUNDS, MAX_TOKENS, State, Step
 from texapi_core.limits.store import SharedStore
 
 NOW = 1_795_824_000.0
@@ -88,3 +89,12 @@ def test_two_thousand_429s_in_a_row_are_counted() -> None:
         grant = limit.step(NOW + 100 * epoch, parse_limits("auto"), Step(refused_epoch=epoch))
 
     assert grant.blocked == 8
+
+
+def test_no_call_reserves_more_than_a_state_can_hold() -> None:
+    class Gate:
+        def acquire(self, tokens: float, *, first: bool) -> None:
+            assert tokens == MAX_TOKENS
+
+    permit = Permit(Gate(), {"messages": [], "max_tokens": 10**9})  # type: ignore[arg-type]
+    permit.acquire()

@@ -194,7 +194,7 @@ def parse_prices(prices: Any) -> PriceList:
 
 
 _last_read: dict[Path, PriceList] = {}
-_told: dict[Path, str] = {}
+_warned: dict[Path, str] = {}
 """Why a file cannot be read again, as the last warning said it."""
 
 
@@ -208,11 +208,11 @@ def read_prices(path: Path) -> PriceList:
     """
     try:
         _last_read[path] = _read_file(path, path.stat().st_mtime_ns)
-        _told.pop(path, None)
+        _warned.pop(path, None)
     except (OSError, ValueError) as error:
         if path in _last_read:
-            if _told.get(path) != str(error):  # each call reads it
-                _told[path] = str(error)
+            if _warned.get(path) != str(error):  # each call reads it
+                _warned[path] = str(error)
                 logger.warning("The price list %s cannot be read again: %s", path, error)
         elif isinstance(error, (OSError, UnicodeError)):
             raise ValueError(f"The price list {path} cannot be read: {error}.") from error

@@ -17,7 +17,7 @@ from texapi_core.limits import store_module
 from texapi_core.limits.gate import Gate, Ticket
 from texapi_core.limits.headers import seen_in
 from texapi_core.limits.plan import Plan, parse_limits
-from texapi_core.limits.state import MAX_WAIT
+from texapi_core.limits.state import MAX_TOKENS, MAX_WAIT
 from texapi_core.settings import Settings
 
 _LONG_WAIT = 1.0
@@ -31,7 +31,7 @@ class Permit:
 
     def __init__(self, gate: Gate, payload: Mapping[str, Any]) -> None:
         self._gate = gate
-        self._estimate = likely_tokens(payload)
+        self._estimate = min(likely_tokens(payload), MAX_TOKENS)
         self._ticket: Ticket | None = None
         self._was_refused = False
         self.waited = 0.0

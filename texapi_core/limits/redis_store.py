@@ -78,11 +78,11 @@ if is_known then s.share = math.min(s.share, 1) end
 local full = limit > 0 and limit / 60 * USED or (is_known and 0 or START)
 local full_tokens = token_limit / 60 * USED
 local rate, token_rate = full * s.share, full_tokens * s.share
-local most_requests = now + LONGEST_BLOCK + (rate > 0 and 1 + 2 / rate or 0)
+local most_requests = now + MAX_BLOCKED + (rate > 0 and 1 + 2 / rate or 0)
 if not (s.requests_at > 0 and s.requests_at <= most_requests) then s.requests_at = now end
-local most_tokens = now + LONGEST_BLOCK + (token_rate > 0 and MOST_TOKENS / token_rate or 0)
+local most_tokens = now + MAX_BLOCKED + (token_rate > 0 and MAX_TOKENS / token_rate or 0)
 if not (s.tokens_at > 0 and s.tokens_at <= most_tokens) then s.tokens_at = now end
-if s.blocked_until > now + LONGEST_BLOCK then s.blocked_until = 0 end
+if s.blocked_until > now + MAX_BLOCKED then s.blocked_until = 0 end
 if answered > 0 then s.in_vain, s.has_answers = 0, 1 end
 if token_rate > 0 then s.tokens_at = s.tokens_at + settled / token_rate end
 if rate > 0 then s.requests_at = s.requests_at - returned / rate end
@@ -96,7 +96,7 @@ if refused_epoch >= 0 then
   if refused_epoch == s.epoch then
     local seconds = now - s.lowered_at
     local share = (is_known and 0.95 or (s.lowered_to > 0 and 0.85 or 0.5)) * s.share
-    if s.lowered_to > 0 and seconds >= SHORTEST_MEASURE then
+    if s.lowered_to > 0 and seconds >= MIN_MEASURE then
       local passed = full > 0 and (s.permitted - 1) / seconds / full or 0
       if full_tokens > 0 then passed = math.max(passed, s.permitted_tokens / seconds / full_tokens) end
       share = math.min(share, 0.95 * passed)
@@ -169,9 +169,9 @@ _CONSTANTS = {
             "FIRST_BLOCK",
             "MAX_BLOCK",
             "JITTER",
-            "LONGEST_BLOCK",
-            "MOST_TOKENS",
-            "SHORTEST_MEASURE",
+            "MAX_BLOCKED",
+            "MAX_TOKENS",
+            "MIN_MEASURE",
         )
     },
 }

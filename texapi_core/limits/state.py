@@ -38,10 +38,10 @@ MAX_BLOCK = 8.0
 JITTER = 0.1
 MAX_WAIT = 60.0
 """Seconds. The others wait no longer than that after a 429, then ask the server themselves."""
-LONGEST_BLOCK = MAX_WAIT * (1 + JITTER)
-MOST_TOKENS = 1e7
+MAX_BLOCKED = MAX_WAIT * (1 + JITTER)
+MAX_TOKENS = 1e7
 """No call reserves more."""
-SHORTEST_MEASURE = 0.5
+MIN_MEASURE = 0.5
 """Seconds between two 429s from which the rate that the server allowed is measured."""
 
 
@@ -234,11 +234,11 @@ class State:
             self.blocked_until -= ahead
             self.lowered_at -= ahead
         self.stepped_at = now
-        if not 0 < self.requests_at <= now + LONGEST_BLOCK + (1 + 2 / rate if rate else 0.0):
+        if not 0 < self.requests_at <= now + MAX_BLOCKED + (1 + 2 / rate if rate else 0.0):
             self.requests_at = now  # what is left may be others', who went on without Redis
-        if not 0 < self.tokens_at <= now + LONGEST_BLOCK + (MOST_TOKENS / token_rate if token_rate else 0.0):
+        if not 0 < self.tokens_at <= now + MAX_BLOCKED + (MAX_TOKENS / token_rate if token_rate else 0.0):
             self.tokens_at = now
-        if self.blocked_until > now + LONGEST_BLOCK:
+        if self.blocked_until > now + MAX_BLOCKED:
             self.blocked_until = 0.0
 
     def _start(self) -> float:
@@ -281,7 +281,7 @@ class State:
         share = (0.85 if self.lowered_to else 0.5) * self.share
         if is_known and (self.lowered_to or not self.is_alone):
             share = 0.95 * self.share
-        if self.lowered_to and seconds >= SHORTEST_MEASURE:
+        if self.lowered_to and seconds >= MIN_MEASURE:
             # The limit was used up at both 429s: what passed between them is what the server allows.
             passed = (self.permitted - 1) / seconds / full if full else 0.0
             if full_tokens:
