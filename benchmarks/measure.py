@@ -154,6 +154,17 @@ def cpu_and_throughput(
     return cpu, throughput
 
 
+def returned(title: str, works: dict[str, Work], *, rounds: int) -> Figures:
+    """The milliseconds that each operation returns, in rounds that run all of them in turn."""
+    figures = Figures(title, "ms", {name: [] for name in works})
+    for work in works.values():
+        work()
+    for name in _in_turns(works, rounds):
+        with no_collection():
+            figures.values[name].append(works[name]())
+    return figures
+
+
 def growth(title: str, small: dict[str, Work], large: dict[str, Work], *, rounds: int, times: int) -> Figures:
     """The cost ratio of the large to the small operation, divided by `times`: 1 is linear."""
     figures = Figures(title, "x", {name: [] for name in small})

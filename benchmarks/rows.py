@@ -17,6 +17,7 @@ from benchmarks.measure import (
     left_behind,
     new_connections,
     peak_memory,
+    returned,
 )
 from benchmarks.workloads import CALLS_AT_ONCE, CALLS_IN_ALL, Workloads
 
@@ -50,6 +51,8 @@ def rows_of(work: Workloads, rounds: int) -> dict[str, Row]:
         rows[title] = partial(_grow, title, small, large, max(1, rounds // 3), times)
     for title, works in _large(work).items():
         rows[title] = partial(_peak, title, works)
+    for title, works in _stalling(work).items():
+        rows[title] = partial(_stall, title, works, rounds)
     rows["left behind by 5,000 calls"] = partial(_leave, "left behind by 5,000 calls", work.call, 5000)
     rows["left behind by 300 streams"] = partial(
         _leave, "left behind by 300 streams", partial(work.stream, "text-100"), 300
@@ -163,6 +166,27 @@ def _large(work: Workloads) -> dict[str, Works]:
         "peak memory of a 10 MB answer, times its size": partial(work.call_for, _LARGE),
         "peak memory of a streamed 10 MB answer, times its size": partial(work.stream, _LARGE),
     }
+
+
+def _stalling(work: Workloads) -> dict[str, Works]:
+    answers = {
+        "text, whole": ("large-1000", False),
+        "text, streamed": ("large-1000", True),
+        "a tool's argument, whole": ("largetools-1000", False),
+        "a tool's argument, streamed": ("largetools-1000", True),
+        "objects as a tool's argument, whole": ("rowtools-100000", False),
+    }
+    return {
+        f"longest stall of an event loop by 5 MB of {title}{_transport(fast)}": partial(
+            work.stall, model, streamed=streamed, fast=fast
+        )
+        for fast in ((False, True) if work.fast_clients else (False,))
+        for title, (model, streamed) in answers.items()
+    }
+
+
+def _stall(title: str, works: Works, rounds: int) -> list[Figures]:
+    return [returned(title, works(), rounds=rounds)]
 
 
 def _time(title: str, works: Works, rounds: int, per: int) -> list[Figures]:

@@ -7,6 +7,8 @@ The model's name selects the answer: its kind, its length, and an optional delay
     reasoning-500    500 words of reasoning, then a short text
     tools-500        one tool call, its arguments in about 500 pieces
     large-2000       2,000 pieces of 5,000 bytes
+    largetools-1000  one tool call, its arguments a text in 1,000 pieces of 5,000 bytes
+    rowtools-100000  one tool call, its arguments 100,000 objects of 50 bytes
     whole-50ms       the same as `whole`, 50 ms later
 
 Run with `python -m benchmarks.stub [CERTIFICATE]`: prints its port, and a TLS port if given a file with a
@@ -56,6 +58,7 @@ _USAGE = {
     "prompt_tokens_details": {"cached_tokens": 4},
     "completion_tokens_details": {"reasoning_tokens": 8},
 }
+_OF_TOOLS = ("tools", "largetools", "rowtools", "answer")
 _ANSWER = {"city": "Paris", "temperature": 21, "unit": "celsius", "tags": ["mild", "sunny"]}
 _ENVELOPE = {
     "id": "chatcmpl-bench",
@@ -70,14 +73,16 @@ def _json(value: Any) -> bytes:
 
 
 def _words(count: int, kind: str = "text") -> list[str]:
-    size = 5_000 if kind == "large" else 1
+    size = 5_000 if kind.startswith("large") else 1
     return [(_WORDS[i % len(_WORDS)] + " ").ljust(size, "x") for i in range(count)]
 
 
 def _arguments(kind: str, count: int) -> str:
     if kind == "answer":
         return json.dumps(_ANSWER)
-    return json.dumps({"city": "Paris", "note": "".join(_words(count))})
+    if kind == "rowtools":
+        return json.dumps({"rows": [{"id": i, "name": f"row {i}", "price": i * 1.5} for i in range(count)]})
+    return json.dumps({"city": "Paris", "note": "".join(_words(count, kind))})
 
 
 def _whole(kind: str, count: int, tool: str) -> bytes:
@@ -87,7 +92,7 @@ def _whole(kind: str, count: int, tool: str) -> bytes:
         message["reasoning_content"] = "".join(_words(count))
     elif kind == "answer" and not tool:
         message["content"] = json.dumps(_ANSWER)
-    elif kind in ("tools", "answer"):
+    elif kind in _OF_TOOLS:
         function = {"name": tool or "get_weather", "arguments": _arguments(kind, count)}
         message["tool_calls"] = [{"id": "call_1", "type": "function", "function": function}]
         message["content"], finish_reason = None, "tool_calls"
@@ -96,7 +101,7 @@ def _whole(kind: str, count: int, tool: str) -> bytes:
 
 
 def _deltas(kind: str, count: int, tool: str) -> list[dict[str, Any]]:
-    if kind == "tools":
+    if kind in _OF_TOOLS[:3]:
         function = {"name": tool or "get_weather", "arguments": ""}
         head = {"index": 0, "id": "call_1", "type": "function", "function": function}
         arguments = _arguments(kind, count)
@@ -111,7 +116,7 @@ def _deltas(kind: str, count: int, tool: str) -> list[dict[str, Any]]:
 
 
 def _events(kind: str, count: int, tool: str) -> list[bytes]:
-    finish_reason = "tool_calls" if kind == "tools" else "stop"
+    finish_reason = "tool_calls" if kind in _OF_TOOLS[:3] else "stop"
     turns: list[tuple[dict[str, Any], str | None]] = [
         ({"role": "assistant", "content": "", "refusal": None}, None)
     ]

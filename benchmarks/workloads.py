@@ -136,12 +136,33 @@ class Workloads:
 
         return self._in_loop("whole-50ms", work, fast=fast)
 
-    def _in_loop(self, model_name: str, work: AsyncWork, *, fast: bool) -> dict[str, Work]:
-        async def awaited(client: Client, model: Any, asked: Any) -> None:
-            await work(client, model, asked)
+    def stall(self, model_name: str, *, streamed: bool, fast: bool) -> dict[str, Work]:
+        """Return the longest time, in milliseconds, that the event loop did nothing else than this answer."""
 
-        def run(client: Client, model: Any, asked: Any) -> None:
-            self.runner.run(awaited(client, model, asked))
+        async def tick(gaps: list[float]) -> None:
+            last = time.perf_counter()
+            while True:
+                await asyncio.sleep(0)
+                now = time.perf_counter()
+                gaps.append(now - last)
+                last = now
+
+        async def work(client: Client, model: Any, asked: Any) -> float:
+            gaps: list[float] = []
+            ticking = asyncio.create_task(tick(gaps))
+            await (aexhaust(client.astream(model, asked)) if streamed else client.acall(model, asked))
+            await asyncio.sleep(0)  # the end of the answer is the longest
+            ticking.cancel()
+            return max(gaps) * 1000
+
+        return self._in_loop(model_name, work, fast=fast)
+
+    def _in_loop(self, model_name: str, work: AsyncWork, *, fast: bool) -> dict[str, Work]:
+        async def awaited(client: Client, model: Any, asked: Any) -> Any:
+            return await work(client, model, asked)
+
+        def run(client: Client, model: Any, asked: Any) -> Any:
+            return self.runner.run(awaited(client, model, asked))
 
         return {
             client.name: partial(run, client, client.model(model_name), client.messages())

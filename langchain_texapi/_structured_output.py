@@ -22,7 +22,7 @@ from langchain_texapi._tools import define_tool, is_schema
 from texapi_core.adapter_base.replies import cut_note
 from texapi_core.adapter_base.roots import ANSWER, wrapped_class, wrapped_schema, wrapped_values
 from texapi_core.wire.finish_reasons import NORMAL_REASONS
-from texapi_core.wire.text import DECODER, excerpt, json_objects
+from texapi_core.wire.text import DECODER, excerpt, json_objects, json_of
 
 _REFUSAL_BASE: Any = getattr(exceptions, "ModelRefusalError", LangChainException)
 
@@ -209,6 +209,8 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
 def _objects(text: str, partial: bool) -> list[dict[str, Any]]:
     """The JSON objects in a text; with `partial` also the incomplete one at its end."""
+    if not partial and isinstance(whole := json_of(text), dict):
+        return [whole]
     end = _start_of_incomplete_object(text)
     found = list(json_objects(text[:end]))
     if partial and end < len(text) and (cut := partial_object(text[end:])) is not None:

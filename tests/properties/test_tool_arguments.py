@@ -13,7 +13,8 @@ from llama_index.core.base.llms.types import ToolCallBlock
 
 from llama_index_texapi._streaming import ResponseStream
 from tests.properties.strategies import examples
-from texapi_core.wire import fragments, tool_calls
+from texapi_core.wire import tool_calls
+from texapi_core.wire.text import json_of
 from texapi_core.wire.tool_calls import ToolCallDelta
 from texapi_core.wire.values import ChatDelta
 
@@ -59,11 +60,10 @@ def test_arguments_are_parsed_when_they_are_complete(
 def test_each_piece_is_scanned_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parsing all arguments at every `}` took 20 seconds for 200 kB."""
     tried: list[str] = []
-    read_json = fragments.json_of
 
     def noted(text: str) -> Any:
         tried.append(text)
-        return read_json(text)
+        return json_of(text)
 
     monkeypatch.setattr(tool_calls, "json_of", noted)
     arguments = json.dumps({"rows": [{"number": number} for number in range(500)]})

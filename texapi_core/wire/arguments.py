@@ -7,15 +7,17 @@ import re
 from collections.abc import Mapping
 
 from texapi_core.wire.generated import storable
+from texapi_core.wire.text import has_digits_in_a_row
 
 _SAME: Mapping[str, str] = {}
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _REST_OF_STRING = re.compile(r'(?:[^"\\]|\\.)*', re.DOTALL)
 _NUMBER = re.compile(r"-?[0-9][0-9.eE+-]*|-")
 _PLAIN = re.compile(r'[^"{}\[\],0-9-]+')
-_TWO_DIGITS, _LONG = re.compile(r"[0-9]{2}"), re.compile(r"[0-9]{15}")
-_SAMPLE = 7
-"""Every seventh character is looked at: of 15 digits in a row these are at least two, side by side."""
+_ENDS = frozenset("0123456789-")
+"""What the next piece may continue as a number."""
+_MANY = 15
+"""Digits that an integer may have until it may be large."""
 _INTEGER = re.compile(r"-?[0-9]{18,}")
 
 
@@ -116,10 +118,7 @@ class ArgumentsText:
 
 def _may_hold_large(piece: str) -> bool:
     """Whether a piece may hold a large integer, or ends in a number that the next one continues."""
-    if piece and piece[-1] in "0123456789-":
-        return True
-    # A sample first: looking at each character of a long text would stall an event loop.
-    return _TWO_DIGITS.search(piece[::_SAMPLE]) is not None and _LONG.search(piece) is not None
+    return piece[-1:] in _ENDS or (len(piece) >= _MANY and has_digits_in_a_row(piece, _MANY))
 
 
 def _text_of(quoted: str) -> str | None:

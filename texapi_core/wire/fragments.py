@@ -9,7 +9,7 @@ from typing import Any
 
 from texapi_core.wire.generated import storable
 from texapi_core.wire.scalars import NULLS, read_index
-from texapi_core.wire.text import DECODER
+from texapi_core.wire.text import json_of
 
 _KNOWN_CALL_FIELDS = frozenset({"index", "id", "type", "function", "custom", "name", "arguments"})
 _KNOWN_FUNCTION_FIELDS = frozenset({"name", "arguments"})
@@ -90,11 +90,3 @@ def _arguments_text(arguments: Any) -> str:
     if arguments is None or arguments.__class__ is str:
         return arguments or ""
     return json.dumps(arguments, ensure_ascii=False)
-
-
-def json_of(text: str) -> Any:
-    """The value of JSON text, `None` when it is not valid."""
-    try:
-        return DECODER.decode(text)
-    except (ValueError, RecursionError):
-        return None

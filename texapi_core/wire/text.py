@@ -1,12 +1,15 @@
-"""Text from outside: its start, a form that is safe to show, and the JSON objects in it."""
+"""Text from outside: its start, a form that is safe to show, and the JSON that it is or holds."""
 
 from __future__ import annotations
 
 import json
 import re
 import reprlib
+import string
 from collections.abc import Iterator
 from typing import Any
+
+import jiter
 
 _OBJECT_START = re.compile(r'\{(?=\s*["}])')
 _MAX_WORK = 16
@@ -64,7 +67,42 @@ def integer_or_text(digits: str) -> int | str:
 
 
 DECODER = json.JSONDecoder(parse_int=integer_or_text)
-"""Decodes JSON in a text."""
+"""Decodes JSON that begins in a text; `json_of` is faster for a whole one."""
+
+_DIGIT, _NO_DIGIT = b"0", b" "
+_DIGITS = bytes(ord(_DIGIT if chr(code) in string.digits else _NO_DIGIT) for code in range(256))
+"""Each byte -> whether it is a digit."""
+_WINDOW = 2**16
+"""Characters that are looked at together, so that a long text is not copied."""
+
+
+def has_digits_in_a_row(text: str, count: int) -> bool:
+    """Whether there are as many digits in a row, found in a fraction of the time that a search takes."""
+    if len(text) < count:
+        return False
+    # A sample first: a row has at least this many of its characters, side by side.
+    step = max(count // 8, 7)
+    if _DIGIT * (count // step) not in _digits_of(text[::step]):
+        return False
+    windows = range(0, len(text), _WINDOW)
+    return any(_DIGIT * count in _digits_of(text[at : at + _WINDOW + count]) for at in windows)
+
+
+def _digits_of(text: str) -> bytes:
+    return text.encode("utf-8", "replace").translate(_DIGITS)
+
+
+def json_of(text: str) -> Any:
+    """The value of JSON text, `None` when it is not valid. Integers are as in `integer_or_text`."""
+    try:
+        if not has_digits_in_a_row(text, _MAX_DIGITS + 1):
+            return jiter.from_json(text.encode())  # takes a third of json's time
+    except ValueError:
+        pass  # json takes what jiter refuses: deep nesting, and halves of surrogate pairs
+    try:
+        return DECODER.decode(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def json_objects(text: str) -> Iterator[dict[str, Any]]:
@@ -72,6 +110,9 @@ def json_objects(text: str) -> Iterator[dict[str, Any]]:
 
     Time is proportional to the length of the text: where too many braces begin no object, it stops.
     """
+    if isinstance(whole := json_of(text), dict):
+        yield whole
+        return
     work = _MAX_WORK * (len(text) + 100)
     start = _OBJECT_START.search(text)
     while start and work > 0:

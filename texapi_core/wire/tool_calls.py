@@ -9,11 +9,12 @@ from typing import Any
 
 from texapi_core.wire.custom_tools import CLOSING, OPENING, escaped
 from texapi_core.wire.finish_reasons import was_cut
-from texapi_core.wire.fragments import Fragment, json_of, read_fragment
+from texapi_core.wire.fragments import Fragment, read_fragment
 from texapi_core.wire.pieces import GrowingText, Nesting, join_members
+from texapi_core.wire.text import json_of
 
-_NO_ARGUMENTS = frozenset({"{}", "null"})
-"""Placeholders: there are no arguments, or they are still to come."""
+_NO_ARGUMENTS = ("{}", "null")
+"""Placeholders: there are no arguments, or they are still to come. No set: long arguments would be hashed."""
 _MAX_NAME = 1000
 """Characters. No tool has a longer name; further pieces of one are ignored."""
 
