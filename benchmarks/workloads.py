@@ -158,10 +158,11 @@ class Workloads:
         return self._in_loop(model_name, work, fast=fast)
 
     def _in_loop(self, model_name: str, work: AsyncWork, *, fast: bool) -> dict[str, Work]:
-        async def awaited(client: Client, model: Any, asked: Any) -> Any:
-            return await work(client, model, asked)
+        async def awaited(client: Client, model: Any, asked: Any) -> float | None:
+            result = await work(client, model, asked)
+            return result if isinstance(result, float) else None  # a runner makes the repr of what it gets
 
-        def run(client: Client, model: Any, asked: Any) -> Any:
+        def run(client: Client, model: Any, asked: Any) -> float | None:
             return self.runner.run(awaited(client, model, asked))
 
         return {

@@ -26,7 +26,6 @@ _IMPORTED = (
     "h11",
     "httpcore",
     "httpcore2",
-    "jiter",
     "langchain_core.language_models.chat_models",
     "langchain_core.output_parsers.openai_tools",
     "langchain_core.tracers.langchain",

@@ -84,7 +84,7 @@ except ImportError as error:
 def test_the_declared_dependencies() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
-    assert [re.split(r"[><=]", name)[0] for name in project["dependencies"]] == ["openai", "jiter"]
+    assert [re.split(r"[><=]", name)[0] for name in project["dependencies"]] == ["openai", "pydantic"]
     assert not [name for name in project["optional-dependencies"]["langchain"] if "llama" in name]
     assert not [name for name in project["optional-dependencies"]["llama-index"] if "langchain" in name]
 
