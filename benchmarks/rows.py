@@ -23,9 +23,11 @@ from benchmarks.workloads import CALLS_AT_ONCE, CALLS_IN_ALL, Workloads
 
 CHUNKS = 500
 """The number of chunks in a measured stream."""
-_LARGE = "large-2000"
-"""A model of the stub: 2,000 pieces of `_PIECE` bytes."""
+_LARGE, _LARGE_TOOLS = "large-2000", "largetools-2000"
+"""Models of the stub: 2,000 pieces of `_PIECE` bytes."""
 _PIECE = 5_000
+SIZE_OF_LARGE = 2_000 * _PIECE
+"""Bytes of a large answer."""
 COUNTED_CHUNKS, FEW_CHUNKS = 200, 50
 """The number of chunks in the counted stream, and in the shorter one that is subtracted from it."""
 
@@ -49,7 +51,7 @@ def rows_of(work: Workloads, rounds: int) -> dict[str, Row]:
         rows[title] = partial(_time_together, title, works, max(1, rounds // 3))
     for title, (small, large, times) in _growing(work).items():
         rows[title] = partial(_grow, title, small, large, max(1, rounds // 3), times)
-    for title, works in _large(work).items():
+    for title, works in large_answers(work).items():
         rows[title] = partial(_peak, title, works)
     for title, works in _stalling(work).items():
         rows[title] = partial(_stall, title, works, rounds)
@@ -161,10 +163,13 @@ def _growing(work: Workloads) -> dict[str, tuple[Works, Works, int]]:
     }
 
 
-def _large(work: Workloads) -> dict[str, Works]:
+def large_answers(work: Workloads) -> dict[str, Works]:
+    """Title -> the operation whose peak memory is measured."""
     return {
         "peak memory of a 10 MB answer, times its size": partial(work.call_for, _LARGE),
         "peak memory of a streamed 10 MB answer, times its size": partial(work.stream, _LARGE),
+        "peak memory of 10 MB of arguments, times its size": partial(work.call_for, _LARGE_TOOLS),
+        "peak memory of 10 MB of streamed arguments, times its size": partial(work.stream, _LARGE_TOOLS),
     }
 
 
@@ -210,7 +215,7 @@ def _grow(title: str, small: Works, large: Works, rounds: int, times: int) -> li
 
 
 def _peak(title: str, works: Works) -> list[Figures]:
-    return [peak_memory(title, works(), size=2_000 * _PIECE)]
+    return [peak_memory(title, works(), size=SIZE_OF_LARGE)]
 
 
 def _leave(title: str, works: Works, times: int) -> list[Figures]:

@@ -13,6 +13,8 @@ from benchmarks.measure import Figures
 _OURS = tuple(PEERS)
 _AS_THEY_ARE = frozenset({"connections", "KiB", "objects", "x"})
 """Units of figures that are shown as they are, not as a ratio."""
+_TIMES = frozenset({"us", "ms", "/s"})
+"""Units of the rows that are written into the page; what is counted is in other tables of it."""
 _NEXT_TO_NOTHING = 5
 """Below this the SDK's figure is no basis for a ratio: it does not bind tools, for example."""
 
@@ -45,7 +47,7 @@ def as_markdown(rows: Sequence[Figures], record: Mapping[str, Any], clients: Seq
         "| --- |" + " ---: |" * len(clients),
     ]
     for figures in rows:
-        if figures.title.startswith("import of the framework"):
+        if figures.unit not in _TIMES or figures.title.startswith("import of the framework"):
             continue
         cells = [_markdown_cell(figures, client) for client in clients]
         lines.append(f"| {figures.title} | " + " | ".join(cells) + " |")

@@ -15,8 +15,8 @@ import openai
 import pytest
 
 from benchmarks.clients import ChatTexAPIClient, Client, Sdk, TexAPIClient
-from benchmarks.measure import count_calls, files_of_functions, new_connections, stub
-from benchmarks.rows import connected, counted
+from benchmarks.measure import count_calls, files_of_functions, new_connections, peak_memory, stub
+from benchmarks.rows import SIZE_OF_LARGE, connected, counted, large_answers
 from benchmarks.workloads import Workloads
 from texapi_core.transport import clients
 
@@ -53,6 +53,13 @@ AT_ONCE = "call, 100 at once, aiohttp"
 MAX_CALLS_OF_BINDING = {"ChatTexAPI": 199, "TexAPI": 4}
 """Function calls to bind the same three tools again; the SDK has no equivalent."""
 BINDING = "binding 3 tools again"
+PEAK_MEMORY = {
+    "peak memory of a 10 MB answer, times its size": {"ChatTexAPI": 2.01, "TexAPI": 2.01},
+    "peak memory of a streamed 10 MB answer, times its size": {"ChatTexAPI": 3.41, "TexAPI": 3.02},
+    "peak memory of 10 MB of arguments, times its size": {"ChatTexAPI": 2.43, "TexAPI": 2.01},
+    "peak memory of 10 MB of streamed arguments, times its size": {"ChatTexAPI": 3.52, "TexAPI": 4.02},
+}
+"""As measured, with either major of the SDK."""
 
 
 class ClosedSdk(Sdk):
@@ -153,6 +160,20 @@ def test_binding_the_same_tools_again_makes_few_calls(workloads: Workloads, clie
 
 def test_every_counted_row_of_the_benchmark_has_a_bound(workloads: Workloads) -> None:
     assert {*TIMES_THE_SDK, AT_ONCE, BINDING} == counted(workloads).keys()
+
+
+@pytest.mark.combination
+@pytest.mark.parametrize("title", PEAK_MEMORY)
+def test_peak_memory_of_a_large_answer(workloads: Workloads, title: str) -> None:
+    works = large_answers(workloads)[title]()
+    works = {client: works[client] for client in PEAK_MEMORY[title]}
+
+    for client, (peak,) in peak_memory(title, works, size=SIZE_OF_LARGE).values.items():
+        assert peak < MAX_RISE * PEAK_MEMORY[title][client], client
+
+
+def test_every_row_of_peak_memory_has_a_bound(workloads: Workloads) -> None:
+    assert PEAK_MEMORY.keys() == large_answers(workloads).keys()
 
 
 @pytest.mark.parametrize("title", ["new connections in 10 streams", "new connections in 10 async streams"])
