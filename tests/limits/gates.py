@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from texapi_core.limits import store_module
-from texapi_core.limits.gate import Gate, Store
+from texapi_core.limits.gate import Gate
 from texapi_core.limits.plan import parse_limits
+from texapi_core.limits.state_place import Store
 
 opened: list[Store] = []
 """The stores of the test, which are closed after it."""

@@ -198,8 +198,8 @@ def test_the_usage_settles_the_reservation(endpoint: Endpoint) -> None:
     model.invoke("one")
     wait_until(lambda: not the_gate()._has_report)
 
-    assert the_gate()._ratio < 0.1
-    local = the_gate()._local
+    assert the_gate()._demand._ratio < 0.1
+    local = the_gate()._place._local
     assert local.tokens_at < time.monotonic() + 0.1  # 50,000 tokens are half a second
 
 

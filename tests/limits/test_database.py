@@ -89,7 +89,7 @@ def test_a_file_that_is_deleted_is_made_anew(tmp_path: Path, caplog: pytest.LogC
             file.unlink()
         for _ in range(20):
             passed(one)
-        wait_until(lambda: one._store is not None and one._store.is_ready())
+        wait_until(lambda: one._place._store is not None and one._place._store.is_ready())
         for _ in range(20):  # more than one step permits
             passed(one)
 

@@ -14,7 +14,7 @@ import pytest
 from tests.limits.gates import shared
 from tests.limits.redis_server import Server
 from tests.waiting import wait_until
-from texapi_core.limits import gate as gates
+from texapi_core.limits import demand
 from texapi_core.limits.gate import Gate, Ticket
 from texapi_core.limits.plan import parse_limits
 from texapi_core.limits.redis_store import RedisStore
@@ -183,14 +183,14 @@ def test_an_error_of_the_thread_leaves_no_call_waiting(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = gate("auto")
-    step, failures = one._step, [ValueError("once")]
+    step, failures = one._place.step, [ValueError("once")]
 
     def failing(asked: Step) -> Grant:
         if failures:
             raise failures.pop()
         return step(asked)
 
-    monkeypatch.setattr(one, "_step", failing)
+    monkeypatch.setattr(one._place, "step", failing)
 
     passed(one)
 
@@ -233,12 +233,12 @@ def test_max_concurrency_is_shared_and_a_dead_process_holds_nothing(
     dead, alive = shared(url), shared(url)
     for _ in range(2):
         passed(dead)
-    store = dead._store
+    store = dead._place._store
     assert isinstance(store, RedisStore)
     waiting = alive.enter(1)
     time.sleep(0.3)
     assert not waiting.done()
-    monkeypatch.setattr(dead, "_step", lambda step: dead.grant)  # as if it had been killed
+    monkeypatch.setattr(dead._place, "step", lambda step: dead.grant)  # as if it had been killed
 
     process = store._process
     key = store._keys[1]
@@ -251,14 +251,14 @@ def test_redis_stops_and_comes_back_without_its_state(
     own_redis: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = shared(own_redis.url + "?name=a&requests_per_minute=6000")
-    monkeypatch.setattr(one._store, "kind", "This Redis")  # gates of earlier tests may speak of theirs
+    monkeypatch.setattr(one._place._store, "kind", "This Redis")  # gates of earlier tests may speak of theirs
     with caplog.at_level(logging.INFO, "texapi"):
         passed(one)
         own_redis.stop()
         for _ in range(20):
             passed(one)
         own_redis.start()
-        store: Any = one._store
+        store: Any = one._place._store
         wait_until(lambda: store.is_ready())
         for _ in range(20):
             passed(one)
@@ -288,7 +288,7 @@ def test_a_frozen_redis_holds_up_no_call_for_long(own_redis: Server) -> None:
 def test_a_call_costs_few_steps_where_the_rate_is_high(redis_url: str) -> None:
     one = shared(redis_url + "&requests_per_minute=600000")
     steps: list[Step] = []
-    store: Any = one._store
+    store: Any = one._place._store
     step = store.step
 
     def counted(asked: Step) -> Any:
@@ -301,14 +301,14 @@ def test_a_call_costs_few_steps_where_the_rate_is_high(redis_url: str) -> None:
         one.ended(passed(one), 1, 1)
 
     assert len(steps) < 1000
-    assert max(asked.requests for asked in steps) <= gates._MAX_BLOCK
+    assert max(asked.requests for asked in steps) <= demand._MAX_BLOCK
 
 
 def test_a_step_brings_permits_for_a_tenth_of_a_second(redis_url: str) -> None:
     """At 100 a second, where a step for each would cost more than the call's own CPU."""
     one = shared(redis_url + "&requests_per_minute=6000")
     done(one, one.enter(1))
-    store: Any = one._store
+    store: Any = one._place._store
     step, asked = store.step, []
 
     def counted(what: Step) -> Any:

@@ -13,16 +13,13 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from typing import Protocol
 
 from texapi_core.accounting.record import logger
+from texapi_core.limits.demand import Demand
 from texapi_core.limits.plan import Plan
-from texapi_core.limits.state import HORIZON, Grant, Seen, State, Step
-from texapi_core.limits.store import ANSWER_SECONDS, reason_of
+from texapi_core.limits.state import HORIZON, Grant, Seen, Step
+from texapi_core.limits.state_place import StatePlace, Store
 
-_BLOCK_SECONDS = 0.1
-"""Permits for this long are asked for at once, for longer where a step takes longer."""
-_MAX_BLOCK = 500
 _jitter = random.Random().random
 """Not the global one: the thread of a gate must not disturb the seed of a program."""
 _MAX_PAUSE = 1.0
@@ -34,33 +31,6 @@ _FLUSH_SECONDS = 0.5
 _HEARTBEAT_SECONDS = 5.0
 _LINGER_SECONDS = 10.0
 """The thread ends after so long without a call."""
-_FIRST_WAIT = 1.5
-"""Seconds that the first call gives the store to answer."""
-_WARN_SECONDS = 60.0
-_UNKNOWN_PROCESSES = 4
-"""By how many processes a limit is divided if the store has never answered."""
-_LEARNING = 0.1
-_ALONE_EPOCH = 2**40
-"""Epochs of the state without a store begin here: they are those of no other."""
-
-
-class Store(Protocol):
-    """Where the state is if not in this process."""
-
-    kind: str
-    failure: Exception | None
-
-    def is_ready(self, wait: float = 0.0) -> bool:
-        """Whether it answers, after at most `wait` seconds."""
-        ...
-
-    def step(self, step: Step) -> Grant | None:
-        """The grant, `None` if it does not answer."""
-        ...
-
-    def close(self) -> None:
-        """Close the connection."""
-        ...
 
 
 class Ticket(Future[None]):
@@ -75,37 +45,66 @@ class Ticket(Future[None]):
         """Whether the call that waited goes on: an event loop that is busy may take seconds."""
 
 
+class _Permits:
+    """Permits that a step gave ahead, for the calls that come next."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last_block = 1
+        """How many the last step gave."""
+        self._balance = 0.0
+        """Tokens reserved in the state less those of the calls that passed."""
+        self._until = 0.0
+
+    def are_valid(self, now: float) -> bool:
+        """Whether a call may pass with one of them."""
+        return self.count > 0 and now < self._until
+
+    def add(self, step: Step, until: float) -> None:
+        """Add those that a step asked for."""
+        self.count += step.requests
+        self.last_block = step.requests
+        self._balance += step.tokens
+        self._until = until
+
+    def take(self, tokens: float) -> None:
+        """Take one for a call that reserves so many tokens."""
+        self.count -= 1
+        self._balance -= tokens
+
+    def give_back(self, step: Step, now: float) -> None:
+        """Put into a step the permits that are too old, and once there are none the tokens left over."""
+        if now >= self._until:
+            step.returned += self.count
+            self.count = 0
+        if not self.count:
+            step.settled -= self._balance
+            self._balance = 0.0
+
+
 class Gate:
     """The gate of one limit. Its methods may be called in any thread."""
 
     def __init__(self, plan: Plan, store: Store | None = None) -> None:
         self._plan = plan
-        self._store = store
-        self._local = State(is_alone=store is None)
+        self._place = StatePlace(plan, store)
+        self._demand = Demand()
+        self._permits = _Permits()
         self._changed = threading.Condition()
+        """Its lock guards all but `_place`, in which the thread alone takes steps."""
         self._queue: deque[Ticket] = deque()
         self._report = Step()
         self._has_report = self._is_urgent = False
         self._held = 0
         self._unclaimed = 0
-        self._last_block = 1
-        self._permits = 0
-        self._balance = 0.0
-        """Tokens reserved in the store less those of the tickets that passed."""
-        self._permits_until = 0.0
-        self._entered = 0
-        self._asked_at = self._stepped_at = time.monotonic()
-        self._round_trip = 0.0
-        """Seconds that the last steps of the store took."""
-        self._mean_tokens = 0.0
-        self._ratio = 1.0
-        self._has_ratio = False
+        self._stepped_at = time.monotonic()
         self._seen = Seen()
         self._thread: threading.Thread | None = None
-        self._is_away = False
-        self._warned_at = -_WARN_SECONDS
-        self.grant: Grant | None = None
+
+    @property
+    def grant(self) -> Grant | None:
         """The last one."""
+        return self._place.grant
 
     # Called by calls
 
@@ -135,10 +134,8 @@ class Gate:
     def enter(self, estimate: float, *, first: bool = False) -> Ticket:
         """A ticket, which is done when the request may go, and then to be claimed."""
         with self._changed:
-            ticket = Ticket(estimate * self._ratio)
-            self._entered += 1
-            self._mean_tokens += _LEARNING * (ticket.tokens - self._mean_tokens)
-            if self._permits and not self._queue and time.monotonic() < self._permits_until:
+            ticket = Ticket(self._demand.reservation_of(estimate))
+            if not self._queue and self._permits.are_valid(time.monotonic()):
                 self._pass(ticket)
                 ticket.is_claimed = True
                 ticket.set_running_or_notify_cancel()
@@ -158,7 +155,7 @@ class Gate:
         with self._changed:
             ticket.is_claimed = True
             self._unclaimed -= 1
-            if self._unclaimed == self._last_block:
+            if self._unclaimed == self._permits.last_block:
                 self._changed.notify()
 
     def leave(self, ticket: Ticket) -> None:
@@ -205,20 +202,17 @@ class Gate:
         with self._changed:
             if tokens is not None:
                 self._report.settled += tokens - ticket.tokens
-                ratio = min(max(tokens / estimate, 0.01), 10.0)
-                self._ratio += (_LEARNING if self._has_ratio else 1.0) * (ratio - self._ratio)
-                self._has_ratio = True
+                self._demand.learn(estimate, tokens)
             self._end()
 
     def close(self) -> None:
         """Report what the end of the process would leave in the store: calls in progress, tokens."""
-        if self._store is None or self.grant is None or not self._store.is_ready():
+        if not self._place.has_reported:
             return
         with self._changed:
             self._held = 0
             step = self._take_report(asks=False)
-        self._store.step(step)
-        self._store.close()
+        self._place.close(step)
 
     def _end(self) -> None:
         self._held -= 1
@@ -242,8 +236,7 @@ class Gate:
     # The thread
 
     def _run(self) -> None:
-        if self._store is not None:
-            self._store.is_ready(_FIRST_WAIT)
+        self._place.wait_for_store()
         while True:
             try:
                 if not self._run_once():
@@ -256,7 +249,7 @@ class Gate:
         """One step. False after a long time without a call: the thread ends."""
         with self._changed:
             while not (self._queue or self._is_urgent):
-                is_open = self._held or self._permits or self._has_report
+                is_open = self._held or self._permits.count or self._has_report
                 if self._changed.wait(_FLUSH_SECONDS if is_open else _LINGER_SECONDS):
                     continue
                 if self._is_due():
@@ -266,61 +259,42 @@ class Gate:
                     return False
             # Else what is permitted while an event loop is busy would be sent at once when it goes on.
             self._changed.wait_for(
-                lambda: self._is_urgent or self._unclaimed <= self._last_block, timeout=_MAX_PAUSE
+                lambda: self._is_urgent or self._unclaimed <= self._permits.last_block, timeout=_MAX_PAUSE
             )
             step = self._take_report()
-        self.grant = grant = self._step(step)
+        grant = self._place.step(step)
         if not step.requests:
             return True
         if grant.granted:
             self._pause(grant.wait, until_end=True)
             self._let_pass(step)
         else:
-            wait = min(grant.wait - HORIZON - self._round_trip, _MAX_PAUSE) + _jitter() * _SPREAD
+            wait = min(grant.wait - HORIZON - self._place.round_trip, _MAX_PAUSE) + _jitter() * _SPREAD
             self._pause(max(wait, _MIN_PAUSE), until_end=False)
         return True
 
     def _is_due(self) -> bool:
         """Whether there is something to report without a call that waits; the lock is held."""
         late = time.monotonic() - self._stepped_at > _HEARTBEAT_SECONDS
-        return self._has_report or self._permits > 0 or (self._held > 0 and late)
+        return self._has_report or self._permits.count > 0 or (self._held > 0 and late)
 
     def _take_report(self, *, asks: bool = True) -> Step:
         """What is reported and asked for next; the lock is held."""
         step, self._report = self._report, Step()
         self._has_report = self._is_urgent = False
         self._stepped_at = now = time.monotonic()
-        if self._permits and now >= self._permits_until:
-            step.returned += self._permits
-            self._permits = 0
-        if not self._permits:
-            step.settled -= self._balance
-            self._balance = 0.0
+        self._permits.give_back(step, now)
         step.held = self._held
         step.jitter = _jitter()
         step.seen = self._seen
         while self._queue and self._queue[0].cancelled():
             self._queue.popleft()
         if asks and self._queue:
-            step.requests = self._block(now)
+            block = self._demand.block(now, self.grant, len(self._queue), self._place.round_trip)
+            step.requests = 1 if self._plan.max_concurrency else block
             waiting = [ticket.tokens for ticket, _ in zip(self._queue, range(step.requests), strict=False)]
-            step.tokens = sum(waiting) + self._mean_tokens * (step.requests - len(waiting))
+            step.tokens = sum(waiting) + self._demand.mean_tokens * (step.requests - len(waiting))
         return step
-
-    def _block(self, now: float) -> int:
-        """How many permits to ask for: those for the calls that wait and for those that come in a moment."""
-        seconds = max(_BLOCK_SECONDS, self._round_trip + min(self._round_trip, _BLOCK_SECONDS))
-        used = self._entered / max(now - self._asked_at, 0.001) * seconds
-        self._asked_at, self._entered = now, 0
-        if self._plan.max_concurrency or self.grant is None:
-            return 1
-        rate, token_rate = self.grant.requests_per_second, self.grant.tokens_per_second
-        most = float(_MAX_BLOCK)
-        if rate:
-            most = min(most, rate * seconds)
-        if token_rate:
-            most = min(most, token_rate * seconds / max(self._mean_tokens, 1.0))
-        return max(1, int(min(most, max(len(self._queue), used))))
 
     def _pause(self, seconds: float, *, until_end: bool) -> None:
         """Wait, but report refusals at once. With `until_end` also for as long as they block."""
@@ -334,18 +308,15 @@ class Gate:
                         return  # a call may have ended
                     continue
                 step = self._take_report(asks=False)
-            self.grant = grant = self._step(step)
+            grant = self._place.step(step)
             if until_end:
                 deadline = max(deadline, time.monotonic() + grant.blocked)
 
     def _let_pass(self, step: Step) -> None:
         passed = []
         with self._changed:
-            self._permits += step.requests
-            self._last_block = step.requests
-            self._balance += step.tokens
-            self._permits_until = time.monotonic() + _FLUSH_SECONDS
-            while self._permits and self._queue:
+            self._permits.add(step, until=time.monotonic() + _FLUSH_SECONDS)
+            while self._permits.count and self._queue:
                 ticket = self._queue.popleft()
                 if ticket.set_running_or_notify_cancel():
                     self._pass(ticket)
@@ -355,44 +326,6 @@ class Gate:
             ticket.set_result(None)
 
     def _pass(self, ticket: Ticket) -> None:
-        self._permits -= 1
-        self._balance -= ticket.tokens
+        self._permits.take(ticket.tokens)
         self._held += 1
         ticket.epoch = self.grant.epoch if self.grant else -1
-
-    # Without the store
-
-    def _step(self, step: Step) -> Grant:
-        if self._store is not None:
-            start = time.monotonic()
-            if self._store.is_ready() and (grant := self._store.step(step)) is not None:
-                took = min(time.monotonic() - start, ANSWER_SECONDS)
-                self._round_trip += (took - self._round_trip) / 2
-                if self._is_away:
-                    self._is_away = False
-                    logger.info("%s answers again: the limits are shared as before.", self._store.kind)
-                return grant
-            if not self._is_away:
-                self._go_alone(self._store)
-        return self._local.step(time.monotonic(), self._plan, step)
-
-    def _go_alone(self, store: Store) -> None:
-        """Go on with this process's part of the last known rate."""
-        self._is_away = True
-        self._round_trip = 0.0
-        known, parts = self.grant, _UNKNOWN_PROCESSES
-        self._local = State(epoch=_ALONE_EPOCH)
-        if known is not None:
-            parts = known.processes
-            self._local.share = known.share
-            self._local.seen = known.seen
-            self._local.blocked_until = time.monotonic() + known.blocked
-        self._local.parts = parts
-        if time.monotonic() - self._warned_at >= _WARN_SECONDS:
-            self._warned_at = time.monotonic()
-            logger.warning(
-                "%s does not answer (%s): calls go on at 1/%d of the limits, the share of this process.",
-                store.kind,
-                reason_of(store.failure, self._plan.url) if store.failure else "no answer yet",
-                parts,
-            )
