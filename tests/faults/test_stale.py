@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -108,10 +109,14 @@ async def test_no_call_fails_where_the_request_came_and_was_not_read() -> None:
         assert server.read == server.connections == 20
 
 
+@pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("asynchronous", [False, True])
-async def test_a_request_that_was_read_is_not_sent_again(asynchronous: bool) -> None:
+async def test_a_request_that_was_read_is_not_sent_again(asynchronous: bool, reset: bool) -> None:
     def read_and_close(connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         server.read_request(connection)
+        if reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
 
     with Server(idle=read_and_close).running() as server:

@@ -10,14 +10,13 @@ of its pool. Where the attributes are missing, such requests fail with an error,
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import sys
-import time
+from contextlib import suppress
 from typing import Any
 
-_SECONDS = 1.0
-"""A server that resets a connection later than this after the request may have read it."""
 _COUNTERS = struct.Struct("=120xQ72xQQ")
 """Of Linux's `struct tcp_info`: bytes acknowledged, sent, and sent again."""
 
@@ -42,22 +41,19 @@ class _Evidence:
         self._stale = stale
         self.get_extra_info = stream.get_extra_info
         self._was_used = False
-        self._written_at: float | None = None
-        """When the last bytes of a request were written; `None` since the answer began."""
+        self._is_written = False
+        """Whether bytes of a request were written since the last answer."""
 
-    def _check(self, error: Exception | None = None) -> None:
-        """Raise `StaleConnection` if the request that was written was never read.
-
-        A server that has read a request does not reset its connection, so an early reset is enough.
-        """
-        if not self._was_used or self._written_at is None:
-            return
-        if _is_reset(error):
-            was_read = time.monotonic() - self._written_at > _SECONDS
-        else:
-            was_read = error is not None or _all_acknowledged(self.get_extra_info("socket"))
-        if not was_read:
+    def _check(self, connection: socket.socket | None, error: Exception | None = None) -> None:
+        """Raise `StaleConnection` if the request that was written was never read."""
+        is_over = error is None or _is_reset(error)
+        if self._was_used and self._is_written and is_over and not _all_acknowledged(connection):
             raise self._stale("the server closed the connection before the request came") from error
+
+    def _received(self, data: bytes) -> bytes:
+        if data and self._is_written:
+            self._was_used, self._is_written = True, False
+        return data
 
 
 class _Stream(_Evidence):
@@ -65,16 +61,14 @@ class _Stream(_Evidence):
         try:
             data: bytes = self._stream.read(*arguments, **named)
         except Exception as error:
-            self._check(error)
+            self._check(self.get_extra_info("socket"), error)
             raise
         if not data:
-            self._check()
-        elif self._written_at is not None:
-            self._was_used, self._written_at = True, None
-        return data
+            self._check(self.get_extra_info("socket"))
+        return self._received(data)
 
     def write(self, *arguments: Any, **named: Any) -> None:
-        self._written_at = time.monotonic()
+        self._is_written = True
         self._stream.write(*arguments, **named)
 
     def start_tls(self, *arguments: Any, **named: Any) -> _Stream:
@@ -85,27 +79,40 @@ class _Stream(_Evidence):
 
 
 class _AsyncStream(_Evidence):
+    _kept: socket.socket | None = None
+    """A second socket of the connection: an event loop closes its own before it says that it was reset."""
+
     async def read(self, *arguments: Any, **named: Any) -> bytes:
         try:
             data: bytes = await self._stream.read(*arguments, **named)
+            if not data:
+                self._check(self._kept)
         except Exception as error:
-            self._check(error)
+            if not isinstance(error, self._stale):
+                self._check(self._kept, error)
             raise
-        if not data:
-            self._check()
-        elif self._written_at is not None:
-            self._was_used, self._written_at = True, None
-        return data
+        finally:
+            if self._kept is not None:
+                self._release()
+        return self._received(data)
 
     async def write(self, *arguments: Any, **named: Any) -> None:
-        self._written_at = time.monotonic()
+        if self._was_used and self._kept is None:
+            self._kept = _duplicate(self.get_extra_info("socket"))
+        self._is_written = True
         await self._stream.write(*arguments, **named)
 
     async def start_tls(self, *arguments: Any, **named: Any) -> _AsyncStream:
         return _AsyncStream(await self._stream.start_tls(*arguments, **named), self._stale)
 
     async def aclose(self) -> None:
+        self._release()
         await self._stream.aclose()
+
+    def _release(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
 
 class _Backend:
@@ -145,6 +152,15 @@ def _is_reset(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _duplicate(connection: Any) -> socket.socket | None:
+    """A second socket of the same connection, where the system can tell what was acknowledged."""
+    if not hasattr(socket, "TCP_INFO"):
+        return None
+    with suppress(AttributeError, OSError):  # an event loop of another kind, or closed meanwhile
+        return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, os.dup(connection.fileno()))
+    return None
 
 
 def _all_acknowledged(connection: socket.socket | None) -> bool:
