@@ -131,21 +131,28 @@ def test_equal_settings_share_a_client_and_its_connection(gateway: Gateway, endp
     assert len({request.client for request in gateway.requests}) == 1
 
 
-@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("transport", ["sync", "httpx", "aiohttp"])
 def test_accounts_that_share_connections_share_no_cookies(
-    gateway: Gateway, endpoint: Endpoint, asynchronous: bool
+    gateway: Gateway, endpoint: Endpoint, transport: str
 ) -> None:
     gateway.misbehave(Fault(headers={"set-cookie": "account=one; Path=/"}))
+    by_name = {
+        "base_url": endpoint.base_url.replace("127.0.0.1", "localhost")
+    }  # aiohttp has none for numbers
+    transports = {} if transport == "sync" else {"async_transport": transport}
+    accounts = [
+        settings(endpoint, **by_name, **transports, default_headers=headers) for headers in ({}, {"X-B": "2"})
+    ]
 
     async def both() -> None:
-        await texapi_core.acomplete(settings(endpoint), PAYLOAD)
-        await texapi_core.acomplete(settings(endpoint, default_headers={"X-B": "2"}), PAYLOAD)
+        for account in accounts:
+            await texapi_core.acomplete(account, PAYLOAD)
 
-    if asynchronous:
+    if transport != "sync":
         asyncio.run(both())
     else:
-        texapi_core.complete(settings(endpoint), PAYLOAD)
-        texapi_core.complete(settings(endpoint, default_headers={"X-B": "2"}), PAYLOAD)
+        for account in accounts:
+            texapi_core.complete(account, PAYLOAD)
 
     first, second = gateway.requests
     assert first.client == second.client
@@ -311,6 +318,7 @@ def test_a_redirect_to_another_host_is_refused(
     gateway: Gateway, endpoint: Endpoint, redirector: http.server.HTTPServer, asynchronous: bool
 ) -> None:
     _Redirector.target = f"{endpoint.base_url}/chat/completions"
+    target_host = endpoint.base_url.removesuffix("/v1")
     moved = settings(endpoint, base_url=f"http://127.0.0.1:{redirector.server_port}/v1", max_retries=2)
 
     def call() -> ChatReply:
@@ -318,17 +326,19 @@ def test_a_redirect_to_another_host_is_refused(
             return asyncio.run(texapi_core.acomplete(moved, PAYLOAD))
         return texapi_core.complete(moved, PAYLOAD)
 
-    with pytest.raises(texapi_core.TexAPIRedirectError, match="another host"):
+    with pytest.raises(texapi_core.TexAPIRedirectError, match=f"another host, {target_host}"):
         call()
 
     assert gateway.requests == []
 
 
-@pytest.mark.parametrize("target", ["/v1/chat/completions", "http://[::1"])
+@pytest.mark.parametrize(
+    "target", ["/v1/chat/completions", "http://[::1", "javascript:", "http://user:word@127.0.0.1:{port}/v1"]
+)
 def test_a_redirect_with_an_unusable_target_is_refused_at_once(
     redirector: http.server.HTTPServer, target: str
 ) -> None:
-    _Redirector.target = target
+    _Redirector.target = target.format(port=redirector.server_port)
     address = f"http://127.0.0.1:{redirector.server_port}/v1"
     moved = resolve_settings(api_key="sk-tex-1", base_url=address, timeout=5, max_retries=2)
 

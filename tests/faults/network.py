@@ -11,10 +11,9 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 USER, PASSWORD = "proxy-user", "planted-proxy-password"
-_LOGIN = f"Basic {base64.b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
 _TIMEOUT = 30.0
 
 
@@ -89,14 +88,19 @@ class Proxy(Front):
 
     scheme: Literal["http", "socks5"] = "http"
     credentials: bool = False
-    """Whether it asks for `USER` and `PASSWORD`."""
+    """Whether it asks for `USER` and `password`."""
+    password: str = PASSWORD
     refused: int = 0
     """Connections without the right credentials."""
 
-    def url(self, password: str = PASSWORD) -> str:
+    def url(self, password: str = "") -> str:
         """Its address, with credentials where it asks for them."""
-        login = f"{USER}:{password}@" if self.credentials else ""
+        login = f"{USER}:{quote(password or self.password, safe='')}@" if self.credentials else ""
         return f"{self.scheme}://{login}127.0.0.1:{self.port}"
+
+    @property
+    def _login(self) -> str:
+        return f"Basic {base64.b64encode(f'{USER}:{self.password}'.encode()).decode()}"
 
     def _handle(self, client: socket.socket) -> None:
         if self.scheme == "http":
@@ -112,7 +116,7 @@ class Proxy(Front):
         request, *lines = before.decode("latin-1").split("\r\n")
         method, target, _ = request.split(" ")
         headers = {name.lower(): value.strip() for name, value in (line.split(":", 1) for line in lines)}
-        if self.credentials and headers.get("proxy-authorization") != _LOGIN:
+        if self.credentials and headers.get("proxy-authorization") != self._login:
             self.refused += 1
             client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
         elif method == "CONNECT":

@@ -35,12 +35,18 @@ _NEVER_SENT = frozenset(
         "WriteError",
         "WriteTimeout",
         "ClientConnectorError",
+        "ClientHttpProxyError",
         "ConnectionTimeoutError",
+        "InvalidURL",
     }
 )
 """Errors of httpx and aiohttp that come before the whole request was written."""
 
 
+_CERTIFICATE_ADVICE = (
+    "Check `base_url` and the clock of this machine. If a proxy of your network inspects TLS, or the gateway "
+    "has an authority of its own, set SSL_CERT_FILE to its certificates."
+)
 _STALE = "StaleConnection"
 """The error of `texapi_core.transport.stale`, behind the one that the HTTP library makes of it."""
 
@@ -123,6 +129,8 @@ def _unreachable(cause: BaseException | None, request: Any, secrets: Secrets) ->
     advice = errors.TexAPIConnectionError.advice
     if any("Proxy" in base.__name__ for base in type(cause).__mro__):
         advice = "Check the proxy and its credentials in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY."
+    elif "CERTIFICATE_VERIFY_FAILED" in reason:
+        advice = _CERTIFICATE_ADVICE
     message = _sentence(f"TexAPI could not be reached{secrets.redact(reason)}.", advice)
     failure = errors.TexAPIConnectionError(message, request=request)
     failure.was_sent = _was_sent(cause)
@@ -323,4 +331,13 @@ def _message_of(error: Any) -> str:
 
 
 def _describe_cause(cause: BaseException) -> str:
-    return f"{type(cause).__name__}: {printable(str(cause))}" if str(cause) else type(cause).__name__
+    """Its class and its text, or the first one behind it where it has none, e.g. anyio's of a reset."""
+    text, behind = _text_of(cause), cause.__cause__ or cause.__context__
+    while not text and behind is not None:
+        text, behind = _text_of(behind), behind.__cause__ or behind.__context__
+    return f"{type(cause).__name__}: {printable(text)}" if text else type(cause).__name__
+
+
+def _text_of(cause: BaseException) -> str:
+    """Its text; none where it is the half of a head that came, cookies included, as aiohttp has it."""
+    return str(cause) if isinstance(getattr(cause, "message", ""), str) else ""

@@ -23,6 +23,7 @@ import openai
 from texapi_core._fork import at_fork
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.transport.hooks import ainspect_response, inspect_response
+from texapi_core.transport.sessions import adapt_sessions
 from texapi_core.transport.stale import watch
 
 _MAX_CLIENTS = 64
@@ -138,6 +139,7 @@ def new_pool(make: Callable[..., Any], keepalive: float) -> Any:
         verify=_tls_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
     )
     watch(pool)
+    adapt_sessions(pool)
     return pool
 
 

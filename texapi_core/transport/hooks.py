@@ -102,12 +102,14 @@ def _refuse_bad_redirect(response: Any) -> None:
     try:
         there = here.join(response.headers["location"])
     except Exception:
+        there = None
+    if there is None or not there.host or there.userinfo:  # credentials would take the place of the key
         raise redirect_refused(response, "to an invalid address") from None
     same_host = here.host == there.host
     same_place = same_host and here.port == there.port and here.scheme == there.scheme
     upgraded = same_host and there.scheme == "https"
     if not (same_place or upgraded):
-        raise redirect_refused(response, f"to another host, {there.host}")
+        raise redirect_refused(response, f"to another host, {there.scheme}://{there.netloc.decode()}")
     if here == there:
         raise redirect_refused(response, "to itself")
     if response.status_code in _REDIRECTS_TO_GET and response.request.method == "POST":

@@ -1,0 +1,42 @@
+"""The aiohttp sessions behind an HTTP client of the SDK: they follow the same rules as httpx does.
+
+The SDK's transport makes each with aiohttp's defaults: one keeps cookies and sends them with the keys of all
+accounts, refuses heads that httpx reads, and encodes the credentials of a proxy in Latin-1.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from inspect import signature
+from typing import Any
+
+_MAX_HEADER = 100 * 1024
+"""Bytes of one header: what httpx allows for a whole head."""
+_MAX_HEADERS = 1000
+
+
+def adapt_sessions(http_client: Any) -> None:
+    """Let the sessions of an HTTP client keep no cookies and read what httpx reads."""
+    for transport in (http_client._transport, *http_client._mounts.values()):
+        if hasattr(transport, "get_client"):
+            transport.client = partial(_session, transport)
+            proxy = transport.proxy
+            if proxy is not None and proxy.auth:
+                proxy.auth = tuple(text.encode().decode("latin-1") for text in proxy.auth)
+
+
+def _session(transport: Any) -> Any:
+    """The session that the transport makes by itself, with its connections in one of our own."""
+    aiohttp: Any = sys.modules["aiohttp"]
+    transport.client = None
+    made = transport.get_client()
+    limits = {"max_line_size": _MAX_HEADER, "max_field_size": _MAX_HEADER, "max_headers": _MAX_HEADERS}
+    known = signature(aiohttp.ClientSession).parameters  # `max_headers` is of a later version
+    session = aiohttp.ClientSession(
+        connector=made.connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        **{name: limit for name, limit in limits.items() if name in known},
+    )
+    made.detach()
+    return session
