@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,6 +181,17 @@ def test_an_address_in_no_proxy_is_reached_directly(
 
     assert proxy.targets == []
     assert len(gateway.requests) == 1
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_a_proxy_that_cannot_be_reached_is_named(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        proxy = f"127.0.0.1:{listener.getsockname()[1]}"
+    monkeypatch.setenv("ALL_PROXY", f"http://{proxy}")
+    with pytest.raises(TexAPIConnectionError, match=r"could not be reached.*Check.*proxy") as caught:
+        way(base_url="http://gateway.invalid/v1", api_key=KEY, max_retries=0)
+
+    assert not caught.value.was_sent
 
 
 @pytest.mark.usefixtures("trusted")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
+from urllib.request import getproxies, proxy_bypass
 
 import openai
 
@@ -47,6 +48,7 @@ _CERTIFICATE_ADVICE = (
     "Check `base_url` and the clock of this machine. If a proxy of your network inspects TLS, or the gateway "
     "has an authority of its own, set SSL_CERT_FILE to its certificates."
 )
+_PROXY_ADVICE = "Check the network, `base_url` and the proxy that the environment names, then try again."
 _STALE = "StaleConnection"
 """The error of `texapi_core.transport.stale`, behind the one that the HTTP library makes of it."""
 
@@ -131,11 +133,20 @@ def _unreachable(cause: BaseException | None, request: Any, secrets: Secrets) ->
         advice = "Check the proxy and its credentials in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY."
     elif "CERTIFICATE_VERIFY_FAILED" in reason:
         advice = _CERTIFICATE_ADVICE
+    elif request is not None and environment_proxy(request.url.scheme, request.url.host):
+        advice = _PROXY_ADVICE
     message = _sentence(f"TexAPI could not be reached{secrets.redact(reason)}.", advice)
     failure = errors.TexAPIConnectionError(message, request=request)
     failure.was_sent = _was_sent(cause)
     failure.was_stale = cause is not None and type(cause.__cause__).__name__ == _STALE
     return failure
+
+
+def environment_proxy(scheme: str, host: str) -> str:
+    """The proxy that the environment names for an address; empty if none."""
+    proxies = getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all", "")
+    return "" if proxy and proxy_bypass(host) else proxy
 
 
 def _aiohttp_cause(error: BaseException | None) -> BaseException | None:

@@ -14,12 +14,12 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import openai
 
 from texapi_core import errors
 from texapi_core._fork import at_fork
+from texapi_core.failures.mapping import environment_proxy
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.settings_checks import AsyncTransport
 from texapi_core.transport.clients import ClientCache, new_async_client, new_pool
@@ -135,9 +135,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 def _refuse_socks(base_url: str) -> None:
     """Aiohttp takes a SOCKS proxy for one that speaks HTTP."""
     address = urlsplit(base_url)
-    proxies = getproxies()
-    proxy = proxies.get(address.scheme) or proxies.get("all", "")
-    if proxy.startswith("socks") and not proxy_bypass(address.hostname or ""):
+    if environment_proxy(address.scheme, address.hostname or "").startswith("socks"):
         failure = errors.TexAPIConnectionError(
             f'The environment names a SOCKS proxy for {address.scheme}, which `async_transport="aiohttp"` '
             'cannot use. Use async_transport="httpx" and pip install "texapi-integrations[socks]".',
