@@ -55,9 +55,9 @@ def create_chunk(
         return _convert_delta_to_generation_chunk(item)
     choice = item.choice
     fixes = [
-        tool_call_chunk(name=None, args=_closing_fix(call), id=call.id if call.extras else None, index=index)
+        tool_call_chunk(name=None, args=fix, id=call.id if call.extras else None, index=index)
         for index, call in enumerate(choice.tool_calls)
-        if call.extras or _closing_fix(call)
+        if (fix := _closing_fix(call)) or call.extras
     ]
     metadata = response_metadata(item, choice, requested_model, with_headers=with_headers)
     metadata.pop("logprobs", None)

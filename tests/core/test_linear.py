@@ -12,13 +12,14 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 import openai
 import pytest
 
-from langchain_texapi._streaming import create_chunk
+from langchain_texapi._streaming import create_chunk, partial_object
 from llama_index_texapi._streaming import ResponseStream
 from texapi_core import resolve_settings
 from texapi_core.call import Call
@@ -345,3 +346,32 @@ def test_no_python_runs_for_each_value_of_json() -> None:
     rows = [{"id": number, "price": number / 7, "name": f"row {number}"} for number in range(5_000)]
 
     assert _count_calls(lambda: json_of(json.dumps({"rows": rows}))) < 100
+
+
+def test_no_python_runs_for_each_value_of_arguments() -> None:
+    """A price has as many digits as a large integer; 5 MB of them stalled an event loop for over a second."""
+    rows = [{"id": number, "price": number / 7, "name": f'row "{number}"'} for number in range(5_000)]
+    whole, large = json.dumps({"rows": rows}), f'{{"n": {10**30}, "rows": {json.dumps(rows)}}}'
+
+    for text in (whole, whole[:-4], large):
+        read = ArgumentsText()
+        assert _count_calls(partial(read.feed, text)) < 100
+
+
+def test_langchain_reads_cut_arguments_once_for_each_way_to_close_them() -> None:
+    """It reads them character by character, which takes a second for 5 MB."""
+    body = _stream(lambda _: iter([{"tool_calls": [_call(0, '{"path": "/ho')]}]), 1)
+    read = 0
+
+    def note(frame: Any, event: str, argument: Any) -> None:
+        nonlocal read
+        read += event == "call" and frame.f_code is partial_object.__code__
+
+    items = list(_items(body))
+    sys.setprofile(note)
+    try:
+        create_chunk(items[-1], "m", with_headers=False)
+    finally:
+        sys.setprofile(None)
+
+    assert read == 3  # as it is, with a bracket, and with its string closed before the bracket

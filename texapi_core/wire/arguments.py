@@ -10,9 +10,16 @@ from texapi_core.wire.generated import storable
 from texapi_core.wire.text import has_digits_in_a_row
 
 _SAME: Mapping[str, str] = {}
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_REST_OF_STRING = re.compile(r'(?:[^"\\]|\\.)*', re.DOTALL)
+_CHARACTERS = r'[^"\\]*+(?:\\.[^"\\]*+)*+'
+_STRING = re.compile(f'"{_CHARACTERS}"', re.DOTALL)
+_REST_OF_STRING = re.compile(_CHARACTERS, re.DOTALL)
 _NUMBER = re.compile(r"-?[0-9][0-9.eE+-]*|-")
+_UNCHANGED = re.compile(
+    rf'(?:[^"0-9-]++|"{_CHARACTERS}"|-?[0-9]{{1,17}}(?=[^0-9.eE+-])|-?[0-9]++[.eE+-][0-9.eE+-]*+(?=.))*+',
+    re.DOTALL,
+)
+"""What stays as it is where no property has another name: whole strings, and numbers that end in the text and
+are no large integers. One match in C for all of them: a step of Python for each would stall an event loop."""
 _PLAIN = re.compile(r'[^"{}\[\],0-9-]+')
 _ENDS = frozenset("0123456789-")
 """What the next piece may continue as a number."""
@@ -69,6 +76,8 @@ class ArgumentsText:
                 token = self._string_piece(text, at)
             elif text[at] == '"' and self._awaits_property:
                 token = self._property(text, at)
+            elif not self._own_names and (unchanged := _UNCHANGED.match(text, at)) and unchanged[0]:
+                token = unchanged[0], unchanged[0]
             else:
                 token = self._value(text, at, is_last)
             if token is None:
