@@ -27,6 +27,8 @@ class Front:
     tls: ssl.SSLContext | None = None
     targets: list[str] = field(default_factory=list)
     """`host:port` of each forwarded connection."""
+    connections: int = 0
+    """That were accepted."""
     port: int = 0
     _open: set[socket.socket] = field(default_factory=set)
 
@@ -58,6 +60,7 @@ class Front:
                 connection, _ = listener.accept()
             except OSError:
                 return
+            self.connections += 1
             connection.settimeout(_TIMEOUT)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 

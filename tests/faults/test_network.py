@@ -183,6 +183,32 @@ def test_an_address_in_no_proxy_is_reached_directly(
     assert len(gateway.requests) == 1
 
 
+@pytest.mark.parametrize("way", [way for way in WAYS if way.name in OVER_AIOHTTP], ids=lambda way: way.name)
+def test_a_socks_proxy_gets_nothing_over_aiohttp_after_a_call_past_it(
+    way: Way, endpoint: Endpoint, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Proxy(scheme="socks5").running() as proxy, one_loop():
+        monkeypatch.setenv("ALL_PROXY", proxy.url())
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert _call(way, endpoint.base_url)
+        with pytest.raises(TexAPIConnectionError, match=r"SOCKS.*aiohttp") as caught:
+            _call(way, "http://gateway.invalid/v1")
+
+    assert proxy.connections == 0
+    assert len(gateway.requests) == 1
+    assert not caught.value.was_sent
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_a_proxy_at_an_impossible_port_gets_nothing(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:99999")
+    with pytest.raises(TexAPIConnectionError, match=r"[Cc]heck.*proxy") as caught:
+        way(base_url="http://gateway.invalid/v1", api_key=KEY, max_retries=0)
+
+    assert not caught.value.was_sent
+    assert "TaskGroup" not in str(caught.value)
+
+
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
 def test_a_proxy_that_cannot_be_reached_is_named(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -31,12 +31,10 @@ class Server(Front):
     """Answers, and then does with the idle connection what `idle` says."""
 
     idle: Callable[[socket.socket], None] = socket.socket.close
-    connections: int = 0
     read: int = 0
     """Requests that were read to their end."""
 
     def _handle(self, client: socket.socket) -> None:
-        self.connections += 1
         self.read_request(client)
         client.sendall(_HEAD % len(_ANSWER) + _ANSWER)
         self.idle(client)
@@ -134,7 +132,6 @@ async def test_a_request_that_was_read_is_not_sent_again(asynchronous: bool, res
 def test_a_new_connection_that_is_closed_is_an_error() -> None:
     class Closing(Server):
         def _handle(self, client: socket.socket) -> None:
-            self.connections += 1
             _close_with_the_request_unread(client)
 
     with Closing().running() as server, pytest.raises(TexAPIConnectionError):

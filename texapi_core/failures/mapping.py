@@ -38,10 +38,11 @@ _NEVER_SENT = frozenset(
         "ClientConnectorError",
         "ClientHttpProxyError",
         "ConnectionTimeoutError",
+        "ExceptionGroup",
         "InvalidURL",
     }
 )
-"""Errors of httpx and aiohttp that come before the whole request was written."""
+"""Errors of httpx, anyio and aiohttp that come before the whole request was written."""
 
 
 _CERTIFICATE_ADVICE = (
@@ -83,7 +84,7 @@ def parse_retry_after(headers: Mapping[str, str], *, now: float | None = None) -
 
 def not_sent(error: Exception, secrets: Secrets) -> errors.TexAPIConnectionError:
     """The error for a request that could not be sent for any other reason: proxy, certificates, ..."""
-    if _is_from_aiohttp(error):
+    if _is_from_aiohttp(error) and _was_sent(error):
         return _unreachable(error, None, secrets)
     reason = secrets.redact(_describe_cause(error))
     advice = "Check the network settings of this machine: proxy, certificates, and your own HTTP client."
@@ -133,7 +134,7 @@ def _unreachable(cause: BaseException | None, request: Any, secrets: Secrets) ->
         advice = "Check the proxy and its credentials in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY."
     elif "CERTIFICATE_VERIFY_FAILED" in reason:
         advice = _CERTIFICATE_ADVICE
-    elif request is not None and environment_proxy(request.url.scheme, request.url.host):
+    elif request is not None and _environment_proxy(request.url.scheme, request.url.host):
         advice = _PROXY_ADVICE
     message = _sentence(f"TexAPI could not be reached{secrets.redact(reason)}.", advice)
     failure = errors.TexAPIConnectionError(message, request=request)
@@ -142,7 +143,7 @@ def _unreachable(cause: BaseException | None, request: Any, secrets: Secrets) ->
     return failure
 
 
-def environment_proxy(scheme: str, host: str) -> str:
+def _environment_proxy(scheme: str, host: str) -> str:
     """The proxy that the environment names for an address; empty if none."""
     proxies = getproxies()
     proxy = proxies.get(scheme) or proxies.get("all", "")
@@ -343,6 +344,8 @@ def _message_of(error: Any) -> str:
 
 def _describe_cause(cause: BaseException) -> str:
     """Its class and its text, or the first one behind it where it has none, e.g. anyio's of a reset."""
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
     text, behind = _text_of(cause), cause.__cause__ or cause.__context__
     while not text and behind is not None:
         text, behind = _text_of(behind), behind.__cause__ or behind.__context__

@@ -13,13 +13,10 @@ import time
 import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import openai
 
-from texapi_core import errors
 from texapi_core._fork import at_fork
-from texapi_core.failures.mapping import environment_proxy
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
 from texapi_core.settings_checks import AsyncTransport
 from texapi_core.transport.clients import ClientCache, new_async_client, new_pool
@@ -97,8 +94,6 @@ class LoopPools:
                 return shard
         if len(shards) == _MAX_SHARDS:
             return min(shards, key=lambda shard: shard.calls)
-        if transport == "aiohttp":
-            _refuse_socks(settings.base_url)
         shards.append(PoolShard(new_pool(_HTTP_CLIENTS[transport], settings.keepalive)))
         return shards[-1]
 
@@ -130,19 +125,6 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def _refuse_socks(base_url: str) -> None:
-    """Aiohttp takes a SOCKS proxy for one that speaks HTTP."""
-    address = urlsplit(base_url)
-    if environment_proxy(address.scheme, address.hostname or "").startswith("socks"):
-        failure = errors.TexAPIConnectionError(
-            f'The environment names a SOCKS proxy for {address.scheme}, which `async_transport="aiohttp"` '
-            'cannot use. Use async_transport="httpx" and pip install "texapi-integrations[socks]".',
-            request=None,
-        )
-        failure.was_sent = failure.is_retryable = False
-        raise failure
 
 
 _loops: dict[int, LoopPools] = {}

@@ -11,13 +11,15 @@ from functools import partial
 from inspect import signature
 from typing import Any
 
+from texapi_core import errors
+
 _MAX_HEADER = 100 * 1024
 """Bytes of one header: what httpx allows for a whole head."""
 _MAX_HEADERS = 1000
 
 
 def adapt_sessions(http_client: Any) -> None:
-    """Let the sessions of an HTTP client keep no cookies and read what httpx reads."""
+    """Let the sessions of an HTTP client keep no cookies, read what httpx reads and use no SOCKS proxy."""
     for transport in (http_client._transport, *http_client._mounts.values()):
         if hasattr(transport, "get_client"):
             transport.client = partial(_session, transport)
@@ -28,6 +30,8 @@ def adapt_sessions(http_client: Any) -> None:
 
 def _session(transport: Any) -> Any:
     """The session that the transport makes by itself, with its connections in one of our own."""
+    if transport.proxy is not None and transport.proxy.url.scheme.startswith("socks"):
+        raise _socks_refused()
     aiohttp: Any = sys.modules["aiohttp"]
     transport.client = None
     made = transport.get_client()
@@ -40,3 +44,14 @@ def _session(transport: Any) -> Any:
     )
     made.detach()
     return session
+
+
+def _socks_refused() -> errors.TexAPIConnectionError:
+    """Aiohttp takes a SOCKS proxy for one that speaks HTTP."""
+    refused = errors.TexAPIConnectionError(
+        'The environment names a SOCKS proxy for this address, which `async_transport="aiohttp"` cannot use. '
+        'Use async_transport="httpx" and pip install "texapi-integrations[socks]".',
+        request=None,
+    )
+    refused.was_sent = refused.is_retryable = False
+    return refused
