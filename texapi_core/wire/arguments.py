@@ -10,12 +10,15 @@ from texapi_core.wire.generated import storable
 from texapi_core.wire.text import has_digits_in_a_row
 
 _SAME: Mapping[str, str] = {}
+_DIGITS = 19
+"""Of the smallest integer beyond 64 bits. Floats have fewer in a row, as a rule."""
 _CHARACTERS = r'[^"\\]*+(?:\\.[^"\\]*+)*+'
 _STRING = re.compile(f'"{_CHARACTERS}"', re.DOTALL)
 _REST_OF_STRING = re.compile(_CHARACTERS, re.DOTALL)
 _NUMBER = re.compile(r"-?[0-9][0-9.eE+-]*|-")
 _UNCHANGED = re.compile(
-    rf'(?:[^"0-9-]++|"{_CHARACTERS}"|-?[0-9]{{1,17}}(?=[^0-9.eE+-])|-?[0-9]++[.eE+-][0-9.eE+-]*+(?=.))*+',
+    rf'(?:[^"0-9-]++|"{_CHARACTERS}"'
+    rf"|-?[0-9]{{1,{_DIGITS - 1}}}(?=[^0-9.eE+-])|-?[0-9]++[.eE+-][0-9.eE+-]*+(?=.))*+",
     re.DOTALL,
 )
 """What stays as it is where no property has another name: whole strings, and numbers that end in the text and
@@ -23,9 +26,7 @@ are no large integers. One match in C for all of them: a step of Python for each
 _PLAIN = re.compile(r'[^"{}\[\],0-9-]+')
 _ENDS = frozenset("0123456789-")
 """What the next piece may continue as a number."""
-_MANY = 15
-"""Digits that an integer may have until it may be large."""
-_INTEGER = re.compile(r"-?[0-9]{18,}")
+_INTEGER = re.compile(rf"-?[0-9]{{{_DIGITS},}}")
 
 
 class ArgumentsText:
@@ -127,7 +128,7 @@ class ArgumentsText:
 
 def _may_hold_large(piece: str) -> bool:
     """Whether a piece may hold a large integer, or ends in a number that the next one continues."""
-    return piece[-1:] in _ENDS or (len(piece) >= _MANY and has_digits_in_a_row(piece, _MANY))
+    return piece[-1:] in _ENDS or (len(piece) >= _DIGITS and has_digits_in_a_row(piece, _DIGITS))
 
 
 def _text_of(quoted: str) -> str | None:
