@@ -319,3 +319,16 @@ def test_half_a_head_is_not_shown(way: Way) -> None:
 
     assert "planted" not in str(caught.value)
     assert caught.value.was_sent
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_a_broken_chunk_is_no_time_out(way: Way) -> None:
+    text = b'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}}]}\n\n'
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    with VerbatimServer() as server:
+        server.respond(Verbatim([head, 0.02, b"%x\r\n%b\r\n" % (len(text), text), b"not hex\r\n", 60.0]))
+        with pytest.raises(TexAPIError, match="broke in the middle") as caught:
+            way(base_url=server.base_url, api_key=server.key, max_retries=0, timeout=30)
+
+    assert not isinstance(caught.value, TexAPITimeoutError)
+    assert caught.value.partial_text == ("Hi" if way.streamed else "")

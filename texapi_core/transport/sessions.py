@@ -1,13 +1,15 @@
 """The aiohttp sessions behind an HTTP client of the SDK: they follow the same rules as httpx does.
 
 The SDK's transport makes each with aiohttp's defaults: one keeps cookies and sends them with the keys of all
-accounts, refuses heads that httpx reads, and encodes the credentials of a proxy in Latin-1.
+accounts, refuses heads that httpx reads, encodes the credentials of a proxy in Latin-1, and waits for the end
+of a body whose chunks are broken.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from functools import partial
+from functools import cache, partial
 from inspect import signature
 from typing import Any
 
@@ -35,6 +37,9 @@ def _session(transport: Any) -> Any:
     aiohttp: Any = sys.modules["aiohttp"]
     transport.client = None
     made = transport.get_client()
+    if hasattr(made.connector, "_factory"):
+        handler: Any = _handler_class(aiohttp)
+        made.connector._factory = partial(handler, loop=asyncio.get_running_loop())
     limits = {"max_line_size": _MAX_HEADER, "max_field_size": _MAX_HEADER, "max_headers": _MAX_HEADERS}
     known = signature(aiohttp.ClientSession).parameters  # `max_headers` is of a later version
     session = aiohttp.ClientSession(
@@ -44,6 +49,25 @@ def _session(transport: Any) -> Any:
     )
     made.detach()
     return session
+
+
+@cache
+def _handler_class(aiohttp: Any) -> type[Any]:
+    """Aiohttp's handler of a connection, which tells a broken chunk to the one who reads the body.
+
+    Aiohttp's own closes the connection and tells nobody, so the reader waits for its time-out. The HTTP
+    library has no public place for it; where the attributes are missing, the time-out ends the wait.
+    """
+
+    class Handler(aiohttp.client_proto.ResponseHandler):  # type: ignore[misc] # known at runtime
+        def set_exception(self, exc: BaseException, *arguments: Any) -> None:
+            payload = getattr(self, "_payload", None)
+            super().set_exception(exc, *arguments)
+            is_broken = isinstance(exc, aiohttp.http.HttpProcessingError)
+            if is_broken and payload is not None and not payload.is_eof():
+                payload.set_exception(aiohttp.ClientPayloadError(f"Response payload is not valid: {exc!r}"))
+
+    return Handler
 
 
 def _socks_refused() -> errors.TexAPIConnectionError:
