@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+import trustme
 
 import texapi_core
 from tests.core.test_client import PAYLOAD
@@ -84,6 +87,34 @@ def _close_after(seconds: float) -> Callable[[socket.socket], None]:
     return close
 
 
+class TLSServer(Server):
+    """Sends the end of TLS in one packet with each answer, and reads on until the client closes."""
+
+    context: ssl.SSLContext
+
+    @property
+    def base_url(self) -> str:
+        return super().base_url.replace("http:", "https:")
+
+    def _handle(self, client: socket.socket) -> None:
+        received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = self.context.wrap_bio(received, to_send, server_side=True)
+        request = b""
+        while not request.endswith(b"}"):
+            try:
+                request += tls.read()
+            except ssl.SSLWantReadError:
+                client.sendall(to_send.read())
+                received.write(client.recv(65536))
+        self.read += 1
+        tls.write(_HEAD % len(_ANSWER) + _ANSWER)
+        with pytest.raises(ssl.SSLWantReadError):
+            tls.unwrap()
+        client.sendall(to_send.read())
+        while client.recv(65536):
+            pass
+
+
 def _close_with_the_request_unread(connection: socket.socket) -> None:
     connection.recv(1, socket.MSG_PEEK)
     connection.close()
@@ -147,6 +178,43 @@ async def test_no_call_fails_where_the_connection_closes_as_the_request_is_writt
 
         assert server.read == server.connections == 20
         closing.set()
+
+
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+async def test_what_was_closed_while_the_loop_was_blocked_is_not_used(transport: str) -> None:
+    closed = threading.Event()
+
+    def close(connection: socket.socket) -> None:
+        connection.close()
+        closed.set()
+
+    with Server(idle=close).running() as server:
+        for _ in range(10):
+            await _async(server, 1, 0, async_transport=transport)
+            closed.wait(_TIMEOUT)
+            closed.clear()
+
+        assert server.read == server.connections == 10
+
+
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp", None])
+async def test_an_end_of_tls_that_came_with_the_answer_is_seen(
+    transport: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    server = TLSServer()
+    server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(server.context)
+
+    with server.running():
+        if transport is None:
+            _sync(server, 10, 0)
+        else:
+            await _async(server, 10, 0, async_transport=transport)
+
+        assert server.read == server.connections == 10
 
 
 @pytest.mark.parametrize("reset", [False, True])

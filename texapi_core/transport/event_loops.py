@@ -138,6 +138,11 @@ async def acquire_shard(settings: Settings) -> PoolShard:
     if loop is None or loop.loop() is not running:
         loop = await LoopPools.open(running)
     await loop.close_idle()
+    if settings.async_transport == "aiohttp":
+        # Unlike httpx, aiohttp does not ask the kernel about an idle connection: it knows what the loop has
+        # read. After the first turn the loop knows what came while it was blocked, in the second it reads it.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
     shard = loop.shard(settings)
     shard.calls += 1
     return shard

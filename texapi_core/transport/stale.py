@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import struct
 import sys
 from contextlib import suppress
@@ -39,10 +40,20 @@ class _Evidence:
     def __init__(self, stream: Any, stale: type[Exception]) -> None:
         self._stream = stream
         self._stale = stale
-        self.get_extra_info = stream.get_extra_info
         self._was_used = False
         self._is_written = False
         """Whether bytes of a request were written since the last answer."""
+
+    def get_extra_info(self, info: str) -> Any:
+        """What the stream tells of itself; `is_readable` also where the end of TLS has been received.
+
+        An async stream takes all bytes from the kernel that are there, so a `close_notify` that came with the
+        end of an answer is in the stream's own buffer, where the HTTP library does not look before a reuse.
+        """
+        value = self._stream.get_extra_info(info)
+        if info == "is_readable" and not value:
+            return _has_more(self._stream.get_extra_info("ssl_object"))
+        return value
 
     def _check(self, connection: socket.socket | None, error: Exception | None = None) -> None:
         """Raise `StaleConnection` if the request that was written was never read."""
@@ -161,6 +172,19 @@ def _duplicate(connection: Any) -> socket.socket | None:
     with suppress(AttributeError, OSError):  # an event loop of another kind, or closed meanwhile
         return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, os.dup(connection.fileno()))
     return None
+
+
+def _has_more(tls: object) -> bool:
+    """Whether an idle TLS stream with a buffer of its own has received an end, or data that nobody awaits."""
+    if not isinstance(tls, ssl.SSLObject):
+        return False
+    try:
+        tls.read(1)
+    except ssl.SSLWantReadError:
+        return False
+    except ssl.SSLError:
+        return True
+    return True
 
 
 def _all_acknowledged(connection: socket.socket | None) -> bool:
