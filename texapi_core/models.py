@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from texapi_core._fork import at_fork
 from texapi_core.accounting.prices import note_listed_prices
 from texapi_core.accounting.record import logger
 from texapi_core.call import Attempt, Call
@@ -14,6 +16,7 @@ from texapi_core.catalog import MAX_AGE, ModelInfo, note_listed_facts
 from texapi_core.errors import TexAPIError
 from texapi_core.settings import Settings
 from texapi_core.settings_checks import settings_error
+from texapi_core.transport.clients import sync_client
 from texapi_core.transport.read import aread_body, read_body
 from texapi_core.transport.send import asend_for_models, send_for_models
 
@@ -48,12 +51,15 @@ def warm(settings: Settings) -> None:
     """Open a connection to the gateway in the background, for the next synchronous call.
 
     Returns at once. It reads the list of models, which costs nothing; what the list says is used, see
-    `list_models`. If it fails, the call opens its own connection, and raises what is wrong.
+    `list_models`. If it fails, the call opens its own connection, and raises what is wrong. A fork meanwhile
+    waits until the client is made.
 
     Args:
         settings: from `resolve_settings`.
     """
-    threading.Thread(target=_open, args=(settings,), name="texapi-warm", daemon=True).start()
+    # No thread can be started at the end of the interpreter, or where the system has none left.
+    with suppress(RuntimeError):
+        threading.Thread(target=_open, args=(settings,), name="texapi-warm", daemon=True).start()
 
 
 async def awarm(settings: Settings) -> None:
@@ -66,9 +72,21 @@ async def awarm(settings: Settings) -> None:
 
 def _open(settings: Settings) -> None:
     try:
+        with _preparing:
+            _ = sync_client(settings).default_headers  # which the SDK finds out once, under a lock
         list_models(replace(settings, max_retries=0))
     except TexAPIError as error:
         _log_cold(error)
+
+
+def _wait_until_prepared() -> None:
+    _preparing.acquire()
+
+
+_preparing = threading.RLock()
+"""Held in the background while modules are imported and the client is made. A fork waits for it: its child
+would wait for ever for the locks that a thread of the parent holds."""
+at_fork(before=_wait_until_prepared, after_in_parent=_preparing.release, after_in_child=_preparing.release)
 
 
 def _log_cold(error: TexAPIError) -> None:

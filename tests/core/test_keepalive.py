@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,9 @@ from llama_index_texapi import TexAPI
 from tests.conftest import Endpoint
 from tests.core.test_client import PAYLOAD, settings
 from tests.gateway import Gateway
+from texapi_core import models
 from texapi_core.settings import Settings
+from texapi_core.transport.clients import sync_client
 
 TRANSPORTS = ["sync", "httpx", "aiohttp"]
 
@@ -98,6 +101,39 @@ async def test_opening_ahead_fails_for_wrong_settings_only(make: Callable[..., A
     nowhere.keepalive = -1
     with pytest.raises(texapi_core.TexAPISettingsError, match="`keepalive`"):
         nowhere.warm()
+
+
+def test_opening_ahead_raises_nothing_where_no_thread_can_be_started(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+    texapi_core.warm(settings(endpoint))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_waits_until_the_client_is_made(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_making, happened = threading.Event(), []
+
+    def make(resolved: Settings) -> Any:
+        is_making.set()
+        time.sleep(0.2)  # for the fork, which must not come before
+        happened.append("made")
+        return sync_client(resolved)
+
+    monkeypatch.setattr(models, "sync_client", make)
+
+    texapi_core.warm(settings(endpoint))
+    assert is_making.wait(30)
+    child = os.fork()
+    if not child:
+        os._exit(len(happened))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    _join("texapi-warm")
 
 
 def _join(name: str) -> None:
