@@ -15,7 +15,9 @@ import socket
 import ssl
 import struct
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 _COUNTERS = struct.Struct("=120xQ72xQQ")
@@ -40,20 +42,10 @@ class _Evidence:
     def __init__(self, stream: Any, stale: type[Exception]) -> None:
         self._stream = stream
         self._stale = stale
+        self.get_extra_info = stream.get_extra_info
         self._was_used = False
         self._is_written = False
         """Whether bytes of a request were written since the last answer."""
-
-    def get_extra_info(self, info: str) -> Any:
-        """What the stream tells of itself; `is_readable` also where the end of TLS has been received.
-
-        An async stream takes all bytes from the kernel that are there, so a `close_notify` that came with the
-        end of an answer is in the stream's own buffer, where the HTTP library does not look before a reuse.
-        """
-        value = self._stream.get_extra_info(info)
-        if info == "is_readable" and not value:
-            return _has_more(self._stream.get_extra_info("ssl_object"))
-        return value
 
     def _check(self, connection: socket.socket | None, error: Exception | None = None) -> None:
         """Raise `StaleConnection` if the request that was written was never read."""
@@ -114,7 +106,9 @@ class _AsyncStream(_Evidence):
         await self._stream.write(*arguments, **named)
 
     async def start_tls(self, *arguments: Any, **named: Any) -> _AsyncStream:
-        return _AsyncStream(await self._stream.start_tls(*arguments, **named), self._stale)
+        stream = _AsyncStream(await self._stream.start_tls(*arguments, **named), self._stale)
+        stream.get_extra_info = partial(_tls_info, stream.get_extra_info)
+        return stream
 
     async def aclose(self) -> None:
         self._release()
@@ -172,6 +166,18 @@ def _duplicate(connection: Any) -> socket.socket | None:
     with suppress(AttributeError, OSError):  # an event loop of another kind, or closed meanwhile
         return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, os.dup(connection.fileno()))
     return None
+
+
+def _tls_info(get_extra_info: Callable[[str], Any], info: str) -> Any:
+    """What an async TLS stream tells of itself; `is_readable` also where the end of TLS has been received.
+
+    It takes all bytes from the kernel that are there, so a `close_notify` that came with the end of an answer
+    is in the stream's own buffer, where the HTTP library does not look before a reuse.
+    """
+    value = get_extra_info(info)
+    if info == "is_readable" and not value:
+        return _has_more(get_extra_info("ssl_object"))
+    return value
 
 
 def _has_more(tls: object) -> bool:
