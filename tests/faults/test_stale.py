@@ -21,8 +21,9 @@ from tests.core.test_client import PAYLOAD
 from tests.faults.network import Front
 from tests.gateway.server import KEY
 from texapi_core import TexAPIConnectionError, resolve_settings
-from texapi_core.transport import stale
-from texapi_core.transport.stale import _Backend, watch
+from texapi_core.transport import aiohttp_session, stale
+from texapi_core.transport.clients import new_pool
+from texapi_core.transport.stale import _Backend
 
 _ANSWER = b'{"choices": [{"message": {"content": "Hi"}}]}'
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
@@ -252,7 +253,18 @@ def test_a_new_connection_that_is_closed_is_an_error() -> None:
 
 @pytest.mark.parametrize("make", [openai.DefaultHttpxClient, openai.DefaultAsyncHttpxClient])
 def test_the_http_library_still_has_the_places_that_are_used(make: Callable[[], Any]) -> None:
-    pool = make()
-    watch(pool)
+    pool = new_pool(make, 60.0)
 
     assert type(pool._transport._pool._network_backend).__module__ == _Backend.__module__
+
+
+async def test_aiohttp_still_has_the_places_that_are_used() -> None:
+    pool = new_pool(openai.DefaultAioHttpClient, 60.0)
+
+    session = pool._transport.get_client()
+    handler = session.connector._factory()
+    await pool.aclose()
+    await session.close()
+
+    assert type(session.cookie_jar).__name__ == "DummyCookieJar"
+    assert type(handler).__module__ == aiohttp_session.__name__

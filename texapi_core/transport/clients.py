@@ -22,8 +22,8 @@ import openai
 
 from texapi_core._fork import at_fork
 from texapi_core.settings import NO_OPTIONS, CallOptions, Settings
+from texapi_core.transport.aiohttp_session import adapt_session
 from texapi_core.transport.hooks import ainspect_response, inspect_response
-from texapi_core.transport.sessions import adapt_sessions
 from texapi_core.transport.stale import watch
 
 _MAX_CLIENTS = 64
@@ -138,9 +138,19 @@ def new_pool(make: Callable[..., Any], keepalive: float) -> Any:
         max_redirects=3,
         verify=_tls_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
     )
-    watch(pool)
-    adapt_sessions(pool)
+    for transport in _transports(pool):
+        watch(transport)
+        adapt_session(transport)
     return pool
+
+
+def _transports(http_client: Any) -> list[Any]:
+    """What carries the requests of an HTTP client, for itself and for each proxy.
+
+    The HTTP library has no public place for them. Without them the client works as the SDK makes it, and
+    tests fail.
+    """
+    return [getattr(http_client, "_transport", None), *getattr(http_client, "_mounts", {}).values()]
 
 
 @lru_cache(maxsize=4)

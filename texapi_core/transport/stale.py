@@ -24,16 +24,15 @@ _COUNTERS = struct.Struct("=120xQ72xQQ")
 """Of Linux's `struct tcp_info`: bytes acknowledged, sent, and sent again."""
 
 
-def watch(http_client: Any) -> None:
-    """Let the connections of an HTTP client of the SDK raise `StaleConnection` where it applies."""
-    for transport in (http_client._transport, *http_client._mounts.values()):
-        pool: Any = getattr(transport, "_pool", None)
-        backend = getattr(pool, "_network_backend", None)
-        if backend is not None:
-            library: Any = sys.modules[type(backend).__module__.partition(".")[0]]  # httpcore, or httpcore2
-            stale = type("StaleConnection", (library.WriteError,), {})
-            is_sync = isinstance(backend, library.NetworkBackend)
-            pool._network_backend = (_Backend if is_sync else _AsyncBackend)(backend, stale)
+def watch(transport: Any) -> None:
+    """Let the connections of a transport of httpx raise `StaleConnection` where it applies."""
+    pool: Any = getattr(transport, "_pool", None)
+    backend = getattr(pool, "_network_backend", None)
+    if backend is not None:
+        library: Any = sys.modules[type(backend).__module__.partition(".")[0]]  # httpcore, or httpcore2
+        stale = type("StaleConnection", (library.WriteError,), {})
+        is_sync = isinstance(backend, library.NetworkBackend)
+        pool._network_backend = (_Backend if is_sync else _AsyncBackend)(backend, stale)
 
 
 class _Evidence:

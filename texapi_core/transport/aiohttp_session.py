@@ -1,6 +1,6 @@
-"""The aiohttp sessions behind an HTTP client of the SDK: they follow the same rules as httpx does.
+"""The aiohttp session behind a transport of the SDK: it follows the same rules as httpx does.
 
-The SDK's transport makes each with aiohttp's defaults: one keeps cookies and sends them with the keys of all
+The transport makes it with aiohttp's defaults: it keeps cookies and sends them with the keys of all
 accounts, refuses heads that httpx reads, encodes the credentials of a proxy in Latin-1, and waits for the end
 of a body whose chunks are broken.
 """
@@ -20,14 +20,13 @@ _MAX_HEADER = 100 * 1024
 _MAX_HEADERS = 1000
 
 
-def adapt_sessions(http_client: Any) -> None:
-    """Let the sessions of an HTTP client keep no cookies, read what httpx reads and use no SOCKS proxy."""
-    for transport in (http_client._transport, *http_client._mounts.values()):
-        if hasattr(transport, "get_client"):
-            transport.client = partial(_session, transport)
-            proxy = transport.proxy
-            if proxy is not None and proxy.auth:
-                proxy.auth = tuple(text.encode().decode("latin-1") for text in proxy.auth)
+def adapt_session(transport: Any) -> None:
+    """Let the session of aiohttp behind a transport keep no cookies, read what httpx reads, use no SOCKS."""
+    if hasattr(transport, "get_client"):
+        transport.client = partial(_session, transport)
+        proxy = transport.proxy
+        if proxy is not None and proxy.auth:
+            proxy.auth = tuple(text.encode().decode("latin-1") for text in proxy.auth)
 
 
 def _session(transport: Any) -> Any:
