@@ -30,6 +30,9 @@ class Workloads:
     runner: asyncio.Runner
     fast_clients: list[Client] = field(default_factory=list)
     """The clients with the aiohttp transport, where they have one; empty where it is not installed."""
+    _used: list[Any] = field(default_factory=list)
+    """Models that have been used in the event loop, see `benchmarks/upstream`: a client of the SDK that is
+    collected there takes the sockets of others."""
 
     def construction(self) -> dict[str, Work]:
         return {client.name: partial(client.model, "whole") for client in self.clients}
@@ -165,7 +168,9 @@ class Workloads:
         def run(client: Client, model: Any, asked: Any) -> float | None:
             return self.runner.run(awaited(client, model, asked))
 
+        clients = self.fast_clients if fast else self.clients
+        models = {client.name: client.model(model_name) for client in clients}
+        self._used += models.values()
         return {
-            client.name: partial(run, client, client.model(model_name), client.messages())
-            for client in (self.fast_clients if fast else self.clients)
+            client.name: partial(run, client, models[client.name], client.messages()) for client in clients
         }
