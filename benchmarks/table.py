@@ -47,7 +47,7 @@ def as_markdown(rows: Sequence[Figures], record: Mapping[str, Any], clients: Seq
         "| --- |" + " ---: |" * len(clients),
     ]
     for figures in rows:
-        if figures.unit not in _TIMES or figures.title.startswith("import of the framework"):
+        if figures.unit not in _TIMES:
             continue
         cells = [_markdown_cell(figures, client) for client in clients]
         lines.append(f"| {figures.title} | " + " | ".join(cells) + " |")
